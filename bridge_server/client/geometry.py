@@ -1,0 +1,63 @@
+"""Which part of the canvas is sent to the engine.  Integer pixels, origin at the canvas's top left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle: columns x … x+width-1, rows y … y+height-1."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def selection_bounds(selection: bytes, width: int, height: int) -> Box | None:
+    """The smallest box that holds every byte that is not 0; None if there is none.
+
+    ``selection``: width*height bytes, rows from the top.  Raises ValueError if the length is another.
+    A 4096² selection takes some 10 ms: rows are looked at by C functions of ``bytes``, never pixel by pixel.
+    """
+    if width < 1 or height < 1 or len(selection) != width * height:
+        raise ValueError("a selection needs width*height bytes")
+    selection = bytes(selection)
+    filled = len(selection.rstrip(b"\0"))
+    if not filled:
+        return None
+    empty = len(selection) - len(selection.lstrip(b"\0"))
+    top, bottom = empty // width, (filled - 1) // width
+    left, right = width, -1
+    for start in range(top * width, (bottom + 1) * width, width):
+        row = selection[start : start + width]
+        filled = len(row.rstrip(b"\0"))
+        if filled:
+            right = max(right, filled - 1)
+            left = min(left, width - len(row.lstrip(b"\0")))
+    return Box(left, top, right - left + 1, bottom - top + 1)
+
+
+def clipped(box: Box, canvas_width: int, canvas_height: int) -> Box | None:
+    """The part of ``box`` on the canvas; None if there is none (a selection may overhang the canvas)."""
+    left, top = max(0, box.x), max(0, box.y)
+    right = min(canvas_width, box.x + box.width)
+    bottom = min(canvas_height, box.y + box.height)
+    if right <= left or bottom <= top:
+        return None
+    return Box(left, top, right - left, bottom - top)
+
+
+def grown_box(box: Box, canvas_width: int, canvas_height: int) -> Box:
+    """The context the engine sees: ``box`` grown by max(64 px, half its longer side) and clipped to the canvas.
+
+    Raises ValueError if ``box`` lies fully outside the canvas.
+    """
+    margin = max(64, max(box.width, box.height) // 2)
+    grown = Box(box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin)
+    inside = clipped(box, canvas_width, canvas_height)
+    context = clipped(grown, canvas_width, canvas_height)
+    if inside is None or context is None:
+        raise ValueError("the box lies outside the canvas")
+    return context

@@ -1,0 +1,125 @@
+"""Where this user's files lie, and how the bridge is started.
+
+The folders are those of the platformdirs package for "repaint-bridge" without an author, computed here once more
+because a plug-in may import nothing but the standard library; a test compares both.  ``REPAINT_BRIDGE_HOME`` moves
+all of them.  The installer writes ``launch.json`` so that a plug-in finds the project's own interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge_server.client.errors import NotInstalled
+
+NAME = "repaint-bridge"
+HOME_VARIABLE = "REPAINT_BRIDGE_HOME"
+NOT_INSTALLED = (
+    "The RePaint engine is not set up for this user yet: run “python3 installer.py krita” in the project's folder "
+    "once, then click again."
+)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """config: settings and launch.json; data: models; cache; state: connection file, locks, journal, spool, logs."""
+
+    config: Path
+    data: Path
+    cache: Path
+    state: Path
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start the bridge: ``[interpreter, *arguments]``; ``state``: the folder of its connection file."""
+
+    interpreter: str
+    arguments: tuple[str, ...]
+    state: Path
+
+
+def user_folders(
+    platform: str | None = None, environ: Mapping[str, str] | None = None, home: Path | None = None
+) -> Folders:
+    """The four folders of this user; nothing is created.
+
+    ``platform`` as ``sys.platform``; the arguments default to this process's own and are given in tests only.
+    """
+    platform = sys.platform if platform is None else platform
+    environ = os.environ if environ is None else environ
+    moved = environ.get(HOME_VARIABLE, "").strip()
+    if moved:
+        root = Path(moved)
+        return Folders(root / "config", root / "data", root / "cache", root / "state")
+    home = Path.home() if home is None else home
+    if platform == "win32":
+        local = Path(environ.get("LOCALAPPDATA", "").strip() or home / "AppData" / "Local") / NAME
+        return Folders(local, local, local / "Cache", local)
+    if platform == "darwin":
+        support = home / "Library" / "Application Support" / NAME
+        return Folders(support, support, home / "Library" / "Caches" / NAME, support)
+
+    def xdg(variable: str, default: str) -> Path:
+        return Path(environ.get(variable, "").strip() or home / default) / NAME
+
+    return Folders(
+        xdg("XDG_CONFIG_HOME", ".config"),
+        xdg("XDG_DATA_HOME", ".local/share"),
+        xdg("XDG_CACHE_HOME", ".cache"),
+        xdg("XDG_STATE_HOME", ".local/state"),
+    )
+
+
+def launch_file() -> Path:
+    """The fixed place of the launch file: the config folder's ``launch.json``."""
+    return user_folders().config / "launch.json"
+
+
+def private_folder(path: Path) -> Path:
+    """Make ``path`` (and its parents) readable for this user only; returns it."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if os.name == "posix":
+        os.chmod(path, 0o700)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace ``path`` atomically by ``text``, mode 0600: a reader sees the old or the new content, never a part."""
+    handle, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # mkstemp: O_EXCL and 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def write_launch_file(interpreter: str, arguments: Sequence[str], state: Path) -> Path:
+    """Record how to start the bridge, e.g. ``(sys.executable, ["-m", "bridge_server", "serve"], folders.state)``."""
+    path = launch_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"version": 1, "interpreter": str(interpreter), "arguments": list(arguments), "state": str(state)}
+    write_private(path, json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def read_launch_file() -> Launch:
+    """The recorded way to start the bridge.  Raises NotInstalled (with a sentence) if missing or broken."""
+    path = launch_file()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        interpreter, arguments, state = content["interpreter"], content["arguments"], content["state"]
+        if not isinstance(interpreter, str) or not isinstance(state, str) or not isinstance(arguments, list):
+            raise ValueError("fields of a wrong type")
+        return Launch(interpreter, tuple(str(a) for a in arguments), Path(state))
+    except FileNotFoundError:
+        raise NotInstalled(NOT_INSTALLED, str(path) + " is missing") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotInstalled(NOT_INSTALLED, "{}: {!r}".format(path, error)) from None
