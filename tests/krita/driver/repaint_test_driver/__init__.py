@@ -1,0 +1,115 @@
+"""Test-only Krita plug-in: executes the tests' Python inside the running Krita.
+
+The test writes ``NAME.cmd`` files (JSON: ``{"code": ...}``) into the folder ``REPAINT_DRIVER_DIR``; a 20 ms timer runs
+them in the order of their names in one lasting namespace and answers with ``NAME.ans`` (``{"value": ...}`` or
+``{"error": traceback}``). The last statement's value is the answer if it is an expression. The timer also watches
+what a test cannot see from outside: Krita's "Script error" window, and the largest gap between two of its own ticks
+(how long the GUI thread was kept from its event loop).
+"""
+import ast
+import json
+import os
+import time
+import traceback
+
+from krita import Extension, Krita
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+
+FOLDER = os.environ.get("REPAINT_DRIVER_DIR", "")
+TICK_MS = 20
+
+
+def _write(path, text):
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".part", path)
+
+
+class Driver(QtCore.QObject):
+    """Runs commands on the GUI thread, one per tick."""
+
+    def __init__(self):
+        super().__init__()
+        self.watchers = {}      # name -> function called at every tick (a test's sampler)
+        self.gaps = []          # seconds between ticks, when a test asked for them
+        self.record_gaps = False
+        self._busy = False
+        self._last = time.monotonic()
+        self.space = {
+            "Krita": Krita, "QtCore": QtCore, "QtGui": QtGui, "QtWidgets": QtWidgets, "QtTest": QtTest,
+            "driver": self, "time": time, "os": os,
+        }
+        self._timer = QtCore.QTimer(self)
+        self._timer.setTimerType(QtCore.Qt.PreciseTimer)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(TICK_MS)
+
+    def _tick(self):
+        now = time.monotonic()
+        if self.record_gaps:
+            self.gaps.append(now - self._last)
+        self._last = now
+        if self._busy:          # a command opened a modal window and its event loop calls us again
+            self._look_for_errors()
+            return
+        self._busy = True
+        try:
+            self._look_for_errors()
+            for watcher in list(self.watchers.values()):
+                watcher()
+            self._next_command()
+        except Exception:
+            _write(os.path.join(FOLDER, "driver.alarm"), traceback.format_exc())
+            self.watchers.clear()
+        finally:
+            self._busy = False
+            self._last = time.monotonic() if not self.record_gaps else self._last
+
+    def _look_for_errors(self):
+        for widget in QtWidgets.QApplication.topLevelWidgets():
+            if widget.isVisible() and "script error" in widget.windowTitle().lower():
+                texts = [w.toPlainText() for w in widget.findChildren(QtWidgets.QTextEdit)]
+                texts += [w.toPlainText() for w in widget.findChildren(QtWidgets.QPlainTextEdit)]
+                texts += [w.text() for w in widget.findChildren(QtWidgets.QLabel)]
+                _write(os.path.join(FOLDER, "script_error.alarm"), widget.windowTitle() + "\n" + "\n".join(texts))
+
+    def _next_command(self):
+        names = sorted(name for name in os.listdir(FOLDER) if name.endswith(".cmd"))
+        if not names:
+            return
+        path = os.path.join(FOLDER, names[0])
+        with open(path, encoding="utf-8") as file:
+            command = json.load(file)
+        os.remove(path)
+        try:
+            answer = {"value": self._run(command["code"])}
+            text = json.dumps(answer)
+        except Exception:
+            text = json.dumps({"error": traceback.format_exc()})
+        _write(path[: -len(".cmd")] + ".ans", text)
+
+    def _run(self, code):
+        tree = ast.parse(code)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, "<test>", "exec"), self.space)
+        if last is not None:
+            return eval(compile(ast.Expression(last.value), "<test>", "eval"), self.space)
+        return None
+
+
+class DriverExtension(Extension):
+    """Krita's way of loading us; the driver begins with the event loop."""
+
+    def __init__(self, parent):
+        super().__init__(parent)
+        self.driver = None
+
+    def setup(self):
+        if FOLDER:
+            self.driver = Driver()
+
+    def createActions(self, window):
+        pass
+
+
+Krita.instance().addExtension(DriverExtension(Krita.instance()))
