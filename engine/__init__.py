@@ -9,6 +9,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
 
-from engine.version import __version__  # noqa: E402
+from engine.version import __version__
 
 __all__ = ["__version__"]

@@ -1,0 +1,10 @@
+"""``python -m engine``: files in, files out. Exit codes: 0; 2 usage or bad input; 3 engine failure."""
+
+from __future__ import annotations
+
+import sys
+
+from engine.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""Between the artist's pixels and the model's: which part is used, at what scale, in which windows, and the way back.
+
+Everything here is a pure function of the selection and the model's geometry, and looks only at the hole grown by
+:func:`context`, so that the whole picture and a crop of it with that much context give the same pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from engine.diffusion import Network
+from engine.errors import BadInput
+from engine.models import Geometry
+
+MAX_SIDE = 16384
+MAX_MODEL_AREA = 1024 * 1024
+"""Model pixels of the largest plan; beyond it the region is scaled down to fit."""
+OVERLAP_SHARE = 4
+"""Windows overlap by a quarter of their side."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a job is laid out.
+
+    Attributes:
+        region: the part of the picture that the model sees, in picture pixels.
+        size: (height, width) of the model's picture; the region scaled, then padded with unknown pixels.
+        scaled: (height, width) of the region at model scale, before padding.
+        windows: network windows in model pixels; one call of each makes one step.
+    """
+
+    region: Box
+    size: tuple[int, int]
+    scaled: tuple[int, int]
+    windows: tuple[Box, ...]
+
+
+def check(image: np.ndarray, selection: np.ndarray) -> None:
+    """Raise BadInput unless image is (H, W, 4) uint8, selection (H, W) uint8 of its size, and something is selected."""
+    if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
+        raise BadInput("bad_image", "The picture must be 8-bit RGBA.", f"{image.shape} {image.dtype}")
+    if selection.dtype != np.uint8 or selection.ndim != 2:
+        raise BadInput("bad_selection", "The selection must be one 8-bit channel.", f"{selection.shape}")
+    if selection.shape != image.shape[:2]:
+        raise BadInput(
+            "size_mismatch",
+            f"The mask is {selection.shape[1]} × {selection.shape[0]} pixels but the picture is "
+            f"{image.shape[1]} × {image.shape[0]}; make both the same size.",
+        )
+    if max(image.shape[:2]) > MAX_SIDE:
+        raise BadInput("too_large", f"Pictures may be up to {MAX_SIDE} pixels a side; crop the picture first.")
+    if not selection.any():
+        raise BadInput("empty_selection", "Nothing is selected; select the region to repaint first.")
+
+
+def bounds(selection: np.ndarray) -> Box:
+    """The smallest box that holds every pixel with selection > 0."""
+    rows, columns = np.flatnonzero(selection.any(axis=1)), np.flatnonzero(selection.any(axis=0))
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1)
+
+
+def context(hole: Box, geometry: Geometry) -> int:
+    """Picture pixels of surroundings the model sees on each side; never more than max(64, half the longer side)."""
+    longer = max(hole.width, hole.height)
+    if geometry.any_scale:
+        return min(max(32, longer // 4), 64)
+    return max(64, longer // 2)
+
+
+def plan(selection: np.ndarray, geometry: Geometry) -> Plan:
+    """Choose region, scale and windows for a selection (H, W) uint8 with at least one pixel > 0."""
+    hole = bounds(selection)
+    region = _grow(hole, context(hole, geometry), selection.shape)
+    if geometry.any_scale:
+        scale = min(1.0, math.sqrt(MAX_MODEL_AREA / (region.width * region.height)))
+    else:
+        scale = geometry.window / max(region.width, region.height)
+    scaled = (max(1, round(region.height * scale)), max(1, round(region.width * scale)))
+    if geometry.any_scale:
+        size = (_round_up(scaled[0], geometry), _round_up(scaled[1], geometry))
+    else:
+        size = (geometry.window, geometry.window)
+    unknown = _to_model(selection[region.slices] > 0, scaled, size, fill=False)
+    return Plan(region, size, scaled, _windows(size, geometry, unknown))
+
+
+def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[torch.Tensor, torch.Tensor]:
+    """y (1, 3, H, W) in [−1, 1] and keep (1, 1, H, W) in {0, 1} at model size.
+
+    A pixel is known only where the selection is 0 and the source is opaque; at another scale only where all source
+    pixels under it are known. Padding is unknown.
+    """
+    crop, selected = image[plan.region.slices], selection[plan.region.slices]
+    known = (selected == 0) & (crop[..., 3] == 255)
+    y = crop[..., :3].astype(np.float32) / 127.5 - 1.0
+    if plan.scaled != known.shape:
+        shrinks = plan.scaled[0] < known.shape[0]
+        y = cv2.resize(y, plan.scaled[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).clip(-1, 1)
+    y = _pad(y, plan.size, 0.0)
+    keep = ~_to_model(~known, plan.scaled, plan.size, fill=True)
+    y = np.where(keep[..., None], y, 0.0).astype(np.float32)
+    return torch.from_numpy(y).permute(2, 0, 1)[None].contiguous(), torch.from_numpy(keep.astype(np.float32))[
+        None, None
+    ]
+
+
+def picture_fill(x0: torch.Tensor, plan: Plan) -> np.ndarray:
+    """The model's (3, H, W) in [−1, 1] back at picture scale: (region.height, region.width, 3) float32 in [0, 1]."""
+    fill = (x0.detach().cpu().permute(1, 2, 0).numpy() + 1) / 2
+    fill = np.ascontiguousarray(fill[: plan.scaled[0], : plan.scaled[1]], dtype=np.float32)
+    target = (plan.region.height, plan.region.width)
+    if plan.scaled != target:
+        shrinks = target[0] < plan.scaled[0]
+        fill = cv2.resize(fill, target[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return fill.clip(0.0, 1.0)
+
+
+def layer(fill: np.ndarray, selection: np.ndarray, plan: Plan) -> np.ndarray:
+    """The layer to show: (H, W, 4) uint8 of the selection's size, the fill's own colour with A = selection."""
+    out = np.zeros((*selection.shape, 4), np.uint8)
+    part = out[plan.region.slices]
+    part[..., :3] = np.rint(fill * 255)
+    part[..., 3] = selection[plan.region.slices]
+    part[part[..., 3] == 0] = 0
+    return out
+
+
+def over(image: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """A layer (H, W, 4) uint8, as :func:`layer` makes it, over an image of the same size (H, W, C)."""
+    height, width = shown.shape[:2]
+    return composite(image, shown[..., 3], shown[..., :3].astype(np.float32) / 255, Box(0, 0, width, height))
+
+
+def composite(original: np.ndarray, selection: np.ndarray, fill: np.ndarray, region: Box) -> np.ndarray:
+    """The fill over the original: OUT = IN + M/255 · (fill − IN); bit for bit the original where M = 0.
+
+    Args:
+        original: (H, W, C) uint8 or uint16; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA (straight alpha).
+        selection: (H, W) uint8, zero outside the region.
+        fill: (region.height, region.width, 3) in [0, 1].
+    """
+    out = original.copy()
+    part, mask = out[region.slices], selection[region.slices]
+    top = np.iinfo(original.dtype).max
+    m = mask[..., None].astype(np.float64) / 255
+    colours = original.shape[2] - (original.shape[2] in (2, 4))
+    paint = fill.astype(np.float64) if colours == 3 else fill.astype(np.float64) @ [[0.299], [0.587], [0.114]]
+    under = part.astype(np.float64) / top
+    if colours == original.shape[2]:
+        mixed = under + m * (paint - under)
+    else:
+        alpha = under[..., -1:]
+        covered = m + alpha * (1 - m)
+        mixed = np.divide(
+            paint * m + under[..., :-1] * alpha * (1 - m), covered, where=covered > 0, out=np.zeros_like(paint)
+        )
+        mixed = np.concatenate([mixed, covered], axis=2)
+    changed = mask > 0
+    part[changed] = np.rint(mixed[changed] * top).astype(original.dtype)
+    return out
+
+
+def windowed(network: Network, plan: Plan) -> Network:
+    """The network on a picture larger than its window: overlapped windows, fused with smooth weights at every call.
+
+    The output is linear in x̂_0, so the fused output is the fused estimate and no window border can show (Bar-Tal et
+    al. 2023, arXiv 2302.08113, Eq. 5). Pixels under no window are known pixels that no window reads; they get zeros.
+    """
+    if len(plan.windows) == 1 and plan.windows[0] == Box(0, 0, plan.size[1], plan.size[0]):
+        return network
+    weights = [torch.from_numpy(_weight(window, plan.size)) for window in plan.windows]
+    total = torch.zeros(plan.size)
+    for window, weight in zip(plan.windows, weights, strict=True):
+        total[window.slices] += weight
+    total = total.clamp_min(1e-8)
+
+    def fused(x: torch.Tensor, timestep: int) -> torch.Tensor:
+        out: torch.Tensor | None = None
+        for window, weight in zip(plan.windows, weights, strict=True):
+            part = network(x[(..., *window.slices)], timestep)
+            if out is None:
+                out = torch.zeros((*part.shape[:2], *plan.size), device=x.device)
+            out[(..., *window.slices)] += part * weight.to(x.device)
+        assert out is not None
+        return out / total.to(x.device)
+
+    return fused
+
+
+def _grow(box: Box, by: int, shape: tuple[int, ...]) -> Box:
+    left, top = max(0, box.x - by), max(0, box.y - by)
+    right, bottom = min(shape[1], box.x + box.width + by), min(shape[0], box.y + box.height + by)
+    return Box(left, top, right - left, bottom - top)
+
+
+def _round_up(length: int, geometry: Geometry) -> int:
+    return max(geometry.minimum, -(-length // geometry.multiple) * geometry.multiple)
+
+
+def _pad(array: np.ndarray, size: tuple[int, int], value: float) -> np.ndarray:
+    below, right = size[0] - array.shape[0], size[1] - array.shape[1]
+    return np.pad(array, [(0, below), (0, right)] + [(0, 0)] * (array.ndim - 2), constant_values=value)
+
+
+def _to_model(flags: np.ndarray, scaled: tuple[int, int], size: tuple[int, int], *, fill: bool) -> np.ndarray:
+    """Boolean flags at model scale: set where any source pixel under it is set; padding gets ``fill``."""
+    if scaled != flags.shape:
+        shrinks = scaled[0] < flags.shape[0]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        flags = cv2.resize(flags.astype(np.float32), scaled[::-1], interpolation=how) > 0
+    out = np.full(size, fill)
+    out[: scaled[0], : scaled[1]] = flags
+    return out
+
+
+def _windows(size: tuple[int, int], geometry: Geometry, unknown: np.ndarray) -> tuple[Box, ...]:
+    """Windows that cover every unknown pixel; those that hold none are left out."""
+    boxes = [
+        Box(x, y, min(geometry.window, size[1]), min(geometry.window, size[0]))
+        for y in _starts(size[0], geometry)
+        for x in _starts(size[1], geometry)
+    ]
+    return tuple(box for box in boxes if unknown[box.slices].any())
+
+
+def _starts(length: int, geometry: Geometry) -> list[int]:
+    """Window starts along one side: evenly spread, on the network's own grid, the last one flush with the end."""
+    window, multiple = geometry.window, geometry.multiple
+    if length <= window:
+        return [0]
+    count = math.ceil((length - window) / (window - window // OVERLAP_SHARE)) + 1
+    return [round(i * (length - window) / (count - 1) / multiple) * multiple for i in range(count)]
+
+
+def _weight(window: Box, size: tuple[int, int]) -> np.ndarray:
+    """(height, width) float32: 1 inside, a smooth ramp over the overlap on sides that have a neighbour."""
+
+    def ramp(length: int, start: int, full: int) -> np.ndarray:
+        overlap = max(length // OVERLAP_SHARE, 1)
+        rise = np.sin(np.clip((np.arange(length) + 0.5) / overlap, 0, 1) * np.pi / 2) ** 2
+        left = np.ones(length) if start == 0 else rise
+        right = np.ones(length) if start + length >= full else rise[::-1]
+        return np.minimum(left, right)
+
+    rows, columns = ramp(window.height, window.y, size[0]), ramp(window.width, window.x, size[1])
+    return np.outer(rows, columns).astype(np.float32).clip(1e-4)

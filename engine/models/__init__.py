@@ -1,0 +1,143 @@
+"""The registry of model families and the catalogue of models.
+
+To add a family: write one module here with ``load(folder, device) -> Model`` and add one line to :data:`FAMILIES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import torch
+
+from engine.diffusion import Diffusion, Prediction
+from engine.errors import BadInput
+
+FAMILIES = {
+    "diffusers-pixel": "engine.models.unet",
+    "gaussian": "engine.models.gaussian",
+}
+
+DEFAULT_MODEL = "texture"
+_EMBEDDED = Path(__file__).parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A line of the catalogue."""
+
+    id: str
+    title: str
+    family: str
+    licence: str
+    folder: Path | None = None
+    installed: bool = True
+    takes_prompt: bool = False
+    takes_label: bool = False
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What sizes a model takes, in model pixels.
+
+    Attributes:
+        multiple: sides are multiples of this.
+        minimum: shortest side.
+        window: longest side of one network call.
+        any_scale: True for models that work at the picture's own scale (textures); False for models of whole scenes,
+            to which the hole and its surroundings are scaled to fit ``window``.
+    """
+
+    multiple: int
+    minimum: int
+    window: int
+    any_scale: bool
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: one function and what the sampler must know about it.
+
+    Attributes:
+        predict: (x (B, C, H, W) float32 on ``device``, timestep) → output float32.
+        alpha_bar: the model's own ᾱ of its training timesteps, shape (N,), float64.
+    """
+
+    info: ModelInfo
+    predict: Callable[[torch.Tensor, int], torch.Tensor]
+    alpha_bar: np.ndarray
+    prediction: Prediction
+    geometry: Geometry
+    device: torch.device
+
+    def diffusion(self, steps: int) -> Diffusion:
+        return Diffusion(self.alpha_bar, steps, self.prediction)
+
+
+def models_dir() -> Path:
+    """Where the user's own models lie, one folder each in diffusers layout."""
+    home = os.environ.get("REPAINT_BRIDGE_HOME")
+    data = Path(home) / "data" if home else platformdirs.user_data_path("repaint-bridge", appauthor=False)
+    return data / "models"
+
+
+def catalogue() -> list[ModelInfo]:
+    """All known models: the embedded one first, then the folders of :func:`models_dir`, then, where the environment
+    asks for them, the exact test models."""
+    entries = [ModelInfo("texture", "Texture (built in)", "diffusers-pixel", "GPL-3.0-or-later", _EMBEDDED / "texture")]
+    if models_dir().is_dir():
+        entries += [
+            ModelInfo(folder.name, folder.name, "diffusers-pixel", "see the folder", folder)
+            for folder in sorted(models_dir().iterdir())
+            if folder.is_dir() and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", folder.name)
+        ]
+    if os.environ.get("REPAINT_BRIDGE_TEST_MODELS") == "1":
+        entries += [
+            ModelInfo("test/gaussian", "Exact Gaussian (test)", "gaussian", "GPL-3.0-or-later"),
+            ModelInfo("test/gaussian-slow", "Exact Gaussian, 20 ms a call (test)", "gaussian", "GPL-3.0-or-later"),
+        ]
+    return [
+        replace(
+            entry,
+            installed=entry.folder is None
+            or (entry.folder / "unet" / "config.json").is_file()
+            or (entry.folder / "config.json").is_file(),
+        )
+        for entry in entries
+    ]
+
+
+def find(model_id: str) -> ModelInfo:
+    """The catalogue's entry, or the entry for a local folder given as a path (command line only).
+
+    Raises:
+        BadInput: no such model.
+    """
+    entries = catalogue()
+    for entry in entries:
+        if entry.id == model_id:
+            return entry
+    folder = Path(model_id)
+    if ("/" in model_id or os.sep in model_id) and folder.is_dir():
+        return ModelInfo(folder.name, folder.name, "diffusers-pixel", "see the folder", folder)
+    names = ", ".join(entry.id for entry in entries)
+    raise BadInput("model_missing", f"There is no model named {model_id!r} here; choose one of: {names}.")
+
+
+def load(model_id: str, device: str | None = None) -> Model:
+    """Load a model by id onto ``cuda`` or ``cpu`` (default: CUDA where there is one).
+
+    Raises:
+        EngineError: unknown model, missing or corrupt files, no such device.
+    """
+    info = find(model_id)
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if chosen not in ("cpu", "cuda") or (chosen == "cuda" and not torch.cuda.is_available()):
+        raise BadInput("no_device", f"The device {chosen!r} is not available here; use cpu.")
+    return importlib.import_module(FAMILIES[info.family]).load(info, torch.device(chosen))

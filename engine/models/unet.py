@@ -1,0 +1,139 @@
+"""Pixel models in diffusers' layout: a ``UNet2DModel`` and its scheduler's betas.
+
+Folder layout: ``unet/config.json`` + ``unet/diffusion_pytorch_model.safetensors`` and
+``scheduler/scheduler_config.json``, or all three files flat, as in the google/ddpm-* repositories. Only safetensors are
+loaded: pickled weights are refused, since they can run code.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from engine.diffusion import cosine_alpha_bar, linear_alpha_bar
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from engine.models import Model, ModelInfo
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+MAX_ATTENTION_WINDOW = 256
+
+
+def load(info: ModelInfo, device: torch.device) -> Model:
+    """Load ``info.folder`` for inference.
+
+    Raises:
+        EngineError: ``model_missing`` or ``model_corrupt``, with what to do next.
+    """
+    from diffusers import UNet2DModel
+
+    from engine.models import Geometry, Model
+
+    assert info.folder is not None
+    unet_dir = info.folder / "unet" if (info.folder / "unet").is_dir() else info.folder
+    config = _read_json(unet_dir / "config.json", info)
+    scheduler_dir = info.folder / "scheduler" if (info.folder / "scheduler").is_dir() else info.folder
+    scheduler = _read_json(scheduler_dir / "scheduler_config.json", info)
+    weights = _read_weights(unet_dir, info)
+    try:
+        unet = UNet2DModel.from_config(config)
+        unet.load_state_dict(weights, strict=True)
+    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+        raise _corrupt(info, "its weights do not fit its configuration", str(error)) from error
+    channels = unet.config.in_channels
+    if channels != 3 or unet.config.out_channels not in (channels, 2 * channels):
+        raise _corrupt(info, "it is not a model of colour pictures", f"channels {channels}")
+    dtype = inference_dtype(device)
+    unet = unet.to(device=device, dtype=dtype, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+    def predict(x: torch.Tensor, timestep: int) -> torch.Tensor:
+        with torch.inference_mode():
+            x = x.to(dtype).contiguous(memory_format=torch.channels_last)
+            return unet(x, timestep, return_dict=False)[0].to(torch.float32)
+
+    alpha_bar = _alpha_bar(scheduler, info)
+    prediction = scheduler.get("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction", "sample"):
+        raise _corrupt(info, f"its prediction type {prediction!r} is not known")
+    return Model(info, predict, alpha_bar, prediction, _geometry(unet, config, Geometry), device)
+
+
+def inference_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device computes in it (CUDA since Ampere, CPUs with AVX-512 BF16 or AMX), else float32.
+
+    On a CPU without these instructions bfloat16 is emulated and slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    flags = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
+    return torch.bfloat16 if any(flag() for flag in flags) else torch.float32
+
+
+def _geometry(unet: Any, config: dict[str, Any], geometry: Any) -> Any:
+    """Sizes from the configuration; ``any_scale`` and ``window`` are our own keys, set by our trainer."""
+    multiple = 2 ** (len(unet.config.block_out_channels) - 1)
+    sample_size = config.get("sample_size") or 64
+    if config.get("any_scale"):
+        return geometry(multiple, sample_size, int(config.get("window", MAX_ATTENTION_WINDOW)), True)
+    return geometry(multiple, sample_size, sample_size, False)
+
+
+def _alpha_bar(scheduler: dict[str, Any], info: ModelInfo) -> np.ndarray:
+    timesteps = int(scheduler.get("num_train_timesteps", 1000))
+    betas = scheduler.get("trained_betas")
+    kind = scheduler.get("beta_schedule", "linear")
+    if betas is not None:
+        return np.cumprod(1.0 - np.array(betas, dtype=np.float64))
+    if kind == "linear":
+        return linear_alpha_bar(timesteps, scheduler.get("beta_start", 1e-4), scheduler.get("beta_end", 0.02))
+    if kind == "scaled_linear":
+        ends = scheduler.get("beta_start", 1e-4) ** 0.5, scheduler.get("beta_end", 0.02) ** 0.5
+        return np.cumprod(1.0 - np.linspace(*ends, timesteps, dtype=np.float64) ** 2)
+    if kind == "squaredcos_cap_v2":
+        return cosine_alpha_bar(timesteps)
+    raise _corrupt(info, f"its noise schedule {kind!r} is not known")
+
+
+def _read_json(path: Path, info: ModelInfo) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EngineError(
+            "model_missing", f"The model {info.title} is not complete here; install it again.", str(error)
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _corrupt(info, f"{path.name} cannot be read", str(error)) from error
+    if not isinstance(data, dict):
+        raise _corrupt(info, f"{path.name} is not an object")
+    return data
+
+
+def _read_weights(folder: Path, info: ModelInfo) -> dict[str, torch.Tensor]:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        pickled = sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt")) + sorted(folder.glob("*.ckpt"))
+        if pickled:
+            raise EngineError(
+                "model_pickled",
+                f"The model {info.title} holds only pickled weights, which could run code; get its .safetensors file.",
+                str(pickled[0]),
+            )
+        raise EngineError(
+            "model_missing", f"The weights of the model {info.title} are missing; install it again.", str(path)
+        )
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors raises its own SafetensorError, OSError or ValueError
+        raise _corrupt(info, "its weight file is damaged", repr(error)) from error
+
+
+def _corrupt(info: ModelInfo, why: str, details: str = "") -> EngineError:
+    return EngineError(
+        "model_corrupt", f"The model {info.title} cannot be used: {why}; install it again or choose another.", details
+    )

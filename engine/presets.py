@@ -1,0 +1,39 @@
+"""Presets: points of one family (T, L, n, κ, variance), named in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.sampler import Settings
+from engine.schedule import Schedule, uniform
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named setting of the sampler; single values can be overridden by a job."""
+
+    name: str
+    title: str
+    steps: int
+    jump_length: int
+    jump_samples: int
+    settings: Settings
+
+    @property
+    def schedule(self) -> Schedule:
+        return uniform(self.steps, self.jump_length, self.jump_samples)
+
+    @property
+    def calls(self) -> int:
+        """Network calls of one variant."""
+        return self.schedule.calls
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("fast", "Fast (95 calls)", 50, 5, 2, Settings(kappa=0.0)),
+        Preset("repaint", "RePaint, the paper's reference (2410 calls)", 250, 10, 10, Settings(kappa=1.0)),
+    )
+}
+DEFAULT_PRESET = "fast"
