@@ -112,7 +112,7 @@ def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[t
     """
     crop, selected = image[plan.region.slices], selection[plan.region.slices]
     known = (selected == 0) & (crop[..., 3] == 255)
-    y = crop[..., :3].astype(np.float32) / 127.5 - 1.0
+    y: np.ndarray = crop[..., :3].astype(np.float32) / 127.5 - 1.0
     if plan.scaled != known.shape:
         shrinks = plan.scaled[0] < known.shape[0]
         y = cv2.resize(y, plan.scaled[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).clip(-1, 1)

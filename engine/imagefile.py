@@ -12,6 +12,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -182,8 +183,8 @@ def _to_image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def _save_options(path: Path, picture: Picture) -> dict[str, object]:
-    options: dict[str, object] = {}
+def _save_options(path: Path, picture: Picture) -> dict[str, Any]:
+    options: dict[str, Any] = {}
     if picture.icc_profile:
         options["icc_profile"] = picture.icc_profile
     if picture.dpi:

@@ -148,7 +148,7 @@ def _validate(levels: Sequence[int] | Iterable[int]) -> None:
     if not MIN_STEPS < len(levels) <= 2 * MAX_CALLS or not MIN_STEPS - 1 <= levels[0] < MAX_STEPS:
         raise BadInput(
             "bad_schedule",
-            f"{where} must start at its highest level, {MIN_STEPS - 1} to {MAX_STEPS - 1}, and end at -1.",
+            f"{where} must start at its top level, {MIN_STEPS - 1} to {MAX_STEPS - 1}, and end at -1.",
         )
     if levels[-1] != -1 or -1 in levels[:-1]:
         raise BadInput("bad_schedule", f"{where} must end at -1, once.")

@@ -1,0 +1,40 @@
+"""The training corpus: pictures of clean licence, filtered, deduplicated, a tenth held out by whole source picture.
+
+``main`` is the command ``python -m engine data build``; :func:`engine.data.build.build` is the function behind it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def default_folder() -> Path:
+    """Where the corpus lies unless told otherwise: the user's cache folder."""
+    import os
+
+    import platformdirs
+
+    home = os.environ.get("REPAINT_BRIDGE_HOME")
+    cache = Path(home) / "cache" if home else platformdirs.user_cache_path("repaint-bridge", appauthor=False)
+    return cache / "corpus"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m engine data``."""
+    parser.add_argument("action", choices=["build"], help="build: gather (or finish gathering) the corpus")
+    parser.add_argument("--out", type=Path, default=None, help="folder for the corpus (default: the user's cache)")
+    parser.add_argument("--limit-mib", type=float, default=None, help="keep no more than so many MiB of pictures")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command; 0 on success, 3 when nothing could be gathered."""
+    from engine.data.build import build
+
+    manifest = build(args.out or default_folder(), limit_mib=args.limit_mib)
+    if not manifest.pictures:
+        print("No pictures could be gathered on this machine.")
+        return 3
+    for row in manifest.summary():
+        print("{source} {version}  {licence}  {kind}: {trained} to train on, {held_out} held out".format(**row))
+    return 0

@@ -1,0 +1,168 @@
+"""Where pictures come from. Each source yields candidates lazily; nothing is decoded here.
+
+To add a source: one function that yields :class:`Candidate` and one line in :func:`all_sources`.
+GIMP's and Krita's own pattern libraries are no sources, ever: people will try the model on them.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.data import debian, procedural
+
+PROCEDURAL_COUNT = 1240
+"""How many procedural pictures: forty of each family."""
+
+EXCLUDED = ("OneStandsOut",)
+"""Words in paths that keep a picture out altogether: the demonstration's photograph."""
+
+_IMAGE = re.compile(r"\.(jpe?g|png|tga|webp)$", re.IGNORECASE)
+_ARCHIVES = {
+    "openarena-081-textures": "GPL-2+",
+    "nexuiz-textures": "GPL-2+",
+    "ufoai-textures": "unknown",
+    "sweethome3d": "unknown",
+}
+"""Packages of textures in zip archives, with the licence that their free-form copyright file names for all files."""
+
+_PLASMA_PHOTOGRAPHS = (
+    "BytheWater", "ColdRipple", "ColorfulCups", "EveningGlow", "FallenLeaf", "Grey", "Kite", "Path", "Autumn", "Shell",
+)  # fmt: skip
+_MATE_NOT = re.compile(r"desktop/|Arc-|Flow|Gulp|Silk|Spring|Waves|Elephants_|Float")
+_LOMIRI_NOT = re.compile(r"warty|Painting|Infinite|umang|ubuntu|default", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture that may join the corpus.
+
+    Attributes:
+        origin: its path inside the source.
+        read: gives the encoded file, or for procedural pictures the seed's pixels encoded on demand.
+        seed: set for procedural pictures, whose pixels are computed.
+    """
+
+    source: str
+    version: str
+    origin: str
+    licence: str
+    kind: str
+    read: Callable[[], bytes] | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A name and what it yields, given a folder for downloads; an empty run means that it cannot be had here."""
+
+    name: str
+    candidates: Callable[[Path], Iterator[Candidate]]
+
+
+def all_sources() -> list[Source]:
+    """All sources in their fixed order (which decides which of two duplicates stays)."""
+    return [
+        Source("scikit-image", _scikit_image),
+        *(Source(name, lambda cache, name=name: _archive(name, cache)) for name in _ARCHIVES),  # type: ignore[misc]
+        Source("plasma-workspace-wallpapers", _plasma),
+        Source("mate-backgrounds", lambda cache: _photographs("mate-backgrounds", cache, _MATE_NOT, "backgrounds/mate/")),
+        *(
+            Source(name, lambda cache, name=name: _photographs(name, cache, _LOMIRI_NOT, "backgrounds/"))  # type: ignore[misc]
+            for name in ("lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04")
+        ),
+        Source("procedural", _procedural),
+    ]
+
+
+def _scikit_image(_cache: Path) -> Iterator[Candidate]:
+    """The three CC0 textures that the scikit-image wheel itself ships."""
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or spec.origin is None:
+        return
+    folder = Path(spec.origin).parent / "data"
+    for name in ("brick.png", "grass.png", "gravel.png"):
+        path = folder / name
+        if path.is_file():
+            version = importlib.metadata.version("scikit-image")
+            yield Candidate("scikit-image", version, name, "CC0-1.0", "texture", path.read_bytes)
+
+
+def _archive(name: str, cache: Path) -> Iterator[Candidate]:
+    """Pictures inside a package's pk3 or jar archives."""
+    package = debian.fetch(name, cache)
+    if package is None:
+        return
+    rights = _copyright(package, _ARCHIVES[name])
+    for archive in sorted(p for p in package.folder.rglob("*") if p.suffix in (".pk3", ".jar")):
+        with zipfile.ZipFile(archive) as zipped:
+            for member in sorted(zipped.namelist()):
+                if _IMAGE.search(member) and ("texture" in member):
+                    licence = _licence_of(rights, member)
+                    if licence in debian.GOOD_LICENCES:
+                        yield Candidate(
+                            name, package.version, member, licence, "texture", lambda m=member, z=zipped: z.read(m)  # type: ignore[misc]
+                        )
+
+
+def _licence_of(rights: debian.Copyright, member: str) -> str:
+    """A path inside a game's archive is written in its copyright file below the game's folder, here ``base/``, and
+    sometimes with another ending (the archive holds a converted file)."""
+    stem = member.rsplit(".", 1)[0]
+    names = {rights.licence(f"base/{stem}.{ending}") for ending in ("png", "jpg", "tga")} | {rights.licence(member)}
+    bad = sorted(name for name in names if name not in debian.GOOD_LICENCES)
+    return bad[0] if bad else rights.licence(f"base/{member}")
+
+
+def _plasma(cache: Path) -> Iterator[Candidate]:
+    """The photographs among Plasma's wallpapers, each once, in its largest size; the licence from its metadata."""
+    package = debian.fetch("plasma-workspace-wallpapers", cache)
+    if package is None:
+        return
+    names = {"LGPLv3": "LGPL-3", "CC-BY-SA-4.0": "CC-BY-SA-4.0"}
+    for folder in sorted((package.folder / "usr/share/wallpapers").iterdir()):
+        metadata = folder / "metadata.json"
+        pictures = sorted((folder / "contents/images").glob("*x*.*"), key=lambda p: p.stat().st_size)
+        if folder.name not in _PLASMA_PHOTOGRAPHS or not pictures or not metadata.is_file():
+            continue
+        licence = names.get(json.loads(metadata.read_text())["KPlugin"].get("License", ""), "unknown")
+        if licence in debian.GOOD_LICENCES:
+            origin = f"{folder.name}/{pictures[-1].name}"
+            yield Candidate(package.name, package.version, origin, licence, "photograph", pictures[-1].read_bytes)
+
+
+def _photographs(name: str, cache: Path, unwanted: re.Pattern[str], root: str) -> Iterator[Candidate]:
+    """Photographs that lie as files in a package."""
+    package = debian.fetch(name, cache)
+    if package is None:
+        return
+    rights = _copyright(package, "unknown")
+    for path in sorted(p for p in package.folder.rglob("*") if p.is_file() and not p.is_symlink()):
+        origin = path.relative_to(package.folder).as_posix()
+        if not _IMAGE.search(origin) or unwanted.search(origin):
+            continue
+        inner = origin.split(root, 1)[-1]
+        licence = rights.licence(inner)
+        for folder in ("16.04/", "20.04/"):
+            licence = licence if licence != "unknown" else rights.licence(folder + inner)
+        if licence in debian.GOOD_LICENCES:
+            yield Candidate(name, package.version, origin, licence, "photograph", path.read_bytes)
+
+
+def _procedural(_cache: Path) -> Iterator[Candidate]:
+    from engine.version import __version__
+
+    for seed in range(PROCEDURAL_COUNT):
+        origin = f"{procedural.family_of(seed)}-seed{seed:05d}"
+        yield Candidate("procedural", __version__, origin, "GPL-3.0-or-later", "procedural", seed=seed)
+
+
+def _copyright(package: debian.Package, default: str) -> debian.Copyright:
+    path = package.folder / "usr/share/doc" / package.name / "copyright"
+    return debian.Copyright(path.read_text(errors="replace") if path.is_file() else "", default)
