@@ -54,7 +54,8 @@ class Display:
     def __init__(self, width: int = 1600, height: int = 1000) -> None:
         read_end, write_end = os.pipe()
         self.server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset"],
+            ["Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp",
+             "-noreset"],
             pass_fds=[write_end], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(write_end)
         with os.fdopen(read_end) as pipe:
@@ -85,11 +86,15 @@ def _environment(home: Path, display: str, extra: dict[str, str]) -> dict[str, s
     runtime = home / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
     runtime.chmod(0o700)
-    keep = {key: os.environ[key] for key in ("TMPDIR", "CI") if key in os.environ}
+    keep = {key: os.environ[key] for key in ("CI",) if key in os.environ}
+    # Its own temporary folder: there lies the socket by which a second Krita hands its files to the first and ends.
+    temporary = home / "tmp"
+    temporary.mkdir(exist_ok=True)
     # The system's PATH only: the embedded Python takes its prefix from the first python3 there, and another one
     # (a virtual environment, pyenv) lacks Debian's PyQt5.
     return {
-        **keep, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "XDG_DATA_HOME": str(home / ".local/share"),
+        **keep, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home), "TMPDIR": str(temporary),
+        "XDG_CONFIG_HOME": str(home / ".config"), "XDG_DATA_HOME": str(home / ".local/share"),
         "XDG_CACHE_HOME": str(home / ".cache"), "XDG_RUNTIME_DIR": str(runtime), "LC_ALL": "C.UTF-8",
         "LIBGL_ALWAYS_SOFTWARE": "1", "DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": "disabled:",
         "NO_AT_BRIDGE": "1", "QT_LOGGING_RULES": "*.debug=false", "PYTHONDONTWRITEBYTECODE": "1", **extra,
@@ -136,7 +141,8 @@ def warmed_home(seconds: float = 240.0) -> Path:
                 host.stop()
             finally:
                 display.close()
-            shutil.rmtree(home / "run", ignore_errors=True)
+            for name in ("run", "tmp"):
+                shutil.rmtree(home / name, ignore_errors=True)
             shutil.rmtree(home / ".local/share/krita/pykrita", ignore_errors=True)
             home.rename(ready)
     return ready
@@ -176,12 +182,16 @@ class KritaHost:
     # ---- life ----
     def start(self, *files: Path, seconds: float = 60.0) -> None:
         """Starts Krita and returns when the driver inside answers and the main window stands."""
-        log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(["krita", "--nosplash", *map(str, files)], env=self.environment,
-                                        stdout=log, stderr=subprocess.STDOUT, cwd=self.work)
-        log.close()
-        self.wait("len(Krita.instance().windows()) > 0 and Krita.instance().windows()[0].qwindow().isVisible()",
-                  seconds=seconds)
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(["krita", "--nosplash", *map(str, files)], env=self.environment,
+                                            stdout=log, stderr=subprocess.STDOUT, cwd=self.work)
+        try:
+            self.wait("len(Krita.instance().windows()) > 0 and Krita.instance().windows()[0].qwindow().isVisible()",
+                      seconds=seconds)
+        except HostFailure:
+            self.screenshot("start-failed")
+            _end(self.process, 5.0)
+            raise
 
     def stop(self) -> None:
         """Ends Krita by SIGTERM (it asks nothing) and checks its log for the last time."""

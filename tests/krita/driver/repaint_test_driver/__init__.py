@@ -11,18 +11,19 @@ import json
 import os
 import time
 import traceback
+from pathlib import Path
 
 from krita import Extension, Krita
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
-FOLDER = os.environ.get("REPAINT_DRIVER_DIR", "")
+FOLDER = Path(os.environ.get("REPAINT_DRIVER_DIR", ""))
 TICK_MS = 20
 
 
 def _write(path, text):
-    with open(path + ".part", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(path + ".part", path)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 class Driver(QtCore.QObject):
@@ -59,7 +60,7 @@ class Driver(QtCore.QObject):
                 watcher()
             self._next_command()
         except Exception:
-            _write(os.path.join(FOLDER, "driver.alarm"), traceback.format_exc())
+            _write(FOLDER / "driver.alarm", traceback.format_exc())
             self.watchers.clear()
         finally:
             self._busy = False
@@ -71,22 +72,19 @@ class Driver(QtCore.QObject):
                 texts = [w.toPlainText() for w in widget.findChildren(QtWidgets.QTextEdit)]
                 texts += [w.toPlainText() for w in widget.findChildren(QtWidgets.QPlainTextEdit)]
                 texts += [w.text() for w in widget.findChildren(QtWidgets.QLabel)]
-                _write(os.path.join(FOLDER, "script_error.alarm"), widget.windowTitle() + "\n" + "\n".join(texts))
+                _write(FOLDER / "script_error.alarm", widget.windowTitle() + "\n" + "\n".join(texts))
 
     def _next_command(self):
-        names = sorted(name for name in os.listdir(FOLDER) if name.endswith(".cmd"))
-        if not names:
+        commands = sorted(FOLDER.glob("*.cmd"))
+        if not commands:
             return
-        path = os.path.join(FOLDER, names[0])
-        with open(path, encoding="utf-8") as file:
-            command = json.load(file)
-        os.remove(path)
+        command = json.loads(commands[0].read_text(encoding="utf-8"))
+        commands[0].unlink()
         try:
-            answer = {"value": self._run(command["code"])}
-            text = json.dumps(answer)
+            text = json.dumps({"value": self._run(command["code"])})
         except Exception:
             text = json.dumps({"error": traceback.format_exc()})
-        _write(path[: -len(".cmd")] + ".ans", text)
+        _write(commands[0].with_suffix(".ans"), text)
 
     def _run(self, code):
         tree = ast.parse(code)
@@ -105,7 +103,7 @@ class DriverExtension(Extension):
         self.driver = None
 
     def setup(self):
-        if FOLDER:
+        if os.environ.get("REPAINT_DRIVER_DIR"):
             self.driver = Driver()
 
     def createActions(self, window):

@@ -1,0 +1,103 @@
+"""RePaint for Krita 5 and 6: repaints the selection through the RePaint bridge.
+
+Only the standard library, Krita's own modules and `bridge_server.client` (which the installer puts into `_lib`, since
+Krita's importer copies nothing but this folder) may be imported here: the interpreter is Krita's own.
+"""
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+from krita import DockWidgetFactory, DockWidgetFactoryBase, Krita
+
+HERE = Path(__file__).resolve().parent
+
+
+def _find_client() -> None:
+    """Puts the client on the path once: `_lib` as installed, or the checkout that this folder is part of."""
+    for folder in (HERE / "_lib", HERE.parent.parent):
+        if (folder / "bridge_server" / "client" / "session.py").is_file():
+            if str(folder) not in sys.path:
+                sys.path.append(str(folder))
+            return
+
+
+def _open_log() -> str:
+    """Messages and tracebacks go to logs/krita.log in the state folder; returns its path, or "" if it cannot be."""
+    from bridge_server.client.launch import user_folders
+
+    logger = logging.getLogger("repaint_krita")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        folder = user_folders().state / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "krita.log"
+        handler = logging.handlers.RotatingFileHandler(path, maxBytes=1 << 20, backupCount=1, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        return str(path)
+    except OSError:
+        logger.addHandler(logging.NullHandler())
+        return ""
+
+
+def _register() -> None:
+    """Builds the one controller of this Krita and hands it to the docker and the actions."""
+    from bridge_server.client.session import Session
+
+    from .docker import RePaintDocker
+    from .document import KritaHost
+    from .eventloop import Pump
+    from .extension import DOCKER_ID, RePaintExtension
+    from .flow import Flow
+    from .probe import Probe
+    from .qt import scoped
+
+    application = Krita.instance()
+    probe = Probe()
+    pump = Pump(probe)
+    session = Session("krita " + application.version(), notify=pump.notify)
+    pump.drive(Flow(KritaHost(probe), session), _open_log())
+    RePaintDocker.pump = pump
+    application.addExtension(RePaintExtension(application, pump))
+    right = scoped(DockWidgetFactoryBase, "DockPosition", "DockRight")
+    application.addDockWidgetFactory(DockWidgetFactory(DOCKER_ID, right, RePaintDocker))
+    notifier = application.notifier()
+    notifier.setActive(True)
+    notifier.applicationClosing.connect(lambda: session.close(timeout=1.0))
+
+
+def _register_incomplete(missing: str) -> None:
+    """Without the client (a source archive imported as it is) the docker says what to do instead of being absent."""
+    from krita import DockWidget
+
+    from .qt import QtWidgets, scoped
+
+    class IncompleteDocker(DockWidget):
+        def __init__(self) -> None:
+            super().__init__()
+            self.setWindowTitle("RePaint")
+            label = QtWidgets.QLabel(
+                f"This copy of the plug-in is not complete ({missing}): run “python3 installer.py krita” in the "
+                "project's folder, then restart Krita.")
+            label.setObjectName("repaint_status")
+            label.setWordWrap(True)
+            self.setWidget(label)
+
+        def canvasChanged(self, _canvas: object) -> None:
+            pass
+
+    right = scoped(DockWidgetFactoryBase, "DockPosition", "DockRight")
+    Krita.instance().addDockWidgetFactory(DockWidgetFactory("repaint_docker", right, IncompleteDocker))
+
+
+_find_client()
+try:
+    _register()
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("bridge_server"):
+        raise
+    _register_incomplete(error.name or "bridge_server")

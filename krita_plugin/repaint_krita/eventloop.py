@@ -1,0 +1,105 @@
+"""Qt's side of the controller: wakes it on the GUI thread and never lets an exception reach Krita.
+
+The session's network thread only emits a signal; Qt queues it to the GUI thread. While a run is on, a timer looks
+after the layer ten times a second; at rest nothing runs at all.
+"""
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable
+
+from .flow import Flow, Run, Settings
+from .probe import Probe
+from .qt import QtCore
+
+log = logging.getLogger("repaint_krita")
+TICK_MS = 100
+BROKEN = "Something went wrong inside the plug-in, this run was stopped; click again, and see the log if it recurs: {}"
+
+
+class Pump(QtCore.QObject):
+    """Runs `Flow` on Krita's event loop; the only object that the docker's buttons call."""
+
+    woken = QtCore.pyqtSignal()
+
+    def __init__(self, probe: Probe) -> None:
+        super().__init__()
+        self.probe = probe
+        self.flow: Any = None
+        self.log_place = ""
+        self._asleep = True
+        self._connected = False
+        self._timer = QtCore.QTimer(self)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self._tick)
+        self.woken.connect(self._events)
+
+    def drive(self, flow: Flow, log_place: str) -> None:
+        self.flow, self.log_place = flow, log_place
+        flow.ended = self._ended
+
+    # ---- from the network thread ----
+    def notify(self) -> None:
+        """Cheap and thread-safe: many calls before the GUI thread comes round make one signal."""
+        if self._asleep:
+            self._asleep = False
+            self.woken.emit()
+
+    # ---- from the docker ----
+    def connect_once(self) -> None:
+        """Starts the session (it finds or starts the bridge on its own thread) at the first call."""
+        if not self._connected:
+            self._connected = True
+            self._guarded("connect", self.flow.session.start)
+
+    def start(self, settings: Settings) -> None:
+        self.connect_once()
+        self._guarded("click", lambda: self.flow.start(settings))
+        self._keep_time()
+        QtCore.QTimer.singleShot(0, self._step)
+
+    def cancel(self) -> None:
+        self._guarded("cancel", self.flow.cancel)
+
+    def choose(self, run: Run, index: int) -> None:
+        self._guarded("choose", lambda: self.flow.choose(run, index))
+
+    def restart_engine(self) -> None:
+        self._guarded("restart", self.flow.restart_engine)
+
+    # ---- slots ----
+    def _step(self) -> None:
+        if self._guarded("read", self.flow.step):
+            QtCore.QTimer.singleShot(0, self._step)
+
+    def _events(self) -> None:
+        self._asleep = True
+        self._guarded("events", self.flow.pump)
+        self._keep_time()
+
+    def _tick(self) -> None:
+        self._guarded("tick", self.flow.tick)
+        self._keep_time()
+
+    def _keep_time(self) -> None:
+        if self.flow.busy != self._timer.isActive():
+            if self.flow.busy:
+                self._timer.start()
+            else:
+                self._timer.stop()
+
+    def _guarded(self, name: str, work: Callable[[], Any]) -> Any:
+        """An exception in a Qt slot would open Krita's modal "Script error" window in the middle of a drawing."""
+        with self.probe.slot(name):
+            try:
+                return work()
+            except Exception:
+                log.exception("in %s", name)
+                self.flow.give_up(BROKEN.format(self.log_place))
+                return None
+
+    def _ended(self, run: Run, outcome: str) -> None:
+        times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in run.timings.items())
+        log.info("run %d (%s, %dx%d) %s: %s; GUI thread %s, slowest: %s", run.number, run.settings.model,
+                 run.target.box.width, run.target.box.height, outcome, times, self.probe.summary(),
+                 self.probe.slowest_name)

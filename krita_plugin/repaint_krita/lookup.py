@@ -1,0 +1,39 @@
+"""Documents and nodes found again by their ids: what was active at the click may be closed or gone later."""
+from __future__ import annotations
+
+from typing import Any
+
+from krita import Krita
+
+
+def find_document(document_id: str) -> Any:
+    """The open document whose root node has this id, else None. Never the active document by mistake."""
+    for document in Krita.instance().documents():
+        root = document.rootNode()
+        if root is not None and root.uniqueId().toString() == document_id:
+            return document
+    return None
+
+
+def find_node(document: Any, node_id: str) -> Any:
+    """The node with this unique id anywhere in the document, else None."""
+    waiting = [document.rootNode()]
+    while waiting:
+        node = waiting.pop()
+        if node is None:
+            continue
+        if node.uniqueId().toString() == node_id:
+            return node
+        waiting.extend(node.childNodes())
+    return None
+
+
+def is_mask(node: Any) -> bool:
+    return str(node.type()).endswith("mask")
+
+
+def layer_of(node: Any) -> Any:
+    """The layer itself, or the layer that a mask belongs to; None for the document's own selection mask."""
+    while node is not None and is_mask(node):
+        node = node.parentNode()
+    return node if node is not None and node.parentNode() is not None else None
