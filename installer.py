@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -305,7 +305,7 @@ def enable_in_krita(settings: Path, enabled: bool = True) -> None:
     settings.parent.mkdir(parents=True, exist_ok=True)
     scratch = settings.with_name(settings.name + ".repaint-new")
     scratch.write_text(text, encoding="utf-8")
-    os.replace(str(scratch), str(settings))
+    scratch.replace(settings)
 
 
 def krita(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,11 @@
+"""Every test run has its own home: no file of the user is read or written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+# Before anything of the project is imported, and inherited by every process that tests start.
+os.environ["REPAINT_BRIDGE_HOME"] = tempfile.mkdtemp(prefix="repaint-bridge-tests-")
+os.environ["REPAINT_BRIDGE_TEST_MODELS"] = "1"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
