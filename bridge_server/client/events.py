@@ -100,7 +100,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Result:
-    """One finished variant; ``seed`` alone (with variants=1) gives the same pixels again.  ``seconds``: its own time."""
+    """One finished variant; ``seed`` alone (with variants=1) gives the same pixels again."""
 
     job: str
     variant: int

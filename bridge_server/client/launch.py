@@ -85,7 +85,7 @@ def private_folder(path: Path) -> Path:
     """Make ``path`` (and its parents) readable for this user only; returns it."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     if os.name == "posix":
-        os.chmod(path, 0o700)
+        path.chmod(0o700)
     return path
 
 
@@ -95,9 +95,9 @@ def write_private(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:
-        os.unlink(name)
+        Path(name).unlink()
         raise
 
 
@@ -122,4 +122,4 @@ def read_launch_file() -> Launch:
     except FileNotFoundError:
         raise NotInstalled(NOT_INSTALLED, str(path) + " is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotInstalled(NOT_INSTALLED, "{}: {!r}".format(path, error)) from None
+        raise NotInstalled(NOT_INSTALLED, f"{path}: {error!r}") from None

@@ -33,7 +33,12 @@ MAX_PIXELS = 8192 * 8192
 MAX_VARIANTS = 16
 MAX_JOBS_LISTED = 256
 
-TO_BRIDGE, TO_CLIENT, TO_WORKER, FROM_WORKER = "client → bridge", "bridge → client", "bridge → worker", "worker → bridge"
+TO_BRIDGE, TO_CLIENT, TO_WORKER, FROM_WORKER = (
+    "client → bridge",
+    "bridge → client",
+    "bridge → worker",
+    "worker → bridge",
+)
 
 
 def client_password(secret: bytes) -> bytes:
@@ -57,7 +62,7 @@ class Check:
     accept: Callable[[Any], Any]
 
 
-def _refuse(value: Any, spec: str) -> WireError:
+def _refuse(spec: str) -> WireError:
     return WireError("The bridge and the plug-in do not understand each other: install both again.", f"not {spec}")
 
 
@@ -66,11 +71,11 @@ def text(longest: int) -> Check:
 
     def accept(value: Any) -> Any:
         if not isinstance(value, str) or len(value) > longest:
-            raise _refuse(value, spec)
+            raise _refuse(spec)
         try:
             value.encode("utf-8")  # JSON can smuggle half a surrogate pair in
         except UnicodeEncodeError:
-            raise _refuse(value, spec) from None
+            raise _refuse(spec) from None
         return value
 
     return Check(spec, accept)
@@ -83,7 +88,7 @@ _ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 def _matching(spec: str, pattern: re.Pattern[str]) -> Check:
     def accept(value: Any) -> Any:
         if not isinstance(value, str) or pattern.fullmatch(value) is None:
-            raise _refuse(value, spec)
+            raise _refuse(spec)
         return value
 
     return Check(spec, accept)
@@ -98,39 +103,39 @@ def one_of(*words: str) -> Check:
 
     def accept(value: Any) -> Any:
         if value not in words or not isinstance(value, str):
-            raise _refuse(value, spec)
+            raise _refuse(spec)
         return value
 
     return Check(spec, accept)
 
 
 def integer(low: int, high: int, spec: str | None = None) -> Check:
-    spec = spec or f"integer {low} … {high}"
+    shown = spec or f"integer {low} … {high}"
 
     def accept(value: Any) -> Any:
         if type(value) is not int or not low <= value <= high:
-            raise _refuse(value, spec)
+            raise _refuse(shown)
         return value
 
-    return Check(spec, accept)
+    return Check(shown, accept)
 
 
 def _number(value: Any) -> Any:
     if type(value) not in (int, float) or not math.isfinite(value):
-        raise _refuse(value, "number")
+        raise _refuse("number")
     return float(value)
 
 
 def _flag(value: Any) -> Any:
     if type(value) is not bool:
-        raise _refuse(value, "flag")
+        raise _refuse("flag")
     return value
 
 
 def _options(value: Any) -> Any:
     """Names to plain values or short lists of integers; what they mean is decided by the engine."""
     if not isinstance(value, dict) or len(value) > 32:
-        raise _refuse(value, "options")
+        raise _refuse("options")
     for key, item in value.items():
         NAME.accept(key)
         if isinstance(item, str):
@@ -139,7 +144,7 @@ def _options(value: Any) -> Any:
             for part in item:
                 integer(0, 10**6).accept(part)
         elif item is not None and type(item) not in (bool, int, float):
-            raise _refuse(value, "options")
+            raise _refuse("options")
     return dict(value)
 
 
@@ -170,7 +175,7 @@ def array(check: Check, longest: int) -> Check:
 
     def accept(value: Any) -> Any:
         if not isinstance(value, (list, tuple)) or len(value) > longest:
-            raise _refuse(value, spec)
+            raise _refuse(spec)
         return tuple(check.accept(item) for item in value)
 
     return Check(spec, accept)
@@ -183,7 +188,7 @@ def record(cls: Type[Any]) -> Check:
         if isinstance(value, cls):
             value = dataclasses.asdict(value)
         if not isinstance(value, dict):
-            raise _refuse(value, cls.__name__)
+            raise _refuse(cls.__name__)
         return cls(**_fields_of(cls, value))
 
     return Check(cls.__name__, accept)
@@ -204,7 +209,7 @@ def _fields_of(cls: Type[Any], content: Dict[str, Any]) -> Dict[str, Any]:
         if field.name in content:
             found[field.name] = field.metadata["check"].accept(content[field.name])
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise _refuse(None, f"complete: {cls.__name__} lacks {field.name}")
+            raise _refuse(f"complete: {cls.__name__} lacks {field.name}")
     return found
 
 
@@ -354,7 +359,7 @@ class Submit:
     preset: str = value(NAME)
     seed: int = value(SEED)
     variants: int = value(VARIANTS)
-    options: Dict[str, Any] = value(OPTIONS, {})
+    options: Dict[str, Any] = value(OPTIONS, {})  # noqa: RUF009 - a field, as everywhere here
     tag: str = value(text(1000), "")
 
 
@@ -602,16 +607,16 @@ def encode(message: Any, payload: Buffer | None = None) -> List[Buffer]:
 def decode(frames: Sequence[Buffer], wire: Registry = WIRE) -> Tuple[Any, Buffer | None]:
     """(message, payload or None) of ``frames``; raises WireError, and nothing else, for whatever is not lawful."""
     if not 2 <= len(frames) <= 2 + MAX_PAYLOADS or bytes(frames[0][:8]) != MAGIC:
-        raise _refuse(None, "a message of this protocol")
+        raise _refuse("a message of this protocol")
     content = parse_header(bytes(frames[1][: MAX_HEADER + 1]))
     cls = wire.types.get(content.get("type", "")) if isinstance(content.get("type"), str) else None
     if cls is None:
         raise WireError("The plug-in and the bridge are of different versions: install both again.", "unknown type")
     payloads = frames[2:]
     if len(payloads) != int(cls.PAYLOAD):
-        raise _refuse(None, f"{cls.TYPE} with {int(cls.PAYLOAD)} payload(s)")
+        raise _refuse(f"{cls.TYPE} with {int(cls.PAYLOAD)} payload(s)")
     if payloads and not 1 <= len(payloads[0]) <= MAX_PAYLOAD:
-        raise _refuse(None, "a payload of 1 … 4 MiB")
+        raise _refuse("a payload of 1 … 4 MiB")
     message = cls(**_fields_of(cls, content))
     return message, payloads[0] if payloads else None
 
@@ -619,7 +624,7 @@ def decode(frames: Sequence[Buffer], wire: Registry = WIRE) -> Tuple[Any, Buffer
 def parse_header(header: bytes) -> Dict[str, Any]:
     """Strict JSON object of at most 64 KiB; raises WireError otherwise."""
     if len(header) > MAX_HEADER:
-        raise _refuse(None, "a header of ≤ 64 KiB")
+        raise _refuse("a header of ≤ 64 KiB")
     if header.count(b"{") + header.count(b"[") > MAX_DEPTH:
         _check_depth(header)
     try:
@@ -633,9 +638,9 @@ def parse_header(header: bytes) -> Dict[str, Any]:
     except WireError:
         raise
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise _refuse(None, f"JSON: {type(error).__name__}") from None
+        raise _refuse(f"JSON: {type(error).__name__}") from None
     if not isinstance(content, dict):
-        raise _refuse(None, "a JSON object")
+        raise _refuse("a JSON object")
     return content
 
 
@@ -654,7 +659,7 @@ def _check_depth(header: bytes) -> None:
         elif byte in b"{[":
             depth += 1
             if depth > MAX_DEPTH:
-                raise _refuse(None, "nested ≤ 16 deep")
+                raise _refuse("nested ≤ 16 deep")
         elif byte in b"}]":
             depth -= 1
 
@@ -662,22 +667,22 @@ def _check_depth(header: bytes) -> None:
 def _no_duplicates(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise _refuse(None, "without duplicate keys")
+        raise _refuse("without duplicate keys")
     return content
 
 
-def _no_constant(name: str) -> Any:
-    raise _refuse(None, "a finite number")
+def _no_constant(_: str) -> Any:
+    raise _refuse("a finite number")
 
 
 def _bounded_integer(digits: str) -> int:
     if len(digits) > 17 or abs(int(digits)) > MAX_INTEGER:
-        raise _refuse(None, "an integer within ±2^53")
+        raise _refuse("an integer within ±2^53")
     return int(digits)
 
 
 def _finite_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise _refuse(None, "a finite number")
+        raise _refuse("a finite number")
     return number

@@ -1,0 +1,112 @@
+"""python -m bridge_server serve | status | stop
+
+serve   run the bridge in the foreground; plug-ins start it by themselves, so this is for looking on
+status  one line per fact about the running bridge; exit status 1 if there is none
+stop    shut it down in order; jobs that were not finished stay in the journal
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import logging.handlers
+import os
+import secrets
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):  # started by path, e.g. from a launch file of a project that is not installed
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from bridge_server.client import launch, messages
+from bridge_server.client.errors import BridgeError
+from bridge_server.client.link import Link, read_connection_file
+from bridge_server.client.locks import FileLock
+
+BRIDGE_LOCK = "bridge.lock"
+LOCK_SECONDS = 10.0
+IDLE_SECONDS = 15 * 60.0
+
+
+def serve(state: Path, idle_seconds: float, warm: str) -> int:
+    """Run the bridge; 0 after an orderly end, 3 if it cannot run, 4 if another one runs."""
+    from bridge_server.server import Bridge, private_logs
+    from bridge_server.supervisor import Limits
+
+    os.umask(0o077)
+    launch.private_folder(state)
+    handler = logging.handlers.RotatingFileHandler(
+        private_logs(state) / "bridge.log", maxBytes=1 << 20, backupCount=3, encoding="utf-8", delay=True
+    )
+    logging.basicConfig(
+        handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    lock = FileLock(state / BRIDGE_LOCK)
+    if not lock.acquire(LOCK_SECONDS):  # one that is just leaving needs a moment
+        print("Another RePaint bridge of this user is running.", file=sys.stderr)
+        return 4
+    try:
+        Bridge(state, idle_seconds, warm, Limits()).serve()
+        return 0
+    except Exception as error:
+        logging.getLogger("bridge").exception("the bridge cannot go on")
+        print(f"The RePaint bridge cannot run: {error}", file=sys.stderr)
+        return 3
+    finally:
+        lock.release()
+
+
+def connect(state: Path) -> Link:
+    """A link to the running bridge of that state folder; raises BridgeError."""
+    return Link.connect(read_connection_file(state), "cli-" + secrets.token_hex(8), "command line")
+
+
+def status(state: Path) -> int:
+    try:
+        link = connect(state)
+    except BridgeError as error:
+        print(error.sentence)
+        return 1
+    answer = link.ask(messages.GetStatus(), messages.Status)
+    link.send(messages.Bye())
+    link.flush()
+    link.close()
+    for name, value in vars(answer).items():
+        print(f"{name:20}{value:.1f}" if isinstance(value, float) else f"{name:20}{value}")
+    return 0
+
+
+def stop(state: Path) -> int:
+    try:
+        link = connect(state)
+        link.send(messages.Stop())
+        link.flush()
+    except BridgeError as error:
+        print(error.sentence)
+        return 0
+    lock = FileLock(state / BRIDGE_LOCK)
+    if not lock.acquire(LOCK_SECONDS):
+        print("The RePaint bridge was asked to stop but is still busy.")
+        return 3
+    lock.release()
+    link.close()
+    print("The RePaint bridge has stopped.")
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bridge_server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=["serve", "status", "stop"])
+    parser.add_argument("--state", type=Path, default=launch.user_folders().state, help="folder of the connection file")
+    parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help="leave after so long without use")
+    parser.add_argument("--warm", default="texture", help="model to load at the start")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "serve":
+        return serve(chosen.state, chosen.idle_seconds, chosen.warm)
+    return status(chosen.state) if chosen.command == "status" else stop(chosen.state)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Who may talk: the ZAP side of ZMTP PLAIN, answered in the bridge's own loop (RFC 27/ZAP).
+
+libzmq asks this socket during the handshake of every connection, before one byte of it reaches a ROUTER.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+import zmq
+
+ENDPOINT = "inproc://zeromq.zap.01"
+
+
+class Gate:
+    """Holds the passwords by ZAP domain; ``socket`` belongs into the loop's poller, ``answer`` is its handler."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.bind(ENDPOINT)
+        self.passwords: dict[bytes, tuple[bytes, bytes]] = {}
+        self.refused = 0
+
+    def router(self, domain: bytes, send_high_water: int, max_frame: int) -> zmq.Socket[bytes]:
+        """A ROUTER on a loopback port of the system's choice behind this gate; see ``passwords[domain]``."""
+        socket = self.socket.context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.PLAIN_SERVER, 1)
+        socket.setsockopt(zmq.ZAP_DOMAIN, domain)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.MAXMSGSIZE, max_frame)
+        socket.setsockopt(zmq.SNDHWM, send_high_water)
+        socket.setsockopt(zmq.RCVHWM, 8)
+        socket.setsockopt(zmq.LINGER, 200)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
+        socket.bind("tcp://127.0.0.1:0")
+        return socket
+
+    @staticmethod
+    def port(router: zmq.Socket[bytes]) -> int:
+        """The port that the system chose."""
+        endpoint = router.getsockopt(zmq.LAST_ENDPOINT)
+        assert isinstance(endpoint, bytes)
+        return int(endpoint.rstrip(b"\0").rsplit(b":", 1)[1])
+
+    def answer(self) -> None:
+        """Answer every waiting question."""
+        while True:
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            # routing id, empty, version, request id, domain, address, identity, mechanism, credentials…
+            version, request, domain, _address, _identity, mechanism = frames[2:8]
+            good = version == b"1.0" and mechanism == b"PLAIN" and self._knows(domain, frames[8:])
+            self.refused += not good
+            status = [b"200", b"OK", domain] if good else [b"400", b"refused", b""]
+            self.socket.send_multipart([*frames[:2], b"1.0", request, *status, b""])
+
+    def _knows(self, domain: bytes, credentials: list[bytes]) -> bool:
+        expected = self.passwords.get(domain)
+        if expected is None or len(credentials) != 2:
+            return False
+        name, password = credentials
+        return name == expected[0] and hmac.compare_digest(password, expected[1])

@@ -1,0 +1,203 @@
+"""A connection to the bridge on which both sides have proved themselves, and how to get one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, List, Tuple
+
+from bridge_server.client import launch, messages
+from bridge_server.client.errors import BridgeError, CannotStart, ConnectionLost, Refused, WireError
+from bridge_server.client.locks import FileLock
+from bridge_server.client.zmtp import Dealer
+
+CONNECTION_FILE = "connection.json"
+START_LOCK = "start.lock"
+HELLO_SECONDS = 2.0  # the whole of connecting, handshake and welcome
+START_SECONDS = 45.0
+
+_children: List[subprocess.Popen[bytes]] = []  # bridges started here: kept to be reaped
+
+
+@dataclass(frozen=True)
+class Address:
+    """The content of the connection file; ``secret`` never leaves the process."""
+
+    host: str
+    port: int
+    secret: bytes
+    instance: str
+    pid: int
+
+
+def read_connection_file(state: Path) -> Address:
+    """The recorded address.  Raises ConnectionLost if the file is missing, torn, or not this user's own."""
+    path = state / CONNECTION_FILE
+    try:
+        with open(path, encoding="utf-8") as file:
+            if os.name == "posix":
+                status = os.fstat(file.fileno())
+                if status.st_uid != os.getuid() or status.st_mode & 0o077:
+                    raise ConnectionLost("The RePaint bridge does not run.", f"{path} is not private to this user")
+            content = json.loads(file.read(4096))
+        host, port, secret = content["host"], content["port"], bytes.fromhex(content["secret"])
+        if host != "127.0.0.1" or type(port) is not int or not 0 < port < 65536 or len(secret) != 32:
+            raise ValueError("values out of range")
+        return Address(host, port, secret, str(content["instance"]), int(content["pid"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConnectionLost("The RePaint bridge does not run.", f"{path}: {type(error).__name__}") from None
+
+
+class Link:
+    """Typed messages over one Dealer.  Raises as Dealer does; WireError for an unlawful message of the bridge."""
+
+    def __init__(self, dealer: Dealer, welcome: messages.Welcome) -> None:
+        self._dealer = dealer
+        self.welcome = welcome
+
+    @classmethod
+    def connect(cls, address: Address, client: str, app: str, timeout: float = HELLO_SECONDS) -> Link:
+        """Handshake, hello, welcome; Refused unless the bridge proves that it knows the secret."""
+        deadline = time.monotonic() + timeout
+        password = messages.client_password(address.secret)
+        dealer = Dealer.connect(address.host, address.port, b"client", password, timeout)
+        try:
+            nonce = secrets.token_hex(32)
+            dealer.send(messages.encode(messages.Hello(messages.PROTOCOL, client, app[:100], nonce)))
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise ConnectionLost("The RePaint bridge does not answer.", "no welcome in time")
+                if not dealer.wait(left):
+                    continue
+                for frames in dealer.receive()[:1]:
+                    answer, _ = messages.decode(frames)
+                    if isinstance(answer, messages.Error):
+                        raise Refused(answer.sentence, answer.details)
+                    if not isinstance(answer, messages.Welcome):
+                        raise WireError("Something else than the RePaint bridge answers.", "no welcome")
+                    if not secrets.compare_digest(answer.proof, messages.bridge_proof(address.secret, nonce)):
+                        raise Refused("Something else than the RePaint bridge answers on its port.", "wrong proof")
+                    return cls(dealer, answer)
+        except BaseException:
+            dealer.close()
+            raise
+
+    def fileno(self) -> int:
+        return self._dealer.fileno()
+
+    @property
+    def unsent(self) -> int:
+        return self._dealer.unsent
+
+    def send(self, message: Any, payload: messages.Buffer | None = None) -> None:
+        """Queue a message; ``flush`` (or ``wait``) sends it."""
+        self._dealer.send(messages.encode(message, payload))
+
+    def flush(self) -> bool:
+        return self._dealer.flush()
+
+    def wait(self, timeout: float) -> bool:
+        return self._dealer.wait(timeout)
+
+    def receive(self) -> List[Tuple[Any, messages.Buffer | None]]:
+        """The messages that have arrived, never waiting."""
+        return [messages.decode(frames) for frames in self._dealer.receive()]
+
+    def ask(self, message: Any, answer: type[Any], timeout: float = 5.0) -> Any:
+        """Send, wait for the first message of type ``answer`` and return it; others are dropped.  For scripts."""
+        self.send(message)
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.wait(deadline - time.monotonic()):
+                for found, _ in self.receive():
+                    if isinstance(found, answer):
+                        return found
+        raise ConnectionLost("The RePaint bridge does not answer.", f"no {answer.TYPE}")
+
+    def close(self) -> None:
+        self._dealer.close()
+
+
+def find(client: str, app: str) -> Link:
+    """Connect to this user's bridge if one runs.  Raises NotInstalled or what connecting raised."""
+    return Link.connect(read_connection_file(launch.read_launch_file().state), client, app)
+
+
+def find_or_start(
+    client: str, app: str, give_up: Callable[[], bool] = lambda: False, timeout: float = START_SECONDS
+) -> Link:
+    """Connect to this user's bridge, starting it if there is none: exactly one, however many ask at once.
+
+    Starters queue at ``start.lock``; the first spawns the bridge and keeps the lock until it has said a valid
+    hello, the others then find it.  Raises NotInstalled, CannotStart, or what connecting raised.
+    May take ``timeout`` seconds; ``give_up`` is asked all the while.
+    """
+    recipe = launch.read_launch_file()
+    tried = None
+    try:
+        tried = read_connection_file(recipe.state)
+        return Link.connect(tried, client, app)
+    except BridgeError:
+        pass
+    launch.private_folder(recipe.state)
+    lock = FileLock(recipe.state / START_LOCK)
+    if not lock.acquire(timeout, give_up):
+        raise CannotStart("The RePaint bridge is being started but does not come up: try again in a minute.")
+    try:
+        try:
+            address = read_connection_file(recipe.state)
+            if tried is None or address.instance != tried.instance:
+                return Link.connect(address, client, app)
+        except BridgeError:
+            pass
+        process = _spawn(recipe)
+        deadline = time.monotonic() + timeout
+        reason = "it did not say hello"
+        while time.monotonic() < deadline and not give_up():
+            try:
+                address = read_connection_file(recipe.state)
+                if tried is None or address.instance != tried.instance:
+                    return Link.connect(address, client, app)
+            except BridgeError as error:
+                reason = error.details
+            if process.poll() is not None:
+                reason = f"it ended with status {process.returncode}; see bridge.log in {recipe.state / 'logs'}"
+                break
+            time.sleep(0.02)
+        raise CannotStart("The RePaint bridge could not be started: run “python3 installer.py doctor”.", reason)
+    finally:
+        lock.release()
+
+
+def _spawn(recipe: launch.Launch) -> subprocess.Popen[bytes]:
+    """Start the bridge so that it outlives the editor, without what the editor's own Python put in the environment."""
+    foreign = ("PYTHON", "LD_", "DYLD_", "QT_", "GI_", "GTK_", "GDK_PIXBUF")
+    environ = {key: text for key, text in os.environ.items() if not key.startswith(foreign)}
+    options: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
+        options = {"creationflags": 0x08000000 | 0x00000200}
+    _children[:] = [child for child in _children if child.poll() is None]
+    try:
+        child = subprocess.Popen(
+            [recipe.interpreter, *recipe.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=str(recipe.state),
+            env=environ,
+            **options,
+        )
+    except OSError as error:
+        raise CannotStart(
+            "The RePaint engine's own Python is gone: run “python3 installer.py krita” once more.", repr(error)
+        ) from None
+    _children.append(child)
+    return child

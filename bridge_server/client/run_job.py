@@ -1,0 +1,52 @@
+"""Run one job and wait for it: for scripts, the demo and tests.  An editor uses the events itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import List
+
+from bridge_server.client import events
+from bridge_server.client.errors import ConnectionLost, JobFailed
+from bridge_server.client.session import JobRequest, Session
+
+
+def run(
+    session: Session,
+    request: JobRequest,
+    on_progress: Callable[[events.Progress], None] = lambda _: None,
+    on_preview: Callable[[events.Preview], None] = lambda _: None,
+    on_event: Callable[[events.Event], None] = lambda _: None,
+    timeout: float = 3600.0,
+) -> List[events.Result]:
+    """Submit ``request``, hand events to the callbacks, return the results by variant.
+
+    The session must have no other job.  ``on_event`` gets every event, also those of the other two.
+    Raises JobFailed (its code and sentence are those of the failed job; "cancelled" if it was cancelled),
+    ConnectionLost after ``timeout`` seconds.
+    """
+    results: List[events.Result] = []
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    job = session.submit(request)
+    while time.monotonic() < deadline:
+        for event in session.poll():
+            on_event(event)
+            if getattr(event, "job", job) != job:
+                continue
+            if isinstance(event, events.Progress):
+                on_progress(event)
+            elif isinstance(event, events.Preview):
+                on_preview(event)
+            elif isinstance(event, events.Result):
+                results.append(event)
+            elif isinstance(event, events.Done):
+                return sorted(results, key=lambda result: result.variant)
+            elif isinstance(event, events.Failed):
+                raise JobFailed(event.sentence, event.details, event.code)
+            elif isinstance(event, events.Cancelled):
+                raise JobFailed("The job was cancelled.", "", "cancelled")
+        pause.wait(0.01)
+    session.cancel(job)
+    raise ConnectionLost("The RePaint engine did not finish in time.", f"{timeout} s")

@@ -1,0 +1,113 @@
+"""The clients that are connected, and what may be sent to each: bounded, whatever they read or do not read."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+
+from bridge_server.client import messages
+from bridge_server.journal import Upload
+
+LOST_SECONDS = 6.0
+MAX_UNSENT = 1000
+MAX_PULLS = 4
+MAX_UPLOADS = 8
+Frames = list[messages.Buffer]
+
+
+@dataclass
+class Peer:
+    """One connection that has said hello.  ``unsent``: functions that make the frames when there is room."""
+
+    route: bytes
+    client: str
+    app: str
+    heard: float = field(default_factory=time.monotonic)
+    unsent: deque[Callable[[], Frames | None]] = field(default_factory=deque)
+    pulls: int = 0
+    uploads: dict[str, Upload] = field(default_factory=dict)
+
+
+class Clients:
+    """All peers over one ROUTER.  Never blocks; a peer whose queue is full waits in ``Peer.unsent``."""
+
+    def __init__(self, router: zmq.Socket[bytes]) -> None:
+        self.router = router
+        self.by_route: dict[bytes, Peer] = {}
+        self.by_client: dict[str, Peer] = {}
+
+    def add(self, peer: Peer) -> Peer | None:
+        """Take a peer in; returns the one it takes over from, if any (already removed)."""
+        earlier = self.by_client.get(peer.client)
+        if earlier is not None:
+            self.remove(earlier)
+        self.by_route[peer.route] = self.by_client[peer.client] = peer
+        return earlier
+
+    def remove(self, peer: Peer) -> None:
+        for upload in peer.uploads.values():
+            upload.drop()
+        peer.uploads.clear()
+        self.by_route.pop(peer.route, None)
+        if self.by_client.get(peer.client) is peer:
+            del self.by_client[peer.client]
+
+    def silent(self) -> list[Peer]:
+        """The peers that have said nothing for too long, or do not take what is sent to them."""
+        now = time.monotonic()
+        return [
+            peer for peer in self.by_route.values() if now - peer.heard > LOST_SECONDS or len(peer.unsent) > MAX_UNSENT
+        ]
+
+    def send(self, peer: Peer, message: Any, payload: messages.Buffer | None = None) -> None:
+        """Send now, or as soon as there is room."""
+        frames = messages.encode(message, payload)
+        self.send_later(peer, lambda: frames)
+
+    def send_now(self, peer: Peer, message: Any) -> bool:
+        """Send if there is room, else drop it: for news that the next news replaces."""
+        return not peer.unsent and self._send(peer.route, messages.encode(message))
+
+    def send_later(self, peer: Peer, make: Callable[[], Frames | None]) -> None:
+        """As ``send``, but the frames are made only when there is room (None: not needed any more)."""
+        peer.unsent.append(make)
+        if len(peer.unsent) == 1:
+            self._push(peer)
+
+    def flush(self) -> bool:
+        """Try to send what waits; True if something still waits."""
+        waiting = False
+        for peer in list(self.by_route.values()):
+            if peer.unsent:
+                self._push(peer)
+                waiting |= bool(peer.unsent)
+        return waiting
+
+    def answer(self, route: bytes, message: Any) -> None:
+        """Send to a connection that is no peer (yet); dropped if there is no room."""
+        self._send(route, messages.encode(message))
+
+    def _push(self, peer: Peer) -> None:
+        while peer.unsent:
+            frames = peer.unsent[0]()
+            if frames is not None and not self._send(peer.route, frames):
+                return
+            peer.unsent.popleft()
+
+    def _send(self, route: bytes, frames: Frames) -> bool:
+        try:
+            self.router.send_multipart([route, *frames], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            peer = self.by_route.get(route)
+            if peer is not None:
+                peer.heard = float("-inf")  # gone; the next look at the silent ones removes it
+        return True

@@ -1,0 +1,293 @@
+"""The engine process: started, watched, restarted, never left behind.
+
+All of it runs in the bridge's one loop, except a thread per process that waits for its end and wakes the loop.
+The process is told where to connect, and the password for it, by the first line of its standard input, which stays open
+for as long as the bridge lives: at its end the worker leaves, however the bridge died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import zmq
+
+from bridge_server import work
+from bridge_server.auth import Gate
+from bridge_server.client import messages
+from bridge_server.client.errors import WireError
+
+log = logging.getLogger("bridge.supervisor")
+
+_DOMAIN = b"worker"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds, all on the monotonic clock.
+
+    silent: without a heartbeat; starting: until ready, and for loading a model; stalled: without a network call
+    while a job runs; cancel: from the cancel to the engine's stop.  More than ``crashes`` - 1 deaths within
+    ``crash_window``: the engine stays down.
+    """
+
+    silent: float = 20.0
+    starting: float = 300.0
+    stalled: float = 600.0
+    cancel: float = 5.0
+    crashes: int = 5
+    crash_window: float = 180.0
+    quit: float = 1.0
+
+
+class Listener(Protocol):
+    """What the supervisor tells the bridge."""
+
+    def from_worker(self, message: Any, payload: messages.Buffer | None) -> None:
+        """A message of the living worker that concerns its present job."""
+
+    def worker_died(self, job: str, sentence: str, will_retry: bool) -> None:
+        """It ended unasked while running ``job`` (empty: none); a new one is started if ``will_retry``."""
+
+    def engine_changed(self) -> None:
+        """``state`` or the catalogue changed."""
+
+
+class Supervisor:
+    """States: "starting", "ready" (idle), "busy" (a job runs or stops), "down"."""
+
+    def __init__(
+        self, gate: Gate, listener: Listener, wake: socket.socket, folder: Path, warm: str, limits: Limits
+    ) -> None:
+        self._gate, self._listener, self._wake = gate, listener, wake
+        self._folder, self._warm, self.limits = folder, warm, limits
+        self.socket = gate.router(_DOMAIN, send_high_water=0, max_frame=messages.MAX_PAYLOAD)
+        self.state = "down"
+        self.models: tuple[messages.ModelEntry, ...] = ()
+        self.presets: tuple[messages.PresetEntry, ...] = ()
+        self.device = ""
+        self.calls_total = 0
+        self.calls_after_cancel = -1
+        self.sentence = ""
+        self.job = ""  # the job the worker has in hand, also while it stops
+        self._process: subprocess.Popen[bytes] | None = None
+        self._route = b""
+        self._deaths: deque[float] = deque()
+        self._since = self._heard = 0.0
+        self._idle_for = 0.0
+        self._loading = False
+        self._cancelled_at = 0.0
+        self._restart_at = 0.0
+        self._quiet = False  # the coming death is our own doing and no crash
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    @property
+    def idle(self) -> bool:
+        return self.state == "ready"
+
+    # ------------------------------------------------------------------------------------------------ doing things
+
+    def start(self) -> None:
+        """Start the process unless there is one.  Also the way back from "down"."""
+        if self._process is not None:
+            return
+        self._deaths.clear()
+        self._spawn()
+
+    def run(self, start: work.Start) -> None:
+        """Give the idle worker a job."""
+        self.job, self.state = start.job, "busy"
+        self._cancelled_at = 0.0
+        self._idle_for = 0.0
+        self._since = self._heard = time.monotonic()
+        self._send(start)
+
+    def send(self, message: Any, payload: messages.Buffer | None = None) -> None:
+        """A message about the present job."""
+        self._send(message, payload)
+
+    def cancel(self) -> None:
+        """Stop the present job; the process is replaced if that takes too long."""
+        if self.job and not self._cancelled_at:
+            self._cancelled_at = time.monotonic()
+            self._send(work.Cancel(self.job))
+
+    def stop(self) -> None:
+        """End the process in order, at the latest after ``limits.quit`` by force."""
+        process, self._process = self._process, None
+        self.state = "down"
+        if process is None:
+            return
+        self._send(work.Quit())
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(self.limits.quit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    # ------------------------------------------------------------------------------------------------ hearing things
+
+    def on_readable(self) -> None:
+        """Handle what the worker has sent (a bounded amount at a time)."""
+        for _ in range(32):
+            try:
+                route, *frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message, payload = messages.decode(frames, work.WORK)
+            except WireError as error:
+                log.error("unlawful message of the worker: %s", error.details)
+                continue
+            if isinstance(message, work.Online) and message.pid == self.pid:
+                self._route = route
+            if route == self._route:
+                self._heard = time.monotonic()
+                self._handle(message, payload)
+
+    def on_exit(self) -> None:
+        """Look whether the process has ended; called when its waiting thread wakes the loop."""
+        process = self._process
+        if process is None or process.poll() is None:
+            return
+        self.on_readable()  # last words
+        self._bury(process)
+
+    def tick(self) -> float:
+        """Look after the limits; returns the seconds until the next look."""
+        now = time.monotonic()
+        if self._process is None:
+            if self._restart_at and now >= self._restart_at:
+                self._spawn()
+            return max(0.01, self._restart_at - now) if self._restart_at else 3600.0
+        limits = self.limits
+        reason = ""
+        if self._cancelled_at and not self._loading and now - self._cancelled_at > limits.cancel:
+            reason, self._quiet = "did not stop in time after a cancel", True
+        elif self.state == "starting" and now - self._since > limits.starting:
+            reason = "did not become ready in time"
+        elif self._route and self.state != "starting" and now - self._heard > limits.silent:
+            reason = "is silent"
+        elif self.state == "busy":
+            still = self._idle_for + now - self._heard
+            if still > (limits.starting if self._loading else limits.stalled):
+                reason = "makes no progress"
+        if reason:
+            log.error("the worker %s; killing it", reason)
+            self._process.kill()
+            self._process.wait()
+            self._bury(self._process)
+        return 0.5
+
+    # ------------------------------------------------------------------------------------------------------- inside
+
+    def _spawn(self) -> None:
+        self._restart_at = 0.0
+        self._route, self._quiet = b"", False
+        self.job, self._cancelled_at, self._idle_for, self._loading = "", 0.0, 0.0, False
+        password = secrets.token_hex(32)
+        self._gate.passwords[_DOMAIN] = (b"worker", password.encode())
+        root = str(Path(__file__).parents[1])
+        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+        with open(self._folder / "worker-output.log", "wb") as output:  # what native libraries say when they die
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bridge_server.worker", str(self._folder)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # passive: OpenMP threads that wait must not take the editor's cores
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path},
+            )
+        self._process = process
+        self._since = self._heard = time.monotonic()
+        self.state = "starting"
+        address = f"tcp://127.0.0.1:{self._gate.port(self.socket)}"
+        line = json.dumps({"address": address, "password": password, "warm": self._warm, "parent": os.getpid()})
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):  # it died at once: the waiting thread says so
+            process.stdin.write(line.encode() + b"\n")
+            process.stdin.flush()
+        threading.Thread(target=self._await_end, args=(process,), daemon=True).start()
+        log.info("worker %d started", process.pid)
+        self._listener.engine_changed()
+
+    def _await_end(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        with contextlib.suppress(OSError):  # the bridge is leaving
+            self._wake.send(b"w")
+
+    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is not None:
+            process.stdin.close()
+        job, quiet, broken = self.job, self._quiet, self.sentence if self.state == "down" else ""
+        self._process, self.job, self._route, self._cancelled_at = None, "", b"", 0.0
+        now = time.monotonic()
+        log.error("worker %d ended with status %s", process.pid, process.returncode)
+        if broken:
+            self._listener.worker_died(job, broken, False)
+            return
+        if quiet:
+            self._spawn()
+            return
+        self._deaths.append(now)
+        while self._deaths and now - self._deaths[0] > self.limits.crash_window:
+            self._deaths.popleft()
+        if len(self._deaths) >= self.limits.crashes:
+            self.state = "down"
+            self.sentence = (
+                f"The RePaint engine crashed {len(self._deaths)} times within {self.limits.crash_window / 60:.0f} "
+                "minutes and stays off: restart the engine, or run “python3 installer.py doctor”."
+            )
+            self._listener.worker_died(job, self.sentence, False)
+            return
+        self.state = "starting"
+        self._restart_at = now + (0.0, 0.0, 0.5, 1.0)[min(3, len(self._deaths) - 1)]
+        self._listener.worker_died(job, "The RePaint engine stopped unexpectedly; it is being started again.", True)
+
+    def _handle(self, message: Any, payload: messages.Buffer | None) -> None:
+        if isinstance(message, work.Beat):
+            self._idle_for, self._loading, self.calls_total = message.idle_for, message.loading, message.calls_total
+        elif isinstance(message, work.Ready):
+            self.models, self.presets, self.device = message.models, message.presets, message.device
+            self.state, self.sentence = "ready", ""
+            self._listener.engine_changed()
+        elif isinstance(message, work.Broken):
+            log.error("the engine cannot start: %s", message.details)
+            self.state, self.sentence = "down", message.sentence
+        elif isinstance(message, work.Online):
+            pass
+        elif getattr(message, "job", None) == self.job and self.job:
+            if isinstance(message, work.Idle):
+                self.job, self.state = "", "ready"
+                self.calls_total = message.calls_total
+                if message.calls_after_cancel >= 0:
+                    self.calls_after_cancel = message.calls_after_cancel
+                self._cancelled_at = 0.0
+            elif isinstance(message, work.Step):
+                self._idle_for = 0.0
+            self._listener.from_worker(message, payload)
+
+    def _send(self, message: Any, payload: messages.Buffer | None = None) -> None:
+        if not self._route:
+            return
+        try:
+            self.socket.send_multipart([self._route, *messages.encode(message, payload)], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            log.warning("the worker does not listen: %s", error)  # its end will be noticed by itself
