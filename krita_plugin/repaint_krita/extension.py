@@ -6,6 +6,7 @@ from typing import Any
 from krita import Extension, Krita
 
 from .eventloop import Pump
+from .qt import QtWidgets
 
 DOCKER_ID = "repaint_docker"
 
@@ -28,9 +29,8 @@ class RePaintExtension(Extension):
 
     def _repaint(self) -> None:
         """As the docker's button; a hidden docker is shown, because its status line answers."""
-        for docker in Krita.instance().activeWindow().dockers():
-            if docker.objectName() == DOCKER_ID:
-                docker.show()
-                docker.raise_()
-                docker.repaint_selection()
-                return
+        docker = Krita.instance().activeWindow().qwindow().findChild(QtWidgets.QDockWidget, DOCKER_ID)
+        if docker is not None:
+            docker.show()
+            docker.raise_()
+            docker.repaint_selection()

@@ -23,6 +23,11 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
+sys.path.append(str(REPOSITORY))
+
+import installer  # noqa: E402  (a script of the repository's root, not a package)
+from bridge_server.client import launch  # noqa: E402
+
 PROGRAMS = ("krita", "Xvfb", "openbox", "xdotool", "import")
 BAD_STDERR = re.compile(r"Traceback \(most recent call last\)|Error loading plugin|SyntaxError|ASSERT failure")
 HOME_FORMAT = "3"  # raise when the warmed home's content changes
@@ -44,8 +49,8 @@ def hosts_cache() -> Path:
     """The folder for warmed homes: REPAINT_BRIDGE_HOSTS, else the user's cache folder for repaint-bridge."""
     if os.environ.get("REPAINT_BRIDGE_HOSTS"):
         return Path(os.environ["REPAINT_BRIDGE_HOSTS"])
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "repaint-bridge" / "hosts"
+    moved_by_tests = {key: text for key, text in os.environ.items() if key != launch.HOME_VARIABLE}
+    return launch.user_folders(environ=moved_by_tests).cache / "hosts"
 
 
 class Display:
@@ -136,7 +141,7 @@ def warmed_home(seconds: float = 240.0) -> Path:
             _install_driver(home)
             display = Display()
             try:
-                host = KritaHost(Path(folder) / "work", display=display, home=home, plugin=None)
+                host = KritaHost(Path(folder) / "work", display=display, home=home, plugin=False)
                 host.start(seconds=seconds)
                 host.stop()
             finally:
@@ -151,11 +156,11 @@ def warmed_home(seconds: float = 240.0) -> Path:
 class KritaHost:
     """One running Krita.
 
-    work: folder for the driver's files, the log and the private home. plugin: the ``pykrita`` content to install (a
-    folder holding ``repaint_krita.desktop`` and ``repaint_krita/``), or None. environment: more variables for Krita.
+    work: folder for the driver's files, the log and the private home. plugin: install the RePaint plug-in as
+    ``installer.py krita`` does. environment: more variables for Krita.
     """
 
-    def __init__(self, work: Path, *, display: Display, home: Path | None = None, plugin: Path | None = None,
+    def __init__(self, work: Path, *, display: Display, home: Path | None = None, plugin: bool = True,
                  environment: dict[str, str] | None = None) -> None:
         self.work = work
         self.display = display
@@ -174,8 +179,8 @@ class KritaHost:
             _write_settings(home)
         self.home = home
         pykrita = _install_driver(home)
-        if plugin is not None:
-            install_plugin(plugin, pykrita)
+        if plugin:
+            installer.install_krita(pykrita.parent)
         self.environment = _environment(home, display.name, {
             "REPAINT_DRIVER_DIR": str(self.commands), **(environment or {})})
 
@@ -292,24 +297,6 @@ class KritaHost:
         done = subprocess.run(["import", "-window", "root", str(path)], capture_output=True, timeout=30,
                               env={**os.environ, "DISPLAY": self.display.name})
         return path if done.returncode == 0 else None
-
-
-def install_plugin(source: Path, pykrita: Path) -> None:
-    """Copies the plug-in and the client into it, as the installer does for users."""
-    shutil.copy(source / "repaint_krita.desktop", pykrita)
-    actions = pykrita.parent / "actions"
-    actions.mkdir(exist_ok=True)
-    if (source / "repaint_krita.action").exists():
-        shutil.copy(source / "repaint_krita.action", actions)
-    target = pykrita / "repaint_krita"
-    shutil.rmtree(target, ignore_errors=True)
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(source / "repaint_krita", target, ignore=ignore)
-    client = REPOSITORY / "bridge_server" / "client"
-    if client.exists() and not (target / "_lib").exists():
-        library = target / "_lib" / "bridge_server"
-        shutil.copytree(client, library / "client", ignore=ignore)
-        (library / "__init__.py").write_text("")
 
 
 if __name__ == "__main__":

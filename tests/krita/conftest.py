@@ -1,0 +1,67 @@
+"""One Krita for all tests of this folder; each test begins with no open picture and ends with a look at the logs."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge_server.client import launch
+
+from .desk import Desk, write_launch_file
+from .host import Display, HostFailure, KritaHost, missing_programs
+
+
+def plugin_log() -> Path:
+    return launch.user_folders().state / "logs" / "krita.log"
+
+
+def check_plugin_log(since: int) -> int:
+    """The plug-in keeps its own exceptions from Krita; they stand in its log and fail a test as loudly."""
+    text = plugin_log().read_text(errors="replace") if plugin_log().exists() else ""
+    if "Traceback (most recent call last)" in text[since:]:
+        raise HostFailure("The plug-in logged an exception:\n" + text[since:][-4000:])
+    return len(text)
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[Display]:
+    missing = missing_programs()
+    if missing:
+        sentence = f"real-Krita tests need {', '.join(missing)} (Debian packages: krita xvfb xdotool openbox imagemagick)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    shown = Display()
+    yield shown
+    shown.close()
+
+
+def start_krita(work: Path, display: Display, **environment: str) -> KritaHost:
+    """A Krita with the plug-in; the bridge it starts belongs to this test run's own REPAINT_BRIDGE_HOME."""
+    work.mkdir(parents=True, exist_ok=True)
+    inherited = {key: os.environ[key] for key in (launch.HOME_VARIABLE, "REPAINT_BRIDGE_TEST_MODELS", "HF_HUB_OFFLINE")}
+    host = KritaHost(work, display=display, environment={**inherited, **environment})
+    host.start()
+    return host
+
+
+@pytest.fixture(scope="session")
+def krita(display: Display, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The shared Krita, its docker shown and its engine ready."""
+    write_launch_file()
+    host = start_krita(tmp_path_factory.mktemp("krita"), display)
+    desk = Desk(host)
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")
+    yield desk
+    host.stop()
+
+
+@pytest.fixture()
+def desk(krita: Desk) -> Iterator[Desk]:
+    krita.close_all()
+    log = check_plugin_log(0) if not plugin_log().exists() else len(plugin_log().read_text(errors="replace"))
+    yield krita
+    krita.host.check()
+    check_plugin_log(log)

@@ -1,0 +1,231 @@
+"""What a test does at Krita's desk: open pictures, select, click the docker, look at layers and pixels."""
+from __future__ import annotations
+
+import base64
+import secrets
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge_server.__main__ import connect
+from bridge_server.client import launch, messages
+
+from .host import REPOSITORY, HostFailure, KritaHost
+
+PRELUDE = """
+import base64, hashlib, krita
+from repaint_krita.docker import RePaintDocker
+app = Krita.instance()
+pump = RePaintDocker.pump
+flow = pump.flow
+def dock():
+    return app.activeWindow().qwindow().findChild(QtWidgets.QDockWidget, "repaint_docker")
+def walk(node):
+    found = []
+    for child in node.childNodes():
+        found.append(child)
+        found.extend(walk(child))
+    return found
+def tree(document):
+    return [[n.name(), n.type(), n.uniqueId().toString()] for n in walk(document.rootNode()) if n.type() != "selectionmask"]
+def shown(document):
+    document.refreshProjection()
+    return bytes(document.pixelData(0, 0, document.width(), document.height()))
+def center(widget):
+    point = widget.mapToGlobal(widget.rect().center())
+    return [point.x(), point.y()]
+def canvas():
+    views = [w for w in app.activeWindow().qwindow().findChildren(QtWidgets.QWidget)
+             if w.metaObject().className() == "KisQPainterCanvas" and w.isVisible()]
+    return views[0]
+def add(document):
+    app.activeWindow().addView(document)
+    app.setActiveDocument(document)
+    return document
+documents = {}
+"""
+
+
+@dataclass(frozen=True)
+class Document:
+    """An open document by the name it has in the driver's namespace."""
+
+    name: str
+    width: int
+    height: int
+
+    @property
+    def code(self) -> str:
+        return f"documents[{self.name!r}]"
+
+
+class Desk:
+    """Wraps a running Krita; every method is a thing that a person does or sees."""
+
+    def __init__(self, host: KritaHost) -> None:
+        self.host = host
+        self.host.run(PRELUDE)
+        self.host.run("app.activeWindow().qwindow().showMaximized()\ndock().show()")
+
+    # ---- documents ----
+    def open(self, path: Path) -> Document:
+        name = secrets.token_hex(4)
+        size = self.host.run(
+            f"documents[{name!r}] = add(app.openDocument({str(path)!r}))\n"
+            f"[documents[{name!r}].width(), documents[{name!r}].height()]")
+        return self._ready(Document(name, *size))
+
+    def new(self, width: int, height: int, model: str = "RGBA", depth: str = "U8", profile: str = "") -> Document:
+        """A document of a soft two-colour pattern, made inside Krita."""
+        name = secrets.token_hex(4)
+        self.host.run(f"""
+import math
+d = app.createDocument({width}, {height}, {name!r}, "RGBA", "U8", "sRGB-elle-V2-srgbtrc.icc", 100.0)
+row = [bytes((int(128 + 90 * math.sin(x / 17)), int(128 + 90 * math.sin((x + 40) / 29)), 90, 255)) for x in range({width})]
+rows = [b"".join(row[y % 37:] + row[:y % 37]) for y in range(37)]
+d.rootNode().childNodes()[0].setPixelData(b"".join(rows[y % 37] for y in range({height})), 0, 0, {width}, {height})
+if ({model!r}, {depth!r}) != ("RGBA", "U8"):
+    d.setColorSpace({model!r}, {depth!r}, {profile!r} or app.profiles({model!r}, {depth!r})[0])
+d.refreshProjection()
+documents[{name!r}] = add(d)
+""")
+        return self._ready(Document(name, width, height))
+
+    def _ready(self, document: Document) -> Document:
+        self.host.wait(f"app.activeDocument() == {document.code} and {document.code}.activeNode() is not None")
+        self.host.run(f"{document.code}.waitForDone()\n{document.code}.setModified(False)")
+        return document
+
+    def activate(self, document: Document) -> None:
+        self.host.run(f"app.setActiveDocument({document.code})")
+        self.host.wait(f"app.activeDocument() == {document.code}")
+
+    def close(self, document: Document) -> None:
+        self.host.run(f"{document.code}.setModified(False)")
+        self.host.run(f"{document.code}.close()\ndel {document.code}")
+
+    def close_all(self) -> None:
+        """Cancels what runs, then closes everything, each in its own event-loop turn."""
+        self.host.run("driver.watchers.clear()\npump.cancel()")
+        self.host.wait("not flow.busy", seconds=15)
+        self.host.run("for d in app.documents(): d.waitForDone(); d.setModified(False)")
+        while self.host.run("len(app.documents())"):
+            self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
+        self.host.run("documents.clear()\nflow.runs.clear()\nflow.say('')")
+
+    # ---- looking ----
+    def pixels(self, document: Document) -> np.ndarray:
+        """The projection: (height, width, 4) uint8, Krita's B, G, R, A. Only for 8-bit RGBA documents."""
+        text = self.host.run(f"base64.b64encode(shown({document.code})).decode()")
+        return np.frombuffer(base64.b64decode(text), np.uint8).reshape(document.height, document.width, 4)
+
+    def fingerprint(self, document: Document) -> str:
+        """Hash of the projection in any colour space."""
+        return str(self.host.run(f"hashlib.sha256(shown({document.code})).hexdigest()"))
+
+    def tree(self, document: Document) -> list[list[str]]:
+        return list(self.host.run(f"tree({document.code})"))
+
+    def names(self, document: Document) -> list[str]:
+        return [node[0] for node in self.tree(document)]
+
+    def status(self) -> str:
+        return str(self.host.run("dock().findChild(QtWidgets.QLabel, 'repaint_status').text()"))
+
+    def screenshot(self, name: str) -> None:
+        self.host.screenshot(name)
+
+    # ---- selecting ----
+    def select(self, document: Document, x: int, y: int, width: int, height: int, value: int = 255) -> None:
+        """A rectangle selection by Krita's own API."""
+        self.host.run(f"s = krita.Selection()\ns.select({x}, {y}, {width}, {height}, {value})\n"
+                      f"{document.code}.setSelection(s)\n{document.code}.waitForDone()")
+
+    def deselect(self, document: Document) -> None:
+        self.host.run(f"{document.code}.setSelection(None)")
+
+    def select_by_mouse(self, document: Document, part: float = 0.16) -> tuple[int, int, int, int]:
+        """Draws a rectangle around the canvas' middle with the rectangular selection tool; returns x, y, w, h."""
+        self.host.run("app.action('KisToolSelectRectangular').trigger()\napp.activeWindow().qwindow().raise_()")
+        x, y, w, h = self.host.run("[*center(canvas()), canvas().width(), canvas().height()]")
+        side = min(w, h) * part
+        self.host.drag(x - side, y - side, x + side, y + side)
+        found = self.host.wait(
+            f"(lambda s: s is not None and s.width() > 4 and [s.x(), s.y(), s.width(), s.height()])"
+            f"({document.code}.selection())", what="a selection drawn by the mouse")
+        return tuple(found)
+
+    # ---- the docker ----
+    def choose(self, model: str = "test/gaussian", preset: str = "fast", seed: int | None = 1234, variants: int = 1,
+               source: str = "visible") -> None:
+        """Sets the docker's fields; the seed is locked, or drawn at the click if None."""
+        self.host.wait(f"dock().model.findData({model!r}) >= 0 and dock().preset.findData({preset!r}) >= 0", seconds=60,
+                       what=f"the docker offers {model} and {preset}")
+        self.host.run(
+            f"dock().model.setCurrentIndex(dock().model.findData({model!r}))\n"
+            f"dock().preset.setCurrentIndex(dock().preset.findData({preset!r}))\n"
+            f"dock().source.setCurrentIndex(dock().source.findData({source!r}))\n"
+            f"dock().variants.setValue({variants})\n"
+            f"dock().lock.setChecked({seed is not None})\ndock().seed.setText({'' if seed is None else str(seed)!r})")
+
+    def click(self, widget: str) -> None:
+        """A click of the real mouse on one of the docker's widgets, e.g. "button", "cancel_button"."""
+        self.host.click(*self.host.run(f"center(dock().{widget})"))
+
+    def press(self) -> None:
+        """The RePaint button without the mouse's way, for tests in which the mouse is not the point."""
+        self.host.run("dock().button.click()")
+
+    def wait_end(self, seconds: float = 60.0) -> str:
+        """Waits until the run has ended; returns the status line."""
+        self.host.wait("not flow.busy", seconds=seconds, what="the run ends")
+        return self.status()
+
+    def wait_preview(self, seconds: float = 30.0) -> None:
+        """Waits until a preview stands in the layer of the running run."""
+        self.host.wait("flow.run is not None and 'first_preview' in flow.run.timings", seconds=seconds,
+                       what="a first preview")
+
+    def repaint(self, seconds: float = 60.0) -> str:
+        self.press()
+        return self.wait_end(seconds)
+
+    def undo(self) -> None:
+        self.host.run("app.action('edit_undo').trigger()")
+        self.host.run("for d in app.documents(): d.waitForDone()")
+
+    def redo(self) -> None:
+        self.host.run("app.action('edit_redo').trigger()")
+        self.host.run("for d in app.documents(): d.waitForDone()")
+
+    # ---- the bridge ----
+    def bridge(self) -> messages.Status:
+        """The running bridge's own account of itself, asked by a second client."""
+        link = connect(launch.user_folders().state)
+        try:
+            answer = link.ask(messages.GetStatus(), messages.Status)
+            link.send(messages.Bye())
+            link.flush()
+            return answer
+        finally:
+            link.close()
+
+    def wait_bridge(self, what: str, condition: Any, seconds: float = 30.0) -> messages.Status:
+        end = time.monotonic() + seconds
+        while True:
+            answer = self.bridge()
+            if condition(answer):
+                return answer
+            if time.monotonic() > end:
+                raise HostFailure(f"not within {seconds} s: {what}; the bridge says {answer}")
+            time.sleep(0.02)
+
+
+def write_launch_file() -> None:
+    """As the installer does, for a project folder that need not be installed."""
+    launch.write_launch_file(sys.executable, [str(REPOSITORY / "bridge_server" / "__main__.py"), "serve"],
+                             launch.user_folders().state)
