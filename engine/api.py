@@ -20,13 +20,12 @@ import numpy as np
 import torch
 
 from engine import canvas, schedule
-from engine.diffusion import Network
 from engine.errors import BadInput, EngineError
 from engine.models import DEFAULT_MODEL, Model, ModelInfo, catalogue
 from engine.models import load as load_model
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
-from engine.sampler import Settings, State, repaint
+from engine.sampler import Guidance, Settings, State, repaint
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -60,6 +59,8 @@ class Job:
         seed: 0 … 2^53 − 1, drawn if None; variant k is the single run with seed + k.
         variants: 1 … 64.
         schedule: a name of :data:`engine.schedule.NAMED`, or a hand-written list of levels.
+        label: class of a class-conditional model, by name or number.
+        classifier_scale: s of classifier guidance, 0 … 100; acts only where the model comes with a classifier.
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
     """
 
@@ -74,6 +75,8 @@ class Job:
     jump_samples: int | None = None
     start_resampling: int | None = None
     schedule: str | tuple[int, ...] = "uniform"
+    label: str | int | None = None
+    classifier_scale: float = 1.0
     hard: bool = False
 
 
@@ -152,10 +155,17 @@ def run(job: Job, model: Model) -> Iterator[Step | Finished]:
     canvas.check(job.image, selection)
     layout = canvas.plan(selection, model.geometry)
     y, keep = canvas.model_input(job.image, selection, layout)
-    network = canvas.windowed(model.predict, layout)
+    label = model.label_number(job.label)
+    network = canvas.windowed(partial(_predict, model, label), layout)
+    guidance = _guidance(model, label, job.classifier_scale, layout)
     rows = [range(job.variants)] if model.device.type == "cuda" else [range(k, k + 1) for k in range(job.variants)]
     runs = [
-        _variants(network, model, levels, settings, y.to(model.device), keep.to(model.device), [seeds[k] for k in row])
+        _variants(
+            partial(repaint, network, model.diffusion(levels.steps), levels, settings=settings, guidance=guidance),
+            y.to(model.device),
+            keep.to(model.device),
+            [seeds[k] for k in row],
+        )
         for row in rows
     ]
     began = time.monotonic()
@@ -175,28 +185,38 @@ def run(job: Job, model: Model) -> Iterator[Step | Finished]:
 def warm_up(model: Model) -> None:
     """One small network call, so that the first click does not pay for lazy initialisation."""
     side = model.geometry.minimum
-    model.predict(torch.zeros(1, 3, side, side, device=model.device), len(model.alpha_bar) - 1)
+    label = 0 if model.labels else None
+    model.predict(torch.zeros(1, 3, side, side, device=model.device), len(model.alpha_bar) - 1, label)
 
 
 def _variants(
-    network: Network,
-    model: Model,
-    levels: schedule.Schedule,
-    settings: Settings,
-    y: torch.Tensor,
-    keep: torch.Tensor,
-    seeds: list[int],
+    sampler: Callable[..., Iterator[State]], y: torch.Tensor, keep: torch.Tensor, seeds: list[int]
 ) -> Iterator[State]:
-    batch = y.expand(len(seeds), -1, -1, -1)
+    """One run of a batch of variants; a lack of memory becomes a sentence."""
     try:
         with torch.inference_mode():
-            yield from repaint(network, model.diffusion(levels.steps), levels, batch, keep, Noise(seeds), settings)
+            yield from sampler(y.expand(len(seeds), -1, -1, -1), keep, Noise(seeds))
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise _out_of_memory(str(error)) from error
     except RuntimeError as error:
         if "can't allocate memory" in str(error):
             raise _out_of_memory(str(error)) from error
         raise
+
+
+def _predict(model: Model, label: int | None, x: torch.Tensor, timestep: int) -> torch.Tensor:
+    return model.predict(x, timestep, label)
+
+
+def _guidance(model: Model, label: int | None, scale: float, layout: canvas.Plan) -> Guidance | None:
+    """Classifier guidance at scale s, fused over the windows like the network itself."""
+    if not 0 <= scale <= 100:
+        raise BadInput("bad_guidance", f"The classifier scale must be 0 to 100, not {scale}.")
+    gradient = model.classifier_gradient
+    if gradient is None or label is None or scale == 0:
+        return None
+    fused = canvas.windowed(lambda x, timestep: gradient(x, timestep, label), layout)
+    return lambda x, timestep: scale * fused(x, timestep)
 
 
 def _out_of_memory(details: str) -> EngineError:

@@ -126,7 +126,7 @@ def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[t
 
 def picture_fill(x0: torch.Tensor, plan: Plan) -> np.ndarray:
     """The model's (3, H, W) in [−1, 1] back at picture scale: (region.height, region.width, 3) float32 in [0, 1]."""
-    fill = (x0.detach().cpu().permute(1, 2, 0).numpy() + 1) / 2
+    fill: np.ndarray = (x0.detach().cpu().permute(1, 2, 0).numpy() + 1) / 2
     fill = np.ascontiguousarray(fill[: plan.scaled[0], : plan.scaled[1]], dtype=np.float32)
     target = (plan.region.height, plan.region.width)
     if plan.scaled != target:

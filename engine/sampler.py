@@ -11,7 +11,7 @@ the known region is drawn anew from q(x_t | y). For κ < 1 the known region is s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -24,6 +24,8 @@ from engine.noise import Noise
 from engine.schedule import Schedule
 
 Variance = Literal["small", "large", "learned"]
+Guidance = Callable[[torch.Tensor, int], torch.Tensor]
+"""(merged x_t, timestep) → s ∇ log p(c | x_t)."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def repaint(
     noise: Noise,
     settings: Settings,
     start: State | None = None,
+    guidance: Guidance | None = None,
 ) -> Iterator[State]:
     """Yield the state after each network call; the last one holds x_0.
 
@@ -80,6 +83,8 @@ def repaint(
         keep: 1 where known, 0 where to repaint, broadcastable to y.
         noise: one stream per row of y.
         start: resume after this state; ``noise`` must then stand at ``start.draws``.
+        guidance: s ∇ log p(c | x_t), shape of x_t: shifts the mean of each step by σ² times it (Dhariwal & Nichol 2021,
+            arXiv 2105.05233, Algorithm 1).
     """
     if diffusion.steps != schedule.steps:
         raise ValueError(f"{diffusion.steps} diffusion steps but a schedule of {schedule.steps}")
@@ -96,7 +101,7 @@ def repaint(
             known = diffusion.noised(y, t, noise.draw(x))  # line 5, at the call's own level
             x = keep * known + (1 - keep) * x  # line 8
         estimate = diffusion.estimate(network, x, t, settings.clip)
-        unknown = _step(diffusion, x, estimate, t, noise, settings)  # line 7
+        unknown = _step(diffusion, x, estimate, t, noise, settings, guidance)  # line 7
         if settings.kappa == 1:
             x = unknown
         else:
@@ -109,7 +114,13 @@ def repaint(
 
 
 def _step(
-    diffusion: Diffusion, x: torch.Tensor, estimate: Estimate, t: int, noise: Noise, settings: Settings
+    diffusion: Diffusion,
+    x: torch.Tensor,
+    estimate: Estimate,
+    t: int,
+    noise: Noise,
+    settings: Settings,
+    guidance: Guidance | None,
 ) -> torch.Tensor:
     """x_{t−1} from x_t: DDPM, or DDIM where ``eta`` is set. No noise at the last step."""
     deviation: float | torch.Tensor
@@ -127,4 +138,6 @@ def _step(
         else:
             table = diffusion.posterior_variances if settings.variance == "small" else diffusion.betas
             deviation = math.sqrt(float(table[t]))
+    if guidance is not None:
+        mean = mean + deviation**2 * guidance(x, int(diffusion.timesteps[t]))
     return mean if t == 0 else mean + deviation * noise.draw(x)

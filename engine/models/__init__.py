@@ -40,6 +40,7 @@ class ModelInfo:
     installed: bool = True
     takes_prompt: bool = False
     takes_label: bool = False
+    classifier: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,47 @@ class Model:
     """A loaded model: one function and what the sampler must know about it.
 
     Attributes:
-        predict: (x (B, C, H, W) float32 on ``device``, timestep) → output float32.
+        predict: (x (B, 3, H, W) float32 on ``device``, timestep, label number or None) → output float32.
         alpha_bar: the model's own ᾱ of its training timesteps, shape (N,), float64.
+        labels: names of the classes of a class-conditional model, by number; empty for an unconditional one.
+        classifier_gradient: (x, timestep, label number) → ∇_x log p(label | x), x's shape; None without a classifier.
     """
 
     info: ModelInfo
-    predict: Callable[[torch.Tensor, int], torch.Tensor]
+    predict: Callable[[torch.Tensor, int, int | None], torch.Tensor]
     alpha_bar: np.ndarray
     prediction: Prediction
     geometry: Geometry
     device: torch.device
+    labels: tuple[str, ...] = ()
+    classifier_gradient: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None
 
     def diffusion(self, steps: int) -> Diffusion:
         return Diffusion(self.alpha_bar, steps, self.prediction)
+
+    def label_number(self, label: str | int | None) -> int | None:
+        """The number of a class given by number or by name (case and commas as in the list do not matter).
+
+        Raises:
+            BadInput: no such class, a label for a model without classes, or none for a model that needs one.
+        """
+        if not self.labels:
+            if label is None:
+                return None
+            raise BadInput("bad_label", f"The model {self.info.title} has no classes; leave the label out.")
+        if label is None:
+            raise BadInput(
+                "bad_label", f"The model {self.info.title} needs a class label: a name or 0 to {len(self.labels) - 1}."
+            )
+        text = str(label).strip().casefold()
+        if text.isdecimal() and int(text) < len(self.labels):
+            return int(text)
+        for number, name in enumerate(self.labels):
+            if text in (name.casefold(), *(part.strip().casefold() for part in name.split(","))):
+                return number
+        raise BadInput(
+            "bad_label", f"There is no class {label!r}; give a name or a number from 0 to {len(self.labels) - 1}."
+        )
 
 
 def models_dir() -> Path:

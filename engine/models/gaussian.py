@@ -28,7 +28,7 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
     pause = SLOW_SECONDS if info.id.endswith("-slow") else 0.0
 
-    def predict(x: torch.Tensor, timestep: int) -> torch.Tensor:
+    def predict(x: torch.Tensor, timestep: int, _label: int | None = None) -> torch.Tensor:
         """ε̂ = (x − √ᾱ E[x_0 | x_t]) / √(1 − ᾱ)."""
         if pause:
             time.sleep(pause)

@@ -52,7 +52,7 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     dtype = inference_dtype(device)
     unet = unet.to(device=device, dtype=dtype, memory_format=torch.channels_last).eval().requires_grad_(False)
 
-    def predict(x: torch.Tensor, timestep: int) -> torch.Tensor:
+    def predict(x: torch.Tensor, timestep: int, _label: int | None = None) -> torch.Tensor:
         with torch.inference_mode():
             x = x.to(dtype).contiguous(memory_format=torch.channels_last)
             return unet(x, timestep, return_dict=False)[0].to(torch.float32)

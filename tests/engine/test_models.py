@@ -185,7 +185,7 @@ def test_out_of_memory_is_typed(folder):
     """A window far beyond this machine's memory: torch's own allocation failure, not a simulated one."""
     model = api.load_model(str(folder), "cpu")
 
-    def hungry(x, _timestep):
+    def hungry(x, _timestep, _label):
         return x + torch.empty(2**46, dtype=torch.float32).sum()
 
     from dataclasses import replace

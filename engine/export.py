@@ -1,0 +1,150 @@
+"""Write a training run's averaged weights in diffusers' pipeline layout, with a model card and the corpus's list.
+
+The folder: ``model_index.json``, ``unet/config.json``, ``unet/diffusion_pytorch_model.safetensors`` (float16),
+``scheduler/scheduler_config.json``, ``MODEL_CARD.md``, ``corpus.json``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from safetensors.torch import save_file
+
+from engine.data.manifest import Manifest, write_atomic
+from engine.train import BETA_END, BETA_START, LOG_FIELDS, TIMESTEPS, build_model, load_config
+
+LIMITS = """\
+- It knows textures, not things: faces, letters, buildings and other whole objects are beyond it.
+- It was trained on CPU for about an hour. Grain, stone, grass, weave and similar surfaces are what it does best;
+  long straight structures (joints between bricks, planks) are continued over short distances only, regular patterns
+  lose their step in large holes, and wide fills are softer than their surroundings.
+- It works at the picture's own scale and has seen crops of 64 and 128 pixels: holes of up to about 100 pixels across
+  are its home, larger ones are filled with less structure.
+- Game textures are a good part of its corpus, so dark stone and metal come easily to it; its colours follow the
+  surroundings of the hole."""
+
+
+def scheduler_config() -> dict[str, Any]:
+    """The diffusion process that the model was trained with."""
+    return {
+        "_class_name": "DDPMScheduler",
+        "_diffusers_version": diffusers.__version__,
+        "num_train_timesteps": TIMESTEPS,
+        "beta_start": BETA_START,
+        "beta_end": BETA_END,
+        "beta_schedule": "linear",
+        "prediction_type": "v_prediction",
+        "variance_type": "fixed_small",
+        "clip_sample": True,
+        "clip_sample_range": 1.0,
+    }
+
+
+def export(run: Path, data: Path, out: Path) -> None:
+    """Write the model of the run in ``run``, trained on the corpus in ``data``, to ``out``.
+
+    Raises:
+        FileNotFoundError: ``run`` holds no checkpoint, or ``data`` no corpus.
+    """
+    config = load_config(run)
+    if config is None:
+        raise FileNotFoundError(f"{run} holds no training run")
+    saved = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    model = build_model(config)
+    model.load_state_dict(saved["averaged"])
+    (out / "unet").mkdir(parents=True, exist_ok=True)
+    (out / "scheduler").mkdir(exist_ok=True)
+    weights = {name: tensor.detach().half().contiguous() for name, tensor in model.state_dict().items()}
+    part = out / "unet" / "diffusion_pytorch_model.safetensors.part"
+    save_file(weights, part, metadata={"format": "pt"})
+    part.replace(part.with_suffix(""))
+    unet = json.loads(model.to_json_string())  # type: ignore[operator]
+    unet.pop("_name_or_path", None)
+    write_json(out / "unet" / "config.json", unet)
+    write_json(out / "scheduler" / "scheduler_config.json", scheduler_config())
+    index = {
+        "_class_name": "DDPMPipeline",
+        "_diffusers_version": diffusers.__version__,
+        "scheduler": ["diffusers", "DDPMScheduler"],
+        "unet": ["diffusers", "UNet2DModel"],
+    }
+    write_json(out / "model_index.json", index)
+    manifest = Manifest.load(data)
+    write_atomic(out / "corpus.json", json.dumps(manifest.compact(), separators=(",", ":")) + "\n")
+    parameters = sum(tensor.numel() for tensor in weights.values())
+    log = read_log(run)
+    facts = {"step": saved["step"], "samples": saved["samples"], "seconds": saved["seconds"], "parameters": parameters}
+    write_atomic(out / "MODEL_CARD.md", card(manifest, config, facts, log))
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    write_atomic(path, json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+
+def read_log(run: Path) -> list[dict[str, str]]:
+    """The lines of a run's ``log.csv``."""
+    path = run / "log.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream, LOG_FIELDS))[1:]
+
+
+def card(manifest: Manifest, config: Any, facts: dict[str, Any], log: list[dict[str, str]]) -> str:
+    """The model card's text."""
+    rows = "\n".join(
+        "| {source} | {version} | {licence} | {kind} | {trained} | {held_out} |".format(**row)
+        for row in manifest.summary()
+    )
+    judged = [line for line in log if line["held_out_loss"]]
+    keep = [judged[round(i * (len(judged) - 1) / 11)] for i in range(12)] if len(judged) > 12 else judged
+    losses = "\n".join(
+        f"| {line['step']} | {line['samples']} | {float(line['seconds']):.0f} | {line['loss']} | "
+        f"{line['held_out_loss']} | {line['held_out_x0_loss']} |"
+        for line in keep
+    )
+    pictures, parameters = len(manifest.training()), facts["parameters"]
+    return f"""# The embedded texture model
+
+A small unconditional colour diffusion model of textures, made for filling holes with RePaint. It is a `UNet2DModel` of
+diffusers with {parameters / 1e6:.2f} M parameters (channels {", ".join(map(str, config.channels))};
+{config.layers} residual block per level; self-attention at the lowest level only), predicts v, and was trained with
+{TIMESTEPS} linear betas from {BETA_START:g} to {BETA_END:g}. Sides are multiples of 8, from 64 to 256 pixels and beyond.
+The weights are float16 averages over training.
+
+Licence: GPL-3.0-or-later.
+
+## Training
+
+`python -m engine data build` gathered the corpus, `python -m engine train` trained on it, with batch {config.batch},
+peak learning rate {config.learning_rate:g}, averaging {config.ema:g}, seed {config.seed}; on two shared CPU cores at
+low priority. {facts["step"]} steps, {facts["samples"]} samples of 64² pixels (every fifth step has 128² pixels),
+{facts["seconds"]:.0f} seconds of work.
+
+Loss is the mean squared error of v; the held-out losses are those of the averaged weights on fixed crops of pictures
+that were never trained on (v, and the clipped x̂_0 against x_0).
+
+| step | samples | seconds | loss | held-out v | held-out x_0 |
+|---|---|---|---|---|---|
+{losses}
+
+## Data
+
+{pictures} pictures were trained on; a tenth was held out by whole source picture. `corpus.json` names every picture.
+The pattern libraries that ship with GIMP and Krita are not among them, nor is the demonstration's photograph.
+
+| source | version | licence | kind | trained on | held out |
+|---|---|---|---|---|---|
+{rows}
+
+The procedural textures are made by `engine/data/procedural.py`.
+
+## Known limits
+
+{LIMITS}
+"""

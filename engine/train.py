@@ -1,0 +1,352 @@
+"""Train the embedded texture model: an unconditional DDPM on diffusers' ``UNet2DModel``, v-prediction.
+
+A run is a folder: ``config.json``, ``checkpoint.pt`` (replaced in one step), ``log.csv``. Every random number is a
+function of the seed and the step, so a run that was stopped goes on exactly as if it had not been. While a file
+``PAUSE`` lies in the folder the run rests; SIGTERM and Ctrl+C end it with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+
+from engine.data.crops import Crops
+from engine.data.manifest import Manifest, write_atomic
+
+TIMESTEPS = 1000
+BETA_START, BETA_END = 1e-4, 0.02
+LOG_FIELDS = ("step", "samples", "seconds", "learning_rate", "loss", "held_out_loss", "held_out_x0_loss")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that defines a run but its length and its data.
+
+    Attributes:
+        channels: of the U-Net's levels; each level halves the side.
+        batch: pictures of 64² pixels per step (every fifth step has a quarter of them at 128²).
+        learning_rate: peak; warmed up over ``warmup`` steps, constant, then falling as a cosine from ``decay_from``
+            of the run's length to a twentieth.
+        ema: decay of the averaged weights, which are the ones that are exported.
+    """
+
+    channels: tuple[int, ...] = (24, 40, 80, 144)
+    layers: int = 1
+    groups: int = 8
+    head: int = 24
+    batch: int = 4
+    learning_rate: float = 6e-4
+    warmup: int = 200
+    decay_from: float = 0.6
+    ema: float = 0.999
+    seed: int = 0
+
+
+@dataclass
+class State:
+    """What a checkpoint holds."""
+
+    model: torch.nn.Module
+    averaged: torch.nn.Module
+    optimizer: torch.optim.AdamW
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+
+
+def build_model(config: Config) -> torch.nn.Module:
+    """A ``UNet2DModel``: convolutions at all levels, self-attention at the lowest; any size in multiples of 8."""
+    levels = len(config.channels)
+    return UNet2DModel(
+        sample_size=64,
+        in_channels=3,
+        out_channels=3,
+        layers_per_block=config.layers,
+        block_out_channels=config.channels,
+        down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
+        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+        attention_head_dim=config.head,
+        norm_num_groups=config.groups,
+    )
+
+
+def alpha_bars() -> torch.Tensor:
+    """ᾱ of the 1000 training timesteps, float32."""
+    betas = torch.linspace(BETA_START, BETA_END, TIMESTEPS, dtype=torch.float64)
+    return torch.cumprod(1 - betas, 0).float()
+
+
+def noised(x0: torch.Tensor, seed: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Noise a batch at timesteps spread evenly over the whole range.
+
+    Returns:
+        x_t (B, 3, H, W); timesteps (B,) int64; the target v = √ᾱ ε − √(1−ᾱ) x_0; ᾱ (B, 1, 1, 1).
+    """
+    rng = np.random.default_rng([*seed, 1])
+    count = x0.shape[0]
+    places = (rng.permutation(count) + rng.random(count)) / count
+    timesteps = torch.from_numpy(np.minimum((places * TIMESTEPS).astype(np.int64), TIMESTEPS - 1))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    epsilon = torch.randn(x0.shape, generator=generator)
+    a = alpha_bars()[timesteps].view(-1, 1, 1, 1)
+    return a.sqrt() * x0 + (1 - a).sqrt() * epsilon, timesteps, a.sqrt() * epsilon - (1 - a).sqrt() * x0, a
+
+
+class Trainer:
+    """One run in one folder."""
+
+    def __init__(self, data: Path, out: Path, config: Config, *, device: str | None = None) -> None:
+        self.out, self.config = out, config
+        out.mkdir(parents=True, exist_ok=True)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.manual_seed(config.seed)
+        model = build_model(config)
+        averaged = build_model(config)
+        averaged.load_state_dict(model.state_dict())
+        for network in (model, averaged):
+            network.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.state = State(model, averaged.requires_grad_(False), optimizer)
+        manifest = Manifest.load(data)
+        self.crops = Crops.of(manifest, held_out=False, seed=config.seed)
+        self.judged = Crops.of(manifest, held_out=True, seed=12345)
+        self.stopping = threading.Event()
+
+    def restore(self) -> bool:
+        """Go on from ``checkpoint.pt`` if there is one."""
+        path = self.out / "checkpoint.pt"
+        if not path.is_file():
+            return False
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        self.state.model.load_state_dict(saved["model"])
+        self.state.averaged.load_state_dict(saved["averaged"])
+        self.state.optimizer.load_state_dict(saved["optimizer"])
+        self.state.step, self.state.samples = saved["step"], saved["samples"]
+        self.state.seconds = saved["seconds"]
+        return True
+
+    def save(self) -> None:
+        """Replace ``checkpoint.pt`` in one step."""
+        part = self.out / "checkpoint.pt.part"
+        torch.save(
+            {
+                "model": self.state.model.state_dict(),
+                "averaged": self.state.averaged.state_dict(),
+                "optimizer": self.state.optimizer.state_dict(),
+                "step": self.state.step,
+                "samples": self.state.samples,
+                "seconds": self.state.seconds,
+            },
+            part,
+        )
+        part.replace(self.out / "checkpoint.pt")
+
+    def learning_rate(self, progress: float) -> float:
+        """The rate at ``progress`` in [0, 1] of the run's length."""
+        config = self.config
+        warm = min(1.0, (self.state.step + 1) / max(1, config.warmup))
+        late = min(1.0, max(0.0, (progress - config.decay_from) / max(1e-9, 1 - config.decay_from)))
+        return config.learning_rate * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * late)))
+
+    def step(self, progress: float = 0.0) -> float:
+        """One optimiser step; returns its loss."""
+        state, config = self.state, self.config
+        large = state.step % 5 == 4
+        count, size = (max(1, config.batch // 4), 128) if large else (config.batch, 64)
+        x0 = torch.from_numpy(self.crops.batch(state.step, count, size))
+        x, timesteps, target, _ = noised(x0, (config.seed, state.step))
+        for group in state.optimizer.param_groups:
+            group["lr"] = self.learning_rate(progress)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            output = self._run(state.model, x, timesteps)
+        loss = torch.nn.functional.mse_loss(output.float(), target.to(self.device))
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
+        state.optimizer.step()
+        state.step += 1
+        state.samples += count * size * size // 4096
+        decay = min(config.ema, (1 + state.step) / (10 + state.step))
+        with torch.no_grad():
+            ours: list[torch.Tensor] = list(state.averaged.parameters())
+            theirs: list[torch.Tensor] = list(state.model.parameters())
+            torch._foreach_lerp_(ours, theirs, 1 - decay)
+        return float(loss.detach())
+
+    def _run(self, network: torch.nn.Module, x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        x = x.to(self.device, memory_format=torch.channels_last)
+        return network(x, timesteps.to(self.device)).sample
+
+    @torch.no_grad()
+    def judge(self, batches: int = 8) -> tuple[float, float]:
+        """Mean losses (v, x_0) of the averaged weights on fixed held-out crops, noise and timesteps."""
+        losses = []
+        for number in range(batches):
+            x0 = torch.from_numpy(self.judged.batch(number, 8, 64))
+            x, timesteps, target, a = noised(x0, (12345, number))
+            v = self._run(self.state.averaged, x, timesteps).float().cpu()
+            x0_hat = (a.sqrt() * x - (1 - a).sqrt() * v).clamp(-1, 1)
+            losses.append((float(((v - target) ** 2).mean()), float(((x0_hat - x0) ** 2).mean())))
+        v_loss, x0_loss = np.mean(losses, axis=0)
+        return float(v_loss), float(x0_loss)
+
+    def run(
+        self,
+        *,
+        steps: int | None = None,
+        minutes: float | None = None,
+        save_every: float = 180.0,
+        log_every: int = 100,
+        report: Callable[[str], None] = print,
+    ) -> str:
+        """Train until ``steps`` steps or ``minutes`` minutes of work are done, or until stopped.
+
+        Args:
+            save_every: seconds between checkpoints (each also judges the averaged weights).
+            log_every: steps between lines of the log.
+
+        Returns:
+            ``done`` or ``stopped``.
+        """
+        if steps is None and minutes is None:
+            raise ValueError("give steps or minutes")
+        state, recent, saved_at = self.state, [], self.state.seconds
+        ended = "done"
+        while True:
+            shares = [state.step / steps] if steps else []
+            shares += [state.seconds / (60 * minutes)] if minutes else []
+            progress = max(shares)
+            if progress >= 1 or self.stopping.is_set():
+                ended = "done" if progress >= 1 else "stopped"
+                break
+            self._rest(report)
+            started = time.monotonic()
+            recent.append(self.step(progress))
+            state.seconds += time.monotonic() - started
+            due = state.seconds - saved_at >= save_every
+            if state.step % log_every == 0 or due:
+                judged = self.judge() if due else None
+                self._log(float(np.mean(recent)), progress, judged, report)
+                recent = []
+            if due:
+                self.save()
+                saved_at = state.seconds
+        self.save()
+        self._log(float(np.mean(recent)) if recent else float("nan"), 1.0, self.judge(), report)
+        return ended
+
+    def _rest(self, report: Callable[[str], None]) -> None:
+        """Wait while ``PAUSE`` lies in the run's folder (such time does not count)."""
+        pause = self.out / "PAUSE"
+        if pause.exists() and not self.stopping.is_set():
+            report("resting: PAUSE is there")
+            while pause.exists() and not self.stopping.wait(0.2):
+                pass
+            report("going on")
+
+    def _log(
+        self, loss: float, progress: float, judged: tuple[float, float] | None, report: Callable[[str], None]
+    ) -> None:
+        state, path = self.state, self.out / "log.csv"
+        values = [
+            state.step,
+            state.samples,
+            f"{state.seconds:.1f}",
+            f"{self.learning_rate(progress):.3g}",
+            f"{loss:.5f}",
+        ]
+        values += [f"{value:.5f}" for value in judged] if judged else ["", ""]
+        new = not path.exists()
+        with path.open("a", newline="") as stream:
+            writer = csv.writer(stream)
+            if new:
+                writer.writerow(LOG_FIELDS)
+            writer.writerow(values)
+        report("  ".join(f"{name} {value}" for name, value in zip(LOG_FIELDS, values, strict=True) if value != ""))
+
+
+def load_config(out: Path) -> Config | None:
+    """The configuration of the run in ``out``, if there is one."""
+    path = out / "config.json"
+    if not path.is_file():
+        return None
+    data: dict[str, Any] = json.loads(path.read_text())
+    return Config(**{**data, "channels": tuple(data["channels"])})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m engine train``."""
+    defaults = Config()
+    parser.add_argument("--data", type=Path, default=None, help="corpus folder (default: where `data build` puts it)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--steps", type=int, default=None, help="length of the run in steps")
+    parser.add_argument("--minutes", type=float, default=None, help="length of the run in minutes of work")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--batch", type=int, default=defaults.batch)
+    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument("--ema", type=float, default=defaults.ema)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
+    parser.add_argument("--device", default=None, choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--export", type=Path, default=None, help="write the model there at the end")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command; 0 when the run ended or was stopped cleanly, 2 for unusable arguments."""
+    from engine.data import default_folder
+
+    data = args.data or default_folder()
+    if args.steps is None and args.minutes is None:
+        print("Say how long to train: --steps N or --minutes M.")
+        return 2
+    if not (data / "manifest.json").is_file():
+        print(f"There is no corpus in {data}; run `python -m engine data build` first.")
+        return 2
+    if (args.out / "checkpoint.pt").is_file() and not args.resume:
+        print(f"{args.out} holds a run already; add --resume to go on with it, or choose another folder.")
+        return 2
+    config = load_config(args.out) if args.resume else None
+    if config is None:
+        config = replace(Config(), batch=args.batch, learning_rate=args.learning_rate, ema=args.ema, seed=args.seed)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    trainer = Trainer(data, args.out, config, device=args.device)
+    write_atomic(args.out / "config.json", json.dumps(asdict(config), indent=1))
+    if args.resume and trainer.restore():
+        print(f"going on at step {trainer.state.step}")
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        trainer.stopping.set()
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        ended = trainer.run(
+            steps=args.steps,
+            minutes=args.minutes,
+            save_every=args.save_every,
+            report=lambda line: print(line, flush=True),
+        )
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    print(ended)
+    if args.export:
+        from engine.export import export
+
+        export(args.out, data, args.export)
+    return 0

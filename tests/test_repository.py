@@ -1,0 +1,157 @@
+"""The house itself: import directions, lint, types, wording, and what the plug-in side may use."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STDLIB = set(sys.stdlib_module_names)
+PLUGIN_SIDE = [ROOT / "bridge_server" / "client", ROOT / "krita_plugin"]
+
+
+def _tracked(*suffixes: str) -> list[Path]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in listed.stdout.splitlines()]
+    return [path for path in files if path.is_file() and (not suffixes or path.suffix in suffixes)]
+
+
+def _imports(path: Path) -> set[str]:
+    """Full dotted names that a file imports, at any depth; relative imports are resolved."""
+    package = list(path.relative_to(ROOT).parts[:-1])
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def _under(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def test_engine_knows_no_bridge_no_editor_no_socket():
+    for path in (ROOT / "engine").rglob("*.py"):
+        for name in _imports(path):
+            for other in ("bridge_server", "krita_plugin", "gimp_plugin", "zmq", "socket", "PyQt5", "PyQt6", "tests"):
+                assert not _under(name, other), f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_only_the_worker_imports_the_engine():
+    importers = {
+        path.relative_to(ROOT / "bridge_server").as_posix()
+        for path in (ROOT / "bridge_server").rglob("*.py")
+        if any(_under(name, "engine") for name in _imports(path))
+    }
+    assert importers <= {"worker.py"}
+    assert importers, "the worker must import the engine"
+
+
+def test_bridge_and_client_load_no_torch():
+    code = (
+        "import sys, bridge_server.server, bridge_server.client.session;"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'engine', 'diffusers', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("folder", PLUGIN_SIDE, ids=lambda folder: folder.name)
+def test_plugin_side_uses_the_standard_library_and_its_host_only(folder):
+    allowed = {"krita", "PyQt5", "PyQt6", "sip", "repaint_krita"} if folder.name == "krita_plugin" else set()
+    for path in folder.rglob("*.py"):
+        for name in _imports(path):
+            top = name.split(".")[0]
+            own = _under(name, "bridge_server.client") or name == "bridge_server" or top in ("krita_plugin", "")
+            assert top in STDLIB | allowed or own, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_client_imports_nothing_of_the_plugins_or_the_server():
+    for path in (ROOT / "bridge_server" / "client").rglob("*.py"):
+        for name in _imports(path):
+            if _under(name, "bridge_server"):
+                assert _under(name, "bridge_server.client") or name == "bridge_server", f"{path} imports {name}"
+            assert not _under(name, "krita_plugin")
+
+
+def test_qt_is_imported_in_one_place():
+    users = [
+        path.name
+        for path in (ROOT / "krita_plugin").rglob("*.py")
+        if any(name.split(".")[0] in ("PyQt5", "PyQt6") for name in _imports(path))
+    ]
+    assert users == ["qt.py"]
+
+
+@pytest.mark.parametrize("folder", [*PLUGIN_SIDE, ROOT / "tests/krita/driver"], ids=lambda folder: folder.name)
+def test_plugin_side_is_python_3_8(folder):
+    for path in folder.rglob("*.py"):
+        ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ruff_lint():
+    _run("ruff", "check", ".")
+
+
+def test_ruff_format():
+    _run("ruff", "format", "--check", ".")
+
+
+def test_types():
+    _run("mypy")
+
+
+def test_wording():
+    """No absolute path of a home or work folder, no registry host, no talk about how the code came to be."""
+    forbidden = re.compile(
+        r"/work/(?:main|shared)|\.\./shared|/root/|/home/[a-z]|pypi\.org|pythonhosted|download\.pytorch\.org|deb\.debian\.org"
+        r"|registry\.npmjs|\bclaude\b|\banthropic\b|\bLLM\b|coding agent|\bhelper [A-D]\b|the lead\b",
+        re.IGNORECASE,
+    )
+    for path in _tracked(".py", ".md", ".toml", ".json", ".desktop", ".action", ""):
+        if path == Path(__file__) or path.name == "LICENSE":
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found = forbidden.search(text)
+        assert not found, f"{path.relative_to(ROOT)}: {found.group(0) if found else ''}"
+
+
+def test_top_level():
+    names = {path.relative_to(ROOT).parts[0] for path in _tracked()}
+    allowed = {
+        "README.md", "installer.py", "pyproject.toml", "LICENSE", "CHANGELOG.md", ".ci", ".gitignore", "engine",
+        "bridge_server", "krita_plugin", "gimp_plugin", "tests", "docs",
+    }  # fmt: skip
+    assert names <= allowed, names - allowed
+
+
+def test_readme_links_and_pictures_exist():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if not re.match(r"https?://", target):
+                assert (page.parent / target).exists(), f"{page.name} points to {target}"
+
+
+def test_shipped_model_is_small_and_described():
+    folder = ROOT / "engine" / "weights" / "texture"
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert 1 << 20 < size <= 40 * 1000 * 1000
+    card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for heading in ("licence", "training", "seconds", "limits"):
+        assert heading in card.lower()
