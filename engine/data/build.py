@@ -121,7 +121,7 @@ def _judge(candidate: Candidate) -> tuple[np.ndarray, str]:
     if candidate.seed is not None:
         return procedural.generate(candidate.seed, PROCEDURAL_SIDE), ""
     photograph = candidate.kind == "photograph"
-    if not photograph and not wanted_name(candidate.origin):
+    if not photograph and not candidate.chosen and not wanted_name(candidate.origin):
         return nothing, "name"
     assert candidate.read is not None
     try:
@@ -131,7 +131,7 @@ def _judge(candidate: Candidate) -> tuple[np.ndarray, str]:
     except (OSError, ValueError, Image.DecompressionBombError):
         return nothing, "unreadable"
     rgb = np.ascontiguousarray(pixels[..., :3])
-    reason = rejection(rgb, pixels[..., 3] if has_alpha else None, photograph=photograph)
+    reason = "" if candidate.chosen else rejection(rgb, pixels[..., 3] if has_alpha else None, photograph=photograph)
     return (shrink(rgb, PHOTOGRAPH_SIDE if photograph else TEXTURE_SIDE), reason) if not reason else (nothing, reason)
 
 

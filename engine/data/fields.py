@@ -14,9 +14,7 @@ Array = np.ndarray
 Rng = np.random.Generator
 
 
-def noise(
-    rng: Rng, n: int, beta: float, stretch: float = 1.0, angle: float = 0.0, band: float | None = None
-) -> Array:
+def noise(rng: Rng, n: int, beta: float, stretch: float = 1.0, angle: float = 0.0, band: float | None = None) -> Array:
     """Gaussian noise with spectrum 1/f^beta, zero mean, unit deviation.
 
     Args:
@@ -99,14 +97,14 @@ class Worley:
 
 def hashed(*numbers: Array | int) -> Array:
     """Well-mixed non-negative integers from integer arrays: the same numbers give the same result everywhere."""
-    state = np.uint64(0x9E3779B97F4A7C15)
+    state: Array = np.asarray(0x9E3779B97F4A7C15, dtype=np.uint64)
     with np.errstate(over="ignore"):
         for number in numbers:
             state = state ^ np.asarray(number).astype(np.int64).astype(np.uint64)
             state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             state = state ^ (state >> np.uint64(31))
-    return (state >> np.uint64(2)).astype(np.int64)
+    return np.asarray(state >> np.uint64(2)).astype(np.int64)
 
 
 def unit(values: Array) -> Array:

@@ -98,7 +98,14 @@ def summarise(pictures: Iterable[Picture]) -> list[dict[str, Any]]:
     for p in pictures:
         (held if p.held_out else trained)[p.source, p.version, p.licence, p.kind] += 1
     return [
-        {"source": s, "version": v, "licence": li, "kind": k, "trained": trained[s, v, li, k], "held_out": held[s, v, li, k]}
+        {
+            "source": s,
+            "version": v,
+            "licence": li,
+            "kind": k,
+            "trained": trained[s, v, li, k],
+            "held_out": held[s, v, li, k],
+        }
         for s, v, li, k in sorted(trained.keys() | held.keys())
     ]
 

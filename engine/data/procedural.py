@@ -90,7 +90,9 @@ def cobbles(rng: Rng, n: int) -> Array:
 
 def gravel(rng: Rng, n: int) -> Array:
     """Pebbles of several sizes lying on one another."""
-    return layouts.scatter(rng, n, layouts.pebble, palette(rng, 5, 0.35), (rng.uniform(2, 5), rng.uniform(6, 16)), cover=9)
+    return layouts.scatter(
+        rng, n, layouts.pebble, palette(rng, 5, 0.35), (rng.uniform(2, 5), rng.uniform(6, 16)), cover=9
+    )
 
 
 def brick(rng: Rng, n: int) -> Array:
@@ -98,7 +100,12 @@ def brick(rng: Rng, n: int) -> Array:
     grid = Grid.random(rng, n, warp=rng.uniform(0, 1.2), turn=rng.random() < 0.3)
     height = rng.uniform(9, 30)
     cells = layouts.rows(
-        rng, grid.u, grid.v, width=height * rng.uniform(1.6, 3.4), height=height, shift=rng.choice([0.5, 0.5, 0.33, 0.0])
+        rng,
+        grid.u,
+        grid.v,
+        width=height * rng.uniform(1.6, 3.4),
+        height=height,
+        shift=rng.choice([0.5, 0.5, 0.33, 0.0]),
     )
     mortar, face = palette(rng, 1, 0.15)[0], per_cell_colour(rng, cells.identity, palette(rng, 3, 0.5, warm=True), 0.14)
     face = face * (1 + rng.uniform(0.04, 0.14) * noise(rng, n, rng.uniform(0.4, 1.4))[..., None])
@@ -303,10 +310,10 @@ def concrete(rng: Rng, n: int) -> Array:
 
 def crumple(rng: Rng, n: int) -> Array:
     """Creased paper or foil: facets lit from one side."""
-    height = sum(
-        worley(rng, *Grid.random(rng, n, warp=2).plane, rng.uniform(14, 60), jitter=1.0).first * w for w in (1.0, 0.6, 0.4)
-    )
-    return lit(mottle(rng, n, palette(rng, 2, 0.4)), np.asarray(height) * 0.5, rng, rng.uniform(0.4, 1.0))
+    height = np.zeros((n, n))
+    for weight in (1.0, 0.6, 0.4):
+        height += weight * worley(rng, *Grid.random(rng, n, warp=2).plane, rng.uniform(14, 60), jitter=1.0).first
+    return lit(mottle(rng, n, palette(rng, 2, 0.4)), height * 0.5, rng, rng.uniform(0.4, 1.0))
 
 
 FAMILIES: tuple[Callable[[Rng, int], Array], ...] = (

@@ -13,6 +13,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from engine.data import debian, procedural
@@ -45,8 +46,9 @@ class Candidate:
 
     Attributes:
         origin: its path inside the source.
-        read: gives the encoded file, or for procedural pictures the seed's pixels encoded on demand.
+        read: gives the encoded file; None for procedural pictures.
         seed: set for procedural pictures, whose pixels are computed.
+        chosen: picked by hand, so names and statistics are not asked.
     """
 
     source: str
@@ -56,6 +58,7 @@ class Candidate:
     kind: str
     read: Callable[[], bytes] | None = None
     seed: int | None = None
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,11 @@ def all_sources() -> list[Source]:
     """All sources in their fixed order (which decides which of two duplicates stays)."""
     return [
         Source("scikit-image", _scikit_image),
-        *(Source(name, lambda cache, name=name: _archive(name, cache)) for name in _ARCHIVES),  # type: ignore[misc]
+        *(Source(name, partial(_archive, name)) for name in _ARCHIVES),
         Source("plasma-workspace-wallpapers", _plasma),
-        Source("mate-backgrounds", lambda cache: _photographs("mate-backgrounds", cache, _MATE_NOT, "backgrounds/mate/")),
-        *(
-            Source(name, lambda cache, name=name: _photographs(name, cache, _LOMIRI_NOT, "backgrounds/"))  # type: ignore[misc]
-            for name in ("lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04")
+        Source("mate-backgrounds", partial(_photographs, "mate-backgrounds", _MATE_NOT, "backgrounds/mate/")),
+        Source(
+            "lomiri-wallpapers-16.04", partial(_photographs, "lomiri-wallpapers-16.04", _LOMIRI_NOT, "backgrounds/")
         ),
         Source("procedural", _procedural),
     ]
@@ -91,7 +93,7 @@ def _scikit_image(_cache: Path) -> Iterator[Candidate]:
         path = folder / name
         if path.is_file():
             version = importlib.metadata.version("scikit-image")
-            yield Candidate("scikit-image", version, name, "CC0-1.0", "texture", path.read_bytes)
+            yield Candidate("scikit-image", version, name, "CC0-1.0", "texture", path.read_bytes, chosen=True)
 
 
 def _archive(name: str, cache: Path) -> Iterator[Candidate]:
@@ -104,11 +106,9 @@ def _archive(name: str, cache: Path) -> Iterator[Candidate]:
         with zipfile.ZipFile(archive) as zipped:
             for member in sorted(zipped.namelist()):
                 if _IMAGE.search(member) and ("texture" in member):
-                    licence = _licence_of(rights, member)
+                    licence, read = _licence_of(rights, member), partial(zipped.read, member)
                     if licence in debian.GOOD_LICENCES:
-                        yield Candidate(
-                            name, package.version, member, licence, "texture", lambda m=member, z=zipped: z.read(m)  # type: ignore[misc]
-                        )
+                        yield Candidate(name, package.version, member, licence, "texture", read)
 
 
 def _licence_of(rights: debian.Copyright, member: str) -> str:
@@ -137,7 +137,7 @@ def _plasma(cache: Path) -> Iterator[Candidate]:
             yield Candidate(package.name, package.version, origin, licence, "photograph", pictures[-1].read_bytes)
 
 
-def _photographs(name: str, cache: Path, unwanted: re.Pattern[str], root: str) -> Iterator[Candidate]:
+def _photographs(name: str, unwanted: re.Pattern[str], root: str, cache: Path) -> Iterator[Candidate]:
     """Photographs that lie as files in a package."""
     package = debian.fetch(name, cache)
     if package is None:
