@@ -1,0 +1,152 @@
+"""``python -m bridge_server.demo``: the bundled photograph through the bridge, with the plug-ins' own client code.
+
+Writes input, selection, three variants, a strip of previews and a contact sheet into a folder, and says how long it
+took. Uses a home of its own, so that a bridge of the user's is neither used nor disturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from bridge_server.client import events, geometry, launch
+from bridge_server.client.errors import BridgeError
+from bridge_server.client.run_job import run
+from bridge_server.client.session import JobRequest, Session
+
+ASSETS = Path(__file__).resolve().parents[1] / "engine" / "assets"
+VARIANTS = 3
+SEED = 1
+STRIP = 8
+MARGIN, CAPTION = 12, 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("demo"))
+    parser.add_argument("--model", default="texture")
+    parser.add_argument("--preset", default="fast")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="repaint-bridge-demo-") as home:
+        os.environ[launch.HOME_VARIABLE] = home
+        launch.write_launch_file(sys.executable, ["-m", "bridge_server", "serve"], launch.user_folders().state)
+        try:
+            return _demo(arguments.out, arguments.model, arguments.preset)
+        except BridgeError as error:
+            print(f"error: {error.sentence}", file=sys.stderr)
+            return 1
+
+
+def _demo(out: Path, model: str, preset: str) -> int:
+    image = Image.open(ASSETS / "demo.png").convert("RGBA")
+    selection = Image.open(ASSETS / "demo-selection.png").convert("L")
+    bounds = geometry.selection_bounds(selection.tobytes(), *selection.size)
+    assert bounds is not None
+    box = geometry.grown_box(bounds, *image.size)
+    area = (box.x, box.y, box.x + box.width, box.y + box.height)
+    request = JobRequest(
+        box.width, box.height, image.crop(area).tobytes(), selection.crop(area).tobytes(), model, preset, SEED, VARIANTS
+    )
+    watch = _Watch()
+    session = Session("demo")
+    session.start()
+    try:
+        results = run(session, request, watch.progress, watch.preview, watch.event)
+    finally:
+        session.close()
+    seconds = time.monotonic() - watch.began
+    summary = f"{watch.calls} network calls a variant, {seconds:.1f} s, first preview after {watch.first:.1f} s"
+    print(f"\r{summary:<100}")
+
+    def placed(rgba: bytes) -> Image.Image:
+        layer = Image.new("RGBA", image.size)
+        layer.paste(Image.frombytes("RGBA", (box.width, box.height), rgba), area[:2])
+        return Image.alpha_composite(image, layer)
+
+    shown = image.copy()
+    shown.paste((200, 60, 160, 255), mask=selection.point(lambda value: value * 2 // 3))
+    image.convert("RGB").save(out / "input.png")
+    selection.save(out / "selection.png")
+    pictures = [("input", image), ("selection", shown)]
+    for result in results:
+        picture = placed(result.rgba)
+        picture.convert("RGB").save(out / f"variant-{result.variant + 1}.png")
+        pictures.append((f"variant {result.variant + 1}, seed {result.seed}", picture))
+    previews = [(f"call {call}", placed(rgba)) for call, rgba in _spread(watch.previews, STRIP)]
+    _sheet([previews], image.width // 2).save(out / "previews.png")
+    _sheet([pictures, previews], 320).save(out / "contact-sheet.png")
+    names = sorted(path.name for path in out.glob("*.png"))
+    print(f"Pictures in {out.resolve()}:\n  " + "\n  ".join(names))
+    return 0
+
+
+class _Watch:
+    """Prints progress and keeps the previews of the first variant."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.first = float("nan")
+        self.calls = 0
+        self.previews: list[tuple[int, bytes]] = []
+
+    def event(self, event: events.Event) -> None:
+        if isinstance(event, events.Accepted):
+            self.began = time.monotonic()
+        elif isinstance(event, events.EngineDown):
+            print(f"\r{event.sentence}")
+
+    def progress(self, event: events.Progress) -> None:
+        self.calls = event.calls
+        done = (event.call - 1) * event.variants + event.variant + 1
+        share = done / (event.calls * event.variants)
+        bar = "█" * round(30 * share) + "·" * (30 - round(30 * share))
+        left = "" if event.seconds_left < 0 else f"{event.seconds_left:4.0f} s left"
+        print(f"\r{bar} {done}/{event.calls * event.variants} calls {left}", end="", flush=True)
+
+    def preview(self, event: events.Preview) -> None:
+        if not self.previews:
+            self.first = time.monotonic() - self.began
+        if event.variant == 0:
+            self.previews.append((event.call, event.rgba))
+
+
+def _spread(items: list[tuple[int, bytes]], count: int) -> list[tuple[int, bytes]]:
+    """At most ``count`` items, evenly spread, the first and the last among them."""
+    if len(items) <= count:
+        return items
+    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+
+
+def _sheet(rows: list[list[tuple[str, Image.Image]]], width: int) -> Image.Image:
+    """Rows of captioned pictures, each scaled to fit its row's share of the sheet."""
+    longest = max(len(row) for row in rows if row)
+    total = min(longest, 5) * (width + MARGIN) + MARGIN
+    lines = []
+    for row in rows:
+        if not row:
+            continue
+        each = (total - MARGIN) // len(row) - MARGIN
+        lines.append([(text, picture.resize((each, each * picture.height // picture.width))) for text, picture in row])
+    height = sum(line[0][1].height + CAPTION + MARGIN for line in lines) + MARGIN
+    sheet = Image.new("RGB", (total, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    y = MARGIN
+    for line in lines:
+        x = MARGIN
+        for text, picture in line:
+            sheet.paste(picture.convert("RGB"), (x, y + CAPTION))
+            draw.text((x, y + 4), text, fill="black")
+            x += picture.width + MARGIN
+        y += line[0][1].height + CAPTION + MARGIN
+    return sheet
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""Processes die at bad moments: one end per job, the same pixels, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from bridge_server.client import events, messages
+from tests.bridge.home import FAST, PATIENCE, SLOW, Home, alive, python, request, until
+
+LONG = {"model": SLOW, "options": {"steps": 60, "jump_length": 10, "jump_samples": 2}}  # some 2 s
+
+
+def test_a_killed_worker_is_said_at_once_and_the_job_ends_with_the_same_pixels(home: Home) -> None:
+    home.ready()
+    watched = home.session()
+    undisturbed = watched.run(request(**LONG, variants=2))
+    job = watched.session.submit(request(**LONG, variants=2))
+    watched.wait(job, events.Progress, count=random.randint(2, 20))
+    victim = home.status().worker_pid
+    os.kill(victim, signal.SIGKILL)
+    killed = time.monotonic()
+    down = until(lambda: watched.all(events.EngineDown), "the news of the death")
+    assert time.monotonic() - killed < 2.0
+    assert down[0].will_retry
+    assert isinstance(watched.end(job), events.Done)
+    results = sorted(watched.of(job, events.Result), key=lambda result: result.variant)
+    assert [(r.seed, r.rgba) for r in results] == [(r.seed, r.rgba) for r in undisturbed]
+    assert home.status().worker_pid != victim
+    assert len(watched.all(events.EngineDown)) == 1
+    watched.check_ends()
+
+
+def test_a_job_that_kills_the_worker_twice_fails_and_the_next_one_runs(home: Home) -> None:
+    home.ready()
+    watched = home.session()
+    first = watched.session.submit(request(**LONG))
+    second = watched.session.submit(request(FAST))
+    for _ in range(2):
+        before = len(watched.of(first, events.Progress))
+        watched.wait(first, events.Progress, count=before + 3)
+        victim = home.status().worker_pid
+        os.kill(victim, signal.SIGKILL)
+        until(lambda victim=victim: home.status().worker_pid not in (victim, 0), "another worker", pause=0.05)
+    end = watched.end(first)
+    assert isinstance(end, events.Failed)
+    assert end.code == "engine_crashed"
+    assert end.sentence.endswith(".")
+    assert isinstance(watched.end(second), events.Done)
+    assert [down.will_retry for down in watched.all(events.EngineDown)] == [True, True]
+    watched.check_ends()
+
+
+def test_five_crashes_take_the_engine_down_until_the_user_restarts_it(home: Home) -> None:
+    home.ready()
+    watched = home.session()
+    until(lambda: watched.all(events.Connected), "a connection")
+    for crash in range(5):
+        victim = until(lambda: home.status().worker_pid, "a worker", pause=0.05)
+        os.kill(victim, signal.SIGKILL)
+        until(lambda crash=crash: len(watched.all(events.EngineDown)) == crash + 1, "the news")
+    assert [down.will_retry for down in watched.all(events.EngineDown)] == [True] * 4 + [False]
+    job = watched.session.submit(request())
+    end = watched.end(job)
+    assert isinstance(end, events.Failed)
+    assert end.code == "engine_down"
+    watched.session.restart_engine()
+    until(lambda: home.status().engine == "ready", "the engine is back", pause=0.05)
+    assert len(watched.run(request())) == 1
+    watched.check_ends()
+
+
+def test_a_worker_that_does_not_stop_after_a_cancel_is_replaced(home: Home) -> None:
+    home.ready()
+    watched = home.session()
+    job = watched.session.submit(request(**LONG))
+    watched.wait(job, events.Progress, count=2)
+    victim = home.status().worker_pid
+    os.kill(victim, signal.SIGSTOP)
+    watched.session.cancel(job)
+    assert isinstance(watched.end(job), events.Cancelled)
+    assert alive(victim)  # it has its five seconds
+    following = watched.session.submit(request())
+    assert isinstance(watched.end(following), events.Done)
+    assert not alive(victim)
+    assert not watched.all(events.EngineDown), home.log()
+    watched.check_ends()
+
+
+def test_a_killed_bridge_leaves_no_worker_and_loses_nothing(home: Home) -> None:
+    home.ready()
+    watched = home.session()
+    undisturbed = watched.run(request(**LONG, variants=2))
+    running = watched.session.submit(request(**LONG, variants=2))
+    queued = watched.session.submit(request(seed=5))
+    watched.wait(queued, events.Accepted)
+    watched.wait(running, events.Progress, count=5)
+    worker, instance = home.status().worker_pid, home.address().instance
+    home.kill()
+    until(lambda: not alive(worker), "no orphan", patience=2.0)
+    until(lambda: _other_instance(home, instance), "a new bridge")
+    assert isinstance(watched.end(running), events.Done)
+    assert isinstance(watched.end(queued), events.Done)
+    results = sorted(watched.of(running, events.Result), key=lambda result: result.variant)
+    assert [(r.seed, r.rgba) for r in results] == [(r.seed, r.rgba) for r in undisturbed]
+    assert watched.all(events.Disconnected)
+    watched.check_ends()
+
+
+def test_a_bridge_that_lost_its_journal_gets_the_job_once_more(home: Home) -> None:
+    home.ready()
+    watched = home.session()
+    job = watched.session.submit(request(**LONG))
+    watched.wait(job, events.Progress, count=3)
+    home.kill()
+    (home.state / "journal.sqlite").write_bytes(b"this is no data base" * 300)
+    (home.state / "journal.sqlite-wal").unlink(missing_ok=True)
+    assert isinstance(watched.end(job), events.Done)
+    assert (home.state / "journal.broken").exists()
+    watched.check_ends()
+
+
+_CLIENT = """
+import sys, time
+from bridge_server.client.session import Session
+from tests.bridge.home import request, FAST
+from bridge_server.client import events
+session = Session("mortal", client_id="mortal")
+session.start()
+first = session.submit(request(sys.argv[1], variants=2, tag="first", options={"steps": 60}))
+second = session.submit(request(FAST, seed=99, tag="second"))
+seen = []
+while True:
+    for event in session.poll():
+        seen.append(event)
+        if isinstance(event, events.Progress) and event.call > 3 and any(
+            isinstance(e, events.Accepted) and e.job == second for e in seen):
+            print(first, second, flush=True)
+            time.sleep(1000)
+    time.sleep(0.01)
+"""
+
+
+def test_what_a_killed_client_missed_is_handed_to_its_successor(home: Home) -> None:
+    home.ready()
+    other = home.session()
+    undisturbed = other.run(request(SLOW, variants=2, options={"steps": 60}))
+    client = python(_CLIENT, SLOW, stdout=-1)
+    try:
+        assert client.stdout is not None
+        running, queued = client.stdout.readline().decode().split()
+    finally:
+        client.kill()
+        client.wait()
+    # its running job finishes into the spool; its queued one does not start, another client's does
+    until(lambda: home.status().running != running, "the end of the running job", pause=0.05)
+    other.run(request())
+    deadline = time.monotonic() + 8
+    while time.monotonic() < deadline and home.status().clients > 3:
+        time.sleep(0.1)
+    assert home.status().queued == 1
+    watched = home.session("mortal")
+    recovered = {event.tag: event for event in until(lambda: _two(watched.all(events.Recovered)), "both jobs")}
+    assert recovered["first"].job == running
+    assert recovered["first"].state == "done"
+    assert recovered["first"].results == 2
+    assert recovered["second"].job == queued
+    assert recovered["second"].state == "queued"
+    watched.session.resume(running)
+    watched.session.resume(queued)
+    assert isinstance(watched.end(running), events.Done)
+    assert isinstance(watched.end(queued), events.Done)
+    results = sorted(watched.of(running, events.Result), key=lambda result: result.variant)
+    assert [(r.seed, r.rgba) for r in results] == [(r.seed, r.rgba) for r in undisturbed]
+    watched.check_ends()
+    until(lambda: not list((home.state / "spool").glob("*/variant-*")), "an empty spool")
+
+
+def test_a_discarded_job_leaves_nothing(home: Home) -> None:
+    home.ready()
+    one = home.link("mortal")
+    from tests.bridge.home import Ear, submit
+
+    ear = Ear(one)
+    submit(one, "job1", request())
+    ear.wait(lambda: ear.of("job1", messages.Done), "the end")
+    one.close()
+    watched = home.session("mortal")
+    recovered = until(lambda: watched.all(events.Recovered), "the job")
+    watched.session.discard(recovered[0].job)
+    until(lambda: not (home.state / "spool" / "job1").exists(), "nothing in the spool")
+
+
+def _two(found: list[events.Recovered]) -> list[events.Recovered]:
+    return found if len(found) == 2 else []
+
+
+def _other_instance(home: Home, instance: str) -> bool:
+    from bridge_server.client.errors import BridgeError
+
+    try:
+        return home.address().instance != instance
+    except BridgeError:
+        return False
+
+

@@ -1,0 +1,182 @@
+"""The trainer: it learns, resumes exactly, rests and stops when told, and exports what diffusers loads."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.data.build import build
+from engine.data.sources import Candidate, Source
+from engine.errors import BadInput
+from engine.train import Config, Trainer, alpha_bars, build_model, load_config, noised
+
+TINY = Config(channels=(8, 16), groups=4, head=8, batch=4, warmup=2, ema=0.9)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+
+    def candidates(_cache):
+        for seed in range(24):
+            yield Candidate("made", "1", f"seed{seed}", "GPL-3.0-or-later", "procedural", seed=seed)
+
+    manifest = build(folder, progress=lambda _line: None, sources=[Source("made", candidates)])
+    assert manifest.training()
+    assert manifest.held_out()
+    return folder
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_noising_is_exact_and_its_targets_fit() -> None:
+    x0 = torch.linspace(-1, 1, 4 * 3 * 64).reshape(4, 3, 8, 8)
+    x, timesteps, v, a = noised(x0, (0, 5))
+    again = noised(x0, (0, 5))
+    assert all(torch.equal(p, q) for p, q in zip((x, timesteps, v, a), again, strict=True))
+    torch.testing.assert_close(a.sqrt() * x - (1 - a).sqrt() * v, x0, atol=1e-5, rtol=0)
+    torch.testing.assert_close(a.flatten(), alpha_bars()[timesteps])
+    quarters = sorted(int(t) * 4 // 1000 for t in timesteps)
+    assert quarters == [0, 1, 2, 3], "the timesteps of a batch are spread over the whole range"
+
+
+def test_the_shipped_network_takes_every_size_and_stays_small() -> None:
+    model = build_model(Config())
+    assert sum(p.numel() for p in model.parameters()) < 6e6
+    for height, width in ((64, 64), (72, 136), (128, 128)):
+        with torch.inference_mode():
+            assert model(torch.zeros(1, 3, height, width), 10).sample.shape == (1, 3, height, width)
+
+
+def test_stopped_and_resumed_is_the_same_as_uninterrupted(corpus: Path, tmp_path: Path) -> None:
+    whole = Trainer(corpus, tmp_path / "whole", TINY, device="cpu")
+    assert whole.run(steps=6, report=quiet) == "done"
+    first = Trainer(corpus, tmp_path / "parts", TINY, device="cpu")
+    for _ in range(3):
+        first.step(first.state.step / 6)
+    first.save()
+    second = Trainer(corpus, tmp_path / "parts", TINY, device="cpu")
+    assert second.restore()
+    assert second.state.step == 3
+    second.run(steps=6, report=quiet)
+    assert same_weights(whole.state.model, second.state.model)
+    assert same_weights(whole.state.averaged, second.state.averaged)
+    assert whole.state.samples == second.state.samples == 24
+    assert not same_weights(whole.state.model, whole.state.averaged)
+
+
+def test_it_learns_and_logs(corpus: Path, tmp_path: Path) -> None:
+    trainer = Trainer(corpus, tmp_path, replace(TINY, learning_rate=3e-3), device="cpu")
+    before = trainer.judge(2)
+    trainer.run(steps=60, log_every=20, report=quiet)
+    after = trainer.judge(2)
+    assert after[0] < 0.8 * before[0]
+    with (tmp_path / "log.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["step"]) for row in rows][:3] == [20, 40, 60]
+    assert float(rows[-1]["held_out_x0_loss"]) > 0
+    assert load_config(tmp_path) == replace(TINY, learning_rate=3e-3)
+
+
+def test_the_learning_rate_rises_stays_and_falls(corpus: Path, tmp_path: Path) -> None:
+    trainer = Trainer(corpus, tmp_path, TINY, device="cpu")
+    assert trainer.learning_rate(0.0) == pytest.approx(TINY.learning_rate / 2)
+    trainer.state.step = 100
+    assert trainer.learning_rate(0.5) == pytest.approx(TINY.learning_rate)
+    assert trainer.learning_rate(0.8) < TINY.learning_rate
+    assert trainer.learning_rate(1.0) == pytest.approx(TINY.learning_rate / 20)
+
+
+def test_it_rests_while_pause_is_there(corpus: Path, tmp_path: Path) -> None:
+    trainer = Trainer(corpus, tmp_path, TINY, device="cpu")
+    (tmp_path / "PAUSE").touch()
+    thread = threading.Thread(target=lambda: trainer.run(steps=2, report=quiet))
+    thread.start()
+    time.sleep(0.6)
+    assert trainer.state.step == 0
+    (tmp_path / "PAUSE").unlink()
+    thread.join(60)
+    assert trainer.state.step == 2
+    assert trainer.state.seconds < 60
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
+def test_sigterm_ends_a_run_with_a_checkpoint(corpus: Path, tmp_path: Path) -> None:
+    code = (
+        "import argparse, engine; from engine import train_command as c; p = argparse.ArgumentParser();"
+        "c.add_arguments(p); c.main(p.parse_args())"
+    )
+    arguments = ["--data", corpus, "--out", tmp_path, "--steps", "100000", "--batch", "1", "--threads", "1"]
+    command = [sys.executable, "-c", code, *map(str, arguments), "--save-every", "0.01", "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert "step" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "stopped" in rest
+    trainer = Trainer(corpus, tmp_path, load_config(tmp_path) or TINY, device="cpu")
+    assert trainer.restore()
+    assert trainer.state.step >= 1
+
+
+def test_export_loads_in_diffusers_with_the_averaged_weights(corpus: Path, tmp_path: Path) -> None:
+    from diffusers import DDPMScheduler, UNet2DModel
+
+    from engine.export import export
+
+    trainer = Trainer(corpus, tmp_path / "run", TINY, device="cpu")
+    trainer.run(steps=3, report=quiet)
+    out = tmp_path / "model"
+    export(tmp_path / "run", corpus, out)
+    loaded = UNet2DModel.from_pretrained(out / "unet").float().eval()
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        ours, theirs = trainer.state.averaged(x, 500).sample, loaded(x, 500).sample
+    torch.testing.assert_close(ours, theirs, atol=5e-3, rtol=0)
+    scheduler = DDPMScheduler.from_pretrained(out / "scheduler")
+    assert scheduler.config.prediction_type == "v_prediction"
+    np.testing.assert_allclose(scheduler.alphas_cumprod.numpy(), alpha_bars().numpy(), rtol=1e-5)
+    assert json.loads((out / "model_index.json").read_text())["unet"] == ["diffusers", "UNet2DModel"]
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "Known limits" in card
+    assert "| made | 1 | GPL-3.0-or-later | procedural |" in card
+    assert "seed0" in (out / "corpus.json").read_text()
+
+
+def test_unusable_arguments_are_said_in_a_sentence(tmp_path: Path) -> None:
+    import argparse
+
+    from engine import train_command
+
+    parser = argparse.ArgumentParser()
+    train_command.add_arguments(parser)
+    with pytest.raises(BadInput, match="how long"):
+        train_command.main(parser.parse_args(["--out", str(tmp_path)]))
+    with pytest.raises(BadInput, match="no corpus"):
+        train_command.main(parser.parse_args(["--out", str(tmp_path), "--data", str(tmp_path), "--steps", "1"]))
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "checkpoint.pt").touch()
+    with pytest.raises(BadInput, match="holds a run"):
+        train_command.main(parser.parse_args(["--out", str(tmp_path), "--data", str(tmp_path), "--steps", "1"]))
