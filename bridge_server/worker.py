@@ -78,6 +78,10 @@ class Line(threading.Thread):
         with contextlib.suppress(BlockingIOError):  # it has been woken often enough
             self._theirs.send(b"x")
 
+    def beat(self) -> work.Beat:
+        idle_for = time.monotonic() - self.last_step if self.present is not None else 0.0
+        return work.Beat(idle_for, self.loading, self.calls_total)
+
     def say_pixels(self, message: type[Any], pixels: bytes, **fields: Any) -> None:
         """Send ``pixels`` in pieces, each with a ``message`` of these fields and its offset."""
         view = memoryview(pixels)
@@ -99,8 +103,7 @@ class Line(threading.Thread):
             now = time.monotonic()
             if now >= beat:
                 beat = now + BEAT_SECONDS
-                idle_for = now - self.last_step if self.present is not None else 0.0
-                line.send_multipart(messages.encode(work.Beat(idle_for, self.loading, self.calls_total)))
+                line.send_multipart(messages.encode(self.beat()))
             ready = dict(poller.poll(max(0, int((beat - now) * 1000))))
             if self._mine.fileno() in ready:
                 self._mine.recv(4096)
@@ -276,6 +279,7 @@ class Engine:
 
     def _load(self, model: str) -> None:
         self._line.loading = True
+        self._line.say(self._line.beat())  # at once: a cancel must not be taken for a hang meanwhile
         try:
             self._model = None  # before the next one takes memory
             loaded = self._api.load_model(model)
@@ -284,6 +288,7 @@ class Engine:
         finally:
             self._line.last_step = time.monotonic()
             self._line.loading = False
+            self._line.say(self._line.beat())
 
 
 class Pace:

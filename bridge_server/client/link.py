@@ -57,8 +57,9 @@ def read_connection_file(state: Path) -> Address:
 class Link:
     """Typed messages over one Dealer.  Raises as Dealer does; WireError for an unlawful message of the bridge."""
 
-    def __init__(self, dealer: Dealer, welcome: messages.Welcome) -> None:
+    def __init__(self, dealer: Dealer, welcome: messages.Welcome, early: List[List[bytes]]) -> None:
         self._dealer = dealer
+        self._early = early  # what came together with the welcome
         self.welcome = welcome
 
     @classmethod
@@ -76,15 +77,16 @@ class Link:
                     raise ConnectionLost("The RePaint bridge does not answer.", "no welcome in time")
                 if not dealer.wait(left):
                     continue
-                for frames in dealer.receive()[:1]:
-                    answer, _ = messages.decode(frames)
+                arrived = dealer.receive()
+                if arrived:
+                    answer, _ = messages.decode(arrived[0])
                     if isinstance(answer, messages.Error):
                         raise Refused(answer.sentence, answer.details)
                     if not isinstance(answer, messages.Welcome):
                         raise WireError("Something else than the RePaint bridge answers.", "no welcome")
                     if not secrets.compare_digest(answer.proof, messages.bridge_proof(address.secret, nonce)):
                         raise Refused("Something else than the RePaint bridge answers on its port.", "wrong proof")
-                    return cls(dealer, answer)
+                    return cls(dealer, answer, arrived[1:])
         except BaseException:
             dealer.close()
             raise
@@ -104,11 +106,12 @@ class Link:
         return self._dealer.flush()
 
     def wait(self, timeout: float) -> bool:
-        return self._dealer.wait(timeout)
+        return bool(self._early) or self._dealer.wait(timeout)
 
     def receive(self) -> List[Tuple[Any, messages.Buffer | None]]:
         """The messages that have arrived, never waiting."""
-        return [messages.decode(frames) for frames in self._dealer.receive()]
+        early, self._early = self._early, []
+        return [messages.decode(frames) for frames in early + self._dealer.receive()]
 
     def ask(self, message: Any, answer: type[Any], timeout: float = 5.0) -> Any:
         """Send, wait for the first message of type ``answer`` and return it; others are dropped.  For scripts."""

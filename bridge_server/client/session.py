@@ -321,6 +321,8 @@ class Session:
                 self._grant(job)
             else:
                 self._schedule_upload(job)
+        for message, payload in link.receive():
+            self._take(message, payload)
         heard = pinged = time.monotonic()
         number = 0
         while not self._run_commands():

@@ -21,7 +21,7 @@ from bridge_server.client.session import JobRequest, Session
 ROOT = Path(__file__).parents[2]
 BRIDGE = str(ROOT / "bridge_server" / "__main__.py")
 FAST, SLOW = "test/gaussian", "test/gaussian-slow"
-PATIENCE = 90.0  # seconds after which a test gives up; never the measure of a test
+PATIENCE = 60.0  # seconds after which a test gives up; never the measure of a test
 
 
 def request(model: str = FAST, side: int = 96, **fields: Any) -> JobRequest:
@@ -103,7 +103,13 @@ class Home:
         """Start the bridge if need be and wait until its engine is idle."""
         if not self.links:
             self.link("starter")
-        return until(lambda: (s := self.status()).engine == "ready" and s, "a ready engine", pause=0.1)
+
+        def look() -> messages.Status | None:
+            status = self.status()
+            assert status.engine != "down", self.log()
+            return status if status.engine == "ready" else None
+
+        return until(look, "a ready engine", pause=0.1)
 
     def log(self) -> str:
         return "".join(path.read_text() for path in sorted((self.state / "logs").iterdir()))

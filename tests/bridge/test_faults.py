@@ -12,7 +12,7 @@ import pytest
 from bridge_server.client import events, messages
 from tests.bridge.home import FAST, PATIENCE, SLOW, Home, alive, python, request, until
 
-LONG = {"model": SLOW, "options": {"steps": 60, "jump_length": 10, "jump_samples": 2}}  # some 2 s
+LONG = {"model": SLOW, "options": {"steps": 50, "jump_length": 50, "jump_samples": 1}}  # 50 calls: a second
 
 
 def test_a_killed_worker_is_said_at_once_and_the_job_ends_with_the_same_pixels(home: Home) -> None:
@@ -131,7 +131,7 @@ from tests.bridge.home import request, FAST
 from bridge_server.client import events
 session = Session("mortal", client_id="mortal")
 session.start()
-first = session.submit(request(sys.argv[1], variants=2, tag="first", options={"steps": 60}))
+first = session.submit(request(sys.argv[1], variants=2, tag="first", options={"steps": 50, "jump_length": 50, "jump_samples": 1}))
 second = session.submit(request(FAST, seed=99, tag="second"))
 seen = []
 while True:
@@ -148,7 +148,7 @@ while True:
 def test_what_a_killed_client_missed_is_handed_to_its_successor(home: Home) -> None:
     home.ready()
     other = home.session()
-    undisturbed = other.run(request(SLOW, variants=2, options={"steps": 60}))
+    undisturbed = other.run(request(SLOW, variants=2, options={"steps": 50, "jump_length": 50, "jump_samples": 1}))
     client = python(_CLIENT, SLOW, stdout=-1)
     try:
         assert client.stdout is not None
@@ -206,5 +206,3 @@ def _other_instance(home: Home, instance: str) -> bool:
         return home.address().instance != instance
     except BridgeError:
         return False
-
-
