@@ -13,19 +13,21 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
 
 from engine import canvas, schedule
+from engine.corrector import corrected
 from engine.errors import BadInput, EngineError
 from engine.models import DEFAULT_MODEL, Model, ModelInfo, catalogue
 from engine.models import load as load_model
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampler import Guidance, Settings, State, repaint
+from engine.states import Kept, branched, digest
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -33,6 +35,7 @@ __all__ = [
     "EngineError",
     "Finished",
     "Job",
+    "Kept",
     "Model",
     "ModelInfo",
     "Preset",
@@ -40,6 +43,7 @@ __all__ = [
     "catalogue",
     "load_model",
     "resolve",
+    "resume",
     "run",
     "warm_up",
 ]
@@ -89,10 +93,15 @@ class Step:
     calls: int
     seconds: float
     _preview: Callable[[], np.ndarray] = field(repr=False)
+    _keep: Callable[[], Kept] = field(repr=False)
 
     def preview(self) -> np.ndarray:
         """The present estimate as a layer, (H, W, 4) uint8, A = selection. Costs only when called."""
         return self._preview()
+
+    def keep(self) -> Kept:
+        """The state after this call, to be saved, resumed or branched from. Copies the tensors."""
+        return self._keep()
 
 
 @dataclass(frozen=True)
@@ -146,9 +155,40 @@ def run(job: Job, model: Model) -> Iterator[Step | Finished]:
         EngineError: before the first event for bad input; later for a failing model or too little memory.
     """
     levels, settings = resolve(job)
-    seeds = _seeds(job)
     if model.info.id != job.model:
         raise BadInput("model_missing", f"The model {job.model!r} is not loaded.")
+    yield from _execute(job, model, levels, settings, _seeds(job.seed, job.variants), None)
+
+
+def resume(
+    kept: Kept,
+    model: Model,
+    seed: int | None = None,
+    variants: int = 1,
+    jump: int | str | None = None,
+    times: int = 1,
+    late: bool = False,
+) -> Iterator[Step | Finished]:
+    """Go on from a kept state, or branch from it.
+
+    Without further arguments the run goes on as if it had not been interrupted. ``seed`` (and ``variants``) branch it
+    with other noise from here on; ``jump``, ``times`` and ``late`` as in :func:`engine.states.branched`.
+
+    Raises:
+        EngineError: as :func:`run`; also a state of another model.
+    """
+    if digest(model.info) != kept.digest:
+        raise BadInput("bad_state", f"This state was made with another model than {model.info.title}; run it anew.")
+    levels = kept.schedule if jump is None else branched(kept, jump, times, late)
+    if kept.settings.calls(levels) <= kept.state.call:
+        raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
+    seeds = _seeds(kept.seed if seed is None else seed, variants)
+    yield from _execute(kept.job, model, levels, kept.settings, seeds, kept.state)
+
+
+def _execute(
+    job: Job, model: Model, levels: schedule.Schedule, settings: Settings, seeds: list[int], start: State | None
+) -> Iterator[Step | Finished]:
     selection = job.selection
     if job.hard:
         selection = np.where(selection >= 128, 255, 0).astype(np.uint8)
@@ -156,30 +196,31 @@ def run(job: Job, model: Model) -> Iterator[Step | Finished]:
     layout = canvas.plan(selection, model.geometry)
     y, keep = canvas.model_input(job.image, selection, layout)
     label = model.label_number(job.label)
-    network = canvas.windowed(partial(_predict, model, label), layout)
-    guidance = _guidance(model, label, job.classifier_scale, layout)
-    rows = [range(job.variants)] if model.device.type == "cuda" else [range(k, k + 1) for k in range(job.variants)]
-    runs = [
-        _variants(
-            partial(repaint, network, model.diffusion(levels.steps), levels, settings=settings, guidance=guidance),
-            y.to(model.device),
-            keep.to(model.device),
-            [seeds[k] for k in row],
-        )
-        for row in rows
-    ]
-    began = time.monotonic()
-    for _ in range(levels.calls):
+    sampler = partial(
+        corrected if settings.corrections else repaint,
+        canvas.windowed(partial(_predict, model, label), layout),
+        model.diffusion(levels.steps, settings.spacing),
+        levels,
+        keep=keep.to(model.device),
+        settings=settings,
+        guidance=_guidance(model, label, job.classifier_scale, layout),
+    )
+    if start is not None and start.x.shape != y.shape:
+        raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
+    variants = range(len(seeds))
+    rows = [variants] if model.device.type == "cuda" else [range(k, k + 1) for k in variants]
+    runs = [_sample(sampler, y.to(model.device), [seeds[k] for k in row], start) for row in rows]
+    calls, began = settings.calls(levels), time.monotonic()
+    for _ in range(calls - (start.call if start else 0)):
         for row, states in zip(rows, runs, strict=True):
             state = next(states)
             for place, variant in enumerate(row):
                 preview = partial(_layer, state.x0_hat[place], selection, layout)
-                yield Step(variant, state.call, levels.calls, time.monotonic() - began, preview)
-                if state.call == levels.calls:
+                keeper = partial(_kept, job, model.info, levels, settings, seeds[variant], state, place)
+                yield Step(variant, state.call, calls, time.monotonic() - began, preview, keeper)
+                if state.call == calls:
                     fill = canvas.picture_fill(state.x[place], layout)
-                    yield Finished(
-                        variant, seeds[variant], levels.calls, time.monotonic() - began, fill, layout, selection
-                    )
+                    yield Finished(variant, seeds[variant], calls, time.monotonic() - began, fill, layout, selection)
 
 
 def warm_up(model: Model) -> None:
@@ -189,19 +230,34 @@ def warm_up(model: Model) -> None:
     model.predict(torch.zeros(1, 3, side, side, device=model.device), len(model.alpha_bar) - 1, label)
 
 
-def _variants(
-    sampler: Callable[..., Iterator[State]], y: torch.Tensor, keep: torch.Tensor, seeds: list[int]
+@torch.inference_mode()
+def _sample(
+    sampler: Callable[..., Iterator[State]], y: torch.Tensor, seeds: list[int], start: State | None
 ) -> Iterator[State]:
-    """One run of a batch of variants; a lack of memory becomes a sentence."""
+    """One run of a batch of variants, all from ``start`` (one row); a lack of memory becomes a sentence."""
+    if start is not None:
+        start = _map_tensors(start, lambda tensor: tensor.to(y.device).expand(len(seeds), -1, -1, -1))
     try:
-        with torch.inference_mode():
-            yield from sampler(y.expand(len(seeds), -1, -1, -1), keep, Noise(seeds))
+        noise = Noise(seeds, start.draws if start else 0)
+        yield from sampler(y=y.expand(len(seeds), -1, -1, -1), noise=noise, start=start)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise _out_of_memory(str(error)) from error
     except RuntimeError as error:
         if "can't allocate memory" in str(error):
             raise _out_of_memory(str(error)) from error
         raise
+
+
+def _map_tensors(state: State, change: Callable[[torch.Tensor], torch.Tensor]) -> State:
+    drift = None if state.drift is None else change(state.drift)
+    return replace(state, x=change(state.x), x0_hat=change(state.x0_hat), drift=drift)
+
+
+def _kept(
+    job: Job, info: ModelInfo, levels: schedule.Schedule, settings: Settings, seed: int, state: State, place: int
+) -> Kept:
+    row = _map_tensors(state, lambda tensor: tensor[place : place + 1].cpu().clone())
+    return Kept(job, digest(info), levels, settings, seed, row)
 
 
 def _predict(model: Model, label: int | None, x: torch.Tensor, timestep: int) -> torch.Tensor:
@@ -227,14 +283,14 @@ def _out_of_memory(details: str) -> EngineError:
     )
 
 
-def _seeds(job: Job) -> list[int]:
-    if not 1 <= job.variants <= MAX_VARIANTS:
-        raise BadInput("bad_variants", f"The number of variants must be 1 to {MAX_VARIANTS}, not {job.variants}.")
-    last = MAX_SEED - job.variants + 1
-    first = secrets.randbelow(last + 1) if job.seed is None else job.seed
+def _seeds(seed: int | None, variants: int) -> list[int]:
+    if not 1 <= variants <= MAX_VARIANTS:
+        raise BadInput("bad_variants", f"The number of variants must be 1 to {MAX_VARIANTS}, not {variants}.")
+    last = MAX_SEED - variants + 1
+    first = secrets.randbelow(last + 1) if seed is None else seed
     if not 0 <= first <= last:
         raise BadInput("bad_seed", f"The seed must be 0 to {last}, not {first}.")
-    return list(range(first, first + job.variants))
+    return list(range(first, first + variants))
 
 
 def _layer(x0_hat: torch.Tensor, selection: np.ndarray, layout: canvas.Plan) -> np.ndarray:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import logging
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine import schedule
+import numpy as np
+
+from engine import data, schedule, states, train_command
 from engine.errors import BadInput, EngineError
 from engine.presets import DEFAULT_PRESET, PRESETS
 from engine.version import __version__
+
+if TYPE_CHECKING:
+    from engine.api import Finished, Model, Step
+    from engine.imagefile import Picture
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     inpaint = commands.add_parser("inpaint", help="repaint the white part of a mask")
     inpaint.add_argument("image", type=Path, metavar="IN")
     inpaint.add_argument("-m", "--mask", type=Path, required=True, help="white = repaint, gray = soft edge")
-    inpaint.add_argument("-o", "--out", type=Path, required=True, help="K > 1 writes OUT-1.png, OUT-2.png …")
     inpaint.add_argument("--model", default="texture", help="id from 'models list', or a folder in diffusers layout")
     inpaint.add_argument("--preset", choices=sorted(PRESETS), default=DEFAULT_PRESET)
     inpaint.add_argument("--steps", type=int, metavar="N", help="respaced timesteps T, 2 … 1000")
@@ -65,32 +71,59 @@ def _parser() -> argparse.ArgumentParser:
     inpaint.add_argument("--jump-samples", type=int, metavar="R")
     inpaint.add_argument("--schedule", default="uniform", metavar="|".join(schedule.NAMED) + "|FILE.json")
     inpaint.add_argument("--start-resampling", type=int, metavar="N", help="jump only below this level")
-    inpaint.add_argument("--seed", type=int, metavar="S", help="0 … 2^53 - 1; drawn and reported if absent")
-    inpaint.add_argument("--variants", type=int, default=1, metavar="K")
+    inpaint.add_argument("--label", metavar="NAME|N", help="class of a class-conditional model")
+    inpaint.add_argument("--classifier-scale", type=float, default=1.0, metavar="S", help="classifier guidance")
     inpaint.add_argument("--hard", action="store_true", help="ignore the mask's soft edge")
-    inpaint.add_argument("--device", choices=("cpu", "cuda"))
-    inpaint.add_argument("--previews", type=Path, metavar="DIR", help="also write ten previews of each variant")
-    inpaint.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+    inpaint.add_argument("--save-state", type=Path, metavar="FILE", help="keep a state of variant 1 to branch from")
+    inpaint.add_argument("--save-at", type=int, default=50, metavar="PERCENT", help="of the run (default 50)")
+    inpaint.add_argument("--plot-schedule", type=Path, metavar="FILE", help="draw the schedule")
+    _add_run_arguments(inpaint)
     inpaint.set_defaults(run=_inpaint)
+
+    branch = commands.add_parser("branch", help="go on from a saved state, or branch from it")
+    branch.add_argument("state", type=Path, metavar="STATE")
+    branch.add_argument("--jump", metavar="small|medium|large|N", help="go back up by so many levels, and down again")
+    branch.add_argument("--times", type=int, default=1, metavar="R", help="as often")
+    branch.add_argument("--late", action="store_true", help="jump at the clean end only")
+    branch.add_argument("--harmonise", action="store_true", help="three small late jumps: the same, better blended")
+    branch.add_argument("--new-idea", action="store_true", help="one large jump now: something else")
+    _add_run_arguments(branch)
+    branch.set_defaults(run=_branch)
 
     models = commands.add_parser("models", help="what models are here").add_subparsers(required=True, metavar="ACTION")
     listing = models.add_parser("list", help="list the models")
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(run=_models_list)
 
+    corpus = commands.add_parser("data", help="gather the training pictures (resumable)")
+    data.add_arguments(corpus)
+    corpus.set_defaults(run=data.main)
+    train = commands.add_parser("train", help="train the texture model (resumable)")
+    train_command.add_arguments(train)
+    train.set_defaults(run=train_command.main)
     return parser
 
 
+def _add_run_arguments(command: argparse.ArgumentParser) -> None:
+    """What inpaint and branch have in common."""
+    command.add_argument("-o", "--out", type=Path, required=True, help="K > 1 writes OUT-1.png, OUT-2.png …")
+    command.add_argument("--seed", type=int, metavar="S", help="0 … 2^53 - 1; drawn and reported if absent")
+    command.add_argument("--variants", type=int, default=1, metavar="K")
+    command.add_argument("--device", choices=("cpu", "cuda"))
+    command.add_argument("--previews", type=Path, metavar="DIR", help="also write ten previews of each variant")
+    command.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+
+
 def _inpaint(arguments: argparse.Namespace) -> None:
-    from engine import api, canvas, imagefile
+    from engine import api, canvas, imagefile, plot
 
     names = _output_names(arguments.out, arguments.variants)
-    for name in names:
-        imagefile.check_output(name)
     picture = imagefile.read(arguments.image)
     selection = imagefile.read_selection(arguments.mask)
     image = picture.rgba8()
     canvas.check(image, selection)
+    if not 0 < arguments.save_at < 100:
+        raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
     model = api.load_model(arguments.model, arguments.device)
     job = api.Job(
         image=image,
@@ -104,41 +137,102 @@ def _inpaint(arguments: argparse.Namespace) -> None:
         jump_samples=arguments.jump_samples,
         start_resampling=arguments.start_resampling,
         schedule=_schedule(arguments.schedule),
+        label=arguments.label,
+        classifier_scale=arguments.classifier_scale,
         hard=arguments.hard,
     )
-    began = time.monotonic()
-    calls, variants = 0, []
+    levels, settings = api.resolve(job)
+    if arguments.plot_schedule:
+        drawing = plot.plot(levels, settings.calls(levels), arguments.preset)
+        imagefile.write(arguments.plot_schedule, imagefile.Picture(np.asarray(drawing)))
+    save_call = max(1, settings.calls(levels) * arguments.save_at // 100)
+    run = _Run(arguments, picture, image, names)
     for event in api.run(job, model):
-        if isinstance(event, api.Finished):
-            out = canvas.composite(picture.pixels, event.selection, event.fill, event.plan.region)
-            imagefile.write(names[event.variant], imagefile.Picture(out, picture.icc_profile, picture.dpi))
-            variants.append({"file": str(names[event.variant]), "seed": event.seed})
-            continue
-        calls = event.calls
-        done = (event.call - 1) * arguments.variants + event.variant + 1
-        _progress(done, calls * arguments.variants, event.seconds)
-        if arguments.previews and event.call % max(1, calls // 10) == 0:
-            _write_preview(arguments.previews, image, event)
-    seconds = time.monotonic() - began
-    report: dict[str, Any] = {
-        "calls": calls,
-        "seconds": round(seconds, 3),
-        "seconds_per_call": round(seconds / (calls * arguments.variants), 5),
-        "device": str(model.device),
-        "seed": variants[0]["seed"],
-        "model": model.info.id,
-        "peak_memory_mib": _peak_memory_mib(),
-        "variants": variants,
-    }
-    if arguments.json:
-        print(json.dumps(report))
-    else:
-        for variant in variants:
+        if arguments.save_state and isinstance(event, api.Step) and (event.variant, event.call) == (0, save_call):
+            states.save(event.keep(), arguments.save_state, _extra(picture), picture.pixels)
+        run.take(event)
+    run.report(model)
+
+
+def _branch(arguments: argparse.Namespace) -> None:
+    from engine import api, imagefile
+
+    if arguments.harmonise + arguments.new_idea + (arguments.jump is not None) > 1:
+        raise BadInput("bad_argument", "Choose one of --jump, --harmonise and --new-idea.")
+    names = _output_names(arguments.out, arguments.variants)
+    kept, extra, original = states.load(arguments.state)
+    jump: int | str | None = arguments.jump
+    times, late = arguments.times, arguments.late
+    if arguments.harmonise:
+        jump, times, late = "small", 3, True
+    elif arguments.new_idea:
+        jump = "large"
+    elif arguments.jump is not None and arguments.jump.lstrip("-").isdecimal():
+        jump = int(arguments.jump)
+    pixels = kept.job.image if original is None else original
+    profile = base64.b64decode(extra["icc"]) if extra.get("icc") else None
+    picture = imagefile.Picture(pixels, profile, tuple(extra["dpi"]) if extra.get("dpi") else None)
+    model = api.load_model(kept.job.model, arguments.device)
+    run = _Run(arguments, picture, kept.job.image, names)
+    for event in api.resume(kept, model, arguments.seed, arguments.variants, jump, times, late):
+        run.take(event)
+    run.report(model)
+
+
+def _extra(picture: Picture) -> dict[str, Any]:
+    """What a state file keeps of a picture file, beside its pixels."""
+    icc = base64.b64encode(picture.icc_profile).decode() if picture.icc_profile else None
+    return {"icc": icc, "dpi": picture.dpi}
+
+
+class _Run:
+    """Takes the events of a run: shows progress, writes pictures, reports."""
+
+    def __init__(self, arguments: argparse.Namespace, picture: Picture, image: np.ndarray, names: list[Path]) -> None:
+        self._arguments, self._picture, self._image, self._names = arguments, picture, image, names
+        self._began = time.monotonic()
+        self._made = 0
+        self._calls = 0
+        self._variants: list[dict[str, Any]] = []
+
+    def take(self, event: Step | Finished) -> None:
+        from engine import canvas, imagefile
+        from engine.api import Finished
+
+        if isinstance(event, Finished):
+            out = canvas.composite(self._picture.pixels, event.selection, event.fill, event.plan.region)
+            name = self._names[event.variant]
+            imagefile.write(name, imagefile.Picture(out, self._picture.icc_profile, self._picture.dpi))
+            self._variants.append({"file": str(name), "seed": event.seed})
+            return
+        self._made += 1
+        variants = self._arguments.variants
+        self._calls = -(-self._made // variants)
+        _progress(self._made, (event.calls - event.call + self._calls) * variants, event.seconds)
+        if self._arguments.previews and event.call % max(1, event.calls // 10) == 0:
+            _write_preview(self._arguments.previews, self._image, event)
+
+    def report(self, model: Model) -> None:
+        seconds = time.monotonic() - self._began
+        if self._arguments.json:
+            report = {
+                "calls": self._calls,
+                "seconds": round(seconds, 3),
+                "seconds_per_call": round(seconds / self._made, 5),
+                "device": str(model.device),
+                "seed": self._variants[0]["seed"],
+                "model": model.info.id,
+                "peak_memory_mib": _peak_memory_mib(),
+                "variants": self._variants,
+            }
+            print(json.dumps(report))
+            return
+        for variant in self._variants:
             print(f"{variant['file']}  seed {variant['seed']}")
-        print(f"{calls} network calls each, {seconds:.1f} s on {model.device}")
+        print(f"{self._calls} network calls each, {seconds:.1f} s on {model.device}")
 
 
-def _write_preview(folder: Path, image: Any, step: Any) -> None:
+def _write_preview(folder: Path, image: np.ndarray, step: Step) -> None:
     from engine import canvas, imagefile
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,9 +254,13 @@ def _models_list(arguments: argparse.Namespace) -> None:
 
 
 def _output_names(out: Path, variants: int) -> list[Path]:
-    if variants <= 1:
-        return [out]
-    return [out.with_name(f"{out.stem}-{k}{out.suffix}") for k in range(1, variants + 1)]
+    """One name per variant, checked before anything is computed."""
+    from engine import imagefile
+
+    names = [out] if variants <= 1 else [out.with_name(f"{out.stem}-{k}{out.suffix}") for k in range(1, variants + 1)]
+    for name in names:
+        imagefile.check_output(name)
+    return names
 
 
 def _schedule(text: str) -> str | tuple[int, ...]:

@@ -22,7 +22,10 @@ Prediction = Literal["epsilon", "v_prediction", "sample"]
 Network = Callable[[torch.Tensor, int], torch.Tensor]
 """(x (B, C, H, W) float32, timestep 0 … N − 1) → output (B, C or 2C, H, W) float32."""
 
+Spacing = Literal["even", "karras"]
+
 CLIP_RANGE = (-1.0, 1.0)
+KARRAS_SIGMAS = (0.0292, 157.0)
 
 
 def linear_alpha_bar(timesteps: int = 1000, start: float = 1e-4, end: float = 0.02) -> np.ndarray:
@@ -58,11 +61,14 @@ class Diffusion:
         model_alpha_bar: the model's own ᾱ, shape (N,), float64, falling.
         steps: T, 2 … N.
         prediction: what the network's output means.
+        spacing: ``even`` in the timestep; ``karras`` evenly in σ^(1/7), σ² = 1/ᾱ − 1, from the model's highest σ
+            (at most 157) to .0292 (Karras et al. 2022, arXiv 2206.00364, Eq. 5), each at the nearest timestep.
     """
 
     model_alpha_bar: np.ndarray
     steps: int
     prediction: Prediction = "epsilon"
+    spacing: Spacing = "even"
 
     def __post_init__(self) -> None:
         if not 2 <= self.steps <= len(self.model_alpha_bar):
@@ -72,9 +78,17 @@ class Diffusion:
 
     @cached_property
     def timesteps(self) -> np.ndarray:
-        """Original timestep of each level, shape (T,): round(i (N − 1) / (T − 1))."""
+        """Original timestep of each level, shape (T,), rising; evenly spaced: round(i (N − 1) / (T − 1))."""
         last = len(self.model_alpha_bar) - 1
-        return np.array([round(i * last / (self.steps - 1)) for i in range(self.steps)])
+        if self.spacing == "even":
+            return np.array([round(i * last / (self.steps - 1)) for i in range(self.steps)])
+        log_sigma = 0.5 * np.log(1 / self.model_alpha_bar - 1)
+        low, high = KARRAS_SIGMAS[0], min(KARRAS_SIGMAS[1], math.exp(log_sigma[-1]))
+        wanted = 7 * np.log(np.linspace(low ** (1 / 7), high ** (1 / 7), self.steps))
+        timesteps = np.unique(np.abs(log_sigma[None] - wanted[:, None]).argmin(axis=1))
+        if len(timesteps) < self.steps:
+            raise BadInput("bad_schedule", f"This preset allows fewer than {self.steps} steps with this model; use 20.")
+        return timesteps
 
     @cached_property
     def alpha_bars(self) -> np.ndarray:

@@ -62,6 +62,7 @@ def export(run: Path, data: Path, out: Path) -> None:
     weights = {name: tensor.detach().half().contiguous() for name, tensor in model.state_dict().items()}
     part = out / "unet" / "diffusion_pytorch_model.safetensors.part"
     save_file(weights, part, metadata={"format": "pt"})
+    part.chmod(0o644)
     part.replace(part.with_suffix(""))
     unet = json.loads(model.to_json_string())  # type: ignore[operator]
     unet.pop("_name_or_path", None)
@@ -122,8 +123,8 @@ Licence: GPL-3.0-or-later.
 ## Training
 
 `python -m engine data build` gathered the corpus, `python -m engine train` trained on it, with batch {config.batch},
-peak learning rate {config.learning_rate:g}, averaging {config.ema:g}, seed {config.seed}; on two shared CPU cores at
-low priority. {facts["step"]} steps, {facts["samples"]} samples of 64² pixels (every fifth step has 128² pixels),
+peak learning rate {config.learning_rate:g}, averaging {config.ema:g}, timestep skew {config.skew:g}, seed {config.seed};
+on two shared CPU cores at low priority. {facts["step"]} steps, {facts["samples"]} samples of 64² pixels (every fifth step has 128² pixels),
 {facts["seconds"]:.0f} seconds of work.
 
 Loss is the mean squared error of v; the held-out losses are those of the averaged weights on fixed crops of pictures

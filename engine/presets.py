@@ -1,4 +1,4 @@
-"""Presets: points of one family (T, L, n, κ, variance), named in plain words."""
+"""Presets: points of one family (T, L, n, κ, variance, corrections), named in plain words."""
 
 from __future__ import annotations
 
@@ -26,13 +26,21 @@ class Preset:
     @property
     def calls(self) -> int:
         """Network calls of one variant."""
-        return self.schedule.calls
+        return self.settings.calls(self.schedule)
 
 
 PRESETS = {
     preset.name: preset
     for preset in (
         Preset("fast", "Fast (95 calls)", 50, 5, 2, Settings(kappa=0.0)),
+        Preset(
+            "quality",
+            "Quality (115 calls)",
+            20,
+            20,
+            1,
+            Settings(spacing="karras", corrections=5),
+        ),
         Preset("repaint", "RePaint, the paper's reference (2410 calls)", 250, 10, 10, Settings(kappa=1.0)),
     )
 }

@@ -18,7 +18,7 @@ from typing import Literal
 
 import torch
 
-from engine.diffusion import Diffusion, Estimate, Network
+from engine.diffusion import Diffusion, Estimate, Network, Spacing
 from engine.errors import EngineError
 from engine.noise import Noise
 from engine.schedule import Schedule
@@ -37,12 +37,26 @@ class Settings:
         variance: of a step: ``small`` β̃, ``large`` β, ``learned`` the model's own range.
         eta: None for the DDPM step; 0 … 1 for a DDIM step with that share of its noise (Song et al. 2021, Eq. 16).
         clip: limit x̂_0 to [−1, 1] (pixel models).
+        spacing: of the levels over the model's timesteps.
+        corrections: Langevin steps per level; above 0 the loop is :func:`engine.corrector.corrected` and the four
+            values before it but ``clip`` do not act.
+        pull: λ, how strongly the known region holds in a correction.
+        step_size: of a correction, in units of 1 − ᾱ.
     """
 
     kappa: float = 1.0
     variance: Variance = "small"
     eta: float | None = None
     clip: bool = True
+    spacing: Spacing = "even"
+    corrections: int = 0
+    pull: float = 5.0
+    step_size: float = 0.8
+
+    def calls(self, schedule: Schedule, first: int = 0) -> int:
+        """Network calls of a run from entry ``first`` of the schedule on: the unit of progress."""
+        downs = [t for t, s in pairwise(schedule.levels[first:]) if s < t]
+        return len(downs) + self.corrections * sum(t > 0 for t in downs)
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,8 @@ class State:
         x: x_t at that level, (B, C, H, W); at the end (level −1) the result.
         x0_hat: the present estimate of the clean picture, (B, C, H, W).
         draws: noise draws made so far.
+        corrections: Langevin steps already made at this level.
+        drift: C of the last Langevin step (see :mod:`engine.corrector`), or None.
     """
 
     call: int
@@ -62,6 +78,8 @@ class State:
     x: torch.Tensor
     x0_hat: torch.Tensor
     draws: int
+    corrections: int = 0
+    drift: torch.Tensor | None = None
 
 
 def repaint(

@@ -7,7 +7,6 @@ function of the seed and the step, so a run that was stopped goes on exactly as 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import math
@@ -15,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,6 +41,7 @@ class Config:
         learning_rate: peak; warmed up over ``warmup`` steps, constant, then falling as a cosine from ``decay_from``
             of the run's length to a twentieth.
         ema: decay of the averaged weights, which are the ones that are exported.
+        skew: of the timesteps, see :func:`noised`.
     """
 
     channels: tuple[int, ...] = (24, 40, 80, 144)
@@ -53,6 +53,7 @@ class Config:
     warmup: int = 200
     decay_from: float = 0.6
     ema: float = 0.999
+    skew: float = 1.4
     seed: int = 0
 
 
@@ -90,15 +91,20 @@ def alpha_bars() -> torch.Tensor:
     return torch.cumprod(1 - betas, 0).float()
 
 
-def noised(x0: torch.Tensor, seed: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noise a batch at timesteps spread evenly over the whole range.
+def noised(
+    x0: torch.Tensor, seed: tuple[int, int], skew: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Noise a batch at timesteps spread over the whole range.
+
+    Args:
+        skew: 1 spreads the timesteps evenly; above 1 they lie denser at low noise, where texture is decided.
 
     Returns:
         x_t (B, 3, H, W); timesteps (B,) int64; the target v = √ᾱ ε − √(1−ᾱ) x_0; ᾱ (B, 1, 1, 1).
     """
     rng = np.random.default_rng([*seed, 1])
     count = x0.shape[0]
-    places = (rng.permutation(count) + rng.random(count)) / count
+    places = ((rng.permutation(count) + rng.random(count)) / count) ** skew
     timesteps = torch.from_numpy(np.minimum((places * TIMESTEPS).astype(np.int64), TIMESTEPS - 1))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     epsilon = torch.randn(x0.shape, generator=generator)
@@ -121,6 +127,7 @@ class Trainer:
             network.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
         self.state = State(model, averaged.requires_grad_(False), optimizer)
+        write_atomic(out / "config.json", json.dumps(asdict(config), indent=1))
         manifest = Manifest.load(data)
         self.crops = Crops.of(manifest, held_out=False, seed=config.seed)
         self.judged = Crops.of(manifest, held_out=True, seed=12345)
@@ -168,7 +175,7 @@ class Trainer:
         large = state.step % 5 == 4
         count, size = (max(1, config.batch // 4), 128) if large else (config.batch, 64)
         x0 = torch.from_numpy(self.crops.batch(state.step, count, size))
-        x, timesteps, target, _ = noised(x0, (config.seed, state.step))
+        x, timesteps, target, _ = noised(x0, (config.seed, state.step), config.skew)
         for group in state.optimizer.param_groups:
             group["lr"] = self.learning_rate(progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -224,7 +231,8 @@ class Trainer:
         """
         if steps is None and minutes is None:
             raise ValueError("give steps or minutes")
-        state, recent, saved_at = self.state, [], self.state.seconds
+        state, saved_at = self.state, self.state.seconds
+        recent: list[float] = []
         ended = "done"
         while True:
             shares = [state.step / steps] if steps else []
@@ -246,7 +254,8 @@ class Trainer:
                 self.save()
                 saved_at = state.seconds
         self.save()
-        self._log(float(np.mean(recent)) if recent else float("nan"), 1.0, self.judge(), report)
+        if recent:
+            self._log(float(np.mean(recent)), progress, self.judge(), report)
         return ended
 
     def _rest(self, report: Callable[[str], None]) -> None:
@@ -288,65 +297,16 @@ def load_config(out: Path) -> Config | None:
     return Config(**{**data, "channels": tuple(data["channels"])})
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``python -m engine train``."""
-    defaults = Config()
-    parser.add_argument("--data", type=Path, default=None, help="corpus folder (default: where `data build` puts it)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=None, help="length of the run in steps")
-    parser.add_argument("--minutes", type=float, default=None, help="length of the run in minutes of work")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--batch", type=int, default=defaults.batch)
-    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
-    parser.add_argument("--ema", type=float, default=defaults.ema)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
-    parser.add_argument("--device", default=None, choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's choice)")
-    parser.add_argument("--export", type=Path, default=None, help="write the model there at the end")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Run the command; 0 when the run ended or was stopped cleanly, 2 for unusable arguments."""
-    from engine.data import default_folder
-
-    data = args.data or default_folder()
-    if args.steps is None and args.minutes is None:
-        print("Say how long to train: --steps N or --minutes M.")
-        return 2
-    if not (data / "manifest.json").is_file():
-        print(f"There is no corpus in {data}; run `python -m engine data build` first.")
-        return 2
-    if (args.out / "checkpoint.pt").is_file() and not args.resume:
-        print(f"{args.out} holds a run already; add --resume to go on with it, or choose another folder.")
-        return 2
-    config = load_config(args.out) if args.resume else None
-    if config is None:
-        config = replace(Config(), batch=args.batch, learning_rate=args.learning_rate, ema=args.ema, seed=args.seed)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    trainer = Trainer(data, args.out, config, device=args.device)
-    write_atomic(args.out / "config.json", json.dumps(asdict(config), indent=1))
-    if args.resume and trainer.restore():
-        print(f"going on at step {trainer.state.step}")
+def stop_on_signals(trainer: Trainer) -> Callable[[], None]:
+    """Make SIGTERM and Ctrl+C end the run with a checkpoint; returns what puts the old handlers back."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         trainer.stopping.set()
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        ended = trainer.run(
-            steps=args.steps,
-            minutes=args.minutes,
-            save_every=args.save_every,
-            report=lambda line: print(line, flush=True),
-        )
-    finally:
+
+    def restore() -> None:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    print(ended)
-    if args.export:
-        from engine.export import export
 
-        export(args.out, data, args.export)
-    return 0
+    return restore

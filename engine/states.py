@@ -1,0 +1,271 @@
+"""States of a run that can be kept, saved, resumed and branched from.
+
+A state holds everything that defines the rest of its run: the request with its pixels, the schedule, the sampler's
+tensors and the number of noise draws. Resumed with its own seed it gives, on a CPU, bit for bit the uninterrupted
+result; with another seed, or with jumps back up the schedule, a relative of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from engine.errors import BadInput, EngineError
+from engine.models import ModelInfo
+from engine.sampler import Settings, State
+from engine.schedule import Schedule
+from engine.version import __version__
+
+if TYPE_CHECKING:
+    from engine.api import Job
+
+log = logging.getLogger(__name__)
+
+FORMAT = "repaint-bridge-state-1"
+JUMPS = {"small": 0.1, "medium": 0.25, "large": 0.5}
+"""Named jump lengths as shares of the number of levels."""
+MAX_JUMPS = 20
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One variant's run, after one network call.
+
+    Attributes:
+        job: the request with its pixels; ``seed`` and ``variants`` of it are not used.
+        digest: of the model's weights, so that another model is noticed.
+        seed: of this variant.
+        state: the sampler's state, one row, on the CPU.
+    """
+
+    job: Job
+    digest: str
+    schedule: Schedule
+    settings: Settings
+    seed: int
+    state: State
+
+    @property
+    def remaining(self) -> int:
+        """Network calls still to make."""
+        return self.settings.calls(self.schedule) - self.state.call
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the tensors of this state alone."""
+        return sum(tensor.nbytes for tensor in _tensors(self.state).values())
+
+
+def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) -> Schedule:
+    """The schedule of a branch: ``times`` jumps up and down, of a length in levels or of a name in :data:`JUMPS`.
+
+    A jump at once changes what has formed since the level it reaches ("new idea" for a large one); with ``late`` the
+    jumps come at the clean end and only harmonise. Jumps are cut to the schedule's top. The part already walked stays
+    as it is, so the cost is the remaining calls of the new schedule.
+    """
+    levels, position = kept.schedule.levels, kept.state.position
+    length = _jump_length(jump, kept.schedule.steps)
+    if not 1 <= times <= MAX_JUMPS:
+        raise BadInput("bad_jump", f"The number of jumps must be 1 to {MAX_JUMPS}, not {times}.")
+    if levels[position] < 0:
+        raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
+    if kept.state.corrections:
+        position += 1  # the level in work is finished first; it is never the last one
+    at = len(levels) - 2 if late else position
+    level = levels[at]
+    length = min(length, levels[0] - level)
+    bump = [*range(level + 1, level + length + 1), *range(level + length - 1, level - 1, -1)]
+    return Schedule((*levels[: at + 1], *(bump * times), *levels[at + 1 :]))
+
+
+def _jump_length(jump: int | str, steps: int) -> int:
+    if isinstance(jump, str):
+        if jump not in JUMPS:
+            raise BadInput("bad_jump", f"A jump is a number of levels or one of {', '.join(JUMPS)}, not {jump!r}.")
+        return max(1, round(JUMPS[jump] * steps))
+    if not 1 <= jump <= steps:
+        raise BadInput("bad_jump", f"A jump must be 1 to {steps} levels, not {jump}.")
+    return jump
+
+
+def digest(info: ModelInfo) -> str:
+    """SHA-256 of a model's weight files and configuration; its id for models without files."""
+    if info.folder is None:
+        return info.id
+    total = hashlib.sha256()
+    for path in sorted([*info.folder.rglob("*.safetensors"), *info.folder.rglob("config.json")]):
+        with open(path, "rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: np.ndarray | None = None) -> None:
+    """Write a state file (safetensors: tensors, and everything else as JSON in its header), all or nothing.
+
+    ``extra`` (plain JSON values) and ``original`` (the picture as it was read) are handed back by :func:`load`.
+
+    Raises:
+        EngineError: ``disk_full`` or ``not_written``.
+    """
+    job = asdict(replace(kept.job, image=np.zeros(0), selection=np.zeros(0)))
+    del job["image"], job["selection"]
+    meta = {
+        "format": FORMAT,
+        "version": __version__,
+        "digest": kept.digest,
+        "levels": kept.schedule.levels,
+        "settings": asdict(kept.settings),
+        "seed": kept.seed,
+        "job": job,
+        "state": {name: getattr(kept.state, name) for name in ("call", "position", "draws", "corrections")},
+        "extra": extra or {},
+    }
+    tensors = _tensors(kept.state)
+    tensors["image"] = torch.from_numpy(np.array(kept.job.image, order="C"))
+    tensors["selection"] = torch.from_numpy(np.array(kept.job.selection, order="C"))
+    if original is not None:
+        tensors["original"] = torch.from_numpy(np.array(original, order="C"))
+    scratch = path.with_name(path.name + ".part")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, scratch, {"meta": json.dumps(meta)})
+        scratch.replace(path)
+    except Exception as error:  # safetensors wraps the system's error in its own type
+        full = "os error 28" in str(error).lower() or getattr(error, "errno", None) == 28
+        why = "the disk is full; free some space" if full else "the folder cannot be written to; choose another"
+        code = "disk_full" if full else "not_written"
+        raise EngineError(code, f"The state {path.name} was not written: {why}.", repr(error)) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
+    """Read a state file; returns the state and the caller's ``extra`` and ``original``.
+
+    Raises:
+        BadInput: not there, not a state file, damaged, or of another version.
+    """
+    from engine.api import Job
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["meta"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        if meta["format"] != FORMAT:
+            raise ValueError(f"format {meta['format']}")
+        if meta["version"] != __version__:
+            raise BadInput(
+                "bad_state",
+                f"The state {path.name} was made by version {meta['version']}; this is {__version__}. Run it anew.",
+            )
+        original = tensors.pop("original").numpy() if "original" in tensors else None
+        schedule = meta["job"].pop("schedule")
+        job = Job(
+            image=tensors.pop("image").numpy(),
+            selection=tensors.pop("selection").numpy(),
+            schedule=schedule if isinstance(schedule, str) else tuple(schedule),
+            **meta["job"],
+        )
+        state = State(**meta["state"], **tensors)
+        kept = Kept(
+            job, meta["digest"], Schedule(tuple(meta["levels"])), Settings(**meta["settings"]), meta["seed"], state
+        )
+        _check_state(kept)
+    except BadInput:
+        raise
+    except FileNotFoundError as error:
+        raise BadInput("no_file", f"There is no file {path}; check the name.", str(error)) from error
+    except Exception as error:  # SafetensorError, KeyError, TypeError, ValueError: whatever is wrong with the file
+        raise BadInput("bad_state", f"{path.name} is not a state file, or is damaged.", repr(error)) from error
+    return kept, meta["extra"], original
+
+
+def _check_state(kept: Kept) -> None:
+    state = kept.state
+    if state.x.ndim != 4 or state.x.shape[0] != 1 or state.x.shape != state.x0_hat.shape:
+        raise ValueError("tensors of a wrong shape")
+    if not 0 <= state.position < len(kept.schedule.levels):
+        raise ValueError("position out of range")
+    walked = sum(s < t for t, s in pairwise(kept.schedule.levels[: state.position + 1]))
+    if not walked <= state.call <= kept.settings.calls(kept.schedule):
+        raise ValueError("call number out of range")
+
+
+def _tensors(state: State) -> dict[str, torch.Tensor]:
+    tensors = {"x": state.x, "x0_hat": state.x0_hat}
+    if state.drift is not None:
+        tensors["drift"] = state.drift
+    return tensors
+
+
+class Cache:
+    """The states of one job within a memory and a disk budget, in bytes.
+
+    New states lie in memory; beyond the memory budget the oldest move to files, beyond the disk budget the oldest files
+    are dropped. ``dropped`` counts them and the log says so: nothing is pruned silently.
+    """
+
+    def __init__(self, memory: int, disk: int, folder: Path | None = None) -> None:
+        self._memory, self._disk = memory, disk
+        self._home = tempfile.TemporaryDirectory(prefix="repaint-states-", dir=folder)
+        self._in_memory: OrderedDict[tuple[int, int], Kept] = OrderedDict()
+        self._on_disk: OrderedDict[tuple[int, int], tuple[Path, int]] = OrderedDict()
+        self.dropped = 0
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def put(self, variant: int, kept: Kept) -> None:
+        """Keep the state of ``variant`` at its call; raises EngineError(``disk_full``) if the disk is."""
+        self._in_memory[variant, kept.state.call] = kept
+        while sum(other.nbytes for other in self._in_memory.values()) > self._memory:
+            key, oldest = self._in_memory.popitem(last=False)
+            self._spill(key, oldest)
+
+    def calls(self, variant: int) -> list[int]:
+        """The calls of ``variant`` whose states are at hand, rising."""
+        return sorted(call for owner, call in [*self._in_memory, *self._on_disk] if owner == variant)
+
+    def get(self, variant: int, call: int) -> Kept:
+        """The state of ``variant`` after ``call``; raises BadInput if it was dropped or never kept."""
+        if (variant, call) in self._in_memory:
+            return self._in_memory[variant, call]
+        if (variant, call) in self._on_disk:
+            return load(self._on_disk[variant, call][0])[0]
+        raise BadInput("no_state", f"There is no state of call {call} any more; choose a later one.")
+
+    def close(self) -> None:
+        """Forget everything and remove the files."""
+        self._in_memory.clear()
+        self._on_disk.clear()
+        self._home.cleanup()
+
+    def _spill(self, key: tuple[int, int], kept: Kept) -> None:
+        path = Path(self._home.name) / f"{key[0]}-{key[1]}.safetensors"
+        if self._disk > 0:
+            save(kept, path)
+            self._on_disk[key] = (path, path.stat().st_size)
+        else:
+            self._drop(key)
+        while sum(size for _, size in self._on_disk.values()) > self._disk:
+            oldest, (path, _) = self._on_disk.popitem(last=False)
+            path.unlink()
+            self._drop(oldest)
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        self.dropped += 1
+        log.warning("state of variant %d at call %d dropped: the budget of kept states is full", *key)

@@ -1,0 +1,250 @@
+"""States: saved, resumed bit for bit, branched with other seeds and with jumps, kept within budgets."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine import api, cli, schedule, states
+from engine.errors import BadInput, EngineError
+from engine.imagefile import Picture, write
+
+SHAPES = {
+    "fast": {"steps": 20, "jump_length": 4, "jump_samples": 2},
+    "repaint": {"steps": 20, "jump_length": 4, "jump_samples": 2},
+    "quality": {"steps": 8, "jump_length": 8, "jump_samples": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return api.load_model("test/gaussian", "cpu")
+
+
+def _job(preset="fast", **more) -> api.Job:
+    image = np.random.default_rng(0).integers(0, 256, (70, 80, 4), dtype=np.uint8)
+    image[..., 3] = 255
+    selection = np.zeros((70, 80), np.uint8)
+    selection[20:50, 30:60] = 255
+    selection[20:50, 28:30] = 128
+    values = {"model": "test/gaussian", "preset": preset, "seed": 9} | SHAPES[preset] | more
+    return api.Job(image, selection, **values)
+
+
+def _run(job, model):
+    """The final layer and the kept state of every call."""
+    kept = {}
+    for event in api.run(job, model):
+        if isinstance(event, api.Step):
+            kept[event.call] = event.keep()
+    return event.layer(), kept
+
+
+def _last(events):
+    *_, last = events
+    return last
+
+
+@pytest.mark.parametrize("preset", SHAPES)
+def test_saved_and_resumed_equals_uninterrupted(model, tmp_path, preset):
+    final, kept = _run(_job(preset), model)
+    for call in (1, len(kept) // 2, len(kept) - 1):
+        deep = np.arange(12, dtype=np.uint16).reshape(2, 2, 3)
+        states.save(kept[call], tmp_path / "a.state", {"note": 1}, deep)
+        again, extra, original = states.load(tmp_path / "a.state")
+        assert extra == {"note": 1}
+        assert np.array_equal(original, deep)
+        assert again.remaining == len(kept) - call
+        events = list(api.resume(again, model))
+        assert sum(isinstance(event, api.Step) for event in events) == again.remaining
+        assert np.array_equal(events[-1].layer(), final)
+        assert events[-1].seed == 9
+
+
+def test_branch_with_another_seed_changes_the_hole_only(model):
+    final, kept = _run(_job(), model)
+    half = kept[len(kept) // 2]
+    branch = _last(api.resume(half, model, seed=77))
+    layer = branch.layer()
+    assert branch.seed == 77
+    assert np.array_equal(layer[..., 3], final[..., 3])
+    assert not np.array_equal(layer, final)
+    assert np.array_equal(layer[layer[..., 3] == 0], final[final[..., 3] == 0])
+    assert np.array_equal(_last(api.resume(half, model, seed=77)).layer(), layer)
+
+
+def test_difference_to_the_parent_falls_as_the_branch_comes_later(model):
+    final, kept = _run(_job(), model)
+    away = []
+    for share in (0.1, 0.5, 0.9):
+        other = _last(api.resume(kept[int(share * len(kept))], model, seed=5)).layer()
+        away.append(np.abs(other.astype(float) - final).mean())
+    assert away[0] > away[1] > away[2] > 0
+
+
+def test_larger_jumps_change_more_and_cost_more(model):
+    final, kept = _run(_job(steps=40, jump_length=40, jump_samples=1), model)
+    late = kept[36]
+    away, costs = [], []
+    for jump in ("small", "medium", "large"):
+        levels = states.branched(late, jump)
+        costs.append(late.settings.calls(levels) - late.state.call)
+        other = _last(api.resume(late, model, seed=9, jump=jump)).layer()
+        away.append(np.abs(other.astype(float) - final).mean())
+    assert away[0] < away[1] < away[2]
+    assert costs == [4 + 4, 4 + 10, 4 + 20]
+
+
+def test_branch_schedules():
+    def kept(levels, position, corrections=0):
+        tensors = torch.zeros(1, 3, 8, 8)
+        return api.Kept(None, "", levels, replace(states.Settings(), corrections=corrections), 0,
+                         states.State(position, position, tensors, tensors, 0, corrections))  # fmt: skip
+
+    plain = schedule.plain(6)  # 5 4 3 2 1 0 -1
+    assert states.branched(kept(plain, 3), 2).levels == (5, 4, 3, 2, 3, 4, 3, 2, 1, 0, -1)
+    assert states.branched(kept(plain, 3), 1, times=2).levels == (5, 4, 3, 2, 3, 2, 3, 2, 1, 0, -1)
+    assert states.branched(kept(plain, 3), 2, late=True).levels == (5, 4, 3, 2, 1, 0, 1, 2, 1, 0, -1)
+    assert states.branched(kept(plain, 3), 6).levels == (5, 4, 3, 2, 3, 4, 5, 4, 3, 2, 1, 0, -1)
+    assert states.branched(kept(plain, 0), 3).levels == plain.levels
+    assert states.branched(kept(plain, 2, corrections=1), 1).levels == (5, 4, 3, 2, 3, 2, 1, 0, -1)
+    for arguments in ({"jump": 0}, {"jump": 7}, {"jump": "huge"}, {"jump": 1, "times": 0}, {"jump": 1, "times": 99}):
+        with pytest.raises(BadInput):
+            states.branched(kept(plain, 3), **arguments)
+    with pytest.raises(BadInput, match="end of its run"):
+        states.branched(kept(plain, 6), 1)
+
+
+def test_quality_branches_too(model):
+    final, kept = _run(_job("quality"), model)
+    for call in (7, 10, 13):
+        branch = _last(api.resume(kept[call], model, seed=9, jump="medium", times=2))
+        assert not np.array_equal(branch.layer(), final)
+        assert branch.calls > len(kept)
+
+
+def test_variants_of_a_branch_are_single_branches(model):
+    _, kept = _run(_job(), model)
+    half = kept[len(kept) // 2]
+    both = {e.seed: e.layer() for e in api.resume(half, model, seed=20, variants=2) if isinstance(e, api.Finished)}
+    assert sorted(both) == [20, 21]
+    assert np.array_equal(both[21], _last(api.resume(half, model, seed=21)).layer())
+
+
+def test_state_of_another_model_is_refused(model):
+    _, kept = _run(_job(), model)
+    other = replace(kept[5], digest="something else")
+    with pytest.raises(BadInput, match="another model"):
+        next(api.resume(other, model))
+
+
+def test_finished_state_has_nothing_left(model):
+    _, kept = _run(_job(), model)
+    with pytest.raises(BadInput, match="end of its run"):
+        next(api.resume(kept[len(kept)], model))
+
+
+def _spoil(path, how):
+    tensors = load_file(path)
+    with states.safe_open(path, framework="pt") as file:
+        meta = json.loads(file.metadata()["meta"])
+    if how == "version":
+        meta["version"] = "0.0.0"
+    elif how == "levels":
+        meta["levels"] = [3, 1, -1]
+    elif how == "call":
+        meta["state"]["call"] = 10**6
+    elif how == "position":
+        meta["state"]["position"] = 10**6
+    elif how == "tensor":
+        del tensors["x"]
+    elif how == "shape":
+        tensors["x"] = tensors["x"][:, :, 1:].contiguous()
+    elif how == "setting":
+        meta["settings"]["surplus"] = 1
+    save_file(tensors, path, {"meta": json.dumps(meta)})
+
+
+@pytest.mark.parametrize("how", ["version", "levels", "call", "position", "tensor", "shape", "setting", "cut", "text"])
+def test_spoiled_state_files_are_sentences(model, tmp_path, how):
+    _, kept = _run(_job(), model)
+    path = tmp_path / "a.state"
+    states.save(kept[4], path)
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    elif how == "text":
+        path.write_text("hello")
+    else:
+        _spoil(path, how)
+    with pytest.raises(BadInput) as caught:
+        states.load(path)
+    assert caught.value.sentence.endswith(".")
+
+
+def test_cache_keeps_to_its_budgets_and_says_what_it_drops(model, tmp_path, caplog):
+    final, kept = _run(_job(), model)
+    one = kept[1].nbytes
+    with states.Cache(memory=2 * one, disk=0, folder=tmp_path) as cache, caplog.at_level(logging.WARNING):
+        for call in range(1, 6):
+            cache.put(0, kept[call])
+        assert cache.calls(0) == [4, 5]
+        assert cache.dropped == 3
+        assert "dropped" in caplog.text
+        with pytest.raises(BadInput, match="call 1"):
+            cache.get(0, 1)
+    with states.Cache(memory=one, disk=100 * one, folder=tmp_path) as cache:
+        for call in range(1, 6):
+            cache.put(0, kept[call])
+        cache.put(1, kept[2])
+        assert cache.calls(0) == [1, 2, 3, 4, 5]
+        assert cache.calls(1) == [2]
+        assert cache.dropped == 0
+        assert np.array_equal(_last(api.resume(cache.get(0, 2), model)).layer(), final)
+        assert len(list(tmp_path.rglob("*.safetensors"))) == 5
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_save_and_branch_on_the_command_line(tmp_path, capsys):
+    job = _job()
+    write(tmp_path / "in.png", Picture(job.image[..., :3]))
+    write(tmp_path / "mask.png", Picture(job.selection[..., None]))
+    base = ["inpaint", str(tmp_path / "in.png"), "--mask", str(tmp_path / "mask.png"), "-o", str(tmp_path / "out.png")]
+    shape = ["--model", "test/gaussian", "--steps", "20", "--jump-length", "4", "--jump-samples", "2", "--seed", "3"]
+    state, plot = tmp_path / "half.state", tmp_path / "plot.png"
+    assert cli.main([*base, *shape, "--save-state", str(state), "--plot-schedule", str(plot), "--json"]) == 0
+    calls = json.loads(capsys.readouterr().out)["calls"]
+    assert plot.is_file()
+    resumed, branched = tmp_path / "resumed.png", tmp_path / "branch.png"
+    assert cli.main(["branch", str(state), "-o", str(resumed), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["calls"] == calls - calls // 2
+    assert resumed.read_bytes() == (tmp_path / "out.png").read_bytes()
+    assert cli.main(["branch", str(state), "-o", str(branched), "--jump", "large", "--times", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["calls"] > report["calls"]
+    assert branched.read_bytes() != resumed.read_bytes()
+    assert cli.main(["branch", str(state), "-o", str(tmp_path / "h.png"), "--harmonise"]) == 0
+    assert cli.main(["branch", str(tmp_path / "in.png"), "-o", str(branched)]) == 2
+    assert "not a state file" in capsys.readouterr().err
+
+
+def test_full_disk_while_saving_a_state(model, tmp_path):
+    import subprocess
+
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        _, kept = _run(_job(), model)
+        with pytest.raises(EngineError) as caught:
+            states.save(kept[1], place / "a.state")
+        assert caught.value.code == "disk_full"
+        assert not list(place.iterdir())
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
