@@ -18,6 +18,9 @@ from safetensors.torch import save_file
 from engine.data.manifest import Manifest, write_atomic
 from engine.train import BETA_END, BETA_START, LOG_FIELDS, TIMESTEPS, build_model, load_config
 
+WINDOW = 256
+"""Longest side of one network call: beyond it overlapped windows are fused."""
+
 LIMITS = """\
 - It knows textures, not things: faces, letters, buildings and other whole objects are beyond it.
 - It was trained on CPU for about an hour. Grain, stone, grass, weave and similar surfaces are what it does best;
@@ -66,6 +69,7 @@ def export(run: Path, data: Path, out: Path) -> None:
     part.replace(part.with_suffix(""))
     unet = json.loads(model.to_json_string())  # type: ignore[operator]
     unet.pop("_name_or_path", None)
+    unet |= {"any_scale": True, "window": WINDOW}  # our own keys, read by engine.models.unet
     write_json(out / "unet" / "config.json", unet)
     write_json(out / "scheduler" / "scheduler_config.json", scheduler_config())
     index = {

@@ -27,14 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit-mib", type=float, default=None, help="keep no more than so many MiB of pictures")
 
 
-def main(args: argparse.Namespace) -> int:
-    """Run the command; 0 on success, 3 when nothing could be gathered."""
+def main(args: argparse.Namespace) -> None:
+    """Build the corpus and say what is in it.
+
+    Raises:
+        EngineError: nothing could be gathered on this machine.
+    """
     from engine.data.build import build
+    from engine.errors import EngineError
 
     manifest = build(args.out or default_folder(), limit_mib=args.limit_mib)
     if not manifest.pictures:
-        print("No pictures could be gathered on this machine.")
-        return 3
+        raise EngineError("no_pictures", "No pictures could be gathered on this machine.")
     for row in manifest.summary():
         print("{source} {version}  {licence}  {kind}: {trained} to train on, {held_out} held out".format(**row))
-    return 0

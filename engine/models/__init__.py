@@ -16,7 +16,7 @@ import numpy as np
 import platformdirs
 import torch
 
-from engine.diffusion import Diffusion, Prediction
+from engine.diffusion import Diffusion, Prediction, Spacing
 from engine.errors import BadInput
 
 FAMILIES = {
@@ -81,8 +81,8 @@ class Model:
     labels: tuple[str, ...] = ()
     classifier_gradient: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None
 
-    def diffusion(self, steps: int) -> Diffusion:
-        return Diffusion(self.alpha_bar, steps, self.prediction)
+    def diffusion(self, steps: int, spacing: Spacing = "even") -> Diffusion:
+        return Diffusion(self.alpha_bar, steps, self.prediction, spacing)
 
     def label_number(self, label: str | int | None) -> int | None:
         """The number of a class given by number or by name (case and commas as in the list do not matter).

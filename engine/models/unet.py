@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 MAX_ATTENTION_WINDOW = 256
+OWN_KEYS = ("any_scale", "window")
+"""Our own keys in ``config.json``; see :func:`_geometry`."""
 
 
 def load(info: ModelInfo, device: torch.device) -> Model:
@@ -42,7 +44,7 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     scheduler = _read_json(scheduler_dir / "scheduler_config.json", info)
     weights = _read_weights(unet_dir, info)
     try:
-        unet = UNet2DModel.from_config(config)
+        unet = UNet2DModel.from_config({name: value for name, value in config.items() if name not in OWN_KEYS})
         unet.load_state_dict(weights, strict=True)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         raise _corrupt(info, "its weights do not fit its configuration", str(error)) from error
