@@ -106,7 +106,7 @@ class Link:
         return self._dealer.flush()
 
     def wait(self, timeout: float) -> bool:
-        return bool(self._early) or self._dealer.wait(timeout)
+        return self._dealer.wait(0.0 if self._early else timeout) or bool(self._early)
 
     def receive(self) -> List[Tuple[Any, messages.Buffer | None]]:
         """The messages that have arrived, never waiting."""

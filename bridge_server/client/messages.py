@@ -143,7 +143,11 @@ def _options(value: Any) -> Any:
         elif isinstance(item, list):
             for part in item:
                 integer(0, 10**6).accept(part)
-        elif item is not None and type(item) not in (bool, int, float):
+        elif type(item) is int:
+            integer(-MAX_INTEGER, MAX_INTEGER).accept(item)
+        elif type(item) is float:
+            _number(item)
+        elif item is not None and type(item) is not bool:
             raise _refuse("options")
     return dict(value)
 
@@ -598,7 +602,10 @@ def encode(message: Any, payload: Buffer | None = None) -> List[Buffer]:
     for field in dataclasses.fields(message):
         field.metadata["check"].accept(getattr(message, field.name))
         content[field.name] = getattr(message, field.name)
-    header = json.dumps(content, allow_nan=False, default=dataclasses.asdict, separators=(",", ":")).encode("utf-8")
+    try:
+        header = json.dumps(content, allow_nan=False, default=dataclasses.asdict, separators=(",", ":")).encode("utf-8")
+    except (TypeError, ValueError) as error:
+        raise _refuse(f"JSON: {error!r}") from None
     if len(header) > MAX_HEADER:
         raise WireError("This request holds too much text: shorten it.", f"header of {len(header)} bytes")
     return [MAGIC, header] if payload is None else [MAGIC, header, payload]

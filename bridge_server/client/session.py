@@ -38,6 +38,7 @@ PING_SECONDS = 2.0
 LOST_SECONDS = 6.0
 WINDOW = 4  # unanswered pulls
 UNSENT = 2 * messages.CHUNK  # an upload waits while so much waits for the system
+OUT_OF_RANGE = "This request is out of range: check its settings."
 EMPTY_SELECTION = "Nothing is selected: select the region to repaint, then click RePaint."
 
 
@@ -205,10 +206,13 @@ class Session:
 
     def _begin(self, name: str, request: JobRequest) -> None:
         seed = request.seed
-        if seed is None and 1 <= request.variants <= messages.MAX_VARIANTS:
-            seed = secrets.randbelow(messages.MAX_INTEGER - request.variants + 1)
-        job = self._jobs[name] = _Job(name, request.variants, request, seed if seed is not None else -1)
-        refusal = _refusal(job)
+        if seed is None:
+            seed = secrets.randbelow(messages.MAX_INTEGER - messages.MAX_VARIANTS)
+        job = self._jobs[name] = _Job(name, request.variants, request, seed)
+        try:
+            refusal = _refusal(job)
+        except Exception as error:  # fields of quite another kind
+            refusal = events.Failed(name, "bad_request", OUT_OF_RANGE, repr(error))
         if refusal is not None:
             self._finish(job, refusal)
             return
@@ -592,12 +596,12 @@ def _refusal(job: _Job) -> events.Failed | None:
     try:
         messages.encode(_submit(job))
     except WireError as error:
-        return events.Failed(job.job, "bad_request", "This request is out of range: check its settings.", error.details)
+        return events.Failed(job.job, "bad_request", OUT_OF_RANGE, error.details)
     if size > messages.MAX_PIXELS:
         return events.Failed(job.job, "too_large", "This selection is too large: select a smaller region.")
     if job.seed + request.variants - 1 >= messages.MAX_INTEGER:
         return events.Failed(job.job, "bad_request", "This seed is too large: choose a smaller one.")
-    if len(request.pixels) != size * 4 or len(request.selection) != size:
+    if memoryview(request.pixels).nbytes != size * 4 or memoryview(request.selection).nbytes != size:
         return events.Failed(job.job, "bad_request", "The picture and its selection are not of the announced size.")
     if not bytes(request.selection).strip(b"\0"):
         return events.Failed(job.job, "empty_selection", EMPTY_SELECTION)

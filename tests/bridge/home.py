@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ from bridge_server.client.session import JobRequest, Session
 ROOT = Path(__file__).parents[2]
 BRIDGE = str(ROOT / "bridge_server" / "__main__.py")
 FAST, SLOW = "test/gaussian", "test/gaussian-slow"
+PLAIN_RUN = {"steps": 50, "jump_length": 50, "jump_samples": 1}  # 50 calls: a second of SLOW
 PATIENCE = 60.0  # seconds after which a test gives up; never the measure of a test
 
 
@@ -126,10 +128,8 @@ class Home:
             watched.session.close(2.0)
         for one in self.links:
             one.close()
-        try:
+        with contextlib.suppress(BridgeError):
             self._seen.add(self.address().pid)
-        except BridgeError:
-            pass
         for child in link._children:
             self._seen.add(child.pid)
         for pid in self._seen:

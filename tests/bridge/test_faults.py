@@ -7,12 +7,11 @@ import random
 import signal
 import time
 
-import pytest
-
 from bridge_server.client import events, messages
-from tests.bridge.home import FAST, PATIENCE, SLOW, Home, alive, python, request, until
+from bridge_server.client.errors import BridgeError
+from tests.bridge.home import FAST, PLAIN_RUN, SLOW, Ear, Home, alive, python, request, submit, until
 
-LONG = {"model": SLOW, "options": {"steps": 50, "jump_length": 50, "jump_samples": 1}}  # 50 calls: a second
+LONG = {"model": SLOW, "options": PLAIN_RUN}
 
 
 def test_a_killed_worker_is_said_at_once_and_the_job_ends_with_the_same_pixels(home: Home) -> None:
@@ -127,11 +126,11 @@ def test_a_bridge_that_lost_its_journal_gets_the_job_once_more(home: Home) -> No
 _CLIENT = """
 import sys, time
 from bridge_server.client.session import Session
-from tests.bridge.home import request, FAST
+from tests.bridge.home import request, FAST, PLAIN_RUN
 from bridge_server.client import events
 session = Session("mortal", client_id="mortal")
 session.start()
-first = session.submit(request(sys.argv[1], variants=2, tag="first", options={"steps": 50, "jump_length": 50, "jump_samples": 1}))
+first = session.submit(request(sys.argv[1], variants=2, tag="first", options=PLAIN_RUN))
 second = session.submit(request(FAST, seed=99, tag="second"))
 seen = []
 while True:
@@ -148,7 +147,7 @@ while True:
 def test_what_a_killed_client_missed_is_handed_to_its_successor(home: Home) -> None:
     home.ready()
     other = home.session()
-    undisturbed = other.run(request(SLOW, variants=2, options={"steps": 50, "jump_length": 50, "jump_samples": 1}))
+    undisturbed = other.run(request(SLOW, variants=2, options=PLAIN_RUN))
     client = python(_CLIENT, SLOW, stdout=-1)
     try:
         assert client.stdout is not None
@@ -183,8 +182,6 @@ def test_what_a_killed_client_missed_is_handed_to_its_successor(home: Home) -> N
 def test_a_discarded_job_leaves_nothing(home: Home) -> None:
     home.ready()
     one = home.link("mortal")
-    from tests.bridge.home import Ear, submit
-
     ear = Ear(one)
     submit(one, "job1", request())
     ear.wait(lambda: ear.of("job1", messages.Done), "the end")
@@ -200,8 +197,6 @@ def _two(found: list[events.Recovered]) -> list[events.Recovered]:
 
 
 def _other_instance(home: Home, instance: str) -> bool:
-    from bridge_server.client.errors import BridgeError
-
     try:
         return home.address().instance != instance
     except BridgeError:
