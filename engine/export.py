@@ -1,5 +1,7 @@
 """Write a training run's averaged weights in diffusers' pipeline layout, with a model card and the corpus's list.
 
+A file ``NOTES.md`` in the run's folder (what happened on the way) goes into the card.
+
 The folder: ``model_index.json``, ``unet/config.json``, ``unet/diffusion_pytorch_model.safetensors`` (float16),
 ``scheduler/scheduler_config.json``, ``MODEL_CARD.md``, ``corpus.json``.
 """
@@ -83,8 +85,10 @@ def export(run: Path, data: Path, out: Path) -> None:
     write_atomic(out / "corpus.json", json.dumps(manifest.compact(), separators=(",", ":")) + "\n")
     parameters = sum(tensor.numel() for tensor in weights.values())
     log = read_log(run)
+    remarks = run / "NOTES.md"
+    notes = "\n" + remarks.read_text() if remarks.is_file() else ""
     facts = {"step": saved["step"], "samples": saved["samples"], "seconds": saved["seconds"], "parameters": parameters}
-    write_atomic(out / "MODEL_CARD.md", card(manifest, config, facts, log))
+    write_atomic(out / "MODEL_CARD.md", card(manifest, config, facts, log, notes))
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
@@ -100,8 +104,8 @@ def read_log(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream, LOG_FIELDS))[1:]
 
 
-def card(manifest: Manifest, config: Any, facts: dict[str, Any], log: list[dict[str, str]]) -> str:
-    """The model card's text."""
+def card(manifest: Manifest, config: Any, facts: dict[str, Any], log: list[dict[str, str]], notes: str) -> str:
+    """The model card's text; ``notes`` are the run's own remarks."""
     rows = "\n".join(
         "| {source} | {version} | {licence} | {kind} | {trained} | {held_out} |".format(**row)
         for row in manifest.summary()
@@ -127,10 +131,10 @@ Licence: GPL-3.0-or-later.
 ## Training
 
 `python -m engine data build` gathered the corpus, `python -m engine train` trained on it, with batch {config.batch},
-peak learning rate {config.learning_rate:g}, averaging {config.ema:g}, timestep skew {config.skew:g}, seed {config.seed};
-on two shared CPU cores at low priority. {facts["step"]} steps, {facts["samples"]} samples of 64² pixels (every fifth step has 128² pixels),
-{facts["seconds"]:.0f} seconds of work.
-
+peak learning rate {config.learning_rate:g}, averaging {config.ema:g}, timestep skew {config.skew:g},
+seed {config.seed}: {facts["step"]} steps in {facts["seconds"]:.0f} seconds of work, on as many pixels as
+{facts["samples"]} pictures of 64² have; the crops have sides of 32, 64 and 128 pixels.
+{notes}
 Loss is the mean squared error of v; the held-out losses are those of the averaged weights on fixed crops of pictures
 that were never trained on (v, and the clipped x̂_0 against x_0).
 

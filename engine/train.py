@@ -37,7 +37,7 @@ class Config:
 
     Attributes:
         channels: of the U-Net's levels; each level halves the side.
-        batch: pictures of 64² pixels per step (every fifth step has a quarter of them at 128²).
+        batch: pictures of 64² pixels per step, see :func:`batch_shape`.
         learning_rate: peak; warmed up over ``warmup`` steps, constant, then falling as a cosine from ``decay_from``
             of the run's length to a twentieth.
         ema: decay of the averaged weights, which are the ones that are exported.
@@ -112,6 +112,16 @@ def noised(
     return a.sqrt() * x0 + (1 - a).sqrt() * epsilon, timesteps, a.sqrt() * epsilon - (1 - a).sqrt() * x0, a
 
 
+def batch_shape(step: int, batch: int) -> tuple[int, int]:
+    """How many pictures of which side a step trains on; the number of pixels is always about the same.
+
+    Many small pictures make a steadier gradient, a few large ones teach what lies far apart.
+    """
+    if step % 10 == 9:
+        return max(1, batch // 4), 128
+    return (4 * batch, 32) if step % 2 else (batch, 64)
+
+
 class Trainer:
     """One run in one folder."""
 
@@ -172,8 +182,7 @@ class Trainer:
     def step(self, progress: float = 0.0) -> float:
         """One optimiser step; returns its loss."""
         state, config = self.state, self.config
-        large = state.step % 5 == 4
-        count, size = (max(1, config.batch // 4), 128) if large else (config.batch, 64)
+        count, size = batch_shape(state.step, config.batch)
         x0 = torch.from_numpy(self.crops.batch(state.step, count, size))
         x, timesteps, target, _ = noised(x0, (config.seed, state.step), config.skew)
         for group in state.optimizer.param_groups:
@@ -233,6 +242,7 @@ class Trainer:
             raise ValueError("give steps or minutes")
         state, saved_at = self.state, self.state.seconds
         recent: list[float] = []
+        last: list[float] = [float("nan")]
         ended = "done"
         while True:
             shares = [state.step / steps] if steps else []
@@ -249,13 +259,12 @@ class Trainer:
             if state.step % log_every == 0 or due:
                 judged = self.judge() if due else None
                 self._log(float(np.mean(recent)), progress, judged, report)
-                recent = []
+                last, recent = recent, []
             if due:
                 self.save()
                 saved_at = state.seconds
         self.save()
-        if recent:
-            self._log(float(np.mean(recent)), progress, self.judge(), report)
+        self._log(float(np.mean(recent or last)), progress, self.judge(), report)
         return ended
 
     def _rest(self, report: Callable[[str], None]) -> None:

@@ -20,7 +20,7 @@ import torch
 from engine.data.build import build
 from engine.data.sources import Candidate, Source
 from engine.errors import BadInput
-from engine.train import Config, Trainer, alpha_bars, build_model, load_config, noised
+from engine.train import Config, Trainer, alpha_bars, batch_shape, build_model, load_config, noised
 
 TINY = Config(channels=(8, 16), groups=4, head=8, batch=2, warmup=2, ema=0.9)
 
@@ -60,6 +60,12 @@ def test_noising_is_exact_and_its_targets_fit() -> None:
     assert quarters == [0, 1, 2, 3], "the timesteps of a batch are spread over the whole range"
 
 
+def test_every_step_costs_about_the_same_and_sizes_take_turns() -> None:
+    shapes = [batch_shape(step, 4) for step in range(20)]
+    assert {size for _, size in shapes} == {32, 64, 128}
+    assert all(count * size * size == 4 * 64 * 64 for count, size in shapes)
+
+
 def test_the_shipped_network_takes_every_size_and_stays_small() -> None:
     model = build_model(Config())
     assert sum(p.numel() for p in model.parameters()) < 6e6
@@ -81,7 +87,7 @@ def test_stopped_and_resumed_is_the_same_as_uninterrupted(corpus: Path, tmp_path
     second.run(steps=6, report=quiet)
     assert same_weights(whole.state.model, second.state.model)
     assert same_weights(whole.state.averaged, second.state.averaged)
-    assert whole.state.samples == second.state.samples == 14
+    assert whole.state.samples == second.state.samples == 12
     assert not same_weights(whole.state.model, whole.state.averaged)
 
 
@@ -94,7 +100,7 @@ def test_it_learns_and_logs(corpus: Path, tmp_path: Path) -> None:
     with (tmp_path / "log.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [int(row["step"]) for row in rows][:3] == [8, 16, 24]
-    assert float(rows[-1]["held_out_x0_loss"]) > 0
+    assert all(0 < float(row["loss"]) < 10 for row in rows)
     assert load_config(tmp_path) == FAST
 
 
