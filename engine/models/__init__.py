@@ -1,13 +1,14 @@
 """The registry of model families and the catalogue of models.
 
-To add a family: write one module here with ``load(folder, device) -> Model`` and add one line to :data:`FAMILIES`.
+To add a family: write one module here with ``load(info, device) -> Model`` and add one line to :data:`FAMILIES`
+(docs/models.md shows it).
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,9 @@ import platformdirs
 import torch
 
 from engine.diffusion import Diffusion, Prediction, Spacing
-from engine.errors import BadInput
+from engine.errors import BadInput, EngineError
+from engine.models.entries import Entry, entries
+from engine.models.folders import NAME, read_origin
 
 FAMILIES = {
     "diffusers-pixel": "engine.models.unet",
@@ -30,7 +33,13 @@ _EMBEDDED = Path(__file__).parents[1] / "weights"
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A line of the catalogue."""
+    """A line of the catalogue.
+
+    Attributes:
+        installed: its files are here (not that they are sound: ``models verify`` tells).
+        takes_label: it makes, or its classifier guides towards, one of several classes.
+        classifier: folder of its noisy classifier, where it has one.
+    """
 
     id: str
     title: str
@@ -68,7 +77,8 @@ class Model:
     Attributes:
         predict: (x (B, 3, H, W) float32 on ``device``, timestep, label number or None) → output float32.
         alpha_bar: the model's own ᾱ of its training timesteps, shape (N,), float64.
-        labels: names of the classes of a class-conditional model, by number; empty for an unconditional one.
+        labels: names of the classes of a class-conditional model or of its classifier, by number; else empty.
+        label_optional: True where only the classifier knows classes, so that the model also works without a label.
         classifier_gradient: (x, timestep, label number) → ∇_x log p(label | x), x's shape; None without a classifier.
     """
 
@@ -79,34 +89,44 @@ class Model:
     geometry: Geometry
     device: torch.device
     labels: tuple[str, ...] = ()
+    label_optional: bool = False
     classifier_gradient: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None
 
     def diffusion(self, steps: int, spacing: Spacing = "even") -> Diffusion:
         return Diffusion(self.alpha_bar, steps, self.prediction, spacing)
 
     def label_number(self, label: str | int | None) -> int | None:
-        """The number of a class given by number or by name (case and commas as in the list do not matter).
+        """The number of a class given by number or by name (case does not matter; one of several synonyms will do).
 
         Raises:
-            BadInput: no such class, a label for a model without classes, or none for a model that needs one.
+            BadInput: no such class, a name of several, a label for a model without classes, or none where one is due.
         """
         if not self.labels:
             if label is None:
                 return None
             raise BadInput("bad_label", f"The model {self.info.title} has no classes; leave the label out.")
+        last = len(self.labels) - 1
         if label is None:
+            if self.label_optional:
+                return None
             raise BadInput(
-                "bad_label", f"The model {self.info.title} needs a class label: a name or 0 to {len(self.labels) - 1}."
+                "bad_label", f"The model {self.info.title} needs a class label: a name or a number from 0 to {last}."
             )
         text = str(label).strip().casefold()
-        if text.isdecimal() and int(text) < len(self.labels):
+        if text.isdecimal() and int(text) <= last:
             return int(text)
-        for number, name in enumerate(self.labels):
-            if text in (name.casefold(), *(part.strip().casefold() for part in name.split(","))):
-                return number
-        raise BadInput(
-            "bad_label", f"There is no class {label!r}; give a name or a number from 0 to {len(self.labels) - 1}."
-        )
+        whole = [number for number, name in enumerate(self.labels) if name.casefold() == text]
+        found = whole or [
+            number
+            for number, name in enumerate(self.labels)
+            if text in [synonym.strip() for synonym in name.casefold().split(",")]
+        ]
+        if len(found) > 1:
+            numbers = " or ".join(str(number) for number in found)
+            raise BadInput("bad_label", f"Several classes are called {label!r}; give the number {numbers} instead.")
+        if not found:
+            raise BadInput("bad_label", f"There is no class {label!r}; give a name or a number from 0 to {last}.")
+        return found[0]
 
 
 def models_dir() -> Path:
@@ -117,29 +137,68 @@ def models_dir() -> Path:
 
 
 def catalogue() -> list[ModelInfo]:
-    """All known models: the embedded one first, then the folders of :func:`models_dir`, then, where the environment
-    asks for them, the exact test models."""
-    entries = [ModelInfo("texture", "Texture (built in)", "diffusers-pixel", "GPL-3.0-or-later", _EMBEDDED / "texture")]
-    if models_dir().is_dir():
-        entries += [
-            ModelInfo(folder.name, folder.name, "diffusers-pixel", "see the folder", folder)
-            for folder in sorted(models_dir().iterdir())
-            if folder.is_dir() and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", folder.name)
-        ]
+    """All known models: the embedded one first, then what is installed in :func:`models_dir`, then what can be had by
+    ``models get`` or ``models convert``, and, where the environment asks for them, the exact test models.
+
+    Cheap: it looks for files and reads small ones, but loads nothing.
+    """
+    home, known = models_dir(), {entry.id: entry for entry in entries()}
+    texture = ModelInfo("texture", "Texture (built in)", "diffusers-pixel", "GPL-3.0-or-later", _EMBEDDED / "texture")
+    found = [replace(texture, installed=_is_complete(_EMBEDDED / "texture"))]
+    if home.is_dir():
+        folders = (folder for folder in sorted(home.iterdir()) if folder.is_dir() and NAME.fullmatch(folder.name))
+        found += [_local(folder, known.get(folder.name)) for folder in folders]
+    here = {info.id for info in found}
+    found += [
+        ModelInfo(
+            entry.id,
+            entry.title,
+            "diffusers-pixel",
+            entry.licence,
+            home / entry.id,
+            installed=False,
+            takes_label=entry.takes_label,
+        )
+        for entry in known.values()
+        if entry.id not in here
+    ]
     if os.environ.get("REPAINT_BRIDGE_TEST_MODELS") == "1":
-        entries += [
+        found += [
             ModelInfo("test/gaussian", "Exact Gaussian (test)", "gaussian", "GPL-3.0-or-later"),
             ModelInfo("test/gaussian-slow", "Exact Gaussian, 20 ms a call (test)", "gaussian", "GPL-3.0-or-later"),
         ]
-    return [
-        replace(
-            entry,
-            installed=entry.folder is None
-            or (entry.folder / "unet" / "config.json").is_file()
-            or (entry.folder / "config.json").is_file(),
-        )
-        for entry in entries
-    ]
+    return found
+
+
+def _local(folder: Path, entry: Entry | None) -> ModelInfo:
+    """What is to be said of a folder of the user's own without loading it."""
+    origin = {} if entry else read_origin(folder)
+    title = entry.title if entry else str(origin.get("title", folder.name))
+    licence = entry.licence if entry else str(origin.get("licence", "see the folder"))
+    classifier = folder / "classifier"
+    has_classifier = (classifier / "config.json").is_file()
+    return ModelInfo(
+        folder.name,
+        title,
+        "diffusers-pixel",
+        licence,
+        folder,
+        installed=_is_complete(folder),
+        takes_label=has_classifier or _class_conditional(folder),
+        classifier=classifier if has_classifier else None,
+    )
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / "unet" / "config.json").is_file() or (folder / "config.json").is_file()
+
+
+def _class_conditional(folder: Path) -> bool:
+    unet = folder / "unet" if (folder / "unet").is_dir() else folder
+    try:
+        return bool(json.loads((unet / "config.json").read_text(encoding="utf-8")).get("num_class_embeds"))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def find(model_id: str) -> ModelInfo:
@@ -148,14 +207,14 @@ def find(model_id: str) -> ModelInfo:
     Raises:
         BadInput: no such model.
     """
-    entries = catalogue()
-    for entry in entries:
-        if entry.id == model_id:
-            return entry
+    infos = catalogue()
+    for info in infos:
+        if info.id == model_id:
+            return info
     folder = Path(model_id)
     if ("/" in model_id or os.sep in model_id) and folder.is_dir():
-        return ModelInfo(folder.name, folder.name, "diffusers-pixel", "see the folder", folder)
-    names = ", ".join(entry.id for entry in entries)
+        return _local(folder, None)
+    names = ", ".join(info.id for info in infos if info.installed)
     raise BadInput("model_missing", f"There is no model named {model_id!r} here; choose one of: {names}.")
 
 
@@ -166,6 +225,11 @@ def load(model_id: str, device: str | None = None) -> Model:
         EngineError: unknown model, missing or corrupt files, no such device.
     """
     info = find(model_id)
+    if not info.installed and any(entry.id == info.id for entry in entries()):
+        raise EngineError(
+            "model_missing",
+            f"The model {info.title} is not installed; run 'python -m engine models get {info.id}' first.",
+        )
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if chosen not in ("cpu", "cuda") or (chosen == "cuda" and not torch.cuda.is_available()):
         raise BadInput("no_device", f"The device {chosen!r} is not available here; use cpu.")

@@ -2,7 +2,10 @@
 
 Folder layout: ``unet/config.json`` + ``unet/diffusion_pytorch_model.safetensors`` and
 ``scheduler/scheduler_config.json``, or all three files flat, as in the google/ddpm-* repositories. Only safetensors are
-loaded: pickled weights are refused, since they can run code.
+loaded: pickled weights are refused, since they can run code. Our own additions to ``config.json``: ``any_scale`` and
+``window`` (:class:`engine.models.Geometry`), ``attention_heads`` (the same number in every attention layer). A
+class-conditional model may have ``labels.txt`` (names by number, one a line), any model ``classifier/``
+(:mod:`engine.models.noisy_classifier`).
 """
 
 from __future__ import annotations
@@ -17,14 +20,16 @@ from safetensors.torch import load_file
 
 from engine.diffusion import cosine_alpha_bar, linear_alpha_bar
 from engine.errors import EngineError
+from engine.models import noisy_classifier
+from engine.models.folders import LABELS, WEIGHTS, read_labels
 
 if TYPE_CHECKING:
     from engine.models import Model, ModelInfo
 
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 MAX_ATTENTION_WINDOW = 256
-OWN_KEYS = ("any_scale", "window")
-"""Our own keys in ``config.json``; see :func:`_geometry`."""
+_OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+OWN_KEYS = ("any_scale", "window", "attention_heads")
+"""Our own keys in ``config.json``; see :func:`_geometry` and :func:`build`."""
 
 
 def load(info: ModelInfo, device: torch.device) -> Model:
@@ -33,8 +38,6 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     Raises:
         EngineError: ``model_missing`` or ``model_corrupt``, with what to do next.
     """
-    from diffusers import UNet2DModel
-
     from engine.models import Geometry, Model
 
     assert info.folder is not None
@@ -44,26 +47,82 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     scheduler = _read_json(scheduler_dir / "scheduler_config.json", info)
     weights = _read_weights(unet_dir, info)
     try:
-        unet = UNet2DModel.from_config({name: value for name, value in config.items() if name not in OWN_KEYS})
-        unet.load_state_dict(weights, strict=True)
+        unet = build(config, weights)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         raise _corrupt(info, "its weights do not fit its configuration", str(error)) from error
     channels = unet.config.in_channels
     if channels != 3 or unet.config.out_channels not in (channels, 2 * channels):
         raise _corrupt(info, "it is not a model of colour pictures", f"channels {channels}")
     dtype = inference_dtype(device)
-    unet = unet.to(device=device, dtype=dtype, memory_format=torch.channels_last).eval().requires_grad_(False)
+    unet = unet.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    classes = unet.config.num_class_embeds
 
-    def predict(x: torch.Tensor, timestep: int, _label: int | None = None) -> torch.Tensor:
+    def predict(x: torch.Tensor, timestep: int, label: int | None = None) -> torch.Tensor:
         with torch.inference_mode():
             x = x.to(dtype).contiguous(memory_format=torch.channels_last)
-            return unet(x, timestep, return_dict=False)[0].to(torch.float32)
+            labels = None if classes is None else torch.full((len(x),), label or 0, device=device)
+            return unet(x, timestep, labels, return_dict=False)[0].to(torch.float32)
 
     alpha_bar = _alpha_bar(scheduler, info)
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction", "sample"):
         raise _corrupt(info, f"its prediction type {prediction!r} is not known")
-    return Model(info, predict, alpha_bar, prediction, _geometry(unet, config, Geometry), device)
+    geometry = _geometry(unet, config, Geometry)
+    gradient, classifier_classes = None, None
+    if info.classifier is not None:
+        gradient, classifier_classes = noisy_classifier.load_gradient(info.classifier, device, geometry.window)
+    return Model(
+        info,
+        predict,
+        alpha_bar,
+        prediction,
+        geometry,
+        device,
+        labels=_labels(info, classes, classifier_classes),
+        label_optional=classes is None,
+        classifier_gradient=gradient,
+    )
+
+
+def build(config: dict[str, Any], state: dict[str, torch.Tensor]) -> Any:
+    """A ``UNet2DModel`` with exactly these weights (not copied), ready for inference.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: they do not fit the configuration.
+    """
+    from diffusers import UNet2DModel
+
+    with torch.device("meta"):
+        unet = UNet2DModel.from_config({name: value for name, value in config.items() if name not in OWN_KEYS})
+    unet.load_state_dict(state, strict=True, assign=True)
+    if config.get("attention_heads"):
+        _set_heads(unet, int(config["attention_heads"]))
+    return unet.eval().requires_grad_(False)
+
+
+def _set_heads(unet: Any, heads: int) -> None:
+    """Give every attention layer the same number of heads, which ``UNet2DModel`` cannot be configured to."""
+    for module in unet.modules():
+        if hasattr(module, "to_q"):
+            module.heads = heads
+            module.scale = (module.to_q.weight.shape[0] / heads) ** -0.5
+
+
+def _labels(info: ModelInfo, classes: int | None, classifier_classes: int | None) -> tuple[str, ...]:
+    """Class names by number: from the model's or the classifier's ``labels.txt``, else the numbers themselves."""
+    if classes is not None and classifier_classes not in (None, classes):
+        raise _corrupt(info, "its classifier knows other classes", f"{classes}, {classifier_classes}")
+    number = classes or classifier_classes
+    if number is None:
+        return ()
+    assert info.folder is not None
+    for folder in (info.folder, info.classifier):
+        names = read_labels(folder / LABELS) if folder is not None else ()
+        if names and len(names) != number:
+            raise _corrupt(info, f"it has {number} classes, but {LABELS} names {len(names)}")
+        if names:
+            return names
+    return tuple(str(each) for each in range(number))
 
 
 def inference_dtype(device: torch.device) -> torch.dtype:
@@ -130,9 +189,20 @@ def _read_weights(folder: Path, info: ModelInfo) -> dict[str, torch.Tensor]:
             "model_missing", f"The weights of the model {info.title} are missing; install it again.", str(path)
         )
     try:
-        return load_file(path)
+        return _renamed(load_file(path))
     except Exception as error:  # safetensors raises its own SafetensorError, OSError or ValueError
         raise _corrupt(info, "its weight file is damaged", repr(error)) from error
+
+
+def _renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Attention layers as diffusers named them in 2022 (the google/ddpm-* repositories) → today's names."""
+    renamed = {}
+    for name, tensor in state.items():
+        for old, new in _OLD_ATTENTION.items():
+            if ".attentions." in name and old in name:
+                name = name.replace(old, new)
+        renamed[name] = tensor
+    return renamed
 
 
 def _corrupt(info: ModelInfo, why: str, details: str = "") -> EngineError:

@@ -1,0 +1,120 @@
+"""Model folders on disk: names, safe appearance, labels, and the record of where a model comes from.
+
+``origin.json`` lies beside every model that this program downloaded or converted: source, revision, and size and
+SHA-256 of each file as they were when it arrived. That pins the model: ``models verify`` compares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.errors import BadInput, EngineError
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+ORIGIN = "origin.json"
+LABELS = "labels.txt"
+STALE_SECONDS = 24 * 3600
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def valid_name(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        BadInput: it cannot be a model folder's name.
+    """
+    if not NAME.fullmatch(name):
+        raise BadInput(
+            "bad_name", f"{name!r} cannot be a model's name; use up to 64 letters, digits, dots, dashes or underscores."
+        )
+    return name
+
+
+@contextmanager
+def staging(target: Path, parent: Path | None = None, replace_it: bool = False) -> Iterator[Path]:
+    """An empty hidden folder that becomes ``target`` when the block ends well, and vanishes when it does not."""
+    parent = parent or target.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f".new-{uuid.uuid4().hex[:12]}"
+    folder.mkdir()
+    try:
+        yield folder
+        if replace_it and target.exists():
+            shutil.rmtree(target)
+        folder.replace(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(models: Path) -> None:
+    """Delete what a killed installation or conversion left behind a day or more ago."""
+    for place in (*models.glob(".new-*"), *models.glob(".convert-*")):
+        if time.time() - place.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Class names by number, one a line; lines that begin with # do not count. Empty where there is no file."""
+    if not path.is_file():
+        return ()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(line.strip() for line in lines if not line.startswith("#"))
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def record_origin(folder: Path, **facts: Any) -> dict[str, Any]:
+    """Pin the folder: write ``origin.json`` with the facts and size and SHA-256 of every file in it."""
+    source = facts.pop("source", None)
+    if isinstance(source, Path):
+        facts |= {"source": source.name, "source_sha256": sha256(source)}
+    elif source is not None:
+        facts["source"] = source
+    files = {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ORIGIN
+    }
+    origin = facts | {"files": files}
+    (folder / ORIGIN).write_text(json.dumps(origin, indent=2), encoding="utf-8")
+    return origin
+
+
+def read_origin(folder: Path) -> dict[str, Any]:
+    """The record beside a model; empty where there is none or it cannot be read."""
+    try:
+        origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return origin if isinstance(origin, dict) else {}
+
+
+def check_files(folder: Path) -> int:
+    """Compare a folder with its record; the number of files compared, 0 without a record.
+
+    Raises:
+        EngineError: ``model_changed``, a file is missing or differs.
+    """
+    files = read_origin(folder).get("files", {})
+    for name, known in files.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != known["size"] or sha256(path) != known["sha256"]:
+            raise EngineError(
+                "model_changed",
+                f"The file {name} of the model {folder.name} is not the one that was installed; "
+                "remove the model and install it again.",
+                str(path),
+            )
+    return len(files)

@@ -1,0 +1,193 @@
+"""``models get``: from the catalogue to an installed model folder, verified and pinned.
+
+Files lie under ``.downloads/ID`` of the models' folder until the model is whole; an interrupted download goes on there.
+Who has no connection can put the files there by hand: they are checked like downloaded ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from engine.errors import BadInput, EngineError
+from engine.models import convert
+from engine.models.download import Progress, Remote, fetch, stall_seconds
+from engine.models.entries import CONFIG_FILES, Entry, entries, entry_of
+from engine.models.folders import WEIGHTS, record_origin, sha256, staging, sweep
+
+Check = Callable[[Path], None]
+Say = Callable[[str], None]
+
+
+def get(
+    model_id: str, models: Path, check: Check, progress: Progress, say: Say = lambda _: None, classifier: bool = False
+) -> Path:
+    """Install a model of the catalogue into ``models/ID``.
+
+    Args:
+        check: loads a folder in diffusers layout strictly, or raises EngineError.
+        classifier: also the model's noisy classifier, where there is one.
+
+    Raises:
+        BadInput: unknown, installed already, or only to be had by hand.
+        EngineError: what :func:`engine.models.download.fetch` and :mod:`engine.models.convert` raise.
+    """
+    entry = entry_of(model_id)
+    if entry is None:
+        known = ", ".join(each.id for each in entries())
+        raise BadInput("model_missing", f"There is no model {model_id!r} to get; choose one of: {known}.")
+    target = models / entry.id
+    if entry.page is not None:
+        raise BadInput(
+            "by_hand",
+            f"{entry.title} is not handed out to programs: download {entry.file} as {entry.page} says, then run "
+            f"'python -m engine models convert {entry.file} --as {entry.kind}'.",
+        )
+    if classifier and entry.classifier_url is None:
+        raise BadInput("no_classifier", f"There is no classifier for {entry.title}; leave --classifier out.")
+    if target.exists() and not classifier:
+        raise BadInput("installed", f"{entry.title} is installed already; 'models verify {entry.id}' checks it.")
+    sweep(models)
+    with _place(models, entry) as place:
+        if not target.exists():
+            say(f"{entry.title}, licence: {entry.licence}, from {entry.source}")
+            if entry.repo:
+                _from_hub(entry, place, target, check, progress)
+            else:
+                assert entry.url is not None
+                assert entry.kind is not None
+                file = _checkpoint(entry.url, place, Remote(entry.url, entry.size, entry.sha256), progress)
+                convert.convert(file, entry.kind, entry.id, models, say=say)
+                file.unlink()
+        if classifier:
+            assert entry.classifier_url is not None
+            assert entry.classifier_kind is not None
+            file = _checkpoint(entry.classifier_url, place, Remote(entry.classifier_url), progress)
+            convert.convert(file, entry.classifier_kind, entry.id, models, say=say)
+    shutil.rmtree(place, ignore_errors=True)
+    return target
+
+
+def _from_hub(entry: Entry, place: Path, target: Path, check: Check, progress: Progress) -> None:
+    assert entry.repo
+    for name in (*CONFIG_FILES, entry.weights):
+        expected = entry.sha256 if name == entry.weights else None
+        if not _have(place / name, expected) and not _from_cache(entry, name, place, expected):
+            remote = _remote(entry, name, expected, place)
+            fetch(remote, place / name, progress, room=2 if name.endswith(".bin") else 1)
+    downloaded = {entry.weights: sha256(place / entry.weights)}
+    if entry.weights != WEIGHTS:
+        convert.to_safetensors(place / entry.weights, place / WEIGHTS)
+    check(place)
+    with staging(target) as folder:
+        for name in (*CONFIG_FILES, WEIGHTS):
+            (place / name).replace(folder / name)
+        record_origin(
+            folder,
+            source=entry.repo,
+            revision=entry.revision,
+            title=entry.title,
+            licence=entry.licence,
+            downloaded=downloaded,
+        )
+
+
+def _checkpoint(url: str, place: Path, remote: Remote, progress: Progress) -> Path:
+    file = place / urlsplit(url).path.rsplit("/", 1)[-1]
+    if not _have(file, remote.sha256):
+        if _offline():
+            raise _switched_off(url, place)
+        fetch(remote, file, progress, room=3)
+    return file
+
+
+def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remote:
+    """Where the hub keeps a file, and the hash it names: SHA-256 of a large file, git's SHA-1 of a small one."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import build_hf_headers
+
+    assert entry.repo
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or constants.ENDPOINT
+    url = hf_hub_url(entry.repo, name, revision=entry.revision, endpoint=endpoint)
+    if _offline():
+        raise _switched_off(url, place)
+    try:
+        found = get_hf_file_metadata(url, endpoint=endpoint, timeout=stall_seconds(), retry_on_errors=True)
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "error"
+        raise EngineError(
+            "not_found" if status in (401, 403, 404) else "download_failed",
+            f"{urlsplit(url).hostname} does not hand out {entry.repo} (HTTP {status}); "
+            "try again later or use another mirror (HF_ENDPOINT).",
+            repr(error),
+        ) from error
+    except Exception as error:  # whatever the hub's client raises without a connection
+        raise EngineError(
+            "offline",
+            f"{urlsplit(url).hostname} cannot be reached; connect to the internet, or set HF_ENDPOINT to a mirror, "
+            f"or put the files of {entry.repo} into {place} by hand, and run the same command again.",
+            repr(error),
+        ) from error
+    etag = found.etag or ""
+    own_server = urlsplit(found.location).netloc == urlsplit(endpoint).netloc
+    token = build_hf_headers().get("authorization") if own_server else None
+    return Remote(
+        found.location,
+        found.size,
+        expected or (etag if re.fullmatch("[0-9a-f]{64}", etag) else None),
+        etag if re.fullmatch("[0-9a-f]{40}", etag) else None,
+        etag or None,
+        {"authorization": token} if token else {},
+    )
+
+
+def _from_cache(entry: Entry, name: str, place: Path, expected: str | None) -> bool:
+    """Take a file that another program has already fetched from the hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    assert entry.repo
+    cached = try_to_load_from_cache(entry.repo, name, revision=entry.revision)
+    if not isinstance(cached, str) or (expected is not None and sha256(Path(cached)) != expected):
+        return False
+    shutil.copyfile(cached, place / name)
+    return True
+
+
+def _have(file: Path, expected: str | None) -> bool:
+    return file.is_file() and (expected is None or sha256(file) == expected)
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _switched_off(url: str, place: Path) -> EngineError:
+    return EngineError(
+        "offline",
+        "Downloads are switched off by HF_HUB_OFFLINE; unset it, or put "
+        f"{url.rsplit('/', 1)[-1]} from {url} into {place} by hand, and run the same command again.",
+    )
+
+
+@contextmanager
+def _place(models: Path, entry: Entry) -> Iterator[Path]:
+    """The download folder, for one process at a time."""
+    from filelock import FileLock, Timeout
+
+    place = models / ".downloads" / entry.id
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(models / ".downloads" / f"{entry.id}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise EngineError("busy", f"{entry.title} is being downloaded already; wait for it to finish.") from error
+    try:
+        yield place
+    finally:
+        lock.release()
