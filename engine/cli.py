@@ -16,6 +16,7 @@ import numpy as np
 
 from engine import data, schedule, states, train_command
 from engine.errors import BadInput, EngineError
+from engine.models import commands as model_commands
 from engine.presets import DEFAULT_PRESET, PRESETS
 from engine.version import __version__
 
@@ -90,10 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_arguments(branch)
     branch.set_defaults(run=_branch)
 
-    models = commands.add_parser("models", help="what models are here").add_subparsers(required=True, metavar="ACTION")
-    listing = models.add_parser("list", help="list the models")
-    listing.add_argument("--json", action="store_true")
-    listing.set_defaults(run=_models_list)
+    model_commands.add_commands(commands)
 
     corpus = commands.add_parser("data", help="gather the training pictures (resumable)")
     data.add_arguments(corpus)
@@ -238,19 +236,6 @@ def _write_preview(folder: Path, image: np.ndarray, step: Step) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     name = folder / f"variant-{step.variant + 1}-call-{step.call:04d}.png"
     imagefile.write(name, imagefile.Picture(canvas.over(image, step.preview())))
-
-
-def _models_list(arguments: argparse.Namespace) -> None:
-    from engine.models import catalogue
-
-    entries = catalogue()
-    if arguments.json:
-        keys = ("id", "title", "family", "licence", "installed")
-        print(json.dumps([{key: getattr(entry, key) for key in keys} for entry in entries]))
-        return
-    for entry in entries:
-        state = "installed" if entry.installed else "incomplete"
-        print(f"{entry.id:24} {entry.title:28} {entry.family:18} {entry.licence:20} {state}")
 
 
 def _output_names(out: Path, variants: int) -> list[Path]:

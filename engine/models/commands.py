@@ -1,0 +1,183 @@
+"""``python -m engine models list | get | convert | verify | remove``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from engine.errors import BadInput, EngineError
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Hang ``models`` and its actions under the engine's command line. Heavy imports happen when one runs."""
+    parser = commands.add_parser("models", help="what models are here, and more of them")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    listing = actions.add_parser("list", help="list the models")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(run=_list)
+
+    get = actions.add_parser("get", help="download a model of the catalogue; goes on where it was interrupted")
+    get.add_argument("id", metavar="ID", help="from 'models list'")
+    get.add_argument("--classifier", action="store_true", help="also the classifier for classifier guidance")
+    get.set_defaults(run=_get)
+
+    convert = actions.add_parser("convert", help="convert a guided-diffusion or RePaint checkpoint, offline")
+    convert.add_argument("file", type=Path, metavar="FILE.pt")
+    convert.add_argument("--as", dest="kind", required=True, metavar="KIND", help="adm-256, lsun-256, classifier-256 …")
+    convert.add_argument("-o", "--out", metavar="NAME", help="name of the new model; of the old one for a classifier")
+    convert.add_argument("--attention", choices=("legacy", "new"), help="row order where it departs from its kind's")
+    convert.set_defaults(run=_convert)
+
+    verify = actions.add_parser("verify", help="compare a model's files with how they arrived, load it, call it once")
+    verify.add_argument("id", metavar="ID")
+    verify.set_defaults(run=_verify)
+
+    remove = actions.add_parser("remove", help="delete an installed model and what was downloaded of it")
+    remove.add_argument("id", metavar="ID")
+    remove.set_defaults(run=_remove)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from engine.models import catalogue
+
+    infos = catalogue()
+    if arguments.json:
+        keys = ("id", "title", "family", "licence", "installed", "takes_label")
+        print(json.dumps([{key: getattr(info, key) for key in keys} for info in infos]))
+        return
+    for info in infos:
+        state = "installed" if info.installed else "not installed"
+        print(f"{info.id:24} {info.title:34} {info.family:16} {info.licence:20} {state}")
+
+
+def _get(arguments: argparse.Namespace) -> None:
+    from engine.models import hub, models_dir
+
+    target = hub.get(arguments.id, models_dir(), _load_strictly, Meter(), print, arguments.classifier)
+    print(f"installed: {target.name}")
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from engine.models import convert, models_dir
+
+    target = convert.convert(arguments.file, arguments.kind, arguments.out, models_dir(), arguments.attention, print)
+    print(f"converted: {target}")
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    for line in verify(arguments.id):
+        print(line)
+
+
+def verify(model_id: str) -> list[str]:
+    """Check a model: its files against their record, a strict load, one network call.
+
+    A folder of the user's own without a record is pinned now.
+
+    Raises:
+        BadInput: no such model here.
+        EngineError: a file changed, the model does not load, or its output is not finite.
+    """
+    import torch
+
+    from engine.models import find, load
+    from engine.models.folders import check_files, record_origin
+
+    info = find(model_id)
+    lines = []
+    for folder in (info.folder, info.classifier):
+        if folder is None or not info.installed:
+            continue
+        compared = check_files(folder)
+        if compared:
+            lines.append(f"{compared} files of {folder.name} are as they arrived")
+        elif folder.parent == _models_dir():
+            pinned = len(record_origin(folder)["files"])
+            lines.append(f"{folder.name} had no record; its {pinned} files are pinned from now on")
+    model = load(info.id if info.folder is None or folder_is_listed(info.id) else model_id, "cpu")
+    side = model.geometry.minimum
+    label = 0 if model.labels else None
+    x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    outputs = [model.predict(x, len(model.alpha_bar) // 2, label)]
+    if model.classifier_gradient is not None:
+        outputs.append(model.classifier_gradient(x, len(model.alpha_bar) // 2, 0))
+    if not all(bool(torch.isfinite(output).all()) for output in outputs):
+        raise EngineError(
+            "model_output", f"The model {info.title} returns invalid numbers; remove and install it again."
+        )
+    lines.append(f"{info.title} loads and answers")
+    return lines
+
+
+def folder_is_listed(model_id: str) -> bool:
+    from engine.models import catalogue
+
+    return any(info.id == model_id for info in catalogue())
+
+
+def _remove(arguments: argparse.Namespace) -> None:
+    print(f"removed: {remove(arguments.id)}")
+
+
+def remove(model_id: str) -> str:
+    """Delete an installed model and every part of it that was downloaded.
+
+    Raises:
+        BadInput: it is built in, or nothing of it is here.
+        EngineError: the system refuses.
+    """
+    from engine.models.folders import valid_name
+
+    home = _models_dir()
+    name = valid_name(model_id.rsplit("/", 1)[-1] if model_id.startswith("google/") else model_id)
+    places = [place for place in (home / name, home / ".downloads" / name) if place.exists() or place.is_symlink()]
+    if not places:
+        raise BadInput("model_missing", f"There is no model {model_id!r} in {home}; only models there can be removed.")
+    for place in places:
+        try:
+            if place.is_symlink():
+                place.unlink()
+            else:
+                shutil.rmtree(place)
+        except OSError as error:
+            raise EngineError(
+                "in_use",
+                f"{name} cannot be removed while something uses it; close the editor and try again.",
+                repr(error),
+            ) from error
+    return name
+
+
+def _models_dir() -> Path:
+    from engine.models import models_dir
+
+    return models_dir()
+
+
+def _load_strictly(folder: Path) -> None:
+    import torch
+
+    from engine.models import ModelInfo, unet
+
+    unet.load(ModelInfo(folder.name, folder.name, "diffusers-pixel", "", folder), torch.device("cpu"))
+
+
+class Meter:
+    """Download progress on stderr: a line that rewrites itself on a terminal, a line each tenth elsewhere."""
+
+    def __init__(self) -> None:
+        self._said = (-1, "")
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        size = f"{done / 1e6:.1f}" + (f"/{total / 1e6:.1f}" if total else "") + " MB"
+        if sys.stderr.isatty():
+            print(f"\r{name}  {size} ", end="\n" if done == total else "", file=sys.stderr, flush=True)
+            return
+        tenth = (10 * done // total if total else done // 10**8, name)
+        if tenth != self._said:
+            self._said = tenth
+            print(f"{name}  {size}", file=sys.stderr, flush=True)
