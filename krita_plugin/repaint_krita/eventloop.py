@@ -28,6 +28,7 @@ class Pump(QtCore.QObject):
         self.flow: Any = None
         self.log_place = ""
         self._asleep = True
+        self._stepping = False
         self._connected = False
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(TICK_MS)
@@ -55,35 +56,41 @@ class Pump(QtCore.QObject):
     def start(self, settings: Settings) -> None:
         self.connect_once()
         self._guarded("click", lambda: self.flow.start(settings))
-        self._keep_time()
-        QtCore.QTimer.singleShot(0, self._step)
+        self._keep_going()
 
     def cancel(self) -> None:
         self._guarded("cancel", self.flow.cancel)
+        self._keep_going()
 
     def choose(self, run: Run, index: int) -> None:
         self._guarded("choose", lambda: self.flow.choose(run, index))
+        self._keep_going()
 
     def restart_engine(self) -> None:
         self._guarded("restart", self.flow.restart_engine)
 
     # ---- slots ----
     def _step(self) -> None:
-        if self._guarded("read", self.flow.step):
-            QtCore.QTimer.singleShot(0, self._step)
+        self._stepping = False
+        self._guarded("step", self.flow.step)
+        self._keep_going()
 
     def _events(self) -> None:
         self._asleep = True
         self._guarded("events", self.flow.pump)
-        self._keep_time()
+        self._keep_going()
 
     def _tick(self) -> None:
         self._guarded("tick", self.flow.tick)
-        self._keep_time()
+        self._keep_going()
 
-    def _keep_time(self) -> None:
-        if self.flow.busy != self._timer.isActive():
-            if self.flow.busy:
+    def _keep_going(self) -> None:
+        """Asks Qt for the next step and keeps the timer while a run is on."""
+        if self.flow.has_steps and not self._stepping:
+            self._stepping = True
+            QtCore.QTimer.singleShot(0, self._step)
+        if self.flow.needs_ticks != self._timer.isActive():
+            if self.flow.needs_ticks:
                 self._timer.start()
             else:
                 self._timer.stop()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Tuple
 
 from bridge_server.client import events
 from bridge_server.client.geometry import Box
@@ -27,6 +27,7 @@ REFRESH_SHARE = 0.1         # at most this part of the time goes into the host's
 FASTEST_PREVIEWS = 0.1      # seconds between two previews at best
 
 LAYER_GONE = "The preview layer is gone, so this RePaint was stopped; click RePaint to start again."
+NOT_TAKEN = "Done, but the layer does not hold the picture; click the picture below to put it into a layer."
 DOCUMENT_CLOSED = "The picture was closed, so its RePaint was stopped."
 
 
@@ -107,6 +108,7 @@ class Run:
     job: str = ""
     layer: Any = None
     shown: int = 0                      # the variant that stands in the layer
+    painted: Tuple[int, int] = (-1, -1)     # index and version of the variant whose pixels are wholly in the layer
     clicked: float = 0.0
     timings: Dict[str, float] = field(default_factory=dict)    # seconds after the click
 
@@ -132,6 +134,10 @@ class Flow:
         self.listeners: List[Callable[[], None]] = []
         self.ended: Callable[[Run, str], None] = lambda _run, _outcome: None
         self._reader: Optional[Iterator[Optional[Capture]]] = None
+        self._painter: Optional[Generator[None, None, None]] = None
+        self._wanted: Optional[Tuple[Run, Variant]] = None      # what the painter is to take up next
+        self._then: Optional[Callable[[], Generator[None, None, None]]] = None     # after the last picture
+        self._settling: Any = None      # a new layer that Krita has made the active one, or is about to
         self._settings: Optional[Settings] = None
         self._clicked = 0.0
         self._cancelled_at = 0.0
@@ -143,6 +149,10 @@ class Flow:
     @property
     def busy(self) -> bool:
         return self.phase != IDLE
+
+    @property
+    def needs_ticks(self) -> bool:
+        return self.busy or self._settling is not None
 
     @property
     def fraction(self) -> float:
@@ -162,7 +172,7 @@ class Flow:
 
     # ---- commands ----
     def start(self, settings: Settings) -> None:
-        """Begins a run with what is selected now. `step` is to be called until it returns False."""
+        """Begins a run with what is selected now. Then call `step` while `has_steps`."""
         if self.busy:
             return
         self._settings, self._clicked = settings, self.clock()
@@ -171,21 +181,30 @@ class Flow:
         self.seconds_left = -1.0
         self.say("Reading the picture …")
 
-    def step(self) -> bool:
-        """Reads on for some milliseconds; True while there is more to read."""
-        if self.phase != READING or self._reader is None or self._settings is None:
-            return False
+    @property
+    def has_steps(self) -> bool:
+        """Whether `step` has something to do: call it once per turn of the event loop until this is False."""
+        return self._reader is not None or self._painter is not None
+
+    def step(self) -> None:
+        """Reads or paints on for some milliseconds."""
+        if self._reader is not None:
+            self._read_on()
+        elif self._painter is not None:
+            self._paint_on()
+
+    def _read_on(self) -> None:
+        assert self._reader is not None
+        assert self._settings is not None
         try:
             capture = next(self._reader)
         except Refused as refusal:
             self._reader, self.phase = None, IDLE
             self.say(refusal.sentence, error=True)
-            return False
-        if capture is None:
-            return True
-        self._reader = None
-        self._submit(capture, self._settings)
-        return False
+            return
+        if capture is not None:
+            self._reader = None
+            self._submit(capture, self._settings)
 
     def _submit(self, capture: Capture, settings: Settings) -> None:
         self._count += 1
@@ -221,12 +240,14 @@ class Flow:
         if run is self.run and self.phase in (WAITING, RUNNING):
             run.shown = index
             self._show(run, variant)
-        elif variant.finished and variant.picture is not None:
+        elif variant.finished and not self.busy:
+            name = f"RePaint {run.settings.model} · seed {variant.seed}"
             try:
                 if run.layer is None or run.layer.state() != THERE:
-                    run.layer = self.host.add_layer(run.target, PREVIEW_NAME, above_active=True)
+                    run.layer = self._settling = self.host.add_layer(run.target, name, above_active=True)
+                    run.painted = (-1, -1)
                 run.shown = index
-                self._finish_layer(run, variant)
+                self._show(run, variant, then=lambda: self._promote(run, variant))
             except Refused as refusal:
                 self.say(refusal.sentence, error=True)
         self._changed()
@@ -234,6 +255,7 @@ class Flow:
     def give_up(self, sentence: str) -> None:
         """Ends a run after an unforeseen error in the plug-in itself; the editor stays usable."""
         run, self._reader = self.run, None
+        self._stop_painting()
         if run is not None:
             self.session.cancel(run.job)
             run.layer = None
@@ -256,23 +278,28 @@ class Flow:
         self._changed()
 
     def tick(self) -> None:
-        """Looks after the layer and the patience limits; call about ten times a second while `busy`."""
+        """Looks after the layer and the patience limits; call about ten times a second while `needs_ticks`."""
+        if self._settling is not None and self._settling.give_back_active():
+            self._settling = None
         run = self.run
         if run is None or not self.busy:
             return
         if run.layer is not None and self.phase in (WAITING, RUNNING):
-            run.layer.give_back_active()
             state = run.layer.state()
             if state != THERE:
                 self._lost_layer(run, state)
         if self.phase == CANCELLING and self.clock() - self._cancelled_at > CANCEL_PATIENCE:
-            self._end("cancelled", "Cancelled.")
+            self._end("cancelled", self.sentence if self.is_error else "Cancelled.", self.is_error)
 
     def _lost_layer(self, run: Run, state: str) -> None:
-        if state == GONE:
-            run.layer.clear()      # a redo must not bring a half-made picture back
+        """The preview layer was undone or deleted (it is emptied: a redo must not bring a half-made picture back), or
+        the document was closed."""
+        self._stop_painting()
+        if state == GONE and run is self.run:
+            run.layer.clear()
         run.layer = None
-        self._stop(LAYER_GONE if state == GONE else DOCUMENT_CLOSED, error=True)
+        if run is self.run and self.phase in (WAITING, RUNNING):
+            self._stop(LAYER_GONE if state == GONE else DOCUMENT_CLOSED, error=True)
 
     # ---- events, one method each ----
     def _on_connected(self, event: events.Connected) -> None:
@@ -305,7 +332,7 @@ class Flow:
         if run.layer is None:
             self._note("accepted")
             try:
-                run.layer = self.host.add_layer(run.target, PREVIEW_NAME)
+                run.layer = self._settling = self.host.add_layer(run.target, PREVIEW_NAME)
             except Refused as refusal:
                 self._stop(refusal.sentence, error=True)
                 return
@@ -336,7 +363,6 @@ class Flow:
         variant.picture, variant.version = Picture(event.width, event.height, event.rgba), variant.version + 1
         if event.variant == run.shown:
             self._show(run, variant)
-            self._note("first_preview")
 
     def _on_result(self, event: events.Result) -> None:
         run = self.run
@@ -347,33 +373,53 @@ class Flow:
         variant.call = variant.calls
         if self.phase == RUNNING and event.variant == run.shown:
             self._show(run, variant)
-            self._note("first_preview")
 
     def _on_done(self, event: events.Done) -> None:
         run = self.run
         assert run is not None
-        if self.phase == RUNNING:
-            self._note("done")
-            shown = run.variants[run.shown]
-            if run.layer is None or run.layer.state() != THERE:
-                self._end("done", "Done; the layer is gone, click a picture below to put it into a new one.")
-            elif self._finish_layer(run, shown):
-                self._end("done", f"Done in {event.seconds:.0f} s.")
-            else:
-                self._end("done", self.sentence, error=True)
-        else:
+        if self.phase != RUNNING:
             self._end("cancelled", self.sentence if self.is_error else "Cancelled.", self.is_error)
+            return
+        self._note("done")
+        variant = run.variants[run.shown]
+        self._show(run, variant, then=lambda: self._complete(run, variant, event))
+
+    def _complete(self, run: Run, variant: Variant, event: events.Done) -> Generator[None, None, None]:
+        taken = yield from self._promoted(run, variant)
+        if taken:
+            self._end("done", f"Done in {event.seconds:.0f} s.")
+        else:
+            self._end("done", NOT_TAKEN, error=True)
+
+    def _promote(self, run: Run, variant: Variant) -> Generator[None, None, None]:
+        taken = yield from self._promoted(run, variant)
+        if not taken:
+            self.say(NOT_TAKEN, error=True)
+
+    def _promoted(self, run: Run, variant: Variant) -> Generator[None, None, bool]:
+        """Gives the layer its lasting name and reads the pixels back; whether Krita took them."""
+        if run.layer is None or variant.picture is None or run.layer.state() != THERE:
+            return False
+        run.layer.rename(f"RePaint {run.settings.model} · seed {variant.seed}")
+        return (yield from run.layer.holds(variant.picture))
 
     def _on_failed(self, event: events.Failed) -> None:
         run = self.run
         assert run is not None
         finished = [variant for variant in run.variants if variant.finished]
-        if self.phase == RUNNING and finished and run.layer is not None and run.layer.state() == THERE:
-            run.shown = run.shown if run.variants[run.shown].finished else finished[0].index
-            self._finish_layer(run, run.variants[run.shown])
-        else:
+        outcome, sentence = "failed: " + event.code, event.sentence
+        if self.phase != RUNNING or not finished:
             self._discard_layer(run)
-        self._end("failed: " + event.code, event.sentence, error=True)
+            self._end(outcome, sentence, error=True)
+            return
+        variant = run.variants[run.shown] if run.variants[run.shown].finished else finished[0]
+        run.shown = variant.index
+
+        def keep() -> Generator[None, None, None]:
+            yield from self._promoted(run, variant)
+            self._end(outcome, sentence, error=True)
+
+        self._show(run, variant, then=keep)
 
     def _on_cancelled(self, event: events.Cancelled) -> None:
         del event
@@ -382,30 +428,59 @@ class Flow:
         self._end("cancelled", self.sentence if self.is_error else "Cancelled.", self.is_error)
 
     # ---- layer ----
-    def _show(self, run: Run, variant: Variant) -> None:
-        if run.layer is None or variant.picture is None:
-            return
-        state = run.layer.state()
-        if state != THERE:
-            self._lost_layer(run, state)
-            return
-        seconds = run.layer.show(variant.picture)
-        interval = max(FASTEST_PREVIEWS, seconds / REFRESH_SHARE)
+    def _show(self, run: Run, variant: Variant,
+              then: Optional[Callable[[], Generator[None, None, None]]] = None) -> None:
+        """Has the variant's newest picture painted; one that waits already is replaced. ``then`` follows the last."""
+        self._wanted = (run, variant)
+        if then is not None:
+            self._then = then
+        if self._painter is None:
+            self._painter = self._paint()
+            self._paint_on()        # a small picture is in the layer at once, a large one in further steps
+
+    def _paint_on(self) -> None:
+        painter = self._painter
+        assert painter is not None
+        try:
+            next(painter)
+        except StopIteration:
+            if self._painter is painter:
+                self._painter = None
+
+    def _paint(self) -> Generator[None, None, None]:
+        """Paints what is wanted until nothing is, then does what is to follow."""
+        while self._wanted is not None or self._then is not None:
+            if self._wanted is None:
+                then, self._then = self._then, None
+                assert then is not None
+                yield from then()
+                continue
+            (run, variant), self._wanted = self._wanted, None
+            version, picture = variant.version, variant.picture
+            if run.layer is None or picture is None or run.painted == (variant.index, version):
+                continue
+            seconds = yield from run.layer.paint(picture)
+            state = run.layer.state() if run.layer is not None else THERE
+            if state != THERE:
+                self._lost_layer(run, state)
+                continue
+            run.painted = (variant.index, version)
+            if run is self.run:
+                self._note("first_preview")
+                self._adapt(seconds)
+
+    def _adapt(self, refresh_seconds: float) -> None:
+        """Asks for previews so seldom that Krita's refreshing takes at most a tenth of the time."""
+        interval = max(FASTEST_PREVIEWS, refresh_seconds / REFRESH_SHARE)
         if abs(interval - self._interval) > 0.25 * self._interval:
             self._interval = interval
             self.session.set_preview_interval(interval)
 
-    def _finish_layer(self, run: Run, variant: Variant) -> bool:
-        if run.layer is None or variant.picture is None:
-            return False
-        run.layer.show(variant.picture)
-        run.layer.rename(f"RePaint {run.settings.model} · seed {variant.seed}")
-        if not run.layer.holds(variant.picture):
-            self.say("Krita did not take the pixels; unlock the layer and click the picture below.", error=True)
-            return False
-        return True
+    def _stop_painting(self) -> None:
+        self._painter = self._wanted = self._then = None
 
     def _discard_layer(self, run: Run) -> None:
+        self._stop_painting()
         layer, run.layer = run.layer, None
         if layer is not None and layer.state() == THERE:
             layer.clear()

@@ -5,7 +5,7 @@ Adding is one undo step, repainting none: one Ctrl+Z takes everything away and a
 from __future__ import annotations
 
 import time
-from typing import Any, Optional
+from typing import Any, Generator, List
 
 from bridge_server.client.geometry import Box
 
@@ -14,6 +14,7 @@ from .flow import CLOSED, GONE, THERE, Picture, Target
 from .lookup import find_document, find_node
 from .probe import Probe
 
+STRIP = 1 << 18             # pixels written in one step of the event loop (one or two milliseconds)
 GIVE_BACK_SECONDS = 2.0     # Krita 5.1 makes a new layer the active one some event-loop turns later
 
 
@@ -27,7 +28,6 @@ class PreviewLayer:
         self._id = node.uniqueId().toString()
         self._users_layer = users_layer
         self._added = time.monotonic()
-        self._given_back = False
         self._origin = (node.position().x(), node.position().y())
 
     def _document(self) -> Any:
@@ -42,41 +42,64 @@ class PreviewLayer:
             return CLOSED
         return THERE if self._found(document) is not None else GONE
 
-    def give_back_active(self) -> None:
-        """Makes the user's layer the active one again, once, after Krita has activated the new layer."""
-        if self._given_back or not self._users_layer:
-            return
+    def give_back_active(self) -> bool:
+        """Makes the user's layer the active one again, once, after Krita has activated the new one.
+
+        To be called until it returns True. In a picture that is not in front Krita would not do it, so it waits.
+        """
         document = self._document()
-        if document is None or time.monotonic() - self._added > GIVE_BACK_SECONDS:
-            self._given_back = True
-            return
+        if document is None or not self._users_layer or time.monotonic() - self._added > GIVE_BACK_SECONDS:
+            return True
         active = document.activeNode()
         if active is None or active.uniqueId().toString() != self._id:
-            return
+            return False
         node = find_node(document, self._users_layer)
-        if node is not None:
-            document.setActiveNode(node)
-            back = document.activeNode()
-            self._given_back = back is not None and back.uniqueId().toString() == self._users_layer
-        else:
-            self._given_back = True
+        if node is None:
+            return True
+        document.setActiveNode(node)
+        back = document.activeNode()
+        return back is not None and str(back.uniqueId().toString()) == self._users_layer
 
-    def show(self, picture: Picture) -> float:
-        """Puts the selected part of ``picture`` (the whole box) into the layer; returns the refresh's seconds."""
-        document = self._document()
-        if self._found(document) is None:
-            return 0.0
-        self._write(self._node, self._krita_bytes(picture))
+    def paint(self, picture: Picture) -> Generator[None, None, float]:
+        """Puts the selected part of ``picture`` (the whole box) into the layer, a strip per step, then lets Krita
+        refresh once, so that no half-written picture is ever seen; returns the refresh's seconds."""
+        for strip in self._strips():
+            document = self._document()
+            if self._found(document) is None:
+                return 0.0
+            self._write(self._node, self._krita_bytes(picture, strip), strip)
+            if strip.y + strip.height < self.target.bounds.y + self.target.bounds.height:
+                yield
         return self._refresh(document)
 
-    def _krita_bytes(self, picture: Picture) -> bytes:
-        box, bounds = self.target.box, self.target.bounds
-        part = Box(bounds.x - box.x, bounds.y - box.y, bounds.width, bounds.height)
+    def holds(self, picture: Picture) -> Generator[None, None, bool]:
+        """Whether Krita took the pixels: reads them back, a strip per step."""
+        for strip in self._strips():
+            node = self._found(self._document())
+            if node is None:
+                return False
+            dx, dy = self._moved(node)
+            found = bytes(node.pixelData(strip.x + dx, strip.y + dy, strip.width, strip.height))
+            if found != self._krita_bytes(picture, strip):
+                return False
+            yield
+        return True
+
+    def _strips(self) -> List[Box]:
+        """The selected part in pieces of at most `STRIP` pixels (or one row), canvas coordinates."""
+        bounds = self.target.bounds
+        rows = max(1, STRIP // bounds.width)
+        return [Box(bounds.x, y, bounds.width, min(rows, bounds.y + bounds.height - y))
+                for y in range(bounds.y, bounds.y + bounds.height, rows)]
+
+    def _krita_bytes(self, picture: Picture, strip: Box) -> bytes:
+        box = self.target.box
+        part = Box(strip.x - box.x, strip.y - box.y, strip.width, strip.height)
         return pixels.cut_swapped(picture.rgba, picture.width, picture.height, part)
 
-    def _write(self, node: Any, data: bytes) -> None:
-        bounds, (dx, dy) = self.target.bounds, self._moved(node)
-        node.setPixelData(data, bounds.x + dx, bounds.y + dy, bounds.width, bounds.height)
+    def _write(self, node: Any, data: bytes, strip: Box) -> None:
+        dx, dy = self._moved(node)
+        node.setPixelData(data, strip.x + dx, strip.y + dy, strip.width, strip.height)
 
     def _moved(self, node: Any) -> Any:
         """How far the user has moved the layer since it was added: previews follow it."""
@@ -88,28 +111,19 @@ class PreviewLayer:
             document.refreshProjection()
         return time.monotonic() - began
 
-    def holds(self, picture: Picture) -> bool:
-        """Whether Krita took the pixels: reads them back. A fully transparent pixel's colour does not count."""
-        node = self._found(self._document())
-        if node is None:
-            return False
-        bounds, (dx, dy) = self.target.bounds, self._moved(node)
-        found: Optional[bytes] = bytes(node.pixelData(bounds.x + dx, bounds.y + dy, bounds.width, bounds.height))
-        return found == self._krita_bytes(picture)
-
     def clear(self) -> None:
         """Empties the layer, also one that an undo has taken out of the document (a redo then brings back nothing)."""
         document = self._document()
         if document is None:
             return
-        bounds = self.target.bounds
-        self._write(self._node, bytes(4 * bounds.width * bounds.height))
+        for strip in self._strips():
+            self._write(self._node, bytes(4 * strip.width * strip.height), strip)
         if self._found(document) is not None:
             self._refresh(document)
 
     def rename(self, name: str) -> None:
         node = self._found(self._document())
-        if node is not None:
+        if node is not None and node.name() != name:    # never in the turn that added it: Krita does not know it yet
             node.setName(name)
 
     def remove(self) -> None:

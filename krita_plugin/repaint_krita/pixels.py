@@ -19,7 +19,8 @@ def image(data: bytes, width: int, height: int) -> Any:
 
 
 def _bytes(picture: Any) -> bytes:
-    return bytes(picture.constBits().asstring(picture.sizeInBytes()))
+    data: bytes = picture.constBits().asstring(picture.sizeInBytes())
+    return data
 
 
 def swapped(data: bytes, width: int, height: int) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 
 from .desk import Desk, write_launch_file
@@ -29,7 +30,7 @@ def check_plugin_log(since: int) -> int:
 def display() -> Iterator[Display]:
     missing = missing_programs()
     if missing:
-        sentence = f"real-Krita tests need {', '.join(missing)} (Debian packages: krita xvfb xdotool openbox imagemagick)"
+        sentence = f"real-Krita tests need {', '.join(missing)} (Debian: krita xvfb xdotool openbox imagemagick)"
         if os.environ.get("CI") == "true":
             pytest.fail(sentence)
         pytest.skip(sentence)
@@ -56,9 +57,10 @@ def krita(display: Display, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")
     yield desk
     host.stop()
+    bridge_command(["stop"])
 
 
-@pytest.fixture()
+@pytest.fixture
 def desk(krita: Desk) -> Iterator[Desk]:
     krita.close_all()
     log = check_plugin_log(0) if not plugin_log().exists() else len(plugin_log().read_text(errors="replace"))

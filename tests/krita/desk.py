@@ -31,7 +31,8 @@ def walk(node):
         found.extend(walk(child))
     return found
 def tree(document):
-    return [[n.name(), n.type(), n.uniqueId().toString()] for n in walk(document.rootNode()) if n.type() != "selectionmask"]
+    nodes = [n for n in walk(document.rootNode()) if n.type() != "selectionmask"]
+    return [[n.name(), n.type(), n.uniqueId().toString()] for n in nodes]
 def shown(document):
     document.refreshProjection()
     return bytes(document.pixelData(0, 0, document.width(), document.height()))
@@ -85,7 +86,8 @@ class Desk:
         self.host.run(f"""
 import math
 d = app.createDocument({width}, {height}, {name!r}, "RGBA", "U8", "sRGB-elle-V2-srgbtrc.icc", 100.0)
-row = [bytes((int(128 + 90 * math.sin(x / 17)), int(128 + 90 * math.sin((x + 40) / 29)), 90, 255)) for x in range({width})]
+def wave(x): return int(128 + 90 * math.sin(x))
+row = [bytes((wave(x / 17), wave((x + 40) / 29), 90, 255)) for x in range({width})]
 rows = [b"".join(row[y % 37:] + row[:y % 37]) for y in range(37)]
 d.rootNode().childNodes()[0].setPixelData(b"".join(rows[y % 37] for y in range({height})), 0, 0, {width}, {height})
 if ({model!r}, {depth!r}) != ("RGBA", "U8"):
@@ -101,7 +103,7 @@ documents[{name!r}] = add(d)
         return document
 
     def activate(self, document: Document) -> None:
-        self.host.run(f"app.setActiveDocument({document.code})")
+        self.host.run(f"next(v for v in app.views() if v.document() == {document.code}).setVisible()")
         self.host.wait(f"app.activeDocument() == {document.code}")
 
     def close(self, document: Document) -> None:
@@ -111,7 +113,7 @@ documents[{name!r}] = add(d)
     def close_all(self) -> None:
         """Cancels what runs, then closes everything, each in its own event-loop turn."""
         self.host.run("driver.watchers.clear()\npump.cancel()")
-        self.host.wait("not flow.busy", seconds=15)
+        self.host.wait("not flow.busy and not flow.has_steps", seconds=15)
         self.host.run("for d in app.documents(): d.waitForDone(); d.setModified(False)")
         while self.host.run("len(app.documents())"):
             self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
@@ -182,7 +184,7 @@ documents[{name!r}] = add(d)
 
     def wait_end(self, seconds: float = 60.0) -> str:
         """Waits until the run has ended; returns the status line."""
-        self.host.wait("not flow.busy", seconds=seconds, what="the run ends")
+        self.host.wait("not flow.busy and not flow.has_steps", seconds=seconds, what="the run ends")
         return self.status()
 
     def wait_preview(self, seconds: float = 30.0) -> None:

@@ -46,7 +46,7 @@ driver.watchers["states"] = watch
     mask = inside(document, *box)
     assert np.array_equal(after[~mask], before[~mask])
     assert not np.array_equal(after[mask], before[mask])
-    assert [node[0] for node in tree_after] == [*[node[0] for node in tree_before], "RePaint test/gaussian-slow · seed 7"]
+    assert [node[0] for node in tree_after] == ["Background", "RePaint test/gaussian-slow · seed 7"]
     assert desk.host.run(f"{document.code}.activeNode().uniqueId().toString()") == active_before
     desk.host.keys("ctrl+z")
     desk.host.wait(f"len(tree({document.code})) == {len(tree_before)}", what="one Ctrl+Z removes the layer")
@@ -181,8 +181,10 @@ def test_worker_killed_once_is_said_and_healed(desk: Desk) -> None:
     desk.undo()
     desk.press()
     desk.wait_preview()
-    desk.host.run("said = []\nstart = time.monotonic()\n"
-                  "driver.watchers['said'] = lambda: flow.is_error and not said and said.append(time.monotonic() - start)")
+    desk.host.run("""
+said, start = [], time.monotonic()
+driver.watchers["said"] = lambda: flow.is_error and not said and said.append(time.monotonic() - start)
+""")
     kill_worker(desk)
     desk.host.wait("said", seconds=10, what="the engine's death is said")
     sentence = desk.status()
@@ -291,7 +293,8 @@ def test_odd_selections(desk: Desk, box: tuple[int, int, int, int]) -> None:
 def test_soft_selection_is_the_layers_alpha(desk: Desk) -> None:
     document = desk.new(200, 200)
     desk.choose()
-    desk.host.run(f"s = krita.Selection()\ns.select(60, 60, 80, 70, 255)\ns.feather(9)\n{document.code}.setSelection(s)")
+    desk.host.run("s = krita.Selection()\ns.select(60, 60, 80, 70, 255)\ns.feather(9)")
+    desk.host.run(f"{document.code}.setSelection(s)")
     before = desk.pixels(document)
     assert desk.repaint().startswith("Done")
     assert desk.host.run(f"""
@@ -384,14 +387,14 @@ def test_layer_goes_above_the_active_one(desk: Desk) -> None:
 d = {document.code}
 group = d.createGroupLayer("group")
 d.rootNode().addChildNode(group, None)
+""")
+    desk.host.run("""
 inner, top = d.createNode("inner", "paintlayer"), d.createNode("top", "paintlayer")
 group.addChildNode(inner, None)
 group.addChildNode(top, inner)
 mask = d.createTransformMask("mask")
 inner.addChildNode(mask, None)
-d.setActiveNode(mask)
 """)
-    desk.host.wait(f"{document.code}.activeNode().name() != 'top'")
     desk.host.run(f"{document.code}.setActiveNode({document.code}.nodeByName('mask'))")
     desk.host.wait(f"{document.code}.activeNode().name() == 'mask'")
     desk.choose()
@@ -491,23 +494,20 @@ def test_action_for_a_shortcut(desk: Desk) -> None:
 
 
 def test_gui_thread_is_never_held(desk: Desk) -> None:
-    """2048², the whole picture selected: no own slot may hold the GUI thread for long (best of three runs, because
-    other programs of the machine can stretch any wall-clock time)."""
+    """2048², wholly selected, sent, three previews painted, cancelled: a slot of the plug-in takes 50 ms at most (99th
+    percentile). Processor time is held to it, for other programs of the machine can stretch any wall-clock time."""
     document = desk.new(2048, 2048)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian")
     desk.select(document, 0, 0, 2048, 2048)
-    found = []
-    for _ in range(3):
-        desk.host.run("pump.probe.reset()")
-        assert desk.repaint(120).startswith("Done")
-        found.append(desk.host.run("pump.probe.summary()"))
-        timings = desk.host.run("flow.runs[-1].timings")
-        desk.undo()
-        if found[-1]["p99_ms"] <= 50:
-            break
-    print("GUI thread at 2048²:", found, timings)
-    assert min(run["p99_ms"] for run in found) <= 50
-    assert found[0]["slots"] > 20
+    desk.host.run("pump.probe.reset()")
+    desk.press()
+    desk.host.wait("flow.run is not None and flow.run.variants[0].version >= 3", seconds=120, what="three previews")
+    desk.host.run("pump.cancel()")
+    desk.wait_end()
+    found = desk.host.run("pump.probe.summary()")
+    print("GUI thread at 2048²:", found, "slowest:", desk.host.run("pump.probe.slowest_name"))
+    assert found["processor_p99_ms"] <= 50
+    assert found["slots"] > 20
 
 
 def test_docker_fits_250_pixels(desk: Desk) -> None:
