@@ -10,6 +10,7 @@ Same request, seed, device, thread count and version → same pixels, whether pr
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ import torch
 from engine import canvas, schedule
 from engine.corrector import corrected
 from engine.errors import BadInput, EngineError
-from engine.models import DEFAULT_MODEL, Model, ModelInfo, catalogue
+from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
 from engine.models import load as load_model
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
@@ -48,6 +49,8 @@ __all__ = [
     "warm_up",
 ]
 
+log = logging.getLogger(__name__)
+
 MAX_VARIANTS = 64
 
 
@@ -65,6 +68,8 @@ class Job:
         schedule: a name of :data:`engine.schedule.NAMED`, or a hand-written list of levels.
         label: class of a class-conditional model, by name or number.
         classifier_scale: s of classifier guidance, 0 … 100; acts only where the model comes with a classifier.
+        padding: pixels of surroundings that the model sees on each side, 8 … 1024; the engine chooses if None.
+        scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
     """
 
@@ -81,6 +86,8 @@ class Job:
     schedule: str | tuple[int, ...] = "uniform"
     label: str | int | None = None
     classifier_scale: float = 1.0
+    padding: int | None = None
+    scale: float | None = None
     hard: bool = False
 
 
@@ -189,31 +196,40 @@ def resume(
 def _execute(
     job: Job, model: Model, levels: schedule.Schedule, settings: Settings, seeds: list[int], start: State | None
 ) -> Iterator[Step | Finished]:
+    """Run in the roomiest plan; where memory does not suffice for its first call, in smaller ones."""
     selection = job.selection
     if job.hard:
         selection = np.where(selection >= 128, 255, 0).astype(np.uint8)
     canvas.check(job.image, selection)
-    layout = canvas.plan(selection, model.geometry)
-    y, keep = canvas.model_input(job.image, selection, layout)
     label = model.label_number(job.label)
-    sampler = partial(
-        corrected if settings.corrections else repaint,
-        canvas.windowed(partial(_predict, model, label), layout),
-        model.diffusion(levels.steps, settings.spacing),
-        levels,
-        keep=keep.to(model.device),
-        settings=settings,
-        guidance=_guidance(model, label, job.classifier_scale, layout),
-    )
-    if start is not None and start.x.shape != y.shape:
-        raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
-    variants = range(len(seeds))
-    rows = [variants] if model.device.type == "cuda" else [range(k, k + 1) for k in variants]
-    runs = [_sample(sampler, y.to(model.device), [seeds[k] for k in row], start) for row in rows]
     calls, began = settings.calls(levels), time.monotonic()
-    for _ in range(calls - (start.call if start else 0)):
-        for row, states in zip(rows, runs, strict=True):
-            state = next(states)
+    for geometry, together in _plans(model, len(seeds)):
+        layout = canvas.plan(selection, geometry, job.padding, job.scale)
+        y, keep = canvas.model_input(job.image, selection, layout)
+        if start is not None and start.x.shape != y.shape:
+            raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
+        sampler = partial(
+            corrected if settings.corrections else repaint,
+            canvas.windowed(partial(_predict, model, label), layout),
+            model.diffusion(levels.steps, settings.spacing),
+            levels,
+            keep=keep.to(model.device),
+            settings=settings,
+            guidance=_guidance(model, label, job.classifier_scale, layout),
+        )
+        rows = [range(k, min(k + together, len(seeds))) for k in range(0, len(seeds), together)]
+        runs = [_sample(sampler, y.to(model.device), [seeds[k] for k in row], start) for row in rows]
+        try:
+            probe = next(runs[0])
+            break
+        except EngineError as error:
+            if error.code != "out_of_memory" or (geometry, together) == _plans(model, len(seeds))[-1]:
+                raise
+            log.warning("out of memory with windows of %d, trying smaller ones", geometry.window)
+    first = start.call + 1 if start else 1
+    for call in range(first, calls + 1):
+        for row, run in zip(rows, runs, strict=True):
+            state = probe if call == first and run is runs[0] else next(run)
             for place, variant in enumerate(row):
                 preview = partial(_layer, state.x0_hat[place], selection, layout)
                 keeper = partial(_kept, job, model.info, levels, settings, seeds[variant], state, place)
@@ -221,6 +237,17 @@ def _execute(
                 if state.call == calls:
                     fill = canvas.picture_fill(state.x[place], layout)
                     yield Finished(variant, seeds[variant], calls, time.monotonic() - began, fill, layout, selection)
+
+
+def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:
+    """Geometries and variants per batch, the roomiest first; only texture models can do with smaller windows."""
+    batches = [variants, 1] if model.device.type == "cuda" and variants > 1 else [1]
+    plans = [(model.geometry, batch) for batch in batches]
+    window = model.geometry.window // 2
+    while model.geometry.any_scale and window >= max(model.geometry.minimum, 2 * model.geometry.multiple):
+        plans.append((replace(model.geometry, window=window), 1))
+        window //= 2
+    return plans
 
 
 def warm_up(model: Model) -> None:

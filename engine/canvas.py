@@ -87,19 +87,38 @@ def context(hole: Box, geometry: Geometry) -> int:
     return max(64, longer // 2)
 
 
-def plan(selection: np.ndarray, geometry: Geometry) -> Plan:
-    """Choose region, scale and windows for a selection (H, W) uint8 with at least one pixel > 0."""
+def plan(
+    selection: np.ndarray, geometry: Geometry, padding: int | None = None, wanted_scale: float | None = None
+) -> Plan:
+    """Choose region, scale and windows for a selection (H, W) uint8 with at least one pixel > 0.
+
+    Args:
+        padding: picture pixels of surroundings on each side, 8 … 1024, in place of :func:`context`.
+        wanted_scale: model pixels per picture pixel, 1/16 … 4, in place of the engine's choice.
+
+    Raises:
+        BadInput: values out of range, or a plan of more than :data:`MAX_MODEL_AREA` model pixels was asked for.
+    """
     hole = bounds(selection)
-    region = _grow(hole, context(hole, geometry), selection.shape)
-    if geometry.any_scale:
-        scale = min(1.0, math.sqrt(MAX_MODEL_AREA / (region.width * region.height)))
+    if padding is not None and not 8 <= padding <= 1024:
+        raise BadInput("bad_padding", f"The padding must be 8 to 1024 pixels, not {padding}.")
+    region = _grow(hole, context(hole, geometry) if padding is None else padding, selection.shape)
+    area = region.width * region.height
+    if wanted_scale is not None:
+        scale = wanted_scale
+        if not 1 / 16 <= scale <= 4:
+            raise BadInput("bad_scale", f"The scale must be 0.0625 to 4, not {scale}.")
+        if scale**2 * area > MAX_MODEL_AREA:
+            largest = math.floor(math.sqrt(MAX_MODEL_AREA / area) * 1000) / 1000
+            raise BadInput("bad_scale", f"This selection is too large for scale {scale:g}; use {largest:g} or less.")
+    elif geometry.any_scale:
+        scale = min(1.0, math.sqrt(MAX_MODEL_AREA / area))
     else:
         scale = geometry.window / max(region.width, region.height)
     scaled = (max(1, round(region.height * scale)), max(1, round(region.width * scale)))
-    if geometry.any_scale:
-        size = (_round_up(scaled[0], geometry), _round_up(scaled[1], geometry))
-    else:
-        size = (geometry.window, geometry.window)
+    size = (_round_up(scaled[0], geometry), _round_up(scaled[1], geometry))
+    if not geometry.any_scale:
+        size = (max(size[0], geometry.window), max(size[1], geometry.window))
     unknown = _to_model(selection[region.slices] > 0, scaled, size, fill=False)
     return Plan(region, size, scaled, _windows(size, geometry, unknown))
 
@@ -235,21 +254,24 @@ def _to_model(flags: np.ndarray, scaled: tuple[int, int], size: tuple[int, int],
 
 def _windows(size: tuple[int, int], geometry: Geometry, unknown: np.ndarray) -> tuple[Box, ...]:
     """Windows that cover every unknown pixel; those that hold none are left out."""
-    boxes = [
-        Box(x, y, min(geometry.window, size[1]), min(geometry.window, size[0]))
-        for y in _starts(size[0], geometry)
-        for x in _starts(size[1], geometry)
-    ]
+    (height, rows), (width, columns) = _cut(size[0], geometry), _cut(size[1], geometry)
+    boxes = [Box(x, y, width, height) for y in rows for x in columns]
     return tuple(box for box in boxes if unknown[box.slices].any())
 
 
-def _starts(length: int, geometry: Geometry) -> list[int]:
-    """Window starts along one side: evenly spread, on the network's own grid, the last one flush with the end."""
+def _cut(length: int, geometry: Geometry) -> tuple[int, list[int]]:
+    """Window length and starts along one side: as few windows as will do, evenly spread on the network's own grid.
+
+    Windows of texture models are as short as their number allows; those of scene models keep their one size.
+    """
     window, multiple = geometry.window, geometry.multiple
     if length <= window:
-        return [0]
+        return length, [0]
     count = math.ceil((length - window) / (window - window // OVERLAP_SHARE)) + 1
-    return [round(i * (length - window) / (count - 1) / multiple) * multiple for i in range(count)]
+    if geometry.any_scale:
+        balanced = length / (count - (count - 1) / OVERLAP_SHARE)
+        window = min(window, math.ceil(balanced / multiple) * multiple)
+    return window, [round(i * (length - window) / (count - 1) / multiple) * multiple for i in range(count)]
 
 
 def _weight(window: Box, size: tuple[int, int]) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import data, schedule, states, train_command
+from engine.bench import commands as bench_commands
 from engine.errors import BadInput, EngineError
 from engine.models import commands as model_commands
 from engine.presets import DEFAULT_PRESET, PRESETS
@@ -74,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     inpaint.add_argument("--start-resampling", type=int, metavar="N", help="jump only below this level")
     inpaint.add_argument("--label", metavar="NAME|N", help="class of a class-conditional model")
     inpaint.add_argument("--classifier-scale", type=float, default=1.0, metavar="S", help="classifier guidance")
+    inpaint.add_argument("--padding", type=int, metavar="PX", help="surroundings the model sees (default: chosen)")
+    inpaint.add_argument("--scale", type=float, metavar="F", help="model pixels per picture pixel (default: chosen)")
     inpaint.add_argument("--hard", action="store_true", help="ignore the mask's soft edge")
     inpaint.add_argument("--save-state", type=Path, metavar="FILE", help="keep a state of variant 1 to branch from")
     inpaint.add_argument("--save-at", type=int, default=50, metavar="PERCENT", help="of the run (default 50)")
@@ -99,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train the texture model (resumable)")
     train_command.add_arguments(train)
     train.set_defaults(run=train_command.main)
+    bench_commands.add_commands(commands)
+
     return parser
 
 
@@ -137,6 +142,8 @@ def _inpaint(arguments: argparse.Namespace) -> None:
         schedule=_schedule(arguments.schedule),
         label=arguments.label,
         classifier_scale=arguments.classifier_scale,
+        padding=arguments.padding,
+        scale=arguments.scale,
         hard=arguments.hard,
     )
     levels, settings = api.resolve(job)

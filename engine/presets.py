@@ -41,7 +41,7 @@ PRESETS = {
             1,
             Settings(spacing="karras", corrections=5),
         ),
-        Preset("repaint", "RePaint, the paper's reference (2410 calls)", 250, 10, 10, Settings(kappa=1.0)),
+        Preset("repaint", "RePaint, the paper's reference (2410 calls)", 250, 10, 10, Settings(variance="auto")),
     )
 }
 DEFAULT_PRESET = "fast"

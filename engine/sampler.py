@@ -23,7 +23,7 @@ from engine.errors import EngineError
 from engine.noise import Noise
 from engine.schedule import Schedule
 
-Variance = Literal["small", "large", "learned"]
+Variance = Literal["small", "large", "learned", "auto"]
 Guidance = Callable[[torch.Tensor, int], torch.Tensor]
 """(merged x_t, timestep) → s ∇ log p(c | x_t)."""
 
@@ -34,7 +34,8 @@ class Settings:
 
     Attributes:
         kappa: share of fresh noise in the known region, 0 … 1; 1 is RePaint.
-        variance: of a step: ``small`` β̃, ``large`` β, ``learned`` the model's own range.
+        variance: of a step: ``small`` β̃, ``large`` β, ``learned`` the model's own range, ``auto`` learned where the
+            model has such an output and small elsewhere.
         eta: None for the DDPM step; 0 … 1 for a DDIM step with that share of its noise (Song et al. 2021, Eq. 16).
         clip: limit x̂_0 to [−1, 1] (pixel models).
         spacing: of the levels over the model's timesteps.
@@ -149,12 +150,13 @@ def _step(
         mean = math.sqrt(before) * estimate.x0_hat + direction
     else:
         mean = diffusion.posterior_mean(x, estimate.x0_hat, t)
-        if settings.variance == "learned":
+        learned = settings.variance == "auto" and estimate.variance_fraction is not None
+        if learned or settings.variance == "learned":
             if estimate.variance_fraction is None:
                 raise EngineError("no_learned_variance", "This model has no learned variance; choose small or large.")
             deviation = diffusion.learned_deviation(estimate.variance_fraction, t)
         else:
-            table = diffusion.posterior_variances if settings.variance == "small" else diffusion.betas
+            table = diffusion.betas if settings.variance == "large" else diffusion.posterior_variances
             deviation = math.sqrt(float(table[t]))
     if guidance is not None:
         mean = mean + deviation**2 * guidance(x, int(diffusion.timesteps[t]))

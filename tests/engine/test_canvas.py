@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine import api, canvas
 from engine.canvas import Box
-from engine.errors import BadInput
+from engine.errors import BadInput, EngineError
 from engine.models import Geometry
 
 TEXTURE = Geometry(multiple=8, minimum=64, window=256, any_scale=True)
@@ -191,6 +193,60 @@ def test_soft_selection_is_the_alpha_and_hard_cuts_it(model):
     selection[30:70, 25:30] = 100
     assert np.array_equal(_fill(image, selection, model)[..., 3], selection)
     assert set(np.unique(_fill(image, selection, model, hard=True)[..., 3])) == {0, 255}
+
+
+def _limited(model, pixels):
+    """The model on a machine whose memory ends at ``pixels`` per call: the failure is the allocator's own."""
+
+    def predict(x, timestep, label):
+        if x.shape[-1] * x.shape[-2] > pixels:
+            torch.empty(2**46, dtype=torch.float32)
+        return model.predict(x, timestep, label)
+
+    return replace(model, predict=predict)
+
+
+def test_windows_are_balanced():
+    """Slightly more than one window must not cost four whole ones."""
+    plan = canvas.plan(_selected(300, 300, 60, 60, 180, 180), TEXTURE)
+    assert plan.size == (272, 272)
+    assert {(window.width, window.height) for window in plan.windows} == {(160, 160)}
+    assert len(plan.windows) == 4
+
+
+def test_out_of_memory_retries_in_smaller_windows(model):
+    image, selection = _picture(250, 250), _selected(250, 250, 60, 60, 130, 130)
+    assert len(canvas.plan(selection, model.geometry).windows) == 1
+    whole = _fill(image, selection, model)
+    small = _fill(image, selection, _limited(model, 128 * 128))
+    assert np.array_equal(whole[..., 3], small[..., 3])
+    # The exact denoiser works on each pixel alone, so the smaller windows must not show.
+    assert np.abs(whole.astype(int) - small).max() <= 1
+
+
+def test_out_of_memory_in_every_plan_is_one_sentence(model):
+    image, selection = _picture(300, 300), _selected(300, 300, 60, 60, 180, 180)
+    with pytest.raises(EngineError) as caught:
+        _fill(image, selection, _limited(model, 10))
+    assert caught.value.code == "out_of_memory"
+    assert "smaller" in caught.value.sentence
+
+
+def test_padding_and_scale_are_the_artists_choice(model):
+    image, selection = _picture(300, 400), _selected(300, 400, 100, 100, 50, 50)
+    plan = canvas.plan(selection, TEXTURE, padding=100, wanted_scale=0.5)
+    assert plan.region == Box(0, 0, 250, 250)
+    assert plan.scaled == (125, 125)
+    scene = canvas.plan(selection, SCENE, wanted_scale=2.0)
+    assert scene.scaled == (356, 356)
+    assert len(scene.windows) > 1
+    layer = _fill(image, selection, model, padding=20, scale=0.5)
+    assert np.array_equal(layer[..., 3], selection)
+    for values in ({"padding": 7}, {"padding": 1025}, {"scale": 0.01}, {"scale": 5.0}):
+        with pytest.raises(BadInput):
+            _fill(image, selection, model, **values)
+    with pytest.raises(BadInput, match="too large for scale"):
+        canvas.plan(_selected(3000, 3000, 0, 0, 3000, 3000), TEXTURE, wanted_scale=1.0)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,14 @@ def test_learned_variance_is_taken_from_the_second_half_of_the_output():
         expected = _final(levels, Settings(variance=variance, clip=False), samples=50)
         # β̃_0 := β̃_1 matters only at level 0, where no noise is added.
         assert torch.allclose(got, expected, atol=1e-4)
+    auto = Settings(variance="auto", clip=False)
+    assert torch.equal(
+        _final(levels, auto, samples=50, network=network(1.0)),
+        _final(levels, learned, samples=50, network=network(1.0)),
+    )
+    assert torch.equal(
+        _final(levels, auto, samples=50), _final(levels, Settings(variance="small", clip=False), samples=50)
+    )
     with pytest.raises(EngineError, match="no learned variance"):
         _final(levels, learned, samples=1)
 
