@@ -20,10 +20,9 @@ if __package__ in (None, ""):  # started by path, e.g. from a launch file of a p
 
 from bridge_server.client import launch, messages
 from bridge_server.client.errors import BridgeError
-from bridge_server.client.link import Link, read_connection_file
+from bridge_server.client.link import BRIDGE_LOCK, Link, read_connection_file
 from bridge_server.client.locks import FileLock
 
-BRIDGE_LOCK = "bridge.lock"
 LOCK_SECONDS = 10.0
 IDLE_SECONDS = 15 * 60.0
 

@@ -18,7 +18,8 @@ from bridge_server.client.locks import FileLock
 from bridge_server.client.zmtp import Dealer
 
 CONNECTION_FILE = "connection.json"
-START_LOCK = "start.lock"
+START_LOCK = "start.lock"  # held while a client starts the bridge
+BRIDGE_LOCK = "bridge.lock"  # held by the bridge as long as it lives
 HELLO_SECONDS = 2.0  # the whole of connecting, handshake and welcome
 START_SECONDS = 45.0
 
@@ -139,14 +140,13 @@ def find_or_start(
     """Connect to this user's bridge, starting it if there is none: exactly one, however many ask at once.
 
     Starters queue at ``start.lock``; the first spawns the bridge and keeps the lock until it has said a valid
-    hello, the others then find it.  Raises NotInstalled, CannotStart, or what connecting raised.
-    May take ``timeout`` seconds; ``give_up`` is asked all the while.
+    hello, the others then find it.  Whoever holds ``bridge.lock`` is alive, however slow, and gets no second one beside
+    it.  Raises NotInstalled, CannotStart, or what connecting raised.  May take ``timeout`` seconds; ``give_up`` is asked
+    all the while.
     """
     recipe = launch.read_launch_file()
-    tried = None
     try:
-        tried = read_connection_file(recipe.state)
-        return Link.connect(tried, client, app)
+        return Link.connect(read_connection_file(recipe.state), client, app)
     except BridgeError:
         pass
     launch.private_folder(recipe.state)
@@ -154,29 +154,33 @@ def find_or_start(
     if not lock.acquire(timeout, give_up):
         raise CannotStart("The RePaint bridge is being started but does not come up: try again in a minute.")
     try:
-        try:
-            address = read_connection_file(recipe.state)
-            if tried is None or address.instance != tried.instance:
-                return Link.connect(address, client, app)
-        except BridgeError:
-            pass
-        process = _spawn(recipe)
+        process: subprocess.Popen[bytes] | None = None
         deadline = time.monotonic() + timeout
         reason = "it did not say hello"
         while time.monotonic() < deadline and not give_up():
-            try:
-                address = read_connection_file(recipe.state)
-                if tried is None or address.instance != tried.instance:
-                    return Link.connect(address, client, app)
-            except BridgeError as error:
-                reason = error.details
-            if process.poll() is not None:
+            if _lives(recipe.state):
+                try:
+                    return Link.connect(read_connection_file(recipe.state), client, app)
+                except BridgeError as error:
+                    reason = error.details
+            elif process is None:
+                process = _spawn(recipe)
+            elif process.poll() is not None:
                 reason = f"it ended with status {process.returncode}; see bridge.log in {recipe.state / 'logs'}"
                 break
             time.sleep(0.02)
         raise CannotStart("The RePaint bridge could not be started: run “python3 installer.py doctor”.", reason)
     finally:
         lock.release()
+
+
+def _lives(state: Path) -> bool:
+    """Whether a bridge of this state folder holds its lock."""
+    lock = FileLock(state / BRIDGE_LOCK)
+    if lock.acquire(0.0):
+        lock.release()
+        return False
+    return True
 
 
 def _spawn(recipe: launch.Launch) -> subprocess.Popen[bytes]:

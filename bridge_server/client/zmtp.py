@@ -144,7 +144,8 @@ class Protocol:
     def _read_command(self, body: bytes) -> None:
         size = body[0] if body else 0
         name, rest = body[1 : 1 + size], body[1 + size :]
-        if name == b"ERROR" and not self.ready:
+        # libzmq up to 4.3.5 writes "\\x5ERROR" in its source, which C reads as the letter ^ and RROR
+        if (name == b"ERROR" or body[:5] == b"^RROR") and not self.ready:
             raise Refused("The RePaint bridge refused this plug-in: its connection file is out of date.", repr(rest))
         if name == b"WELCOME" and self._state == "welcome":
             metadata = b"\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"

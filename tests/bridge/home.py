@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 BRIDGE = str(ROOT / "bridge_server" / "__main__.py")
 FAST, SLOW = "test/gaussian", "test/gaussian-slow"
 PLAIN_RUN = {"steps": 50, "jump_length": 50, "jump_samples": 1}  # 50 calls: a second of SLOW
-PATIENCE = 60.0  # seconds after which a test gives up; never the measure of a test
+PATIENCE = 200.0  # seconds after which a test gives up; never the measure of a test
 
 
 def request(model: str = FAST, side: int = 96, **fields: Any) -> JobRequest:
@@ -57,15 +57,32 @@ def alive(pid: int) -> bool:
         return False
 
 
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
 class Home:
     """A REPAINT_BRIDGE_HOME with a launch file; ``close`` leaves no process behind."""
 
     def __init__(self, *arguments: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="bridge-"))
-        self.arguments = [BRIDGE, "serve", "--warm", FAST, "--idle-seconds", "30", *arguments]
         self._before = os.environ.get(launch.HOME_VARIABLE)
         os.environ[launch.HOME_VARIABLE] = str(self.path)
         self.state = launch.user_folders().state
+        self.arguments = [
+            BRIDGE,
+            "serve",
+            "--state",
+            str(self.state),
+            "--warm",
+            FAST,
+            "--idle-seconds",
+            "30",
+            *arguments,
+        ]
         launch.write_launch_file(sys.executable, self.arguments, self.state)
         self.sessions: list[Watched] = []
         self.links: list[link.Link] = []
@@ -130,15 +147,12 @@ class Home:
             one.close()
         with contextlib.suppress(BridgeError):
             self._seen.add(self.address().pid)
-        for child in link._children:
-            self._seen.add(child.pid)
-        for pid in self._seen:
-            if alive(pid) and BRIDGE in Path(f"/proc/{pid}/cmdline").read_text():
-                os.kill(pid, signal.SIGTERM)
-        for pid in self._seen:
-            until(lambda pid=pid: not alive(pid), "the orderly end of the bridge", 20)
-            for child in link._children:
-                child.poll()
+        self._seen.update(child.pid for child in link._children)
+        mine = [pid for pid in self._seen if alive(pid) and str(self.state) in _command_line(pid)]
+        for pid in mine:
+            os.kill(pid, signal.SIGTERM)
+        for pid in mine:
+            until(lambda pid=pid: not alive(pid), "the orderly end of the bridge")
         shutil.rmtree(self.path, ignore_errors=True)
         if self._before is None:
             del os.environ[launch.HOME_VARIABLE]

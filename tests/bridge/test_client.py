@@ -1,0 +1,168 @@
+"""The client's small parts: geometry, folders, and that it runs where plug-ins run."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import platformdirs
+import platformdirs.macos
+import platformdirs.unix
+import platformdirs.windows
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge_server.client import launch
+from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
+from tests.bridge.home import FAST, ROOT, Home
+
+CLIENT = sorted((ROOT / "bridge_server" / "client").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", CLIENT, ids=lambda path: path.name)
+def test_it_is_python_3_8_and_imports_only_the_standard_library(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            names = [node.module or ""]
+        for name in names:
+            top = name.split(".")[0]
+            assert top in sys.stdlib_module_names or name.startswith("bridge_server.client"), f"{path.name}: {name}"
+
+
+_JOB = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from bridge_server.client.run_job import run
+from bridge_server.client.session import JobRequest, Session
+session = Session("another python")
+session.start()
+previews = []
+result, = run(session, JobRequest(32, 32, bytes([9, 99, 199, 255]) * 1024, bytes(400) + b"\\xff" * 624, model=sys.argv[2],
+                                  seed=4, options={"steps": 20}), on_preview=previews.append, timeout=200)
+session.close()
+assert previews and "zmq" not in sys.modules and "numpy" not in sys.modules
+print(sys.version_info[:2], len(result.rgba), hash(result.rgba) is not None)
+"""
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_it_runs_a_job_under_other_pythons(shared: Home, tmp_path: Path, version: str) -> None:
+    """As plug-ins have it: only the client folder, another interpreter, nothing installed."""
+    interpreter = shutil.which(f"python{version}")
+    probe = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
+    if interpreter is not None:
+        found = subprocess.run([interpreter, "-c", probe], capture_output=True, text=True, check=False)
+        interpreter = interpreter if found.stdout.strip() == version else None
+    if interpreter is None:
+        pytest.skip(f"no Python {version} here")
+    shutil.copytree(ROOT / "bridge_server" / "client", tmp_path / "bridge_server" / "client")
+    (tmp_path / "bridge_server" / "__init__.py").touch()
+    command = [interpreter, "-I", "-W", "error", "-c", _JOB, str(tmp_path), FAST]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "4096" in done.stdout
+    assert shared.status().engine in ("ready", "busy")
+
+
+def naive_bounds(selection: bytes, width: int) -> Box | None:
+    points = [(k % width, k // width) for k, byte in enumerate(selection) if byte]
+    if not points:
+        return None
+    left, top = min(x for x, _ in points), min(y for _, y in points)
+    right, bottom = max(x for x, _ in points), max(y for _, y in points)
+    return Box(left, top, right - left + 1, bottom - top + 1)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_bounds_are_those_of_a_slow_search(width: int, height: int, data: st.DataObject) -> None:
+    chosen = data.draw(st.sets(st.integers(0, width * height - 1), max_size=6))
+    selection = bytes(data.draw(st.integers(1, 255)) if k in chosen else 0 for k in range(width * height))
+    assert selection_bounds(selection, width, height) == naive_bounds(selection, width)
+
+
+def test_bounds_refuse_another_size() -> None:
+    for selection, width, height in ((b"\xff", 1, 2), (b"", 0, 0), (b"\xff" * 4, 4, -1)):
+        with pytest.raises(ValueError, match="width"):
+            selection_bounds(selection, width, height)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 500), st.integers(1, 500), st.integers(-50, 499), st.integers(-50, 499),
+    st.integers(1, 300), st.integers(1, 300),
+)  # fmt: skip
+def test_the_grown_box(canvas_w: int, canvas_h: int, x: int, y: int, width: int, height: int) -> None:
+    box = Box(x, y, width, height)
+    inside = clipped(box, canvas_w, canvas_h)
+    if inside is None:
+        with pytest.raises(ValueError, match="outside"):
+            grown_box(box, canvas_w, canvas_h)
+        return
+    grown = grown_box(box, canvas_w, canvas_h)
+    margin = max(64, max(width, height) // 2)
+    assert grown.x == max(0, x - margin)
+    assert grown.y == max(0, y - margin)
+    assert grown.x + grown.width == min(canvas_w, x + width + margin)
+    assert grown.y + grown.height == min(canvas_h, y + height + margin)
+
+
+HOMELIKE = Path("/home/artist")
+
+
+def test_linux_folders_are_those_of_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(HOMELIKE))
+    for environ in (
+        {},
+        {"XDG_CONFIG_HOME": "/x/c", "XDG_STATE_HOME": "/x/s", "XDG_CACHE_HOME": " ", "XDG_DATA_HOME": ""},
+    ):
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        theirs = platformdirs.unix.Unix(launch.NAME, appauthor=False)
+        ours = launch.user_folders("linux", environ, HOMELIKE)
+        assert [str(path) for path in (ours.config, ours.data, ours.cache, ours.state)] == [
+            theirs.user_config_dir, theirs.user_data_dir, theirs.user_cache_dir, theirs.user_state_dir
+        ]  # fmt: skip
+
+
+def test_macos_folders_are_those_of_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(HOMELIKE))
+    theirs = platformdirs.macos.MacOS(launch.NAME, appauthor=False)
+    ours = launch.user_folders("darwin", {}, HOMELIKE)
+    assert [str(path) for path in (ours.config, ours.data, ours.cache, ours.state)] == [
+        theirs.user_config_dir, theirs.user_data_dir, theirs.user_cache_dir, theirs.user_state_dir
+    ]  # fmt: skip
+
+
+def test_windows_folders() -> None:
+    local = Path("C:/Users/a/AppData/Local")
+    for environ in ({"LOCALAPPDATA": str(local)}, {}):
+        ours = launch.user_folders("win32", environ, Path("C:/Users/a"))
+        assert ours == launch.Folders(
+            local / launch.NAME, local / launch.NAME, local / launch.NAME / "Cache", local / launch.NAME
+        )
+
+
+def test_one_variable_moves_all_folders() -> None:
+    for platform in ("linux", "darwin", "win32"):
+        ours = launch.user_folders(platform, {launch.HOME_VARIABLE: "/elsewhere"}, HOMELIKE)
+        assert {path.parent for path in (ours.config, ours.data, ours.cache, ours.state)} == {Path("/elsewhere")}
+        assert [ours.config.name, ours.data.name, ours.cache.name, ours.state.name] == [
+            "config",
+            "data",
+            "cache",
+            "state",
+        ]

@@ -1,0 +1,133 @@
+"""A full disk: a clear error, nothing corrupt, and it works again when space returns.
+
+Two real ways: a tmpfs without space (needs the right to mount), and a limit on the size of files, set on the running bridge.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge_server.client import events, launch, messages
+from tests.bridge.home import ENDS, PLAIN_RUN, SLOW, Ear, Home, request, submit, until
+
+pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
+
+
+class Limit:
+    """No file of the bridge may grow beyond some bytes (EFBIG)."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def fill(self, room: int) -> None:
+        resource.prlimit(self._home.bridge_pid(), resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+
+    def free(self) -> None:
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(self._home.bridge_pid(), resource.RLIMIT_FSIZE, unlimited)
+
+    def close(self) -> None:
+        pass
+
+
+class Volume:
+    """The state folder is a small tmpfs (ENOSPC)."""
+
+    def __init__(self, home: Home) -> None:
+        self._folder = launch.private_folder(home.state)
+        options = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", str(self._folder)]
+        done = subprocess.run(options, capture_output=True, check=False) if shutil.which("mount") else None
+        if done is None or done.returncode:
+            pytest.skip("no right to mount a tmpfs here")
+        self._ballast = self._folder / "ballast"
+
+    def fill(self, room: int) -> None:
+        free = os.statvfs(self._folder)
+        size = free.f_bavail * free.f_bsize - room
+        with open(self._ballast, "wb") as file:
+            file.write(bytes(max(0, size)))
+
+    def free(self) -> None:
+        self._ballast.unlink()
+
+    def close(self) -> None:
+        subprocess.run(["umount", "-l", str(self._folder)], check=True)
+
+
+@pytest.fixture(params=[Limit, Volume])
+def full(home: Home, request: pytest.FixtureRequest) -> Iterator[Limit | Volume]:
+    one = request.param(home)
+    yield one
+    home.close()
+    one.close()
+
+
+def journal_is_whole(home: Home) -> bool:
+    copy = home.path / "copy.sqlite"
+    for suffix in ("", "-wal"):
+        source = home.state / f"journal.sqlite{suffix}"
+        if source.exists():
+            shutil.copy(source, f"{copy}{suffix}")
+    base = sqlite3.connect(copy)
+    try:
+        return bool(base.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
+    finally:
+        base.close()
+
+
+def test_at_the_submit_in_the_journal_and_at_the_result(home: Home, full: Limit | Volume) -> None:
+    home.ready()
+    watched = home.session()
+    small = request(side=64)
+    undisturbed = watched.run(small)
+
+    # at the submit: there is no room for the pixels
+    full.fill(4096)
+    end = watched.end(watched.session.submit(request(side=256)))
+    assert isinstance(end, events.Failed)
+    assert end.code == "disk_full"
+    assert "disk is full" in end.sentence
+    assert home.status().queued == 0
+    full.free()
+    assert watched.run(small)[0].rgba == undisturbed[0].rgba
+
+    # at the result: the pixels went in, then the space went away
+    job = watched.session.submit(request(SLOW, side=256, options=PLAIN_RUN))
+    watched.wait(job, events.Progress, count=2)
+    full.fill(8192)
+    end = watched.end(job)
+    assert isinstance(end, events.Failed)
+    assert end.code == "disk_full"
+    until(lambda: home.status().engine == "ready", "an idle engine")
+    full.free()
+    assert watched.run(small)[0].rgba == undisturbed[0].rgba
+
+    # in the journal: the uploads are complete, the row cannot be written
+    ear = Ear(home.link("journal"))
+    what = request(side=16)
+    for blob, data in (("pj", what.pixels), ("sj", what.selection)):
+        ear.link.send(messages.Blob(blob, len(data), 0), data)
+    ear.link.ask(messages.Ping(1), messages.Pong)
+    full.fill(1 if isinstance(full, Limit) else 0)
+    ear.link.send(messages.Submit("j", 16, 16, "pj", "sj", what.model, what.preset, 1, 1, {}, "x" * 900))
+    ear.wait(lambda: ear.of("j", *ENDS), "the end")
+    assert ear.of("j", *ENDS)[0].code == "disk_full"
+    assert not (home.state / "spool" / "j").exists()
+    full.free()
+    submit(ear.link, "k", what)
+    ear.wait(lambda: ear.of("k", *ENDS), "the end")
+    assert isinstance(ear.of("k", *ENDS)[0], messages.Done)
+
+    watched.check_ends()
+    assert journal_is_whole(home)
+    home.kill()
+    assert watched.run(small)[0].rgba == undisturbed[0].rgba
+    assert not list(Path(home.state).glob("journal.broken"))

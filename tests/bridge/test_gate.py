@@ -1,0 +1,266 @@
+"""Who may talk to the bridge, and to whom a client talks."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import stat
+import threading
+import time
+
+import pytest
+import zmq
+
+from bridge_server.auth import Gate
+from bridge_server.client import events, launch, link, messages
+from bridge_server.client.errors import BridgeError, ConnectionLost, Refused
+from bridge_server.client.session import JobRequest
+from bridge_server.client.zmtp import Dealer
+from tests.bridge.home import FAST, SLOW, Ear, Home, request, submit, until
+
+
+def post(port: int, padding: int, body: bytes) -> None:
+    """What a web page can make a browser send, shaped so that its body looks like ZMTP/1.0 frames."""
+    filler = b"x" * padding
+    head = (
+        b"POST /" + filler + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as one:
+        one.sendall(head % len(body) + body)
+        one.shutdown(socket.SHUT_WR)
+
+
+def frames_1_0(*frames: bytes) -> bytes:
+    """ZMTP/1.0 framing: length (flags byte included), flags, body."""
+    out = b""
+    for number, frame in enumerate(frames):
+        more = number + 1 < len(frames)
+        out += bytes([len(frame) + 1, int(more)]) + frame
+    return out
+
+
+def test_a_null_socket_would_take_a_browser_post_for_a_job() -> None:
+    """The companion of the next test: without authentication some padding delivers the page's body as a message."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.linger = 0
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        delivered = []
+        for padding in range(256):
+            post(port, padding, frames_1_0(b"RPB1", b'{"type":"stop"}') * 8)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not delivered:
+            if router.poll(200):
+                frames = router.recv_multipart()
+                delivered += [frames] if b'{"type":"stop"}' in frames else []
+        assert delivered
+
+
+def test_no_browser_post_gets_through(shared: Home) -> None:
+    port, before = shared.address().port, shared.status()
+    for padding in range(256):
+        post(port, padding, frames_1_0(b"RPB1", b'{"type":"stop"}') * 8)
+    began = time.monotonic()
+    watched = shared.session()
+    assert len(watched.run(request())) == 1
+    assert time.monotonic() - began < 20
+    after = shared.status()
+    assert after.pid == before.pid
+    assert after.memory_mib < before.memory_mib + 20
+    log = (shared.state / "logs" / "bridge.log").read_text()
+    assert "refused a message" not in log
+
+
+def test_raw_garbage_does_not_disturb(shared: Home) -> None:
+    port, before = shared.address().port, shared.status().memory_mib
+    for number in range(300):
+        with socket.create_connection(("127.0.0.1", port)) as one:
+            one.sendall(os.urandom(number * 7))
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+    assert len(shared.session().run(request())) == 1
+    assert shared.status().memory_mib < before + 20
+    for one in silent:
+        one.close()
+
+
+@pytest.mark.parametrize("kind", ["wrong secret", "no secret", "null mechanism", "wrong name", "worker's name"])
+def test_who_cannot_prove_himself_is_refused(shared: Home, kind: str) -> None:
+    address = shared.address()
+    if kind == "null mechanism":
+        with zmq.Context() as context, context.socket(zmq.DEALER) as one:
+            one.linger = 0
+            one.connect(f"tcp://127.0.0.1:{address.port}")
+            one.send_multipart(messages.encode(messages.Hello(1, "x", "x", "x")))
+            assert not one.poll(1000)
+        return
+    name = {"wrong name": b"admin", "worker's name": b"worker"}.get(kind, b"client")
+    secret = address.secret if name != b"client" else secrets.token_bytes(32)
+    password = b"" if kind == "no secret" else messages.client_password(secret)
+    with pytest.raises(Refused):
+        Dealer.connect("127.0.0.1", address.port, name, password, 10)
+
+
+class Impostor:
+    """Listens where the bridge should and lets everybody in; keeps all that it hears."""
+
+    def __init__(self, proof: str) -> None:
+        self._context = zmq.Context()
+        self._gate = Gate(self._context)
+        self._gate._knows = lambda _domain, credentials: bool(self.passwords.append(credentials[1])) or True  # type: ignore[method-assign]
+        self.passwords: list[bytes] = []
+        self._router = self._gate.router(b"x", 100, 4 << 20)
+        self.port = self._gate.port(self._router)
+        self.proof = proof
+        self.heard: list[list[bytes]] = []
+
+    def step(self) -> None:
+        self._gate.answer()
+        while self._router.poll(10):
+            route, *frames = self._router.recv_multipart()
+            self.heard.append(frames)
+            answer = messages.Welcome(1, self.proof, "x", "x")
+            self._router.send_multipart([route, *messages.encode(answer)])
+
+    def close(self) -> None:
+        self._router.close(0)
+        self._gate.socket.close(0)
+        self._context.term()
+
+
+def record(home: Home, port: object, **changes: object) -> bytes:
+    secret = secrets.token_bytes(32)
+    content = {"version": 1, "host": "127.0.0.1", "port": port, "secret": secret.hex(), "pid": 1, "instance": "old"}
+    launch.private_folder(home.state)
+    launch.write_private(home.state / link.CONNECTION_FILE, json.dumps({**content, **changes}))
+    return secret
+
+
+def test_an_impostor_gets_no_pixels_and_the_job_runs_at_the_real_bridge(home: Home) -> None:
+    impostor = Impostor("0" * 64)
+    secret = record(home, impostor.port)
+    watched = home.session()
+    job = watched.session.submit(request())
+
+    def done() -> bool:
+        impostor.step()
+        return bool(watched.of(job, events.Done))
+
+    until(done, "the job's end at the bridge that was started instead")
+    assert home.address().port != impostor.port
+    assert impostor.passwords == [messages.client_password(secret)]
+    assert [json.loads(frames[1])["type"] for frames in impostor.heard] == ["hello"]
+    assert secret not in b"".join(b"".join(frames) for frames in impostor.heard)
+    impostor.close()
+
+
+@pytest.mark.parametrize("kind", ["silent", "http", "closes", "another router"])
+def test_another_program_on_the_recorded_port_is_noticed(home: Home, kind: str) -> None:
+    with zmq.Context() as context, socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        router = context.socket(zmq.ROUTER)
+        if kind == "another router":
+            port = router.bind_to_random_port("tcp://127.0.0.1")
+        record(home, port)
+        began = time.monotonic()
+        if kind in ("http", "closes"):
+
+            def serve() -> None:
+                one, _ = listener.accept()
+                if kind == "http":
+                    one.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                one.close()
+
+            threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(BridgeError):
+            link.Link.connect(home.address(), "x", "x")
+        assert time.monotonic() - began < link.HELLO_SECONDS + 1
+        assert not router.poll(0)
+        router.close(0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None, "", "{", "[]", "null", '{"host":"127.0.0.1"}', b"\xff\xfe\0", "x" * 10000,
+        {"port": "80"}, {"port": 0}, {"port": 70000}, {"host": "example.org"}, {"secret": "abc"}, {"secret": "ab"},
+    ],
+)  # fmt: skip
+def test_a_torn_connection_file_means_no_bridge(home: Home, content: object) -> None:
+    path = home.state / link.CONNECTION_FILE
+    if isinstance(content, dict):
+        record(home, **{"port": 1234, **content})
+    elif content is not None:
+        launch.private_folder(home.state)
+        launch.write_private(path, content if isinstance(content, str) else content.decode("latin-1"))
+    with pytest.raises(ConnectionLost):
+        link.read_connection_file(home.state)
+
+
+def test_a_connection_file_that_others_can_read_is_not_believed(home: Home) -> None:
+    record(home, 1234)
+    assert link.read_connection_file(home.state).port == 1234
+    (home.state / link.CONNECTION_FILE).chmod(0o644)
+    with pytest.raises(ConnectionLost):
+        link.read_connection_file(home.state)
+
+
+def test_files_are_private(shared: Home) -> None:
+    assert stat.S_IMODE(shared.state.stat().st_mode) == 0o700
+    for path in shared.state.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_logs_hold_no_secret_no_prompt_and_no_tag(shared: Home) -> None:
+    watched = shared.session()
+    watched.end(watched.session.submit(request(options={"prompt": "a very private unicorn"}, tag="private tag")))
+    watched.run(request(FAST, tag="private tag"))
+    ear = Ear(shared.link("failing"))
+    ear.link._dealer.send([b"RPB1", b'{"type":"ping","private":"unicorn"'])
+    ear.wait(lambda: any(isinstance(m, messages.Error) for _, m, _ in ear.heard), "an error")
+    address = shared.address()
+    password = messages.client_password(address.secret).decode()
+    log = shared.log()
+    assert "worker" in log
+    for word in ("unicorn", "private tag", address.secret.hex(), password):
+        assert word not in log
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and int(entry.name) in (shared.status().pid, shared.status().worker_pid):
+            with open(f"/proc/{entry.name}/cmdline", "rb") as file:
+                line = file.read()
+            with open(f"/proc/{entry.name}/environ", "rb") as file:
+                line += file.read()
+            assert address.secret.hex().encode() not in line
+            assert b"password" not in line.lower()
+
+
+def test_a_client_that_never_reads_costs_little_and_disturbs_nobody(shared: Home) -> None:
+    side = 512  # a preview is a MiB
+    selection = bytearray(side * side)
+    for y in range(200, 260):
+        selection[y * side + 200 : y * side + 260] = b"\xff" * 60
+    big = JobRequest(side, side, b"\x80" * (side * side * 4), bytes(selection), model=SLOW, seed=1, variants=4)
+    deaf = shared.link("deaf")
+    before = shared.status().memory_mib
+    submit(deaf, "deaf1", big)
+    highest = before
+    deadline = time.monotonic() + 25
+    other = shared.session()
+    mine = None
+    while time.monotonic() < deadline:
+        deaf.send(messages.Credit("deaf1", (0, 1, 2, 3)))
+        deaf.send(messages.Pull("deaf1", 0, 0, 1000))
+        deaf.send(messages.Ping(1))
+        deaf.flush()
+        status = shared.status()
+        highest = max(highest, status.memory_mib)
+        if status.running != "deaf1" and mine is None and status.calls_total:
+            mine = other.session.submit(request())
+        if mine is not None and other.of(mine, events.Done):
+            break
+        time.sleep(0.02)
+    assert mine is not None
+    assert isinstance(other.end(mine), events.Done)
+    assert highest < before + 32
+    deaf.send(messages.Release("deaf1"))
+    deaf.flush()

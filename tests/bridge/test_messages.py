@@ -1,0 +1,209 @@
+"""Every message against docs/protocol.md, and the parser against what is not lawful."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge_server import work
+from bridge_server.client import messages
+from bridge_server.client.errors import WireError
+from tests.bridge.home import ROOT
+
+PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+NESTED = {cls.__name__: cls for cls in (messages.ModelEntry, messages.PresetEntry, messages.JobEntry)}
+
+# one good value and some bad ones for every kind of value that the page knows
+SAMPLES: dict[str, tuple[Any, list[Any]]] = {
+    "id": ("a-B_9", ["", "a b", "ü", "x" * 65, "../a", 7, None]),
+    "name": ("test/gaussian-1.0", ["", "/etc", "../x", "a b", "x" * 129, 7, None]),
+    "number": (1.5, ["1", None, True, [], float("nan"), float("inf")]),
+    "flag": (True, [0, 1, "true", None]),
+    "options": (
+        {"steps": 5, "schedule": [1, 2], "hard": True, "x": None, "w": "text", "g": 1.5},
+        [[], None, {"a b": 1}, {"a": {}}, {"a": [[1]]}, {"a": "x" * 4001}, {"a": 2**60}],
+    ),
+}
+
+
+def sections() -> dict[str, str]:
+    """Heading → text of all ### sections of the page."""
+    found = re.split(r"^### (.*)$", PAGE, flags=re.M)
+    return {found[k].strip(): re.split(r"^## ", found[k + 1], flags=re.M)[0] for k in range(1, len(found), 2)}
+
+
+def table(text: str) -> dict[str, tuple[str, str]]:
+    """Field → (values, default) of a section."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*?) ?\|$", text, flags=re.M)
+    return {name: (values.strip(), default.strip()) for name, values, default in rows}
+
+
+def specified(cls: type[Any]) -> dict[str, tuple[str, str]]:
+    found = {}
+    for field in dataclasses.fields(cls):
+        default = ""
+        if field.default is not dataclasses.MISSING:
+            default = f"`{json.dumps(field.default)}`"
+        elif field.default_factory is not dataclasses.MISSING:
+            default = f"`{json.dumps(field.default_factory())}`"
+        found[field.name] = (field.metadata["check"].spec, default)
+    return found
+
+
+def sample(spec: str) -> tuple[Any, list[Any]]:
+    """A good value and bad ones for what a cell of the page says."""
+    if spec in SAMPLES:
+        return SAMPLES[spec]
+    if spec in NESTED:
+        return {name: sample(values)[0] for name, (values, _) in specified(NESTED[spec]).items()}, [None, [], {}, 1]
+    if spec.startswith("text"):
+        longest = int(spec.split()[-1])
+        return "ä" * min(longest, 20), ["x" * (longest + 1), None, 5, "\ud800"]
+    if spec.startswith("integer"):
+        low, high = (2**53 if part == "2^53" else int(part) for part in spec[8:].split(" … "))
+        return low, [low - 1, high + 1, float(low), True, str(low), None]
+    if spec.startswith("list of"):
+        longest, inner = re.fullmatch(r"list of ≤ (\d+): (.*)", spec).groups()  # type: ignore[union-attr]
+        good, bad = sample(inner)
+        return [good], [None, good, [bad[0]], [good] * (int(longest) + 1)]
+    if "\\|" in spec:
+        return spec.split(" \\| ")[0], ["", "other", None, 3]
+    raise AssertionError(f"the page knows no {spec!r}")
+
+
+@pytest.mark.parametrize("name", messages.WIRE.types)
+def test_a_message_is_as_the_page_says(name: str) -> None:
+    cls = messages.WIRE.types[name]
+    heading = f"`{name}` ({cls.DIRECTION}{', one payload' if cls.PAYLOAD else ''})"
+    assert heading in sections(), f"{heading} is not on the page"
+    assert table(sections()[heading]) == specified(cls)
+
+
+def test_the_page_has_no_other_messages() -> None:
+    named = [heading.split("`")[1] for heading in sections() if heading.startswith("`")]
+    assert named == list(messages.WIRE.types)
+    for name, cls in NESTED.items():
+        assert table(sections()[name]) == specified(cls)
+
+
+@pytest.mark.parametrize("name", messages.WIRE.types)
+def test_a_message_survives_the_wire_and_bad_values_do_not(name: str) -> None:
+    cls = messages.WIRE.types[name]
+    payload = [b"pixels"] if cls.PAYLOAD else []
+    fields = {field: sample(spec) for field, (spec, _) in table(_section(name)).items()}
+    good = {"type": name, **{field: values[0] for field, values in fields.items()}}
+    message, received = messages.decode([b"RPB1", json.dumps(good).encode(), *payload])
+    assert type(message) is cls
+    again = messages.encode(message, received)
+    assert messages.decode(again) == (message, received)
+    assert json.loads(again[1]) == good
+    unknown = {**good, "added_later": [1]}
+    assert messages.decode([b"RPB1", json.dumps(unknown).encode(), *payload])[0] == message
+    for field, (_, bad) in fields.items():
+        for value in bad:
+            with pytest.raises(WireError):
+                messages.decode([b"RPB1", json.dumps({**good, field: value}).encode(), *payload])
+        if not table(_section(name))[field][1]:
+            incomplete = {key: value for key, value in good.items() if key != field}
+            with pytest.raises(WireError):
+                messages.decode([b"RPB1", json.dumps(incomplete).encode(), *payload])
+    for wrong in ([*payload, b"more"], payload[1:] if payload else [b"x"], [b""]):
+        with pytest.raises(WireError):
+            messages.decode([b"RPB1", json.dumps(good).encode(), *wrong])
+
+
+def _section(name: str) -> str:
+    return next(text for heading, text in sections().items() if heading.startswith(f"`{name}` "))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"", b"null", b"[]", b"7", b'"ping"', b"{", b"{}", b'{"type":["ping"]}', b'{"type":"no-such"}',
+        b'{"type":null}',
+        b'{"type":"ping","number":1,"number":2}', b'{"type":"ping","number":NaN}', b'{"type":"ping","number":Infinity}',
+        b'{"type":"ping","number":1e999}', b'{"type":"ping","number":9007199254740993}',
+        b'{"type":"ping","number":' + b"9" * 5000 + b"}",
+        b'{"type":"ping","number":1,"x":' + b"[" * 16 + b"]" * 16 + b"}", b"[" * 60000, b'{"a":' * 10000, b"\xff\xfe",
+        b'{"type":"ping","number":1}' + b" " * 65536, b'{"type":"ping","number":1}}', b'{"type":"ping","number":1}\0',
+    ],
+)  # fmt: skip
+def test_an_unlawful_header_is_a_wire_error(header: bytes) -> None:
+    with pytest.raises(WireError):
+        messages.decode([b"RPB1", header])
+
+
+def test_depth_counts_structure_and_not_text() -> None:
+    assert messages.parse_header(b'{"a":"' + b"[" * 100 + b'"}') == {"a": "[" * 100}
+    assert messages.parse_header(b'{"a":"\\"' + b"{" * 100 + b'"}')
+    assert messages.parse_header(b'{"a":' + b"[" * 15 + b"]" * 15 + b"}")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.binary(max_size=60), max_size=12))
+def test_any_frames_are_a_message_or_a_wire_error(frames: list[bytes]) -> None:
+    for candidate in (frames, [b"RPB1", *frames]):
+        with pytest.raises(WireError):
+            messages.decode(candidate)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_any_values_are_a_message_or_a_wire_error(data: st.DataObject) -> None:
+    cls = data.draw(st.sampled_from([*messages.WIRE.types.values(), *work.WORK.types.values()]))
+    wire = messages.WIRE if cls.TYPE in messages.WIRE.types else work.WORK
+    names = [field.name for field in dataclasses.fields(cls)]
+    content = {"type": cls.TYPE, **{name: data.draw(_json) for name in names if data.draw(st.booleans())}}
+    try:
+        message, payload = messages.decode([b"RPB1", json.dumps(content).encode()], wire)
+    except WireError:
+        return
+    assert messages.decode(messages.encode(message, payload), wire) == (message, payload)
+
+
+@pytest.mark.parametrize("name", work.WORK.types)
+def test_the_worker_wire_survives_too(name: str) -> None:
+    cls = work.WORK.types[name]
+    good = {"type": name, **{field: sample(spec)[0] for field, (spec, _) in specified(cls).items()}}
+    payload = [b"pixels"] if cls.PAYLOAD else []
+    message, received = messages.decode([b"RPB1", json.dumps(good).encode(), *payload], work.WORK)
+    assert messages.decode(messages.encode(message, received), work.WORK) == (message, received)
+
+
+def test_nothing_unlawful_is_sent() -> None:
+    for message in (messages.Ping(-1), messages.Ping(2**60), messages.Cancel("a b"), messages.Bye("x" * 201)):
+        with pytest.raises(WireError):
+            messages.encode(message)
+    with pytest.raises(WireError):
+        messages.encode(messages.Ping(1), b"payload")
+    with pytest.raises(WireError):
+        messages.encode(messages.Chunk("a", 0, 0))
+
+
+def test_the_bridge_imports_neither_torch_nor_the_engine() -> None:
+    code = (
+        "import sys, bridge_server.server, bridge_server.__main__;"
+        "print([m for m in sys.modules if m.split('.')[0] in ('torch', 'engine', 'numpy')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_package_itself_is_empty() -> None:
+    assert (Path(ROOT) / "bridge_server" / "__init__.py").read_text() == ""

@@ -1,0 +1,229 @@
+"""The bridge starts exactly once, and leaves in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bridge_server.__main__ import main
+from bridge_server.client import events, launch, link, messages
+from bridge_server.client.errors import BridgeError, CannotStart, NotInstalled
+from tests.bridge.home import ROOT, SLOW, Home, alive, python, request, until
+
+_STARTER = """
+import sys, time
+from bridge_server.client import link
+sys.stdin.readline()
+one = link.find_or_start("s" + sys.argv[1], "starter", timeout=150)
+print(one.welcome.instance, link.read_connection_file(__import__("pathlib").Path(sys.argv[2])).pid, flush=True)
+sys.stdin.readline()
+"""
+
+
+def bridges(home: Home) -> list[int]:
+    """The bridge processes of this home, by what the system says."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and alive(int(entry.name)):
+            try:
+                line = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"serve" in line and str(home.state).encode() in line:
+                found.append(int(entry.name))
+    return found
+
+
+def test_sixteen_starters_at_once_start_one_bridge(home: Home) -> None:
+    """Three rounds, over no file, a stale one after kill -9, and a torn one."""
+    starters = []
+    for number in range(16 * 3):
+        starters.append(python(_STARTER, str(number), str(home.state), stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    try:
+        instances = set()
+        for number in range(3):
+            if number:
+                home.kill()
+            if number == 2:
+                path = home.state / link.CONNECTION_FILE
+                path.write_bytes(path.read_bytes()[: random.randint(0, 40)])
+            group = starters[16 * number : 16 * number + 16]
+            for one in group:
+                assert one.stdin is not None
+                one.stdin.write(b"go\n")
+                one.stdin.flush()
+            answers = {one.stdout.readline() for one in group if one.stdout is not None}
+            assert len(answers) == 1, answers
+            instance, pid = answers.pop().decode().split()
+            assert bridges(home) == [int(pid)] == [home.bridge_pid()]
+            instances.add(instance)
+        assert len(instances) == 3
+    finally:
+        for one in starters:
+            one.kill()
+            one.communicate()
+
+
+def test_a_second_bridge_declines(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.link()
+    monkeypatch.setattr("bridge_server.__main__.LOCK_SECONDS", 0.3)
+    assert main(["serve", "--state", str(home.state)]) == 4
+    assert "Another" in capsys.readouterr().err
+    assert bridges(home) == [home.bridge_pid()]
+
+
+def test_it_leaves_when_idle_and_not_before(home: Home) -> None:
+    launch.write_launch_file(sys.executable, [*home.arguments[:-1], "1"], home.state)
+    one = home.link()
+    pid = home.bridge_pid()
+    for _ in range(5):
+        time.sleep(0.5)
+        assert one.ask(messages.Ping(1), messages.Pong).number == 1
+    worker = home.status().worker_pid
+    one.send(messages.Bye())
+    one.flush()
+    until(lambda: not alive(pid), "the bridge leaves")
+    assert not alive(worker)
+    assert not (home.state / link.CONNECTION_FILE).exists()
+    assert "leaving: idle" in home.log()
+
+
+def test_stop_is_orderly_and_keeps_unfinished_jobs(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.ready()
+    watched = home.session()
+    job = watched.session.submit(request(SLOW))
+    watched.wait(job, events.Progress)
+    status = home.status()
+    assert main(["stop"]) == 0
+    assert "stopped" in capsys.readouterr().out
+    until(lambda: not alive(status.pid) and not alive(status.worker_pid), "both are gone")
+    # this session still has a job, so it starts a new bridge, which goes on with it
+    assert isinstance(watched.end(job), events.Done)
+    watched.check_ends()
+
+
+def test_after_a_stop_an_idle_session_rests_until_it_is_needed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    watched = home.session()
+    until(lambda: watched.all(events.Connected), "a connection")
+    pid = home.bridge_pid()
+    assert main(["stop"]) == 0
+    until(lambda: watched.all(events.Disconnected), "the news")
+    until(lambda: not alive(pid), "the end")
+    time.sleep(2.5)
+    assert bridges(home) == []
+    assert main(["status"]) == 1
+    assert "does not run" in capsys.readouterr().out
+    assert len(watched.run(request())) == 1
+
+
+def test_status_tells(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.ready()
+    assert main(["status"]) == 0
+    out = capsys.readouterr().out
+    assert str(home.bridge_pid()) in out
+    assert "ready" in out
+    assert home.status().memory_mib < 100
+
+
+def test_without_a_launch_file_a_sentence_says_what_to_run(home: Home) -> None:
+    launch.launch_file().unlink()
+    with pytest.raises(NotInstalled, match=r"installer\.py"):
+        launch.read_launch_file()
+    watched = home.session()
+    news = until(lambda: watched.all(events.Disconnected), "the sentence")
+    assert news[0].code == "not_installed"
+    assert "python3 installer.py krita" in news[0].sentence
+    launch.write_launch_file(sys.executable, home.arguments, home.state)
+    until(lambda: watched.all(events.Connected), "a connection, by itself")
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "arguments"),
+    [("/no/such/python", []), (sys.executable, ["-c", "raise SystemExit(3)"])],
+)
+def test_a_bridge_that_cannot_start_is_said(home: Home, interpreter: str, arguments: list[str]) -> None:
+    launch.write_launch_file(interpreter, arguments, home.state)
+    with pytest.raises(CannotStart) as caught:
+        link.find_or_start("x", "x")
+    assert "installer.py" in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"interpreter": 5}', '{"interpreter":"a","arguments":"b","state":"c"}']
+)
+def test_a_torn_launch_file_is_as_none(home: Home, content: str) -> None:
+    launch.launch_file().write_text(content)
+    with pytest.raises(NotInstalled):
+        launch.read_launch_file()
+
+
+def test_an_engine_that_cannot_be_imported_is_said(home: Home, tmp_path: Path) -> None:
+    """A project whose engine is broken: jobs end in a sentence, the bridge stays."""
+    (tmp_path / "bridge_server").symlink_to(ROOT / "bridge_server")
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "__init__.py").write_text("raise ImportError('no torch here')")
+    # the worker looks for the engine beside the bridge: run a copy of the bridge without symlinks
+    (tmp_path / "bridge_server").unlink()
+    import shutil
+
+    shutil.copytree(ROOT / "bridge_server", tmp_path / "bridge_server")
+    arguments = [str(tmp_path / "bridge_server" / "__main__.py"), *home.arguments[1:]]
+    launch.write_launch_file(sys.executable, arguments, home.state)
+    watched = home.session()
+    job = watched.session.submit(request())
+    end = watched.end(job)
+    assert isinstance(end, events.Failed)
+    assert end.code == "engine_down"
+    assert "doctor" in end.sentence
+    assert "no torch here" in home.log()
+    assert home.status().engine == "down"
+
+
+def test_a_stopped_bridge_is_noticed_as_lost(home: Home) -> None:
+    """SIGSTOP: nothing answers for 6 s; after SIGCONT everything goes on."""
+    home.ready()
+    watched = home.session()
+    until(lambda: watched.all(events.Connected), "a connection")
+    pid = home.bridge_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: watched.all(events.Disconnected), "the loss")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert len(watched.run(request())) == 1
+    assert bridges(home) == [pid]
+
+
+def test_close_returns_soon_whatever_happens(home: Home) -> None:
+    launch.write_launch_file(sys.executable, ["-c", "import time; time.sleep(60)"], home.state)
+    watched = home.session()
+    watched.session.submit(request())
+    time.sleep(0.3)
+    began = time.monotonic()
+    watched.session.close(1.0)
+    assert time.monotonic() - began < 5
+    for child in link._children:
+        child.kill()
+        child.wait()
+
+
+def test_the_connection_file_is_not_taken_from_another_bridge(home: Home) -> None:
+    home.link()
+    pid = home.bridge_pid()
+    path = home.state / link.CONNECTION_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "instance": "another"}))
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not alive(pid), "the end")
+    assert path.exists()
+    with pytest.raises(BridgeError):
+        link.find("x", "x")
