@@ -16,8 +16,8 @@ GROUP = "repaint_bridge"        # the plug-in's group in Krita's settings file
 MAX_SEED = 2 ** 53 - 1
 THUMBNAIL = 72
 SOURCES = (("visible", "Visible image"), ("layer", "Active layer"))
-NO_MODELS = (("texture", "Texture"),)
-NO_PRESETS = (("fast", "Fast"),)
+NO_MODEL = ("texture", "Texture")
+NO_PRESET = ("fast", "Fast")
 
 
 def time_left(seconds: float) -> str:
@@ -183,9 +183,11 @@ class RePaintDocker(DockWidget):
         """The last choices; anything unreadable falls back to the defaults."""
         read = Krita.instance().readSetting
         self._wanted = {"model": read(GROUP, "model", "texture"), "preset": read(GROUP, "preset", "fast")}
-        for combo, entries in ((self.model, NO_MODELS), (self.preset, NO_PRESETS)):
-            for key, text in entries:
-                combo.addItem(text, key)
+        for combo, name, (key, text) in ((self.model, "model", NO_MODEL), (self.preset, "preset", NO_PRESET)):
+            combo.addItem(text, key)        # until the bridge has told what there is
+            if self._wanted[name] != key:
+                combo.addItem(self._wanted[name], self._wanted[name])
+                combo.setCurrentIndex(1)
         self.source.setCurrentIndex(max(0, self.source.findData(read(GROUP, "source", "visible"))))
         try:
             self.variants.setValue(int(read(GROUP, "variants", "1")))

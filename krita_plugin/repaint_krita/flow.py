@@ -19,6 +19,7 @@ from bridge_server.client.session import JobRequest
 
 IDLE, READING, WAITING, RUNNING, CANCELLING = "idle", "reading", "waiting", "running", "cancelling"
 THERE, GONE, CLOSED = "there", "gone", "closed"   # what `Layer.state` answers
+NO_BRIDGE_CODES = ("not_installed", "cannot_start", "refused")     # trying again by itself may take for ever
 PREVIEW_NAME = "RePaint preview"
 HISTORY_BYTES = 256 << 20
 HOLD = 3.0                  # seconds for which an engine message stays readable
@@ -125,6 +126,7 @@ class Flow:
         self.is_error = False
         self.engine = "starting"
         self.connected = False
+        self.no_bridge = ""     # why there is no bridge and will not be one by itself, as a sentence
         self.can_restart = False
         self.models: List[events.Model] = []
         self.presets: List[events.Preset] = []
@@ -174,6 +176,9 @@ class Flow:
     def start(self, settings: Settings) -> None:
         """Begins a run with what is selected now. Then call `step` while `has_steps`."""
         if self.busy:
+            return
+        if self.no_bridge:
+            self.say(self.no_bridge, error=True)
             return
         self._settings, self._clicked = settings, self.clock()
         self._reader = self.host.capture(settings.source)
@@ -304,6 +309,9 @@ class Flow:
     # ---- events, one method each ----
     def _on_connected(self, event: events.Connected) -> None:
         self.connected, self.engine = True, event.engine
+        if self.sentence and self.sentence == self.no_bridge:
+            self.sentence, self.is_error = "", False
+        self.no_bridge = ""
         if event.models:
             self.models = list(event.models)
         if event.presets:
@@ -314,6 +322,7 @@ class Flow:
 
     def _on_disconnected(self, event: events.Disconnected) -> None:
         self.connected = False
+        self.no_bridge = event.sentence if event.code in NO_BRIDGE_CODES else ""
         self.say(event.sentence, error=True)
 
     def _on_enginedown(self, event: events.EngineDown) -> None:

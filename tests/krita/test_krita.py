@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from .desk import Desk, Document
+from .host import REPOSITORY
 
 
 def inside(document: Document, x: int, y: int, width: int, height: int) -> np.ndarray:
@@ -17,11 +18,12 @@ def inside(document: Document, x: int, y: int, width: int, height: int) -> np.nd
     return mask
 
 
-def test_select_click_watch_undo_redo(desk: Desk) -> None:
+@pytest.mark.parametrize("model", ["test/gaussian-slow", "texture"])
+def test_select_click_watch_undo_redo(desk: Desk, model: str) -> None:
     """The whole road by mouse: select, click, watch it form in a layer, one Ctrl+Z, redo."""
-    document = desk.new(512, 512)
-    desk.choose("test/gaussian-slow", seed=7)
-    box = desk.select_by_mouse(document)
+    document = desk.open(REPOSITORY / "engine/assets/demo.png") if model == "texture" else desk.new(512, 512)
+    desk.choose(model, seed=7)
+    box = desk.select_by_mouse(document, part=0.1)
     before, tree_before = desk.pixels(document), desk.tree(document)
     active_before = desk.host.run(f"{document.code}.activeNode().uniqueId().toString()")
     desk.host.run(f"""
@@ -36,9 +38,9 @@ driver.watchers["states"] = watch
 """)
     desk.click("button")
     desk.host.wait("flow.busy")
-    desk.wait_preview()
+    desk.wait_preview(120)
     desk.screenshot("preview")
-    assert desk.wait_end().startswith("Done")
+    assert desk.wait_end(300).startswith("Done")
     desk.screenshot("done")
     states = desk.host.run("driver.watchers.clear()\nlen(states)")
     assert states >= 4, "the empty layer and three different previews at least were to be seen"
@@ -46,8 +48,9 @@ driver.watchers["states"] = watch
     mask = inside(document, *box)
     assert np.array_equal(after[~mask], before[~mask])
     assert not np.array_equal(after[mask], before[mask])
-    assert [node[0] for node in tree_after] == ["Background", "RePaint test/gaussian-slow · seed 7"]
+    assert [node[0] for node in tree_after] == [tree_before[0][0], f"RePaint {model} · seed 7"]
     assert desk.host.run(f"{document.code}.activeNode().uniqueId().toString()") == active_before
+    print(model, box, "click to …:", desk.host.run("flow.runs[-1].timings"), desk.host.run("pump.probe.summary()"))
     desk.host.keys("ctrl+z")
     desk.host.wait(f"len(tree({document.code})) == {len(tree_before)}", what="one Ctrl+Z removes the layer")
     assert desk.tree(document) == tree_before
