@@ -57,6 +57,16 @@ class Clients:
         if self.by_client.get(peer.client) is peer:
             del self.by_client[peer.client]
 
+    def forgive(self) -> None:
+        """This process itself stood still: count silence from now."""
+        for peer in self.by_route.values():
+            peer.heard = max(peer.heard, time.monotonic())
+
+    def alive(self, peer: Peer) -> bool:
+        """Whether its connection still stands."""
+        self._send(peer.route, messages.encode(messages.Pong(0)))
+        return peer.heard > float("-inf")
+
     def silent(self) -> list[Peer]:
         """The peers that have said nothing for too long, or do not take what is sent to them."""
         now = time.monotonic()

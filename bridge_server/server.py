@@ -34,6 +34,7 @@ from bridge_server.supervisor import Limits, Supervisor
 log = logging.getLogger("bridge.server")
 
 DISK_FULL = "The disk is full, so the picture could not be kept: make some space, then click RePaint again."
+SPOOL_LOST = "The finished picture is gone from the disk: click RePaint again."
 _DOMAIN = b"client"
 
 
@@ -126,6 +127,9 @@ class Bridge:
             waiting = self._clients.flush()
             now = time.monotonic()
             if now >= next_tick:
+                if now > next_tick + 2.0:
+                    self._clients.forgive()
+                    self._engine.forgive()
                 self._tick()
                 next_tick = time.monotonic() + min(0.5, self._engine.tick())
                 continue
@@ -179,11 +183,13 @@ class Bridge:
                 route, *frames = self._router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
+            about = ""
             peer = self._clients.by_route.get(route)
             try:
                 message, payload = messages.decode(frames)
                 if peer is None and not isinstance(message, messages.Hello):
                     raise WireError("The plug-in has to connect again.", "no hello")
+                about = type(message).TYPE
                 handler = self._handlers.get(type(message))
                 if handler is None:
                     raise WireError("The plug-in and the bridge are of different versions: install both again.", "")
@@ -191,8 +197,7 @@ class Bridge:
                     peer.heard = time.monotonic()
                 handler(self, peer if peer is not None else route, message, payload)
             except WireError as error:
-                about = ""
-                log.warning("refused a message: %s", error.details)
+                log.warning("refused a message (%s): %s", about, error.details)
                 self._clients.answer(route, messages.Error(error.code, error.sentence, about, error.details[:4000]))
 
     def _hello(self, peer: Peer | bytes, message: messages.Hello, _: Any) -> None:
@@ -202,6 +207,11 @@ class Bridge:
         if message.protocol != messages.PROTOCOL:
             sentence = "The plug-in and the bridge are of different versions: install both again."
             self._clients.answer(route, messages.Error("protocol", sentence, "hello"))
+            return
+        earlier = self._clients.by_client.get(message.client)
+        if earlier is not None and self._clients.alive(earlier):
+            sentence = "Another window of this editor uses the RePaint bridge under the same name."
+            self._clients.answer(route, messages.Error("in_use", sentence, "hello"))
             return
         peer = Peer(route, message.client, message.app)
         earlier = self._clients.add(peer)
@@ -303,10 +313,9 @@ class Bridge:
         def make() -> Frames | None:
             try:
                 piece = self._journal.read_result(message.job, message.variant, message.offset, message.length)
-            except OSError:
-                piece = b""
-            if not piece:
-                return None
+            except OSError as error:
+                log.error("a result of job %s cannot be read: %r", message.job, error)
+                return messages.encode(messages.Failed(message.job, "lost", SPOOL_LOST))
             return messages.encode(messages.Chunk(message.job, message.variant, message.offset), piece)
 
         def answered() -> None:

@@ -170,6 +170,10 @@ class Supervisor:
         self.on_readable()  # last words
         self._bury(process)
 
+    def forgive(self) -> None:
+        """This process itself stood still (a suspended machine, a stopped process): count silence from now."""
+        self._heard = time.monotonic()
+
     def tick(self) -> float:
         """Look after the limits; returns the seconds until the next look."""
         now = time.monotonic()

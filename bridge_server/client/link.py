@@ -20,6 +20,7 @@ from bridge_server.client.zmtp import Dealer
 CONNECTION_FILE = "connection.json"
 START_LOCK = "start.lock"  # held while a client starts the bridge
 BRIDGE_LOCK = "bridge.lock"  # held by the bridge as long as it lives
+IN_USE = "in_use"  # another connection has this client id
 HELLO_SECONDS = 2.0  # the whole of connecting, handshake and welcome
 START_SECONDS = 45.0
 
@@ -82,7 +83,7 @@ class Link:
                 if arrived:
                     answer, _ = messages.decode(arrived[0])
                     if isinstance(answer, messages.Error):
-                        raise Refused(answer.sentence, answer.details)
+                        raise Refused(answer.sentence, answer.details, answer.code)
                     if not isinstance(answer, messages.Welcome):
                         raise WireError("Something else than the RePaint bridge answers.", "no welcome")
                     if not secrets.compare_digest(answer.proof, messages.bridge_proof(address.secret, nonce)):
@@ -141,14 +142,15 @@ def find_or_start(
 
     Starters queue at ``start.lock``; the first spawns the bridge and keeps the lock until it has said a valid
     hello, the others then find it.  Whoever holds ``bridge.lock`` is alive, however slow, and gets no second one beside
-    it.  Raises NotInstalled, CannotStart, or what connecting raised.  May take ``timeout`` seconds; ``give_up`` is asked
-    all the while.
+    it.  Raises NotInstalled, CannotStart, or what connecting raised.  May take ``timeout`` seconds; ``give_up`` is
+    asked all the while.
     """
     recipe = launch.read_launch_file()
     try:
         return Link.connect(read_connection_file(recipe.state), client, app)
-    except BridgeError:
-        pass
+    except BridgeError as error:
+        if error.code == IN_USE:
+            raise
     launch.private_folder(recipe.state)
     lock = FileLock(recipe.state / START_LOCK)
     if not lock.acquire(timeout, give_up):
@@ -162,6 +164,8 @@ def find_or_start(
                 try:
                     return Link.connect(read_connection_file(recipe.state), client, app)
                 except BridgeError as error:
+                    if error.code == IN_USE:
+                        raise
                     reason = error.details
             elif process is None:
                 process = _spawn(recipe)

@@ -30,7 +30,7 @@ from typing import Any, Deque, Dict, List, Set, Tuple
 
 from bridge_server.client import events, messages
 from bridge_server.client.errors import BridgeError, ConnectionLost, WireError
-from bridge_server.client.link import Link, find, find_or_start
+from bridge_server.client.link import IN_USE, Link, find, find_or_start
 
 log = logging.getLogger("repaint.session")
 
@@ -105,8 +105,8 @@ class Session:
         """``app``: name and version of the editor, for the log.  ``notify`` is called on the network thread
         whenever events wait; it must be cheap and must not touch widgets (emit a queued signal, write to a pipe).
         ``client_id``: letters, digits, - and _, at most 64; give the same one after a restart of the editor to get
-        unfinished jobs back (``events.Recovered``); None: a random one.  Two live sessions must not share one: the
-        later one takes over.
+        unfinished jobs back (``events.Recovered``); None: a random one.  While another live session has the same one,
+        this session goes by a random one.
         """
         self._app = app
         self._notify = notify or (lambda: None)
@@ -134,6 +134,7 @@ class Session:
         self._pulls = 0
         self._catalogue: messages.Catalogue | None = None
         self._disconnected = ""
+        self._refusals = 0
 
     # ------------------------------------------------------------------------------------------- the editor's side
 
@@ -283,6 +284,8 @@ class Session:
                     if time.monotonic() - began > 5.0:
                         pause = 0.1
             except BridgeError as error:
+                if error.code == IN_USE and self._give_way():
+                    continue
                 log.info("not connected: %s (%s)", error.sentence, error.details)
                 self._lost(error)
             except Exception:  # a fault of ours must not leave the editor without a word
@@ -294,6 +297,14 @@ class Session:
             pause = min(2.0, pause * 2)
         self._wake_reader.close()
         self._wake_writer.close()
+
+    def _give_way(self) -> bool:
+        """Another window of the editor has our name: take one of our own, unless the name's jobs are ours."""
+        self._refusals += 1
+        if self._refusals < 5 or any(job.sent for job in self._jobs.values()):
+            return False  # perhaps it is our own connection, which the bridge has not yet seen end
+        self._client, self._lasting = secrets.token_hex(16), False
+        return True
 
     def _lost(self, error: BridgeError) -> None:
         self._catalogue = None
@@ -307,6 +318,7 @@ class Session:
     def _serve(self, link: Link) -> None:
         self._link = link
         self._disconnected = ""
+        self._refusals = 0
         self._pulls = 0
         self._uploads.clear()
         for job in self._jobs.values():
@@ -331,7 +343,7 @@ class Session:
         number = 0
         while not self._run_commands():
             now = time.monotonic()
-            if now - heard > LOST_SECONDS:
+            if now - heard > LOST_SECONDS and not link.wait(0.0):
                 raise ConnectionLost("The RePaint bridge does not answer any more; connecting again.", "silent")
             if now - pinged >= PING_SECONDS:
                 pinged, number = now, number + 1
@@ -462,6 +474,8 @@ class Session:
         elif isinstance(message, messages.Done):
             self._finish(job, events.Done(name, message.seconds))
         elif isinstance(message, messages.Failed):
+            if message.code == "lost":
+                job.downloads.clear()
             self._finish(job, events.Failed(name, message.code, message.sentence, message.details))
         elif isinstance(message, messages.Cancelled):
             self._finish(job, events.Cancelled(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -46,22 +47,30 @@ from bridge_server.client.session import JobRequest, Session
 session = Session("another python")
 session.start()
 previews = []
-result, = run(session, JobRequest(32, 32, bytes([9, 99, 199, 255]) * 1024, bytes(400) + b"\\xff" * 624, model=sys.argv[2],
-                                  seed=4, options={"steps": 20}), on_preview=previews.append, timeout=200)
+request = JobRequest(32, 32, bytes([9, 99, 199, 255]) * 1024, bytes(400) + b"\\xff" * 624, model=sys.argv[2], seed=4,
+                     options={"steps": 20})
+result, = run(session, request, on_preview=previews.append, timeout=200)
 session.close()
 assert previews and "zmq" not in sys.modules and "numpy" not in sys.modules
 print(sys.version_info[:2], len(result.rgba), hash(result.rgba) is not None)
 """
 
 
+def find_python(version: str) -> str | None:
+    """An interpreter of that version in the path or among those of pyenv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in [shutil.which(f"python{version}"), *map(str, pyenv.glob(f"{version}.*/bin/python"))]:
+        if candidate is not None:
+            probe = [candidate, "-c", "import sys; print('.'.join(map(str, sys.version_info[:2])))"]
+            if subprocess.run(probe, capture_output=True, text=True, check=False).stdout.strip() == version:
+                return candidate
+    return None
+
+
 @pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_it_runs_a_job_under_other_pythons(shared: Home, tmp_path: Path, version: str) -> None:
     """As plug-ins have it: only the client folder, another interpreter, nothing installed."""
-    interpreter = shutil.which(f"python{version}")
-    probe = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
-    if interpreter is not None:
-        found = subprocess.run([interpreter, "-c", probe], capture_output=True, text=True, check=False)
-        interpreter = interpreter if found.stdout.strip() == version else None
+    interpreter = find_python(version)
     if interpreter is None:
         pytest.skip(f"no Python {version} here")
     shutil.copytree(ROOT / "bridge_server" / "client", tmp_path / "bridge_server" / "client")

@@ -1,6 +1,7 @@
 """A full disk: a clear error, nothing corrupt, and it works again when space returns.
 
-Two real ways: a tmpfs without space (needs the right to mount), and a limit on the size of files, set on the running bridge.
+Two real ways: a tmpfs without space (needs the right to mount), and a limit on the size of files, set on the running
+bridge.
 """
 
 from __future__ import annotations

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import time
 
 import pytest
 
+from bridge_server.__main__ import main
 from bridge_server.client import events, messages
 from bridge_server.client.errors import JobFailed
 from bridge_server.client.run_job import run
@@ -328,3 +331,54 @@ def test_an_unlawful_message_is_answered_and_changes_nothing(shared: Home) -> No
         one._dealer.send(frames)
         answer = one.ask(messages.Ping(3), messages.Pong)
         assert answer.number == 3
+
+
+def test_status_tells(shared: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    shared.ready()
+    assert main(["status"]) == 0
+    out = capsys.readouterr().out
+    assert str(shared.bridge_pid()) in out
+    assert "ready" in out
+    assert shared.status().memory_mib < 100
+
+
+def test_a_stopped_bridge_is_noticed_as_lost(shared: Home) -> None:
+    """SIGSTOP: nothing answers for 6 s; after SIGCONT everything goes on."""
+    shared.ready()
+    watched = shared.session()
+    until(lambda: watched.all(events.Connected), "a connection")
+    pid = shared.bridge_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: watched.all(events.Disconnected), "the loss")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert len(watched.run(request())) == 1
+    assert shared.bridge_pid() == pid
+
+
+def test_a_second_window_under_the_same_name_gets_a_name_of_its_own(shared: Home) -> None:
+    first = shared.session("editor")
+    job = first.session.submit(request(SLOW, options=PLAIN_RUN))
+    first.wait(job, events.Progress)
+    second = shared.session("editor")
+    assert len(second.run(request())) == 1
+    assert isinstance(first.end(job), events.Done)
+    assert not first.all(events.Disconnected)
+    assert not second.all(events.Recovered)
+
+
+def test_a_result_that_vanished_from_the_spool_ends_in_a_sentence(shared: Home) -> None:
+    ear = Ear(shared.link("vanishing"))
+    submit(ear.link, "v", request())
+    ear.wait(lambda: ear.of("v", messages.Done), "the end")
+    ear.link.send(messages.Bye())
+    ear.link.flush()
+    ear.link.close()
+    (shared.state / "spool" / "v" / "variant-0").unlink()
+    watched = shared.session("vanishing")
+    recovered = until(lambda: watched.all(events.Recovered), "the job")
+    watched.session.resume(recovered[0].job)
+    end = watched.end("v")
+    assert isinstance(end, events.Failed)
+    assert end.code == "lost"

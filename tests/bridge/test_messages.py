@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge_server import work
@@ -148,7 +148,7 @@ def test_depth_counts_structure_and_not_text() -> None:
     assert messages.parse_header(b'{"a":' + b"[" * 15 + b"]" * 15 + b"}")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=60), max_size=12))
 def test_any_frames_are_a_message_or_a_wire_error(frames: list[bytes]) -> None:
     for candidate in (frames, [b"RPB1", *frames]):
@@ -163,7 +163,7 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_values_are_a_message_or_a_wire_error(data: st.DataObject) -> None:
     cls = data.draw(st.sampled_from([*messages.WIRE.types.values(), *work.WORK.types.values()]))
