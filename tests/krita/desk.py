@@ -227,7 +227,7 @@ documents[{name!r}] = add(d)
             time.sleep(0.02)
 
 
-def write_launch_file() -> None:
+def write_launch_file(warm: str = "test/gaussian") -> None:
     """As the installer does, for a project folder that need not be installed."""
-    launch.write_launch_file(sys.executable, [str(REPOSITORY / "bridge_server" / "__main__.py"), "serve"],
-                             launch.user_folders().state)
+    server = str(REPOSITORY / "bridge_server" / "__main__.py")
+    launch.write_launch_file(sys.executable, [server, "serve", "--warm", warm], launch.user_folders().state)
