@@ -1,0 +1,91 @@
+"""``python -m engine bench [jury]``: the clock and the jury. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``bench`` to the engine's subparsers."""
+    bench = commands.add_parser("bench", help="measure speed; 'bench jury' measures pictures")
+    bench.set_defaults(run=_speed)
+    bench.add_argument("--model", default="texture", help="id from 'models list', or a folder in diffusers layout")
+    bench.add_argument("--size", type=int, default=128, metavar="PX", help="side of the timed picture (default 128)")
+    bench.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each row is timed, in turns")
+    bench.add_argument("--device", choices=("cpu", "cuda"))
+    bench.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+    kinds = bench.add_subparsers(metavar="[jury]")
+
+    jury = kinds.add_parser("jury", help="repaint the bundled cases by every method and measure the pictures")
+    jury.add_argument("--presets", default="fast,quality", help="names, T/L/n/κ/variance, corrector/levels/steps/λ/dt")
+    jury.add_argument("--rivals", default=None, metavar="NAMES", help="default: all that are here; 'none' for none")
+    jury.add_argument("--seeds", type=int, default=3, metavar="N")
+    jury.add_argument("--cases", default=None, metavar="NAMES", help="case names or kinds")
+    jury.add_argument("--tuning", type=int, default=0, metavar="N", help="instead N procedural cases, to tune on")
+    jury.add_argument("--model", default="texture")
+    jury.add_argument("--device", choices=("cpu", "cuda"))
+    jury.add_argument(
+        "--out", type=Path, default=Path("jury"), metavar="DIR", help="results; a run there is gone on with"
+    )
+    jury.add_argument(
+        "--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture after this"
+    )
+    jury.add_argument("--no-perceptual", action="store_true", help="leave ST-LPIPS out")
+    jury.add_argument("--beside", type=Path, metavar="JURY.json", help="show the rows of an earlier release too")
+    jury.set_defaults(run=_jury)
+
+
+def _jury(arguments: argparse.Namespace) -> None:
+    from engine import api
+    from engine.bench import cases, judge, methods, perceptual, report
+    from engine.bench.cost import device_name
+    from engine.errors import BadInput
+
+    if not 1 <= arguments.seeds <= 100:
+        raise BadInput("bad_seeds", f"The number of seeds must be 1 to 100, not {arguments.seeds}.")
+    if arguments.tuning:
+        chosen = cases.tuning(arguments.tuning)
+    else:
+        chosen = cases.jury(_names(arguments.cases) if arguments.cases else None)
+    earlier = json.loads(arguments.beside.read_text(encoding="utf-8"))["rows"] if arguments.beside else []
+    model = api.load_model(arguments.model, arguments.device)
+    specs = [] if arguments.presets == "none" else _names(arguments.presets)
+    others = (
+        [] if arguments.rivals == "none" else methods.rivals(_names(arguments.rivals) if arguments.rivals else None)
+    )
+    everyone = [methods.truth(), *(methods.ours(spec, model) for spec in specs), *others]
+    jury = judge.Jury(arguments.out, chosen, everyone, arguments.seeds, model.device)
+    missing = jury.paint(arguments.limit)
+    with_perceptual = not arguments.no_perceptual and perceptual.available()
+    if not with_perceptual and not arguments.no_perceptual:
+        print(f"{perceptual.PACKAGE} is not installed: ST-LPIPS is left out.")
+    results = jury.judge(with_perceptual)
+    diversity = jury.diversity(results, perceptual.StLpips("alex")) if with_perceptual else {}
+    facts = {
+        "model": model.info.id,
+        "fingerprint": methods.fingerprint(model),
+        "device": device_name(model.device),
+        "missing": missing,
+    }
+    paths = report.write(arguments.out, results, diversity, facts)
+    rows = report.rows(results, diversity)
+    print(report.table(rows + [{**row, "title": f"earlier: {row['title']}"} for row in earlier]))
+    if missing:
+        print(f"{missing} pictures are still missing; run the same command again to go on.")
+    print("written: " + ", ".join(str(path) for path in paths))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _speed(arguments: argparse.Namespace) -> None:
+    from engine.bench import speed
+
+    result = speed.measure(arguments.model, arguments.size, arguments.rounds, arguments.device)
+    print(speed.table(result))
+    if arguments.json:
+        print(json.dumps(result))

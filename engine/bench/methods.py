@@ -1,0 +1,130 @@
+"""What the jury compares: presets, ad-hoc settings, rivals, and the truth itself."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from engine import api, canvas
+from engine.bench.cases import Case
+from engine.bench.rivals import RIVALS, Rival
+from engine.errors import BadInput
+from engine.presets import PRESETS, Preset
+
+FIRST_SEED = 1000
+"""Seed of the jury's run 0."""
+
+_REPAINT = re.compile(r"(\d+)/(\d+)/(\d+)/([\d.]+)/(small|large|learned)")
+_CORRECTOR = re.compile(r"corrector/(\d+)/(\d+)/([\d.]+)/([\d.]+)")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table.
+
+    Attributes:
+        paint: (case, seed) → (picture (H, W, 3) uint8 with the fill over the known pixels, network calls).
+        ours: a setting of this engine's sampler.
+        seeded: whether another seed gives another picture.
+        key: text that changes when the results must be made again.
+    """
+
+    name: str
+    title: str
+    paint: Callable[[Case, int], tuple[np.ndarray, int]]
+    ours: bool
+    seeded: bool
+    key: str
+
+
+def truth() -> Method:
+    """The picture that was cut off: what honest content scores."""
+    return Method("truth", "the truth", lambda case, _seed: (case.truth, 0), ours=False, seeded=False, key="truth")
+
+
+def rivals(names: list[str] | None = None) -> list[Method]:
+    """The rivals that can run here, or those of ``names``.
+
+    Raises:
+        BadInput: an unknown name, or one that cannot run here.
+    """
+    chosen = [RIVALS[name] for name in _checked(names)] if names is not None else list(RIVALS.values())
+    missing = [rival for rival in chosen if not rival.here()]
+    if missing and names is not None:
+        raise BadInput("rival_missing", f"{missing[0].title} is not installed here; install it or leave it out.")
+    return [_rival(rival) for rival in chosen if rival.here()]
+
+
+def _checked(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in RIVALS:
+            raise BadInput("rival_missing", f"There is no rival named {name!r}; choose from {', '.join(RIVALS)}.")
+    return names
+
+
+def _rival(rival: Rival) -> Method:
+    def paint(case: Case, _seed: int) -> tuple[np.ndarray, int]:
+        filled = rival.fill(case.holed, case.new).astype(np.float32) / 255
+        height, width = case.selection.shape
+        return canvas.composite(case.truth, case.selection, filled, canvas.Box(0, 0, width, height)), 0
+
+    return Method(rival.name, rival.title, paint, ours=False, seeded=False, key=rival.name)
+
+
+def ours(spec: str, model: api.Model) -> Method:
+    """A preset by name, or ad-hoc settings.
+
+    Args:
+        spec: a name of :data:`engine.presets.PRESETS`; or T/L/n/κ/variance, e.g. ``50/5/2/0/small``; or
+            corrector/levels/steps/λ/dt, e.g. ``corrector/20/5/5/0.8``.
+
+    Raises:
+        BadInput: neither.
+    """
+    preset = preset_of(spec)
+
+    def paint(case: Case, seed: int) -> tuple[np.ndarray, int]:
+        image = np.dstack([case.holed, np.full(case.selection.shape, 255, np.uint8)])
+        job = api.Job(image, case.selection, model=model.info.id, preset=preset.name, seed=FIRST_SEED + seed)
+        *_, last = api.run(job, model)
+        assert isinstance(last, api.Finished)
+        return canvas.composite(case.truth, case.selection, last.fill, last.plan.region), last.calls
+
+    levels = f"{preset.steps}/{preset.jump_length}/{preset.jump_samples}"
+    key = f"{levels} {preset.settings} {fingerprint(model)} {model.device.type}"
+    return Method(spec, preset.title if preset.title else spec, paint, ours=True, seeded=True, key=key)
+
+
+def preset_of(spec: str) -> Preset:
+    """The preset of that name, or one made of ad-hoc settings and entered in the list for this process."""
+    if spec in PRESETS:
+        return PRESETS[spec]
+    if match := _REPAINT.fullmatch(spec):
+        steps, length, samples = (int(match[k]) for k in (1, 2, 3))
+        settings = replace(PRESETS["repaint"].settings, kappa=float(match[4]), variance=match[5])  # type: ignore[arg-type]
+    elif match := _CORRECTOR.fullmatch(spec):
+        steps, length, samples = int(match[1]), int(match[1]), 1
+        settings = replace(
+            PRESETS["quality"].settings, corrections=int(match[2]), pull=float(match[3]), step_size=float(match[4])
+        )
+    else:
+        raise BadInput(
+            "bad_preset",
+            f"{spec!r} is neither a preset ({', '.join(PRESETS)}) nor T/L/n/κ/variance nor "
+            "corrector/levels/steps/λ/dt.",
+        )
+    PRESETS[spec] = Preset(spec, spec, steps, length, samples, settings)
+    return PRESETS[spec]
+
+
+def fingerprint(model: api.Model) -> str:
+    """The first 12 digits of the SHA-256 of the model's weights and its number type."""
+    digest = hashlib.sha256(model.info.id.encode())
+    if model.info.folder is not None:
+        for path in sorted(model.info.folder.rglob("*.safetensors")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
