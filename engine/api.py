@@ -152,8 +152,10 @@ def resolve(job: Job) -> tuple[schedule.Schedule, Settings]:
     return schedule.named(job.schedule, *values, job.start_resampling), preset.settings
 
 
-def run(job: Job, model: Model) -> Iterator[Step | Finished]:
+def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Step | Finished]:
     """Run a job; stop iterating to cancel, in effect after the network call in progress.
+
+    Into ``cache``, where given, go about :data:`KEPT_STATES` states of each variant, evenly spread over the run.
 
     On a CPU every variant is a run of its own and they take turns, so that each is bit for bit the single run with its
     seed; on CUDA they share one batch, with the same noise.
@@ -164,7 +166,7 @@ def run(job: Job, model: Model) -> Iterator[Step | Finished]:
     levels, settings = resolve(job)
     if model.info.id != job.model:
         raise BadInput("model_missing", f"The model {job.model!r} is not loaded.")
-    yield from _execute(job, model, levels, settings, _seeds(job.seed, job.variants), None)
+    yield from _keeping(_execute(job, model, levels, settings, _seeds(job.seed, job.variants), None), cache)
 
 
 def resume(
@@ -175,6 +177,7 @@ def resume(
     jump: int | str | None = None,
     times: int = 1,
     late: bool = False,
+    cache: Cache | None = None,
 ) -> Iterator[Step | Finished]:
     """Go on from a kept state, or branch from it.
 
