@@ -28,7 +28,7 @@ from engine.models import load as load_model
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampler import Guidance, Settings, State, repaint
-from engine.states import Kept, branched, digest
+from engine.states import Cache, Kept, branched, digest
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -52,6 +52,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 MAX_VARIANTS = 64
+KEPT_STATES = 20
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ def resume(
     """Go on from a kept state, or branch from it.
 
     Without further arguments the run goes on as if it had not been interrupted. ``seed`` (and ``variants``) branch it
-    with other noise from here on; ``jump``, ``times`` and ``late`` as in :func:`engine.states.branched`.
+    with other noise from here on; ``jump``, ``times`` and ``late`` as in :func:`engine.states.branched`; ``cache`` as
+    in :func:`run`.
 
     Raises:
         EngineError: as :func:`run`; also a state of another model.
@@ -193,7 +195,16 @@ def resume(
     if kept.settings.calls(levels) <= kept.state.call:
         raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
     seeds = _seeds(kept.seed if seed is None else seed, variants)
-    yield from _execute(kept.job, model, levels, kept.settings, seeds, kept.state)
+    yield from _keeping(_execute(kept.job, model, levels, kept.settings, seeds, kept.state), cache)
+
+
+def _keeping(events: Iterator[Step | Finished], cache: Cache | None) -> Iterator[Step | Finished]:
+    for event in events:
+        if cache is not None and isinstance(event, Step) and event.call < event.calls:
+            every = max(1, event.calls // KEPT_STATES)
+            if event.call % every == 0:
+                cache.put(event.variant, event.keep())
+        yield event
 
 
 def _execute(

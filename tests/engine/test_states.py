@@ -210,6 +210,21 @@ def test_cache_keeps_to_its_budgets_and_says_what_it_drops(model, tmp_path, capl
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+def test_a_run_fills_the_cache_evenly(model):
+    job = _job(variants=2)
+    with states.Cache(memory=1 << 24, disk=0) as cache:
+        final = {
+            event.variant: event.layer() for event in api.run(job, model, cache) if isinstance(event, api.Finished)
+        }
+        calls = cache.calls(1)
+        assert calls == cache.calls(0)
+        assert 15 <= len(calls) <= 40
+        assert calls[0] <= 2
+        half = cache.get(1, calls[len(calls) // 2])
+        assert half.seed == 10
+        assert np.array_equal(_last(api.resume(half, model)).layer(), final[1])
+
+
 def test_save_and_branch_on_the_command_line(tmp_path, capsys):
     job = _job()
     write(tmp_path / "in.png", Picture(job.image[..., :3]))
