@@ -352,6 +352,8 @@ class Session:
             while self._uploads and link.unsent < UNSENT:
                 self._upload_piece(link)
             link.flush()
+            if self._uploads and link.unsent < UNSENT:
+                due = now  # the system took it all: only look whether something came, then send on
             if self._wait(link, due):
                 for message, payload in link.receive():
                     heard = time.monotonic()
