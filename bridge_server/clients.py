@@ -41,13 +41,8 @@ class Clients:
         self.by_route: dict[bytes, Peer] = {}
         self.by_client: dict[str, Peer] = {}
 
-    def add(self, peer: Peer) -> Peer | None:
-        """Take a peer in; returns the one it takes over from, if any (already removed)."""
-        earlier = self.by_client.get(peer.client)
-        if earlier is not None:
-            self.remove(earlier)
+    def add(self, peer: Peer) -> None:
         self.by_route[peer.route] = self.by_client[peer.client] = peer
-        return earlier
 
     def remove(self, peer: Peer) -> None:
         for upload in peer.uploads.values():

@@ -245,8 +245,9 @@ class Upload:
             self.path.unlink(missing_ok=True)
 
     @property
-    def complete(self) -> bool:
-        return self.received == self.size and not self.error
+    def whole(self) -> int:
+        """Its size once everything has arrived, else 0."""
+        return self.size if self.received == self.size and not self.error else 0
 
     def drop(self) -> None:
         if self._file is not None:
