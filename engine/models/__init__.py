@@ -19,7 +19,7 @@ import torch
 
 from engine.diffusion import Diffusion, Prediction, Spacing
 from engine.errors import BadInput, EngineError
-from engine.models.entries import Entry, entries
+from engine.models.entries import Entry, known_models
 from engine.models.folders import NAME, read_origin
 
 FAMILIES = {
@@ -142,7 +142,7 @@ def catalogue() -> list[ModelInfo]:
 
     Cheap: it looks for files and reads small ones, but loads nothing.
     """
-    home, known = models_dir(), {entry.id: entry for entry in entries()}
+    home, known = models_dir(), {entry.id: entry for entry in known_models()}
     texture = ModelInfo("texture", "Texture (built in)", "diffusers-pixel", "GPL-3.0-or-later", _EMBEDDED / "texture")
     found = [replace(texture, installed=_is_complete(_EMBEDDED / "texture"))]
     if home.is_dir():
@@ -225,7 +225,7 @@ def load(model_id: str, device: str | None = None) -> Model:
         EngineError: unknown model, missing or corrupt files, no such device.
     """
     info = find(model_id)
-    if not info.installed and any(entry.id == info.id for entry in entries()):
+    if not info.installed and any(entry.id == info.id for entry in known_models()):
         raise EngineError(
             "model_missing",
             f"The model {info.title} is not installed; run 'python -m engine models get {info.id}' first.",

@@ -98,7 +98,7 @@ def verify(model_id: str) -> list[str]:
         elif folder.parent == _models_dir():
             pinned = len(record_origin(folder)["files"])
             lines.append(f"{folder.name} had no record; its {pinned} files are pinned from now on")
-    model = load(info.id if info.folder is None or folder_is_listed(info.id) else model_id, "cpu")
+    model = load(model_id, "cpu")
     side = model.geometry.minimum
     label = 0 if model.labels else None
     x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
@@ -111,12 +111,6 @@ def verify(model_id: str) -> list[str]:
         )
     lines.append(f"{info.title} loads and answers")
     return lines
-
-
-def folder_is_listed(model_id: str) -> bool:
-    from engine.models import catalogue
-
-    return any(info.id == model_id for info in catalogue())
 
 
 def _remove(arguments: argparse.Namespace) -> None:
@@ -133,7 +127,7 @@ def remove(model_id: str) -> str:
     from engine.models.folders import valid_name
 
     home = _models_dir()
-    name = valid_name(model_id.rsplit("/", 1)[-1] if model_id.startswith("google/") else model_id)
+    name = valid_name(model_id)
     places = [place for place in (home / name, home / ".downloads" / name) if place.exists() or place.is_symlink()]
     if not places:
         raise BadInput("model_missing", f"There is no model {model_id!r} in {home}; only models there can be removed.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+CATALOGUE = Path(__file__).with_name("catalogue.json")
 CONFIG_FILES = ("config.json", "scheduler_config.json")
 
 
@@ -48,12 +49,15 @@ class Entry:
         return self.repo or self.url or self.page or ""
 
 
+def known_models() -> tuple[Entry, ...]:
+    return _read(CATALOGUE)
+
+
 @cache
-def entries() -> tuple[Entry, ...]:
-    text = Path(__file__).with_name("catalogue.json").read_text(encoding="utf-8")
-    return tuple(Entry(**values) for values in json.loads(text))
+def _read(path: Path) -> tuple[Entry, ...]:
+    return tuple(Entry(**values) for values in json.loads(path.read_text(encoding="utf-8")))
 
 
 def entry_of(model_id: str) -> Entry | None:
     """By catalogue id or by hub id."""
-    return next((known for known in entries() if model_id in (known.id, known.repo)), None)
+    return next((known for known in known_models() if model_id in (known.id, known.repo)), None)

@@ -22,7 +22,7 @@ from engine.models import unet
 State = dict[str, torch.Tensor]
 
 ATTENTION_TOLERANCE = 1e-4
-ORDER_MARGIN = 0.7
+ORDER_MARGIN = 0.8
 PROBE_SIDE = 64
 PROBE_TIMESTEP = 250
 _RESNET = {

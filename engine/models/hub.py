@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from engine.errors import BadInput, EngineError
 from engine.models import convert
 from engine.models.download import Progress, Remote, fetch, stall_seconds
-from engine.models.entries import CONFIG_FILES, Entry, entries, entry_of
+from engine.models.entries import CONFIG_FILES, Entry, entry_of, known_models
 from engine.models.folders import WEIGHTS, record_origin, sha256, staging, sweep
 
 Check = Callable[[Path], None]
@@ -39,7 +39,7 @@ def get(
     """
     entry = entry_of(model_id)
     if entry is None:
-        known = ", ".join(each.id for each in entries())
+        known = ", ".join(each.id for each in known_models())
         raise BadInput("model_missing", f"There is no model {model_id!r} to get; choose one of: {known}.")
     target = models / entry.id
     if entry.page is not None:
@@ -118,7 +118,7 @@ def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remot
     if _offline():
         raise _switched_off(url, place)
     try:
-        found = get_hf_file_metadata(url, endpoint=endpoint, timeout=stall_seconds(), retry_on_errors=True)
+        found = get_hf_file_metadata(url, endpoint=endpoint, timeout=stall_seconds())
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "error"
         raise EngineError(

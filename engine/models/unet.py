@@ -54,7 +54,8 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     if channels != 3 or unet.config.out_channels not in (channels, 2 * channels):
         raise _corrupt(info, "it is not a model of colour pictures", f"channels {channels}")
     dtype = inference_dtype(device)
-    unet = unet.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    # nn.Module.to itself: diffusers would warn of modules to be kept in float32, of which there are none.
+    torch.nn.Module.to(unet, device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     classes = unet.config.num_class_embeds
 
     def predict(x: torch.Tensor, timestep: int, label: int | None = None) -> torch.Tensor:
