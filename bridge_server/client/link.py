@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -157,17 +158,22 @@ def find_or_start(
         raise CannotStart("The RePaint bridge is being started but does not come up: try again in a minute.")
     try:
         process: subprocess.Popen[bytes] | None = None
+        stale = ""  # the instance of a connection file that outlived its bridge
         deadline = time.monotonic() + timeout
         reason = "it did not say hello"
         while time.monotonic() < deadline and not give_up():
             if _lives(recipe.state):
                 try:
-                    return Link.connect(read_connection_file(recipe.state), client, app)
+                    address = read_connection_file(recipe.state)
+                    if address.instance != stale:
+                        return Link.connect(address, client, app)
                 except BridgeError as error:
                     if error.code == IN_USE:
                         raise
                     reason = error.details
             elif process is None:
+                with contextlib.suppress(BridgeError):
+                    stale = read_connection_file(recipe.state).instance
                 process = _spawn(recipe)
             elif process.poll() is not None:
                 reason = f"it ended with status {process.returncode}; see bridge.log in {recipe.state / 'logs'}"
