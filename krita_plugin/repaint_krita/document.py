@@ -6,7 +6,7 @@ of some 15 ms so that a large picture never holds the editor up.
 from __future__ import annotations
 
 import time
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Generator, Iterator, List, Optional, Tuple
 
 from krita import Krita
 
@@ -21,6 +21,7 @@ from .probe import Probe
 SRGB = "sRGB-elle-V2-srgbtrc.icc"
 SLICE_SECONDS = 0.015
 PLAIN_SLICE = 1 << 18           # pixels read at a time without conversion (about 1 ms)
+SELECTION_SLICE = 1 << 20       # selection bytes looked through at a time (some 4 ms)
 CONVERTED_SLICE = 1 << 14       # pixels converted by Krita at a time (1 to 13 ms)
 
 NO_DOCUMENT = "Open a picture first, select the part to repaint, then click RePaint."
@@ -28,6 +29,7 @@ NO_SELECTION = "Select the part to repaint first (with any selection tool), then
 OUTSIDE = "The selection lies outside the picture; select a part of the picture, then click RePaint."
 EMPTY = "The selection is empty; select the part to repaint, then click RePaint."
 NO_LAYER = "There is no active layer to read; click a layer, or choose “Visible image” as the source."
+CHANGED = "The picture or its selection changed while it was read; click RePaint again."
 CLOSED_DOCUMENT = "The picture of this RePaint is closed; open it and start again."
 
 
@@ -51,50 +53,53 @@ class KritaHost:
         document = Krita.instance().activeDocument()
         if document is None:
             raise Refused(NO_DOCUMENT)
-        box, bounds, chosen = self._selection(document)
         active = layer_of(document.activeNode())
         if source == "layer" and active is None:
             raise Refused(NO_LAYER)
-        space = _space(document)
         document_id = document.rootNode().uniqueId().toString()
+        space = _space(document)
+        bounds = yield from self._bounds(document)
+        box = grown_box(bounds, document.width(), document.height())
         target = Target(document_id, active.uniqueId().toString() if active is not None else "", box, bounds,
                         is_plain(space))
-        yield None
-        parts: List[bytes] = []
-        row, began = box.y, time.monotonic()
-        while row < box.y + box.height:
-            if find_document(document_id) is None:
-                raise Refused(CLOSED_DOCUMENT)
-            slice_box = Box(box.x, row, box.width, min(self._rows(box.width, space), box.y + box.height - row))
-            parts.append(self._slice(document, active if source == "layer" else None, slice_box, space))
-            row += slice_box.height
+        colours: List[bytes] = []
+        chosen: List[bytes] = []
+        began = time.monotonic()
+        for part in _slices(box, PLAIN_SLICE if is_plain(space) else CONVERTED_SLICE):
+            selection = document.selection() if find_document(document_id) is not None else None
+            if selection is None:
+                raise Refused(CHANGED)
+            colours.append(self._slice(document, active if source == "layer" else None, part, space))
+            chosen.append(bytes(selection.pixelData(part.x, part.y, part.width, part.height)))
             if time.monotonic() - began > SLICE_SECONDS:
                 yield None
                 began = time.monotonic()
-        yield Capture(target, b"".join(parts), chosen)
+        yield Capture(target, b"".join(colours), b"".join(chosen))
 
-    def _selection(self, document: Any) -> Tuple[Box, Box, bytes]:
-        """The box to send, the selected part's bounding box, and the selection bytes of the box."""
+    def _bounds(self, document: Any) -> Generator[None, None, Box]:
+        """The smallest box on the canvas that holds every selected pixel."""
         selection = document.selection()
         if selection is None:
             raise Refused(NO_SELECTION)
-        width, height = document.width(), document.height()
         extent = Box(selection.x(), selection.y(), selection.width(), selection.height())
         if extent.width < 1 or extent.height < 1:
             raise Refused(EMPTY)
-        area = clipped(extent, width, height)
+        area = clipped(extent, document.width(), document.height())
         if area is None:
             raise Refused(OUTSIDE)
-        inside = bytes(selection.pixelData(area.x, area.y, area.width, area.height))
-        found = selection_bounds(inside, area.width, area.height)
-        if found is None:
+        found: List[Box] = []
+        for part in _slices(area, SELECTION_SLICE):
+            data = bytes(selection.pixelData(part.x, part.y, part.width, part.height))
+            inside = selection_bounds(data, part.width, part.height)
+            if inside is not None:
+                found.append(Box(part.x + inside.x, part.y + inside.y, inside.width, inside.height))
+            if part.y + part.height < area.y + area.height:
+                yield None
+        if not found:
             raise Refused(EMPTY)
-        bounds = Box(area.x + found.x, area.y + found.y, found.width, found.height)
-        box = grown_box(bounds, width, height)
-        return box, bounds, bytes(selection.pixelData(box.x, box.y, box.width, box.height))
-
-    def _rows(self, width: int, space: Tuple[str, str, str]) -> int:
-        return max(1, (PLAIN_SLICE if is_plain(space) else CONVERTED_SLICE) // width)
+        left, top = min(each.x for each in found), min(each.y for each in found)
+        right, bottom = max(each.x + each.width for each in found), max(each.y + each.height for each in found)
+        return Box(left, top, right - left, bottom - top)
 
     def _slice(self, document: Any, node: Any, part: Box, space: Tuple[str, str, str]) -> bytes:
         """RGBA bytes of ``part``: of the projection, or of ``node`` if given."""
@@ -133,6 +138,13 @@ class KritaHost:
         if not added:
             raise Refused("Krita did not add the preview layer; unlock the group of the active layer and try again.")
         return PreviewLayer(self.probe, target, node, active.uniqueId().toString() if active is not None else "")
+
+
+def _slices(box: Box, size: int) -> List[Box]:
+    """The box in pieces of whole rows, at most ``size`` pixels each (or one row)."""
+    rows = max(1, size // box.width)
+    return [Box(box.x, y, box.width, min(rows, box.y + box.height - y))
+            for y in range(box.y, box.y + box.height, rows)]
 
 
 def _space(thing: Any) -> Tuple[str, str, str]:

@@ -5,13 +5,13 @@ Adding is one undo step, repainting none: one Ctrl+Z takes everything away and a
 from __future__ import annotations
 
 import time
-from typing import Any, Generator, List
+from typing import Any, Generator, List, Tuple
 
 from bridge_server.client.geometry import Box
 
 from . import pixels
 from .flow import CLOSED, GONE, THERE, Picture, Target
-from .lookup import find_document, find_node
+from .lookup import find_document, find_node, has_node
 from .probe import Probe
 
 STRIP = 1 << 18             # pixels written in one step of the event loop (one or two milliseconds)
@@ -19,7 +19,11 @@ GIVE_BACK_SECONDS = 2.0     # Krita 5.1 makes a new layer the active one some ev
 
 
 class PreviewLayer:
-    """One layer in one document. All methods are for the GUI thread and never raise for a layer that is gone."""
+    """One layer in one document. All methods are for the GUI thread and never raise for a layer that is gone.
+
+    The node object is kept: it stays good while an undo holds the layer out of the document, and is the same one after
+    the redo. It is touched only while its document is open.
+    """
 
     def __init__(self, probe: Probe, target: Target, node: Any, users_layer: str) -> None:
         self.probe = probe
@@ -33,14 +37,14 @@ class PreviewLayer:
     def _document(self) -> Any:
         return find_document(self.target.document)
 
-    def _found(self, document: Any) -> Any:
-        return find_node(document, self._id) if document is not None else None
+    def _there(self, document: Any) -> bool:
+        return document is not None and has_node(document, self._id)
 
     def state(self) -> str:
         document = self._document()
         if document is None:
             return CLOSED
-        return THERE if self._found(document) is not None else GONE
+        return THERE if self._there(document) else GONE
 
     def give_back_active(self) -> bool:
         """Makes the user's layer the active one again, once, after Krita has activated the new one.
@@ -65,9 +69,9 @@ class PreviewLayer:
         refresh once, so that no half-written picture is ever seen; returns the refresh's seconds."""
         for strip in self._strips():
             document = self._document()
-            if self._found(document) is None:
+            if not self._there(document):
                 return 0.0
-            self._write(self._node, self._krita_bytes(picture, strip), strip)
+            self._write(self._krita_bytes(picture, strip), strip)
             if strip.y + strip.height < self.target.bounds.y + self.target.bounds.height:
                 yield
         return self._refresh(document)
@@ -75,11 +79,10 @@ class PreviewLayer:
     def holds(self, picture: Picture) -> Generator[None, None, bool]:
         """Whether Krita took the pixels: reads them back, a strip per step."""
         for strip in self._strips():
-            node = self._found(self._document())
-            if node is None:
+            if not self._there(self._document()):
                 return False
-            dx, dy = self._moved(node)
-            found = bytes(node.pixelData(strip.x + dx, strip.y + dy, strip.width, strip.height))
+            dx, dy = self._moved()
+            found = bytes(self._node.pixelData(strip.x + dx, strip.y + dy, strip.width, strip.height))
             if found != self._krita_bytes(picture, strip):
                 return False
             yield
@@ -97,13 +100,14 @@ class PreviewLayer:
         part = Box(strip.x - box.x, strip.y - box.y, strip.width, strip.height)
         return pixels.cut_swapped(picture.rgba, picture.width, picture.height, part)
 
-    def _write(self, node: Any, data: bytes, strip: Box) -> None:
-        dx, dy = self._moved(node)
-        node.setPixelData(data, strip.x + dx, strip.y + dy, strip.width, strip.height)
+    def _write(self, data: bytes, strip: Box) -> None:
+        dx, dy = self._moved()
+        self._node.setPixelData(data, strip.x + dx, strip.y + dy, strip.width, strip.height)
 
-    def _moved(self, node: Any) -> Any:
+    def _moved(self) -> Tuple[int, int]:
         """How far the user has moved the layer since it was added: previews follow it."""
-        return node.position().x() - self._origin[0], node.position().y() - self._origin[1]
+        position = self._node.position()
+        return position.x() - self._origin[0], position.y() - self._origin[1]
 
     def _refresh(self, document: Any) -> float:
         began = time.monotonic()
@@ -117,25 +121,24 @@ class PreviewLayer:
         if document is None:
             return
         for strip in self._strips():
-            self._write(self._node, bytes(4 * strip.width * strip.height), strip)
-        if self._found(document) is not None:
+            self._write(bytes(4 * strip.width * strip.height), strip)
+        if self._there(document):
             self._refresh(document)
 
     def rename(self, name: str) -> None:
-        node = self._found(self._document())
-        if node is not None and node.name() != name:    # never in the turn that added it: Krita does not know it yet
-            node.setName(name)
+        # Never in the turn that added it: Krita does not know it yet.
+        if self._there(self._document()) and self._node.name() != name:
+            self._node.setName(name)
 
     def remove(self) -> None:
         """Takes the layer out of the document and gives the user's layer back."""
         document = self._document()
-        node = self._found(document)
-        if node is None:
+        if not self._there(document):
             return
         active = document.activeNode()
         was_active = active is not None and active.uniqueId().toString() == self._id
         with self.probe.host():
-            node.remove()
+            self._node.remove()
         if was_active and self._users_layer:
             back = find_node(document, self._users_layer)
             if back is not None:

@@ -5,6 +5,8 @@ from typing import Any
 
 from krita import Krita
 
+from .qt import QtCore
+
 
 def find_document(document_id: str) -> Any:
     """The open document whose root node has this id, else None. Never the active document by mistake."""
@@ -13,6 +15,13 @@ def find_document(document_id: str) -> Any:
         if root is not None and root.uniqueId().toString() == document_id:
             return document
     return None
+
+
+def has_node(document: Any, node_id: str) -> bool:
+    """Whether a node with this unique id is in the document now."""
+    if hasattr(document, "nodeByUniqueID"):     # quick; but 5.1 hands out a bare QObject, useless as a node
+        return document.nodeByUniqueID(QtCore.QUuid(node_id)) is not None
+    return find_node(document, node_id) is not None
 
 
 def find_node(document: Any, node_id: str) -> Any:

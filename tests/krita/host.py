@@ -246,6 +246,7 @@ class KritaHost:
         while not answer.exists():
             if time.monotonic() > end:
                 self.check()
+                self.screenshot("no-answer")
                 raise HostFailure(f"Krita did not answer within {seconds} s to:\n{code}\n{self.log()[-2000:]}")
             if self.process is not None and self.process.poll() is not None:
                 self.check()

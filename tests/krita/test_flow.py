@@ -94,6 +94,9 @@ class PaperSession:
     def cancel(self, _job: str) -> None:
         self.calls.append("cancel")
 
+    def restart_engine(self) -> None:
+        self.calls.append("restart")
+
     def set_preview_interval(self, seconds: float) -> None:
         self.calls.append(f"interval {seconds}")
 
@@ -269,6 +272,14 @@ def test_an_engine_message_stays_readable(stage: Stage) -> None:
     stage.now += flow_module.HOLD
     stage.tell(events.Progress("job1", 0, 1, 2, 10, 3.0))
     assert stage.flow.sentence == "Painting …"
+
+
+def test_an_engine_that_stays_down_can_be_restarted(stage: Stage) -> None:
+    stage.tell(events.EngineDown("The engine keeps stopping.", False))
+    assert stage.flow.can_restart
+    stage.flow.restart_engine()
+    assert stage.session.calls == ["restart"]
+    assert not stage.flow.can_restart
 
 
 @pytest.mark.parametrize("code", ["not_installed", "cannot_start", "refused"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,6 +166,47 @@ def test_second_document_mid_run_stays_untouched(desk: Desk) -> None:
     after = desk.pixels(document)
     assert np.array_equal(after[~mask], before[~mask])
     assert not np.array_equal(after[mask], before[mask])
+
+
+def test_saved_mid_run(desk: Desk, tmp_path: Path) -> None:
+    document = desk.new(400, 300)
+    desk.choose("test/gaussian-slow", seed=5)
+    desk.select(document, 100, 100, 80, 60)
+    desk.press()
+    desk.wait_preview()
+    saved = tmp_path / "mid-run.kra"
+    desk.host.run(f"{document.code}.setBatchmode(True)\n{document.code}.saveAs({str(saved)!r})", seconds=60)
+    assert desk.wait_end().startswith("Done")
+    assert saved.stat().st_size > 1000
+    assert desk.names(document) == ["Background", "RePaint test/gaussian-slow · seed 5"]
+
+
+def test_layer_moved_mid_run_is_followed(desk: Desk) -> None:
+    document = desk.new(400, 300)
+    desk.choose("test/gaussian-slow", seed=5)
+    desk.select(document, 100, 100, 80, 60)
+    before = desk.pixels(document)
+    desk.press()
+    desk.wait_preview()
+    desk.host.run(f"{document.code}.nodeByName('RePaint preview').move(50, 30)")
+    assert desk.wait_end().startswith("Done")
+    after, mask = desk.pixels(document), inside(document, 150, 130, 80, 60)
+    assert np.array_equal(after[~mask], before[~mask])
+    assert not np.array_equal(after[mask], before[mask])
+
+
+def test_a_dockers_death_takes_nothing_along(desk: Desk) -> None:
+    """Each window has its docker; all show one run. One that is destroyed with its window is forgotten."""
+    document = desk.new(200, 160)
+    desk.choose("test/gaussian-slow", seed=5)
+    desk.select(document, 60, 50, 40, 40)
+    desk.host.run("second = RePaintDocker()")
+    desk.press()
+    desk.wait_preview()
+    assert desk.host.run("[len(flow.listeners), second.gallery.count(), second.button.isEnabled()]") == [2, 1, False]
+    desk.host.run("second.deleteLater()")
+    desk.host.wait("len(flow.listeners) == 1")
+    assert desk.wait_end().startswith("Done")
 
 
 # ---------------------------------------------------------------- a dying engine
