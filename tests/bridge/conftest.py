@@ -1,3 +1,5 @@
+"""Homes with real bridges.  A start of the engine costs seconds, so most tests share one."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from tests.bridge.home import Home
 
 @pytest.fixture
 def home() -> Iterator[Home]:
-    """A home of its own, for tests that kill or stop things; no bridge runs yet."""
+    """A home of its own; no bridge runs yet."""
     one = Home()
     try:
         yield one
@@ -17,12 +19,37 @@ def home() -> Iterator[Home]:
         one.close()
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Home]:
-    """One home with a ready engine for all tests of a module, which must leave it as it was."""
-    one = Home("--idle-seconds", "300")
+def _keep() -> Iterator[Home]:
+    one = Home("--idle-seconds", "900")
+    one.leave()
+    try:
+        yield one
+    finally:
+        one.enter()
+        one.close()
+
+
+def _use(one: Home) -> Iterator[Home]:
+    one.enter()
     try:
         one.ready()
         yield one
     finally:
-        one.close()
+        one.hang_up()
+        one.leave()
+
+
+_unharmed = pytest.fixture(scope="session", name="_unharmed")(_keep)
+_wounded = pytest.fixture(scope="session", name="_wounded")(_keep)
+
+
+@pytest.fixture
+def shared(_unharmed: Home) -> Iterator[Home]:
+    """A ready engine for tests that leave it as it was; connections end with the test."""
+    yield from _use(_unharmed)
+
+
+@pytest.fixture
+def mortal(_wounded: Home) -> Iterator[Home]:
+    """A ready engine for tests that kill processes."""
+    yield from _use(_wounded)

@@ -65,12 +65,14 @@ def _command_line(pid: int) -> str:
 
 
 class Home:
-    """A REPAINT_BRIDGE_HOME with a launch file; ``close`` leaves no process behind."""
+    """A REPAINT_BRIDGE_HOME with a launch file, of this process between ``enter`` and ``leave``.
+
+    ``close`` leaves no process behind.
+    """
 
     def __init__(self, *arguments: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="bridge-"))
-        self._before = os.environ.get(launch.HOME_VARIABLE)
-        os.environ[launch.HOME_VARIABLE] = str(self.path)
+        self.enter()
         self.state = launch.user_folders().state
         self.arguments = [
             BRIDGE,
@@ -87,6 +89,16 @@ class Home:
         self.sessions: list[Watched] = []
         self.links: list[link.Link] = []
         self._seen: set[int] = set()
+
+    def enter(self) -> None:
+        self._before = os.environ.get(launch.HOME_VARIABLE)
+        os.environ[launch.HOME_VARIABLE] = str(self.path)
+
+    def leave(self) -> None:
+        if self._before is None:
+            del os.environ[launch.HOME_VARIABLE]
+        else:
+            os.environ[launch.HOME_VARIABLE] = self._before
 
     def session(self, client_id: str | None = None, **fields: Any) -> Watched:
         watched = Watched(client_id, **fields)
@@ -120,8 +132,11 @@ class Home:
 
     def ready(self) -> messages.Status:
         """Start the bridge if need be and wait until its engine is idle."""
-        if not self.links:
-            self.link("starter")
+        starter = link.find_or_start("starter", "test")
+        self._seen.add(self.address().pid)
+        starter.send(messages.Bye())
+        starter.flush()
+        starter.close()
 
         def look() -> messages.Status | None:
             status = self.status()
@@ -140,11 +155,16 @@ class Home:
         until(lambda: not alive(pid), "the end of the bridge")
         return pid
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
+        """End all connections of the test."""
         for watched in self.sessions:
             watched.session.close(2.0)
         for one in self.links:
             one.close()
+        self.sessions, self.links = [], []
+
+    def close(self) -> None:
+        self.hang_up()
         with contextlib.suppress(BridgeError):
             self._seen.add(self.address().pid)
         self._seen.update(child.pid for child in link._children)
@@ -154,10 +174,7 @@ class Home:
         for pid in mine:
             until(lambda pid=pid: not alive(pid), "the orderly end of the bridge")
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._before is None:
-            del os.environ[launch.HOME_VARIABLE]
-        else:
-            os.environ[launch.HOME_VARIABLE] = self._before
+        self.leave()
 
 
 class Watched:

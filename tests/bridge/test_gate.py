@@ -19,7 +19,7 @@ from bridge_server.client import events, launch, link, messages
 from bridge_server.client.errors import BridgeError, ConnectionLost, Refused
 from bridge_server.client.session import JobRequest
 from bridge_server.client.zmtp import Dealer
-from tests.bridge.home import FAST, SLOW, Ear, Home, request, submit, until
+from tests.bridge.home import FAST, PATIENCE, SLOW, Ear, Home, request, submit, until
 
 
 def post(port: int, padding: int, body: bytes) -> None:
@@ -246,7 +246,7 @@ def test_a_client_that_never_reads_costs_little_and_disturbs_nobody(shared: Home
     before = shared.status().memory_mib
     submit(deaf, "deaf1", big)
     highest = before
-    deadline = time.monotonic() + 25
+    deadline = time.monotonic() + PATIENCE
     other = shared.session()
     mine = None
     while time.monotonic() < deadline:

@@ -14,7 +14,7 @@ from bridge_server.__main__ import main
 from bridge_server.client import events, messages
 from bridge_server.client.errors import JobFailed
 from bridge_server.client.run_job import run
-from tests.bridge.home import ENDS, FAST, PLAIN_RUN, SLOW, Ear, Home, request, submit, until
+from tests.bridge.home import ENDS, FAST, PATIENCE, PLAIN_RUN, SLOW, Ear, Home, request, submit, until
 
 
 def test_a_job_runs_and_reports(shared: Home) -> None:
@@ -224,10 +224,15 @@ class TestCancel:
         ear = Ear(shared.link("cancels"))
         chance = random.Random(20)
         waits: list[float] = []
+        began = time.monotonic()
+        submit(ear.link, "measure", request(SLOW, side=64, options={"steps": 10, "jump_length": 10}))
+        ear.wait(lambda: ear.of("measure", *ENDS), "the end")
+        ear.link.send(messages.Release("measure"))
+        usual = time.monotonic() - began  # of one variant; some 0.2 s
         for number in range(50):
             job = f"c{number}"
             one = request(SLOW, side=64, options={"steps": 10, "jump_length": 10}, variants=1 + number % 2)
-            delay = chance.uniform(-0.05, 0.35)  # a run takes some 0.2 or 0.4 s
+            delay = usual * chance.uniform(-0.3, 1.8) * (1 + number % 2)
             if delay >= 0:
                 submit(ear.link, job, one)
             deadline = time.monotonic() + delay
@@ -301,7 +306,7 @@ def test_every_message_of_a_conversation_is_as_specified(shared: Home) -> None:
         messages.Ping(1), messages.ListJobs(), messages.GetStatus(), messages.Cancel("f3"), messages.Pull("f1", 0, 0, 1)
     ):  # fmt: skip
         one.send(message)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     pulled = False
     while time.monotonic() < deadline and not {"done", "failed", "cancelled", "chunk"} <= set(seen):
         one.wait(0.05)
