@@ -20,7 +20,7 @@ import torch
 from engine.diffusion import Diffusion, Prediction, Spacing
 from engine.errors import BadInput, EngineError
 from engine.models.entries import Entry, known_models
-from engine.models.folders import NAME, read_origin
+from engine.models.folders import CLASSIFIER, NAME, read_origin
 
 FAMILIES = {
     "diffusers-pixel": "engine.models.unet",
@@ -175,7 +175,7 @@ def _local(folder: Path, entry: Entry | None) -> ModelInfo:
     origin = {} if entry else read_origin(folder)
     title = entry.title if entry else str(origin.get("title", folder.name))
     licence = entry.licence if entry else str(origin.get("licence", "see the folder"))
-    classifier = folder / "classifier"
+    classifier = folder / CLASSIFIER
     has_classifier = (classifier / "config.json").is_file()
     return ModelInfo(
         folder.name,

@@ -88,7 +88,7 @@ def verify(model_id: str) -> list[str]:
     from engine.models.folders import check_files, record_origin
 
     info = find(model_id)
-    lines = []
+    lines, unpinned = [], []
     for folder in (info.folder, info.classifier):
         if folder is None or not info.installed:
             continue
@@ -96,8 +96,7 @@ def verify(model_id: str) -> list[str]:
         if compared:
             lines.append(f"{compared} files of {folder.name} are as they arrived")
         elif folder.parent == _models_dir():
-            pinned = len(record_origin(folder)["files"])
-            lines.append(f"{folder.name} had no record; its {pinned} files are pinned from now on")
+            unpinned.append(folder)
     model = load(model_id, "cpu")
     side = model.geometry.minimum
     label = 0 if model.labels else None
@@ -110,6 +109,9 @@ def verify(model_id: str) -> list[str]:
             "model_output", f"The model {info.title} returns invalid numbers; remove and install it again."
         )
     lines.append(f"{info.title} loads and answers")
+    for folder in unpinned:
+        pinned = len(record_origin(folder)["files"])
+        lines.append(f"{folder.name} had no record; its {pinned} files are pinned from now on")
     return lines
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import BadInput, EngineError
 from engine.models import guided, noisy_classifier, unet, unpickle
-from engine.models.folders import WEIGHTS, read_labels, record_origin, staging, sweep, valid_name
+from engine.models.folders import CLASSIFIER, WEIGHTS, read_labels, record_origin, staging, sweep, valid_name
 from engine.models.guided import GuidedConfig
 from engine.models.noisy_classifier import ClassifierConfig
 
@@ -105,7 +105,7 @@ def _unet(source: Path, kind: str, config: GuidedConfig, target: Path, say: Say)
 
 
 def _classifier(source: Path, config: ClassifierConfig, model: Path, say: Say) -> Path:
-    target = model / noisy_classifier.FOLDER
+    target = model / CLASSIFIER
     with tensors(source, model.parent) as original, staging(target, model.parent, replace_it=True) as folder:
         try:
             network = noisy_classifier.build(config, original)

@@ -22,6 +22,7 @@ from engine.errors import BadInput, EngineError
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 ORIGIN = "origin.json"
 LABELS = "labels.txt"
+CLASSIFIER = "classifier"
 STALE_SECONDS = 24 * 3600
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -76,7 +77,10 @@ def sha256(path: Path) -> str:
 
 
 def record_origin(folder: Path, **facts: Any) -> dict[str, Any]:
-    """Pin the folder: write ``origin.json`` with the facts and size and SHA-256 of every file in it."""
+    """Pin the folder: write ``origin.json`` with the facts and size and SHA-256 of every file in it.
+
+    A classifier's folder within has its own record.
+    """
     source = facts.pop("source", None)
     if isinstance(source, Path):
         facts |= {"source": source.name, "source_sha256": sha256(source)}
@@ -85,7 +89,7 @@ def record_origin(folder: Path, **facts: Any) -> dict[str, Any]:
     files = {
         path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ORIGIN
+        if path.is_file() and path.name != ORIGIN and path.relative_to(folder).parts[0] != CLASSIFIER
     }
     origin = facts | {"files": files}
     (folder / ORIGIN).write_text(json.dumps(origin, indent=2), encoding="utf-8")

@@ -62,13 +62,15 @@ def get(
                 assert entry.url is not None
                 assert entry.kind is not None
                 file = _checkpoint(entry.url, place, Remote(entry.url, entry.size, entry.sha256), progress)
-                convert.convert(file, entry.kind, entry.id, models, say=say)
+                with _discarding(file):
+                    convert.convert(file, entry.kind, entry.id, models, say=say)
                 file.unlink()
         if classifier:
             assert entry.classifier_url is not None
             assert entry.classifier_kind is not None
             file = _checkpoint(entry.classifier_url, place, Remote(entry.classifier_url), progress)
-            convert.convert(file, entry.classifier_kind, entry.id, models, say=say)
+            with _discarding(file):
+                convert.convert(file, entry.classifier_kind, entry.id, models, say=say)
     shutil.rmtree(place, ignore_errors=True)
     return target
 
@@ -81,9 +83,10 @@ def _from_hub(entry: Entry, place: Path, target: Path, check: Check, progress: P
             remote = _remote(entry, name, expected, place)
             fetch(remote, place / name, progress, room=2 if name.endswith(".bin") else 1)
     downloaded = {entry.weights: sha256(place / entry.weights)}
-    if entry.weights != WEIGHTS:
-        convert.to_safetensors(place / entry.weights, place / WEIGHTS)
-    check(place)
+    with _discarding(*(place / name for name in (*CONFIG_FILES, entry.weights, WEIGHTS))):
+        if entry.weights != WEIGHTS:
+            convert.to_safetensors(place / entry.weights, place / WEIGHTS)
+        check(place)
     with staging(target) as folder:
         for name in (*CONFIG_FILES, WEIGHTS):
             (place / name).replace(folder / name)
@@ -157,6 +160,18 @@ def _from_cache(entry: Entry, name: str, place: Path, expected: str | None) -> b
         return False
     shutil.copyfile(cached, place / name)
     return True
+
+
+@contextmanager
+def _discarding(*files: Path) -> Iterator[None]:
+    """Delete downloaded files that turn out to be useless, so that the next try fetches them anew."""
+    try:
+        yield
+    except EngineError as error:
+        if error.code not in ("disk_full", "out_of_memory"):
+            for file in files:
+                file.unlink(missing_ok=True)
+        raise
 
 
 def _have(file: Path, expected: str | None) -> bool:

@@ -20,9 +20,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from engine.errors import EngineError
+from engine.models.folders import WEIGHTS
 
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-FOLDER = "classifier"
 GROUPS = 32
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from engine import api
 from engine.errors import BadInput, EngineError
-from engine.models import catalogue, commands, convert, download, entries, hub, models_dir
+from engine.models import catalogue, commands, convert, download, entries, hub, models_dir, unpickle
 from tests.engine import standin_hub
 from tests.engine.standin_hub import REVISION, StandIn
 from tests.engine.test_convert import CLASSIFIER, Evil, Shape, _classifier_config, _config, _relative, _weights, _x
@@ -61,7 +61,7 @@ def standin(tmp_path, monkeypatch, network):
             server.files[name] = (tmp_path / "saved" / name).read_bytes()
         server.files["diffusion_pytorch_model.bin"] = _pickled(old)
         server.files[WEIGHTS] = save(state)
-        server.files["adm.pt"] = _pickled(dict(_weights(Shape())))
+        server.files["adm.safetensors"] = save(dict(_weights(Shape())))
         server.files["classifier.safetensors"] = save(dict(_weights(CLASSIFIER)))
         monkeypatch.setenv("HF_ENDPOINT", server.endpoint + "/")
         _catalogue(tmp_path, monkeypatch, server)
@@ -79,7 +79,7 @@ def _catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: StandIn,
     listed = [
         {"id": "small", "title": "Small", **common, "weights": WEIGHTS, **more},
         {"id": "pickled", "title": "Pickled", **common, "weights": "diffusion_pytorch_model.bin"},
-        {"id": "adm", "title": "ADM", "licence": "test", "url": f"{server.endpoint}/plain/adm.pt", "kind": "adm",
+        {"id": "adm", "title": "ADM", "licence": "test", "url": f"{server.endpoint}/plain/adm.safetensors", "kind": "adm",
          "classifier_url": f"{server.endpoint}/plain/classifier.safetensors", "classifier_kind": "judge"},
         {"id": "manual", "title": "Manual", "licence": "test", "page": "a page", "file": "x.pt", "kind": "adm"},
     ]  # fmt: skip
@@ -196,9 +196,9 @@ def test_refusals(standin):
     for status, code in ((404, "not_found"), (403, "not_found"), (401, "not_found"), (400, "download_failed")):
         standin.statuses = {WEIGHTS: status}
         _fails(code)
-    standin.statuses = {"adm.pt": 404}
+    standin.statuses = {"adm.safetensors": 404}
     _fails("not_found", "adm")
-    standin.statuses = {"adm.pt": 503}
+    standin.statuses = {"adm.safetensors": 503}
     _fails("offline", "adm")
 
 
@@ -281,19 +281,16 @@ def test_full_disk(tell_length, standin, tiny_disk):
 
 
 def test_full_disk_while_converting(tiny_disk, tmp_path):
-    source = tmp_path / "weights.pt"
-    torch.save({"w": torch.randn(200_000)}, source)
-    with pytest.raises(EngineError) as caught:
-        convert.to_safetensors(source, tiny_disk / "weights.safetensors")
-    assert caught.value.code == "disk_full"
-    assert not list(tiny_disk.iterdir())
+    torch.save({"w": torch.randn(200_000)}, tmp_path / "weights.pt")
+    code = unpickle.main(str(tmp_path / "weights.pt"), str(tiny_disk / "weights.safetensors"))
+    assert code == unpickle.CANNOT_WRITE
 
 
 def test_a_checkpoint_from_a_plain_server_with_its_classifier(standin):
     """Resumed by its ETag, checked by the MD5 that the server states, converted, pinned."""
     standin.tell_md5 = True
-    right = standin.files["adm.pt"]
-    standin.served["adm.pt"] = right[:-1] + bytes([right[-1] ^ 1])
+    right = standin.files["adm.safetensors"]
+    standin.served["adm.safetensors"] = right[:-1] + bytes([right[-1] ^ 1])
     _fails("checksum", "adm")
     standin.served.clear()
     standin.cuts = [len(right) // 2]
@@ -302,7 +299,7 @@ def test_a_checkpoint_from_a_plain_server_with_its_classifier(standin):
     model = api.load_model("adm", "cpu")
     assert model.classifier_gradient is not None
     assert {info.id: info.takes_label for info in catalogue()}["adm"]
-    assert json.loads((models_dir() / "adm" / "origin.json").read_text())["source"] == "adm.pt"
+    assert json.loads((models_dir() / "adm" / "origin.json").read_text())["source"] == "adm.safetensors"
     assert not (models_dir() / ".downloads" / "adm").exists()
 
 
@@ -317,6 +314,17 @@ def test_a_malicious_pickle_from_the_hub_never_runs(standin, tmp_path):
 def test_weights_that_do_not_fit_are_not_installed(standin):
     standin.files[WEIGHTS] = save({"w": torch.zeros(9000)})
     _fails("model_corrupt")
+    assert not list((models_dir() / ".downloads" / "small").iterdir())
+
+
+def test_a_network_that_answers_nonsense_is_noticed_by_verify(standin, network):
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    state["conv_out.bias"][0] = float("nan")
+    standin.files[WEIGHTS] = save(state)
+    _get()
+    with pytest.raises(EngineError) as caught:
+        commands.verify("small")
+    assert caught.value.code == "model_output"
 
 
 def test_what_cannot_be_had(standin):
