@@ -79,8 +79,9 @@ def _catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: StandIn,
     listed = [
         {"id": "small", "title": "Small", **common, "weights": WEIGHTS, **more},
         {"id": "pickled", "title": "Pickled", **common, "weights": "diffusion_pytorch_model.bin"},
-        {"id": "adm", "title": "ADM", "licence": "test", "url": f"{server.endpoint}/plain/adm.safetensors", "kind": "adm",
-         "classifier_url": f"{server.endpoint}/plain/classifier.safetensors", "classifier_kind": "judge"},
+        {"id": "adm", "title": "ADM", "licence": "test", "url": f"{server.endpoint}/plain/adm.safetensors",
+         "kind": "adm", "classifier_url": f"{server.endpoint}/plain/classifier.safetensors",
+         "classifier_kind": "judge"},
         {"id": "manual", "title": "Manual", "licence": "test", "page": "a page", "file": "x.pt", "kind": "adm"},
     ]  # fmt: skip
     path = tmp_path / f"catalogue-{len(list(tmp_path.iterdir()))}.json"
