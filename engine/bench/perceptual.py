@@ -89,28 +89,31 @@ class StLpips:
         self.backbone = backbone
         self._steps = _alex() if backbone == "alex" else _vgg()
         self._weights = _load(backbone)
+        self._last: tuple[object, list[torch.Tensor]] | None = None
         needed = {s.name if s.kind == "blur" else f"{s.name}.weight" for s in self._steps if s.name}
         missing = needed - self._weights.keys()
         if missing:
             raise _unusable(f"{backbone}: missing {sorted(missing)}")
 
     def __call__(self, picture: np.ndarray, other: np.ndarray) -> float:
-        """Distance of two pictures of one size, (H, W, 3) uint8."""
-        return float(self.distance(_tensor(picture), _tensor(other))[0])
+        """Distance of two pictures of one size, (H, W, 3) uint8; what was computed of the last ``other`` is kept."""
+        key = (other.shape, other.tobytes())
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self.features(_tensor(other)))
+        return float(self.between(self.features(_tensor(picture)), self._last[1])[0])
 
-    @torch.inference_mode()
-    def distance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """(B,) distances of (B, 3, H, W) pictures in [−1, 1]."""
-        shift, scale = self._weights["scaling_layer.shift"], self._weights["scaling_layer.scale"]
-        total = torch.zeros(len(x))
-        taps = zip(self._features((x - shift) / scale), self._features((y - shift) / scale), strict=True)
-        for tap, (a, b) in enumerate(taps):
-            head = self._weights[f"lin{tap}.model.1.weight"]
-            total += functional.conv2d((_unit(a) - _unit(b)) ** 2, head).mean((1, 2, 3))
+    def between(self, features: list[torch.Tensor], others: list[torch.Tensor]) -> torch.Tensor:
+        """(B,) distances of what :meth:`features` gave."""
+        total = torch.zeros(len(features[0]))
+        for tap, (a, b) in enumerate(zip(features, others, strict=True)):
+            total += functional.conv2d((a - b) ** 2, self._weights[f"lin{tap}.model.1.weight"]).mean((1, 2, 3))
         return total
 
-    def _features(self, x: torch.Tensor) -> list[torch.Tensor]:
+    @torch.inference_mode()
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The five taps of (B, 3, H, W) pictures in [−1, 1], each pixel's vector at unit length."""
         weights, out = self._weights, []
+        x = (x - weights["scaling_layer.shift"]) / weights["scaling_layer.scale"]
         for step in self._steps:
             if step.kind == "conv":
                 x = functional.conv2d(
@@ -124,7 +127,7 @@ class StLpips:
             elif step.kind == "relu":
                 x = functional.relu(x)
             else:
-                out.append(x)
+                out.append(_unit(x))
         return out
 
 
