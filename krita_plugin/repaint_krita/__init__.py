@@ -3,6 +3,7 @@
 Only the standard library, Krita's own modules and `bridge_server.client` (which the installer puts into `_lib`, since
 Krita's importer copies nothing but this folder) may be imported here: the interpreter is Krita's own.
 """
+
 from __future__ import annotations
 
 import logging
@@ -82,9 +83,12 @@ def _register_incomplete(missing: str) -> None:
             self.setWindowTitle("RePaint")
             label = QtWidgets.QLabel(
                 f"This copy of the plug-in is not complete ({missing}): run “python3 installer.py krita” in the "
-                "project's folder, then restart Krita.")
+                "project's folder, then restart Krita."
+            )
             label.setObjectName("repaint_status")
             label.setWordWrap(True)
+            label.setMargin(6)
+            label.setMinimumHeight(6 * label.fontMetrics().lineSpacing())
             self.setWidget(label)
 
         def canvasChanged(self, _canvas: object) -> None:

@@ -1,4 +1,5 @@
 """The docker "RePaint": what the artist sees and clicks. It shows `Flow`'s attributes and calls `Pump`'s methods."""
+
 from __future__ import annotations
 
 import random
@@ -12,8 +13,8 @@ from .pixels import image
 from .qt import QtCore, QtGui, QtWidgets, scoped
 
 TITLE = "RePaint"
-GROUP = "repaint_bridge"        # the plug-in's group in Krita's settings file
-MAX_SEED = 2 ** 53 - 1
+GROUP = "repaint_bridge"  # the plug-in's group in Krita's settings file
+MAX_SEED = 2**53 - 1
 THUMBNAIL = 72
 SOURCES = (("visible", "Visible image"), ("layer", "Active layer"))
 NO_MODEL = ("texture", "Texture")
@@ -21,7 +22,7 @@ NO_PRESET = ("fast", "Fast")
 
 
 def time_left(seconds: float) -> str:
-    """"12 s left", "3 min left", or nothing while it cannot be told."""
+    """ "12 s left", "3 min left", or nothing while it cannot be told."""
     if seconds < 0:
         return ""
     if seconds < 99:
@@ -32,7 +33,7 @@ def time_left(seconds: float) -> str:
 class RePaintDocker(DockWidget):
     """One per Krita window; all of them show the same controller."""
 
-    pump: Optional[Pump] = None     # set by the package once; Krita makes the dockers without arguments
+    pump: Optional[Pump] = None  # set by the package once; Krita makes the dockers without arguments
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +51,7 @@ class RePaintDocker(DockWidget):
         self.destroyed.connect(lambda *_: self._forget())
         self.refresh()
 
-    def canvasChanged(self, _canvas: Any) -> None:      # Krita's interface; the document is asked for at the click
+    def canvasChanged(self, _canvas: Any) -> None:  # Krita's interface; the document is asked for at the click
         pass
 
     def _forget(self) -> None:
@@ -75,8 +76,13 @@ class RePaintDocker(DockWidget):
         self.variants.setRange(1, 8)
         self.variants.setObjectName("repaint_variants")
         self.variants.setToolTip("How many different pictures to paint; each has its own seed")
-        rows = (("&Model", self.model), ("&Preset", self.preset), ("S&ource", self.source), ("&Seed", self._seed_row()),
-                ("&Variants", self.variants))
+        rows = (
+            ("&Model", self.model),
+            ("&Preset", self.preset),
+            ("S&ource", self.source),
+            ("&Seed", self._seed_row()),
+            ("&Variants", self.variants),
+        )
         for row, (text, widget) in enumerate(rows):
             label = QtWidgets.QLabel(text)
             label.setBuddy(self.seed if "Seed" in text else widget)
@@ -145,7 +151,8 @@ class RePaintDocker(DockWidget):
         combo.setObjectName("repaint_" + name)
         combo.setToolTip(tip)
         combo.setSizeAdjustPolicy(
-            scoped(QtWidgets.QComboBox, "SizeAdjustPolicy", "AdjustToMinimumContentsLengthWithIcon"))
+            scoped(QtWidgets.QComboBox, "SizeAdjustPolicy", "AdjustToMinimumContentsLengthWithIcon")
+        )
         combo.setMinimumContentsLength(8)
         return combo
 
@@ -184,7 +191,7 @@ class RePaintDocker(DockWidget):
         read = Krita.instance().readSetting
         self._wanted = {"model": read(GROUP, "model", "texture"), "preset": read(GROUP, "preset", "fast")}
         for combo, name, (key, text) in ((self.model, "model", NO_MODEL), (self.preset, "preset", NO_PRESET)):
-            combo.addItem(text, key)        # until the bridge has told what there is
+            combo.addItem(text, key)  # until the bridge has told what there is
             if self._wanted[name] != key:
                 combo.addItem(self._wanted[name], self._wanted[name])
                 combo.setCurrentIndex(1)
@@ -197,8 +204,12 @@ class RePaintDocker(DockWidget):
     def _save(self, settings: Settings) -> None:
         self._wanted = {"model": settings.model, "preset": settings.preset}
         write = Krita.instance().writeSetting
-        for key, value in (("model", settings.model), ("preset", settings.preset), ("source", settings.source),
-                           ("variants", str(settings.variants))):
+        for key, value in (
+            ("model", settings.model),
+            ("preset", settings.preset),
+            ("source", settings.source),
+            ("variants", str(settings.variants)),
+        ):
             write(GROUP, key, value)
 
     def _draw_seed(self) -> int:
@@ -211,8 +222,13 @@ class RePaintDocker(DockWidget):
         text = self.seed.text()
         seed = min(int(text), MAX_SEED) if text and self.lock.isChecked() else self._draw_seed()
         variants = self.variants.value()
-        return Settings(str(self.model.currentData() or "texture"), str(self.preset.currentData() or "fast"),
-                        min(seed, MAX_SEED - variants + 1), variants, str(self.source.currentData() or "visible"))
+        return Settings(
+            str(self.model.currentData() or "texture"),
+            str(self.preset.currentData() or "fast"),
+            min(seed, MAX_SEED - variants + 1),
+            variants,
+            str(self.source.currentData() or "visible"),
+        )
 
     # ---- commands ----
     def repaint_selection(self) -> None:
@@ -292,7 +308,7 @@ class RePaintDocker(DockWidget):
             item.setData(scoped(QtCore.Qt, "ItemDataRole", "UserRole"), key)
             self._items[key] = item
             same_run = sum(1 for other in self._items if other[0] == key[0]) - 1
-            self.gallery.insertItem(same_run, item)     # the newest run comes first
+            self.gallery.insertItem(same_run, item)  # the newest run comes first
         if variant.finished:
             text = f"✓ {variant.index + 1}" if run.shown == variant.index else str(variant.index + 1)
         else:
@@ -327,8 +343,9 @@ class RePaintDocker(DockWidget):
             return found
         box, bounds = run.target.box, run.target.bounds
         margin = max(8, max(bounds.width, bounds.height) // 8)
-        region = QtCore.QRectF(bounds.x - box.x - margin, bounds.y - box.y - margin,
-                               bounds.width + 2 * margin, bounds.height + 2 * margin)
+        region = QtCore.QRectF(
+            bounds.x - box.x - margin, bounds.y - box.y - margin, bounds.width + 2 * margin, bounds.height + 2 * margin
+        )
         region = region.intersected(QtCore.QRectF(0, 0, box.width, box.height))
         scale = THUMBNAIL / max(region.width(), region.height())
         pixmap = QtGui.QPixmap(max(1, round(region.width() * scale)), max(1, round(region.height() * scale)))

@@ -3,6 +3,7 @@
 Facts about Krita that shaped this are in docs/hosts.md. All of it runs on the GUI thread; reading is cut into slices
 of some 15 ms so that a large picture never holds the editor up.
 """
+
 from __future__ import annotations
 
 import time
@@ -20,9 +21,9 @@ from .probe import Probe
 
 SRGB = "sRGB-elle-V2-srgbtrc.icc"
 SLICE_SECONDS = 0.015
-PLAIN_SLICE = 1 << 18           # pixels read at a time without conversion (about 1 ms)
-SELECTION_SLICE = 1 << 20       # selection bytes looked through at a time (some 4 ms)
-CONVERTED_SLICE = 1 << 14       # pixels converted by Krita at a time (1 to 13 ms)
+PLAIN_SLICE = 1 << 18  # pixels read at a time without conversion (about 1 ms)
+SELECTION_SLICE = 1 << 20  # selection bytes looked through at a time (some 4 ms)
+CONVERTED_SLICE = 1 << 14  # pixels converted by Krita at a time (1 to 13 ms)
 
 NO_DOCUMENT = "Open a picture first, select the part to repaint, then click RePaint."
 NO_SELECTION = "Select the part to repaint first (with any selection tool), then click RePaint."
@@ -60,8 +61,9 @@ class KritaHost:
         space = _space(document)
         bounds = yield from self._bounds(document)
         box = grown_box(bounds, document.width(), document.height())
-        target = Target(document_id, active.uniqueId().toString() if active is not None else "", box, bounds,
-                        is_plain(space))
+        target = Target(
+            document_id, active.uniqueId().toString() if active is not None else "", box, bounds, is_plain(space)
+        )
         colours: List[bytes] = []
         chosen: List[bytes] = []
         began = time.monotonic()
@@ -108,7 +110,7 @@ class KritaHost:
         else:
             space = _space(node)
             data = node.pixelData(part.x, part.y, part.width, part.height)
-            if data.isEmpty():      # groups and vector layers have no pixels of their own
+            if data.isEmpty():  # groups and vector layers have no pixels of their own
                 data = node.projectionPixelData(part.x, part.y, part.width, part.height)
         if not is_plain(space):
             with self.probe.host():
@@ -143,8 +145,7 @@ class KritaHost:
 def _slices(box: Box, size: int) -> List[Box]:
     """The box in pieces of whole rows, at most ``size`` pixels each (or one row)."""
     rows = max(1, size // box.width)
-    return [Box(box.x, y, box.width, min(rows, box.y + box.height - y))
-            for y in range(box.y, box.y + box.height, rows)]
+    return [Box(box.x, y, box.width, min(rows, box.y + box.height - y)) for y in range(box.y, box.y + box.height, rows)]
 
 
 def _space(thing: Any) -> Tuple[str, str, str]:

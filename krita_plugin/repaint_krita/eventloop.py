@@ -3,6 +3,7 @@
 The session's network thread only emits a signal; Qt queues it to the GUI thread. While a run is on, a timer looks
 after the layer ten times a second; at rest nothing runs at all.
 """
+
 from __future__ import annotations
 
 import logging
@@ -107,6 +108,14 @@ class Pump(QtCore.QObject):
 
     def _ended(self, run: Run, outcome: str) -> None:
         times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in run.timings.items())
-        log.info("run %d (%s, %dx%d) %s: %s; GUI thread %s, slowest: %s", run.number, run.settings.model,
-                 run.target.box.width, run.target.box.height, outcome, times, self.probe.summary(),
-                 self.probe.slowest_name)
+        log.info(
+            "run %d (%s, %dx%d) %s: %s; GUI thread %s, slowest: %s",
+            run.number,
+            run.settings.model,
+            run.target.box.width,
+            run.target.box.height,
+            outcome,
+            times,
+            self.probe.summary(),
+            self.probe.slowest_name,
+        )

@@ -1,4 +1,5 @@
 """The plug-in's actions, so that shortcuts can be set: Tools ▸ Scripts ▸ RePaint selection, RePaint: cancel."""
+
 from __future__ import annotations
 
 from typing import Any

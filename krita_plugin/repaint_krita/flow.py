@@ -7,6 +7,7 @@ is in its public attributes; `listeners` are called after each change.
     idle → reading → waiting → running → idle
                          ↘ cancelling ↗
 """
+
 from __future__ import annotations
 
 import time
@@ -18,14 +19,14 @@ from bridge_server.client.geometry import Box
 from bridge_server.client.session import JobRequest
 
 IDLE, READING, WAITING, RUNNING, CANCELLING = "idle", "reading", "waiting", "running", "cancelling"
-THERE, GONE, CLOSED = "there", "gone", "closed"   # what `Layer.state` answers
-NO_BRIDGE_CODES = ("not_installed", "cannot_start", "refused")     # trying again by itself may take for ever
+THERE, GONE, CLOSED = "there", "gone", "closed"  # what `Layer.state` answers
+NO_BRIDGE_CODES = ("not_installed", "cannot_start", "refused")  # trying again by itself may take for ever
 PREVIEW_NAME = "RePaint preview"
 HISTORY_BYTES = 256 << 20
-HOLD = 3.0                  # seconds for which an engine message stays readable
-CANCEL_PATIENCE = 3.0       # seconds until the docker is usable again although no answer to a cancel came
-REFRESH_SHARE = 0.1         # at most this part of the time goes into the host's refreshing of previews
-FASTEST_PREVIEWS = 0.1      # seconds between two previews at best
+HOLD = 3.0  # seconds for which an engine message stays readable
+CANCEL_PATIENCE = 3.0  # seconds until the docker is usable again although no answer to a cancel came
+REFRESH_SHARE = 0.1  # at most this part of the time goes into the host's refreshing of previews
+FASTEST_PREVIEWS = 0.1  # seconds between two previews at best
 
 LAYER_GONE = "The preview layer is gone, so this RePaint was stopped; click RePaint to start again."
 NOT_TAKEN = "Done, but the layer does not hold the picture; click the picture below to put it into a layer."
@@ -51,7 +52,7 @@ class Target:
     active: str
     box: Box
     bounds: Box
-    plain: bool = True      # the document itself is 8-bit sRGB RGBA
+    plain: bool = True  # the document itself is 8-bit sRGB RGBA
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,10 @@ class Run:
     variants: List[Variant]
     job: str = ""
     layer: Any = None
-    shown: int = 0                      # the variant that stands in the layer
-    painted: Tuple[int, int] = (-1, -1)     # index and version of the variant whose pixels are wholly in the layer
+    shown: int = 0  # the variant that stands in the layer
+    painted: Tuple[int, int] = (-1, -1)  # index and version of the variant whose pixels are wholly in the layer
     clicked: float = 0.0
-    timings: Dict[str, float] = field(default_factory=dict)    # seconds after the click
+    timings: Dict[str, float] = field(default_factory=dict)  # seconds after the click
 
 
 class Flow:
@@ -126,7 +127,7 @@ class Flow:
         self.is_error = False
         self.engine = "starting"
         self.connected = False
-        self.no_bridge = ""     # why there is no bridge and will not be one by itself, as a sentence
+        self.no_bridge = ""  # why there is no bridge and will not be one by itself, as a sentence
         self.can_restart = False
         self.models: List[events.Model] = []
         self.presets: List[events.Preset] = []
@@ -137,15 +138,15 @@ class Flow:
         self.ended: Callable[[Run, str], None] = lambda _run, _outcome: None
         self._reader: Optional[Iterator[Optional[Capture]]] = None
         self._painter: Optional[Generator[None, None, None]] = None
-        self._wanted: Optional[Tuple[Run, Variant]] = None      # what the painter is to take up next
-        self._then: Optional[Callable[[], Generator[None, None, None]]] = None     # after the last picture
-        self._settling: Any = None      # a new layer that Krita has made the active one, or is about to
+        self._wanted: Optional[Tuple[Run, Variant]] = None  # what the painter is to take up next
+        self._then: Optional[Callable[[], Generator[None, None, None]]] = None  # after the last picture
+        self._settling: Any = None  # a new layer that Krita has made the active one, or is about to
         self._settings: Optional[Settings] = None
         self._clicked = 0.0
         self._cancelled_at = 0.0
         self._count = 0
         self._interval = FASTEST_PREVIEWS
-        self._hold = 0.0        # until then "Painting …" does not cover an engine message
+        self._hold = 0.0  # until then "Painting …" does not cover an engine message
 
     # ---- what the docker reads ----
     @property
@@ -214,11 +215,25 @@ class Flow:
     def _submit(self, capture: Capture, settings: Settings) -> None:
         self._count += 1
         self.run = run = Run(
-            self._count, settings, capture.target, capture,
-            [Variant(index, settings.seed + index) for index in range(settings.variants)], clicked=self._clicked)
-        run.job = self.session.submit(JobRequest(
-            capture.target.box.width, capture.target.box.height, pixels=capture.pixels, selection=capture.selection,
-            model=settings.model, preset=settings.preset, seed=settings.seed, variants=settings.variants))
+            self._count,
+            settings,
+            capture.target,
+            capture,
+            [Variant(index, settings.seed + index) for index in range(settings.variants)],
+            clicked=self._clicked,
+        )
+        run.job = self.session.submit(
+            JobRequest(
+                capture.target.box.width,
+                capture.target.box.height,
+                pixels=capture.pixels,
+                selection=capture.selection,
+                model=settings.model,
+                preset=settings.preset,
+                seed=settings.seed,
+                variants=settings.variants,
+            )
+        )
         self.runs.append(run)
         self._note("sent")
         self.phase = WAITING
@@ -351,7 +366,7 @@ class Flow:
         elif self.engine == "starting":
             self.say("The engine is starting …")
         else:
-            self.say("Painting …")
+            self.say("Preparing …")
 
     def _on_progress(self, event: events.Progress) -> None:
         assert self.run is not None
@@ -437,15 +452,16 @@ class Flow:
         self._end("cancelled", self.sentence if self.is_error else "Cancelled.", self.is_error)
 
     # ---- layer ----
-    def _show(self, run: Run, variant: Variant,
-              then: Optional[Callable[[], Generator[None, None, None]]] = None) -> None:
+    def _show(
+        self, run: Run, variant: Variant, then: Optional[Callable[[], Generator[None, None, None]]] = None
+    ) -> None:
         """Has the variant's newest picture painted; one that waits already is replaced. ``then`` follows the last."""
         self._wanted = (run, variant)
         if then is not None:
             self._then = then
         if self._painter is None:
             self._painter = self._paint()
-            self._paint_on()        # a small picture is in the layer at once, a large one in further steps
+            self._paint_on()  # a small picture is in the layer at once, a large one in further steps
 
     def _paint_on(self) -> None:
         painter = self._painter

@@ -2,6 +2,7 @@
 
 Adding is one undo step, repainting none: one Ctrl+Z takes everything away and a redo brings the newest pixels back.
 """
+
 from __future__ import annotations
 
 import time
@@ -14,8 +15,8 @@ from .flow import CLOSED, GONE, THERE, Picture, Target
 from .lookup import find_document, find_node, has_node
 from .probe import Probe
 
-STRIP = 1 << 18             # pixels written in one step of the event loop (one or two milliseconds)
-GIVE_BACK_SECONDS = 2.0     # Krita 5.1 makes a new layer the active one some event-loop turns later
+STRIP = 1 << 18  # pixels written in one step of the event loop (one or two milliseconds)
+GIVE_BACK_SECONDS = 2.0  # Krita 5.1 makes a new layer the active one some event-loop turns later
 
 
 class PreviewLayer:
@@ -92,8 +93,10 @@ class PreviewLayer:
         """The selected part in pieces of at most `STRIP` pixels (or one row), canvas coordinates."""
         bounds = self.target.bounds
         rows = max(1, STRIP // bounds.width)
-        return [Box(bounds.x, y, bounds.width, min(rows, bounds.y + bounds.height - y))
-                for y in range(bounds.y, bounds.y + bounds.height, rows)]
+        return [
+            Box(bounds.x, y, bounds.width, min(rows, bounds.y + bounds.height - y))
+            for y in range(bounds.y, bounds.y + bounds.height, rows)
+        ]
 
     def _krita_bytes(self, picture: Picture, strip: Box) -> bytes:
         box = self.target.box

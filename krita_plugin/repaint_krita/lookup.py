@@ -1,4 +1,5 @@
 """Documents and nodes found again by their ids: what was active at the click may be closed or gone later."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -19,7 +20,7 @@ def find_document(document_id: str) -> Any:
 
 def has_node(document: Any, node_id: str) -> bool:
     """Whether a node with this unique id is in the document now."""
-    if hasattr(document, "nodeByUniqueID"):     # quick; but 5.1 hands out a bare QObject, useless as a node
+    if hasattr(document, "nodeByUniqueID"):  # quick; but 5.1 hands out a bare QObject, useless as a node
         return document.nodeByUniqueID(QtCore.QUuid(node_id)) is not None
     return find_node(document, node_id) is not None
 

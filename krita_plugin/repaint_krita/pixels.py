@@ -2,6 +2,7 @@
 
 Krita's 8-bit RGBA is B, G, R, A in memory; the wire's is R, G, B, A; both straight alpha, rows from the top.
 """
+
 from __future__ import annotations
 
 from typing import Any

@@ -3,6 +3,7 @@
 Own time and the host's time are apart: Krita's projection refresh and its undo command are the host's work, which the
 plug-in can only ask for less often; everything else in a slot is ours and is to stay under 50 ms.
 """
+
 from __future__ import annotations
 
 import time
@@ -59,8 +60,13 @@ class Probe:
     def summary(self) -> Dict[str, float]:
         """Number of slots; their own time (99th percentile, maximum) and own processor time (99th percentile: what a
         busy machine does not stretch); the sum of the host's time; all in milliseconds."""
-        return {"slots": len(self.own), "p99_ms": _milliseconds(self.own, 0.99), "max_ms": _milliseconds(self.own, 1.0),
-                "processor_p99_ms": _milliseconds(self.processor, 0.99), "host_ms": round(1000 * self._host, 1)}
+        return {
+            "slots": len(self.own),
+            "p99_ms": _milliseconds(self.own, 0.99),
+            "max_ms": _milliseconds(self.own, 1.0),
+            "processor_p99_ms": _milliseconds(self.processor, 0.99),
+            "host_ms": round(1000 * self._host, 1),
+        }
 
 
 def _milliseconds(times: Deque[float], part: float) -> float:

@@ -2,6 +2,7 @@
 
 Enums are taken through their scoped names, which PyQt6 demands and PyQt5 lacks: `scoped` finds both.
 """
+
 from __future__ import annotations
 
 import sys
@@ -9,7 +10,8 @@ from typing import Any
 
 # Krita has imported its own binding before any plug-in; a second binding in one process would crash.
 if "PyQt6.QtCore" in sys.modules or (
-        "PyQt5.QtCore" not in sys.modules and __import__("importlib.util").util.find_spec("PyQt6") is not None):
+    "PyQt5.QtCore" not in sys.modules and __import__("importlib.util").util.find_spec("PyQt6") is not None
+):
     from PyQt6 import QtCore, QtGui, QtWidgets
 else:
     from PyQt5 import QtCore, QtGui, QtWidgets

@@ -1,4 +1,5 @@
 """One Krita for all tests of this folder; each test begins with no open picture and ends with a look at the logs."""
+
 from __future__ import annotations
 
 import os

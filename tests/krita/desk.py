@@ -1,4 +1,5 @@
 """What a test does at Krita's desk: open pictures, select, click the docker, look at layers and pixels."""
+
 from __future__ import annotations
 
 import base64
@@ -77,7 +78,8 @@ class Desk:
         name = secrets.token_hex(4)
         size = self.host.run(
             f"documents[{name!r}] = add(app.openDocument({str(path)!r}))\n"
-            f"[documents[{name!r}].width(), documents[{name!r}].height()]")
+            f"[documents[{name!r}].width(), documents[{name!r}].height()]"
+        )
         return self._ready(Document(name, *size))
 
     def new(self, width: int, height: int, model: str = "RGBA", depth: str = "U8", profile: str = "") -> Document:
@@ -144,8 +146,10 @@ documents[{name!r}] = add(d)
     # ---- selecting ----
     def select(self, document: Document, x: int, y: int, width: int, height: int, value: int = 255) -> None:
         """A rectangle selection by Krita's own API."""
-        self.host.run(f"s = krita.Selection()\ns.select({x}, {y}, {width}, {height}, {value})\n"
-                      f"{document.code}.setSelection(s)\n{document.code}.waitForDone()")
+        self.host.run(
+            f"s = krita.Selection()\ns.select({x}, {y}, {width}, {height}, {value})\n"
+            f"{document.code}.setSelection(s)\n{document.code}.waitForDone()"
+        )
 
     def deselect(self, document: Document) -> None:
         self.host.run(f"{document.code}.setSelection(None)")
@@ -158,21 +162,33 @@ documents[{name!r}] = add(d)
         self.host.drag(x - side, y - side, x + side, y + side)
         found = self.host.wait(
             f"(lambda s: s is not None and s.width() > 4 and [s.x(), s.y(), s.width(), s.height()])"
-            f"({document.code}.selection())", what="a selection drawn by the mouse")
+            f"({document.code}.selection())",
+            what="a selection drawn by the mouse",
+        )
         return tuple(found)
 
     # ---- the docker ----
-    def choose(self, model: str = "test/gaussian", preset: str = "fast", seed: int | None = 1234, variants: int = 1,
-               source: str = "visible") -> None:
+    def choose(
+        self,
+        model: str = "test/gaussian",
+        preset: str = "fast",
+        seed: int | None = 1234,
+        variants: int = 1,
+        source: str = "visible",
+    ) -> None:
         """Sets the docker's fields; the seed is locked, or drawn at the click if None."""
-        self.host.wait(f"dock().model.findData({model!r}) >= 0 and dock().preset.findData({preset!r}) >= 0", seconds=60,
-                       what=f"the docker offers {model} and {preset}")
+        self.host.wait(
+            f"dock().model.findData({model!r}) >= 0 and dock().preset.findData({preset!r}) >= 0",
+            seconds=60,
+            what=f"the docker offers {model} and {preset}",
+        )
         self.host.run(
             f"dock().model.setCurrentIndex(dock().model.findData({model!r}))\n"
             f"dock().preset.setCurrentIndex(dock().preset.findData({preset!r}))\n"
             f"dock().source.setCurrentIndex(dock().source.findData({source!r}))\n"
             f"dock().variants.setValue({variants})\n"
-            f"dock().lock.setChecked({seed is not None})\ndock().seed.setText({'' if seed is None else str(seed)!r})")
+            f"dock().lock.setChecked({seed is not None})\ndock().seed.setText({'' if seed is None else str(seed)!r})"
+        )
 
     def click(self, widget: str) -> None:
         """A click of the real mouse on one of the docker's widgets, e.g. "button", "cancel_button"."""
@@ -189,8 +205,9 @@ documents[{name!r}] = add(d)
 
     def wait_preview(self, seconds: float = 30.0) -> None:
         """Waits until a preview stands in the layer of the running run."""
-        self.host.wait("flow.run is not None and 'first_preview' in flow.run.timings", seconds=seconds,
-                       what="a first preview")
+        self.host.wait(
+            "flow.run is not None and 'first_preview' in flow.run.timings", seconds=seconds, what="a first preview"
+        )
 
     def repaint(self, seconds: float = 60.0) -> str:
         self.press()

@@ -5,6 +5,7 @@ database, about half a minute; later starts take one to three seconds). Inside r
 ``driver/``; `KritaHost.run` executes Python there and returns its value. The mouse and the keyboard are xdotool's.
 Any "Script error" window, traceback or plug-in load error that Krita shows or prints raises `HostFailure`.
 """
+
 from __future__ import annotations
 
 import fcntl
@@ -59,9 +60,21 @@ class Display:
     def __init__(self, width: int = 1600, height: int = 1000) -> None:
         read_end, write_end = os.pipe()
         self.server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp",
-             "-noreset"],
-            pass_fds=[write_end], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            [
+                "Xvfb",
+                "-displayfd",
+                str(write_end),
+                "-screen",
+                "0",
+                f"{width}x{height}x24",
+                "-nolisten",
+                "tcp",
+                "-noreset",
+            ],
+            pass_fds=[write_end],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(write_end)
         with os.fdopen(read_end) as pipe:
             number = pipe.readline().strip()
@@ -69,8 +82,8 @@ class Display:
             raise HostFailure("Xvfb did not start")
         self.name = f":{number}"
         self.manager = subprocess.Popen(
-            ["openbox"], env={**os.environ, "DISPLAY": self.name},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            ["openbox"], env={**os.environ, "DISPLAY": self.name}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     def close(self) -> None:
         for process in (self.manager, self.server):
@@ -98,11 +111,22 @@ def _environment(home: Path, display: str, extra: dict[str, str]) -> dict[str, s
     # The system's PATH only: the embedded Python takes its prefix from the first python3 there, and another one
     # (a virtual environment, pyenv) lacks Debian's PyQt5.
     return {
-        **keep, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home), "TMPDIR": str(temporary),
-        "XDG_CONFIG_HOME": str(home / ".config"), "XDG_DATA_HOME": str(home / ".local/share"),
-        "XDG_CACHE_HOME": str(home / ".cache"), "XDG_RUNTIME_DIR": str(runtime), "LC_ALL": "C.UTF-8",
-        "LIBGL_ALWAYS_SOFTWARE": "1", "DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": "disabled:",
-        "NO_AT_BRIDGE": "1", "QT_LOGGING_RULES": "*.debug=false", "PYTHONDONTWRITEBYTECODE": "1", **extra,
+        **keep,
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(home / ".local/share"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "LC_ALL": "C.UTF-8",
+        "LIBGL_ALWAYS_SOFTWARE": "1",
+        "DISPLAY": display,
+        "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+        "NO_AT_BRIDGE": "1",
+        "QT_LOGGING_RULES": "*.debug=false",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **extra,
     }
 
 
@@ -117,8 +141,12 @@ def _install_driver(home: Path) -> Path:
     pykrita = home / ".local/share/krita/pykrita"
     pykrita.mkdir(parents=True, exist_ok=True)
     shutil.copy(HERE / "driver/repaint_test_driver.desktop", pykrita)
-    shutil.copytree(HERE / "driver/repaint_test_driver", pykrita / "repaint_test_driver", dirs_exist_ok=True,
-                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        HERE / "driver/repaint_test_driver",
+        pykrita / "repaint_test_driver",
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     return pykrita
 
 
@@ -160,8 +188,15 @@ class KritaHost:
     ``installer.py krita`` does. environment: more variables for Krita.
     """
 
-    def __init__(self, work: Path, *, display: Display, home: Path | None = None, plugin: bool = True,
-                 environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        work: Path,
+        *,
+        display: Display,
+        home: Path | None = None,
+        plugin: bool = True,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.work = work
         self.display = display
         self.commands = work / "commands"
@@ -181,18 +216,26 @@ class KritaHost:
         pykrita = _install_driver(home)
         if plugin:
             installer.install_krita(pykrita.parent)
-        self.environment = _environment(home, display.name, {
-            "REPAINT_DRIVER_DIR": str(self.commands), **(environment or {})})
+        self.environment = _environment(
+            home, display.name, {"REPAINT_DRIVER_DIR": str(self.commands), **(environment or {})}
+        )
 
     # ---- life ----
     def start(self, *files: Path, seconds: float = 60.0) -> None:
         """Starts Krita and returns when the driver inside answers and the main window stands."""
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(["krita", "--nosplash", *map(str, files)], env=self.environment,
-                                            stdout=log, stderr=subprocess.STDOUT, cwd=self.work)
+            self.process = subprocess.Popen(
+                ["krita", "--nosplash", *map(str, files)],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.work,
+            )
         try:
-            self.wait("len(Krita.instance().windows()) > 0 and Krita.instance().windows()[0].qwindow().isVisible()",
-                      seconds=seconds)
+            self.wait(
+                "len(Krita.instance().windows()) > 0 and Krita.instance().windows()[0].qwindow().isVisible()",
+                seconds=seconds,
+            )
         except HostFailure:
             self.screenshot("start-failed")
             _end(self.process, 5.0)
@@ -227,7 +270,7 @@ class KritaHost:
             alarm.unlink()
             raise HostFailure(f"{alarm.stem} in Krita:\n{text}\n{self.log()[-3000:]}")
         text = self.log()
-        fresh, self._log_checked = text[self._log_checked:], len(text)
+        fresh, self._log_checked = text[self._log_checked :], len(text)
         if BAD_STDERR.search(fresh):
             raise HostFailure("Krita printed an error:\n" + fresh[-4000:])
         if self.process is not None and self.process.poll() is not None:
@@ -274,8 +317,13 @@ class KritaHost:
 
     # ---- hands ----
     def xdo(self, *words: Any) -> str:
-        done = subprocess.run(["xdotool", *map(str, words)], env={**os.environ, "DISPLAY": self.display.name},
-                              capture_output=True, text=True, timeout=20)
+        done = subprocess.run(
+            ["xdotool", *map(str, words)],
+            env={**os.environ, "DISPLAY": self.display.name},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
         if done.returncode:
             raise HostFailure(f"xdotool {words}: {done.stderr}")
         return done.stdout.strip()
@@ -299,8 +347,12 @@ class KritaHost:
         folder.mkdir(parents=True, exist_ok=True)
         self._shots += 1
         path = folder / f"krita-{self._shots:02d}-{name}.png"
-        done = subprocess.run(["import", "-window", "root", str(path)], capture_output=True, timeout=30,
-                              env={**os.environ, "DISPLAY": self.display.name})
+        done = subprocess.run(
+            ["import", "-window", "root", str(path)],
+            capture_output=True,
+            timeout=30,
+            env={**os.environ, "DISPLAY": self.display.name},
+        )
         return path if done.returncode == 0 else None
 
 

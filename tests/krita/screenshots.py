@@ -3,6 +3,7 @@
 Opens the bundled photograph with its selection, clicks RePaint with three variants and takes the screen while the
 preview forms (krita.png) and after the end (krita-done.png).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs/images")
     parser.add_argument("--model", default="texture")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--part", type=float, default=0.55, help="of the run at which the picture is taken")
+    parser.add_argument("--part", type=float, default=0.8, help="of the run at which the picture is taken")
     chosen = parser.parse_args()
     write_launch_file(warm="texture")
     display = Display(1280, 800)
@@ -47,6 +48,7 @@ def main() -> None:
         host = start_krita(Path(folder), display)
         try:
             desk = Desk(host)
+            host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
             host.run(ARRANGE)
             document = desk.open(REPOSITORY / "engine/assets/demo.png")
             desk.choose(chosen.model, seed=chosen.seed, variants=3)

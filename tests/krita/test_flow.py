@@ -2,6 +2,7 @@
 
 Both sides are played by lists here; that they play true is what test_krita.py shows in the real Krita.
 """
+
 from __future__ import annotations
 
 import importlib.util
@@ -17,7 +18,7 @@ from bridge_server.client.geometry import Box
 from .host import REPOSITORY
 
 PATH = REPOSITORY / "krita_plugin/repaint_krita/flow.py"
-SPEC = importlib.util.spec_from_file_location("repaint_flow", PATH)     # the package itself imports krita
+SPEC = importlib.util.spec_from_file_location("repaint_flow", PATH)  # the package itself imports krita
 assert SPEC is not None
 assert SPEC.loader is not None
 flow_module = importlib.util.module_from_spec(SPEC)
@@ -155,7 +156,7 @@ def test_a_run_from_click_to_layer(stage: Stage) -> None:
 def test_a_preview_that_waits_is_replaced_by_a_newer_one(stage: Stage) -> None:
     layer = stage.running()
     stage.session.waiting = [preview(0, 1), preview(0, 2), preview(0, 3)]
-    stage.flow.pump()       # the first is being painted, the second never is
+    stage.flow.pump()  # the first is being painted, the second never is
     stage.steps()
     assert layer.painted in ([RGBA[1], RGBA[3]], [RGBA[3]])
 
@@ -259,8 +260,11 @@ def test_history_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> No
     for number in range(1, 6):
         stage.start()
         job = f"job{number}"
-        stage.tell(events.Accepted(job, 0, 10),
-                   events.Result(job, 0, 7, SIZE, SIZE, RGBA[1], "texture", 1.0), events.Done(job, 1.0))
+        stage.tell(
+            events.Accepted(job, 0, 10),
+            events.Result(job, 0, 7, SIZE, SIZE, RGBA[1], "texture", 1.0),
+            events.Done(job, 1.0),
+        )
     assert [run.number for run in stage.flow.runs] == [3, 4, 5]
 
 

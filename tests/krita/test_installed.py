@@ -1,4 +1,5 @@
 """The plug-in as users get it: through Krita's own importer, without an engine, or as half a copy."""
+
 from __future__ import annotations
 
 import subprocess
@@ -28,7 +29,7 @@ def import_zip(host: KritaHost, archive: Path) -> list[str]:
 
 def without_plugin(work: Path, display: Display) -> KritaHost:
     work.mkdir(exist_ok=True)
-    home = work / "bridge-home"     # no launch file there
+    home = work / "bridge-home"  # no launch file there
     host = KritaHost(work, display=display, plugin=False, environment={launch.HOME_VARIABLE: str(home)})
     host.start()
     return host
@@ -37,8 +38,12 @@ def without_plugin(work: Path, display: Display) -> KritaHost:
 def test_packaged_zip_through_kritas_importer_says_what_to_run(display: Display, tmp_path: Path) -> None:
     """`installer.py package` → import inside Krita → the docker is there after a restart and, since no installer has
     written a launch file for this user, says in one sentence what to run; a click sends nothing and harms nothing."""
-    subprocess.run([sys.executable, str(REPOSITORY / "installer.py"), "package", "--out", str(tmp_path / "dist")],
-                   check=True, capture_output=True, cwd=tmp_path)
+    subprocess.run(
+        [sys.executable, str(REPOSITORY / "installer.py"), "package", "--out", str(tmp_path / "dist")],
+        check=True,
+        capture_output=True,
+        cwd=tmp_path,
+    )
     [archive] = (tmp_path / "dist").glob("repaint_krita-*.zip")
     host = without_plugin(tmp_path / "krita", display)
     try:
@@ -76,10 +81,13 @@ def test_source_archive_through_kritas_importer_says_what_to_run(display: Displa
         assert import_zip(host, archive) == ["repaint_krita"]
         host.stop()
         host.start()
-        host.run(PRELUDE.partition("from repaint_krita.docker")[0] + """
+        host.run(
+            PRELUDE.partition("from repaint_krita.docker")[0]
+            + """
 docker = Krita.instance().activeWindow().qwindow().findChild(QtWidgets.QDockWidget, "repaint_docker")
 docker.show()
-""")
+"""
+        )
         sentence = host.run("docker.findChild(QtWidgets.QLabel, 'repaint_status').text()")
         host.screenshot("source-archive")
         assert "python3 installer.py krita" in sentence
@@ -90,8 +98,10 @@ docker.show()
 
 def test_choices_survive_a_restart_and_nonsense_falls_back(display: Display, tmp_path: Path) -> None:
     host = start_krita(tmp_path / "krita", display, **{launch.HOME_VARIABLE: str(tmp_path / "nothing here")})
-    choices = "[dock().model.currentData(), dock().preset.currentData(), dock().source.currentData(), " \
-              "dock().variants.value()]"
+    choices = (
+        "[dock().model.currentData(), dock().preset.currentData(), dock().source.currentData(), "
+        "dock().variants.value()]"
+    )
     try:
         Desk(host)
         host.run("from repaint_krita.flow import Settings")

@@ -1,4 +1,5 @@
 """The plug-in inside a real Krita, over the real bridge, with the real engine: nothing here is a stand-in."""
+
 from __future__ import annotations
 
 import base64
@@ -80,7 +81,7 @@ def test_cancel_by_mouse_leaves_nothing(desk: Desk) -> None:
     idle = desk.wait_bridge("the worker is idle", lambda status: not status.running)
     assert 0 <= idle.calls_after_cancel <= 1
     calls = idle.calls_total
-    desk.undo()     # whatever the undo history shows, it never shows a half-made picture
+    desk.undo()  # whatever the undo history shows, it never shows a half-made picture
     assert desk.fingerprint(document) == before
     assert desk.bridge().calls_total == calls
 
@@ -213,8 +214,10 @@ def test_a_dockers_death_takes_nothing_along(desk: Desk) -> None:
 
 
 def kill_worker(desk: Desk) -> None:
-    os.kill(desk.wait_bridge("a worker works", lambda status: status.worker_pid and status.running).worker_pid,
-            signal.SIGKILL)
+    os.kill(
+        desk.wait_bridge("a worker works", lambda status: status.worker_pid and status.running).worker_pid,
+        signal.SIGKILL,
+    )
 
 
 def test_worker_killed_once_is_said_and_healed(desk: Desk) -> None:
@@ -317,8 +320,11 @@ d.rootNode().addChildNode(other, None)
     assert (after[mask][:, 3] == 255).all()
 
 
-@pytest.mark.parametrize("box", [(70, 60, 1, 1), (10, 5, 3, 90), (0, 0, 160, 120), (150, 110, 40, 40)],
-                         ids=["one pixel", "three pixels wide", "whole image", "overhanging the edge"])
+@pytest.mark.parametrize(
+    "box",
+    [(70, 60, 1, 1), (10, 5, 3, 90), (0, 0, 160, 120), (150, 110, 40, 40)],
+    ids=["one pixel", "three pixels wide", "whole image", "overhanging the edge"],
+)
 def test_odd_selections(desk: Desk, box: tuple[int, int, int, int]) -> None:
     document = desk.new(160, 120)
     desk.choose()
@@ -354,9 +360,14 @@ alpha = bytes(node.pixelData(0, 0, 200, 200))[3::4]
     assert np.array_equal(desk.pixels(document)[outside], before[outside])
 
 
-COLOUR_SPACES = [("RGBA", "U16", "sRGB-elle-V2-g10.icc"), ("RGBA", "F32", "sRGB-elle-V2-g10.icc"),
-                 ("GRAYA", "U8", "Gray-D50-elle-V2-srgbtrc.icc"), ("CMYKA", "U8", "Chemical proof"),
-                 ("LABA", "U16", "Lab identity built-in"), ("RGBA", "U8", "ClayRGB-elle-V2-g22.icc")]
+COLOUR_SPACES = [
+    ("RGBA", "U16", "sRGB-elle-V2-g10.icc"),
+    ("RGBA", "F32", "sRGB-elle-V2-g10.icc"),
+    ("GRAYA", "U8", "Gray-D50-elle-V2-srgbtrc.icc"),
+    ("CMYKA", "U8", "Chemical proof"),
+    ("LABA", "U16", "Lab identity built-in"),
+    ("RGBA", "U8", "ClayRGB-elle-V2-g22.icc"),
+]
 
 
 @pytest.mark.parametrize("space", COLOUR_SPACES, ids=lambda space: space[0] + space[1])
@@ -446,7 +457,10 @@ inner.addChildNode(mask, None)
     desk.select(document, 40, 40, 30, 30)
     assert desk.repaint().startswith("Done")
     assert desk.host.run("[n.name() for n in group.childNodes()]") == [
-        "inner", "RePaint test/gaussian · seed 1234", "top"]
+        "inner",
+        "RePaint test/gaussian · seed 1234",
+        "top",
+    ]
 
 
 # ---------------------------------------------------------------- variants, seeds, settings
@@ -463,11 +477,13 @@ def test_variants_stand_as_thumbnails_and_a_click_swaps_them(desk: Desk) -> None
     desk.screenshot("variants")
     pictures = [desk.fingerprint(document)]
     for index in (1, 2):
-        desk.host.click(*desk.host.run(f"""
+        desk.host.click(
+            *desk.host.run(f"""
 item = dock().gallery.item({index})
 point = dock().gallery.viewport().mapToGlobal(dock().gallery.visualItemRect(item).center())
 [point.x(), point.y()]
-"""))
+""")
+        )
         desk.host.wait(f"flow.runs[-1].shown == {index}")
         assert desk.names(document) == ["Background", f"RePaint test/gaussian-slow · seed {20 + index}"]
         pictures.append(desk.fingerprint(document))

@@ -6,6 +6,7 @@ them in the order of their names in one lasting namespace and answers with ``NAM
 what a test cannot see from outside: Krita's "Script error" window, and the largest gap between two of its own ticks
 (how long the GUI thread was kept from its event loop).
 """
+
 import ast
 import json
 import os
@@ -31,14 +32,20 @@ class Driver(QtCore.QObject):
 
     def __init__(self):
         super().__init__()
-        self.watchers = {}      # name -> function called at every tick (a test's sampler)
-        self.gaps = []          # seconds between ticks, when a test asked for them
+        self.watchers = {}  # name -> function called at every tick (a test's sampler)
+        self.gaps = []  # seconds between ticks, when a test asked for them
         self.record_gaps = False
         self._busy = False
         self._last = time.monotonic()
         self.space = {
-            "Krita": Krita, "QtCore": QtCore, "QtGui": QtGui, "QtWidgets": QtWidgets, "QtTest": QtTest,
-            "driver": self, "time": time, "os": os,
+            "Krita": Krita,
+            "QtCore": QtCore,
+            "QtGui": QtGui,
+            "QtWidgets": QtWidgets,
+            "QtTest": QtTest,
+            "driver": self,
+            "time": time,
+            "os": os,
         }
         self._timer = QtCore.QTimer(self)
         self._timer.setTimerType(QtCore.Qt.PreciseTimer)
@@ -50,7 +57,7 @@ class Driver(QtCore.QObject):
         if self.record_gaps:
             self.gaps.append(now - self._last)
         self._last = now
-        if self._busy:          # a command opened a modal window and its event loop calls us again
+        if self._busy:  # a command opened a modal window and its event loop calls us again
             self._look_for_errors()
             return
         self._busy = True
