@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,6 +43,9 @@ def main() -> int:
         except BridgeError as error:
             print(f"error: {error.sentence}", file=sys.stderr)
             return 1
+        finally:  # the demonstration's own bridge must not outlive its home
+            stop = [sys.executable, "-m", "bridge_server", "stop"]
+            subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _demo(out: Path, model: str, preset: str) -> int:
