@@ -108,4 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_status = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(exit_status)  # nothing of libzmq may keep a process that has given its lock back

@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,10 @@ class Bridge:
         self._engine.socket.close(0)
         self._gate.socket.close(0)
         self._journal.close()
-        self._context.term()
+        # libzmq sends the last words; it may also wait for ever for a peer that is half connected
+        ending = threading.Thread(target=self._context.term, daemon=True)
+        ending.start()
+        ending.join(1.0)
         log.info("left")
 
     # --------------------------------------------------------------------------------------------------- to the engine

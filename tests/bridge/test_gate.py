@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import stat
+import subprocess
 import threading
 import time
 
@@ -19,7 +20,7 @@ from bridge_server.client import events, launch, link, messages
 from bridge_server.client.errors import BridgeError, ConnectionLost, Refused
 from bridge_server.client.session import JobRequest
 from bridge_server.client.zmtp import Dealer
-from tests.bridge.home import FAST, PATIENCE, SLOW, Ear, Home, request, submit, until
+from tests.bridge.home import FAST, PATIENCE, SLOW, Ear, Home, python, request, submit, until
 
 
 def post(port: int, padding: int, body: bytes) -> None:
@@ -43,24 +44,41 @@ def frames_1_0(*frames: bytes) -> bytes:
     return out
 
 
+_NULL_ROUTER = """
+import os, zmq
+router = zmq.Context().socket(zmq.ROUTER)
+print(router.bind_to_random_port("tcp://127.0.0.1"), flush=True)
+while True:
+    frames = router.recv_multipart()
+    if b'{"type":"stop"}' in frames:
+        print("delivered", flush=True)
+        os._exit(0)
+"""
+
+
 def test_a_null_socket_would_take_a_browser_post_for_a_job() -> None:
-    """The companion of the next test: without authentication some padding delivers the page's body as a message."""
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
-        router.linger = 0
-        port = router.bind_to_random_port("tcp://127.0.0.1")
-        delivered = []
+    """The companion of the next test: without authentication some padding delivers the page's body as a message.
+
+    In a process of its own: libzmq 4.3.5 can also abort on such peers when it closes (zmtp_engine.cpp, line 422);
+    behind ZAP it hangs up on them before.
+    """
+    router = python(_NULL_ROUTER, stdout=subprocess.PIPE)
+    try:
+        assert router.stdout is not None
+        port = int(router.stdout.readline())
         for padding in range(256):
-            post(port, padding, frames_1_0(b"RPB1", b'{"type":"stop"}') * 8)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not delivered:
-            if router.poll(200):
-                frames = router.recv_multipart()
-                delivered += [frames] if b'{"type":"stop"}' in frames else []
-        assert delivered
+            with contextlib.suppress(OSError):  # it has seen enough and left
+                post(port, padding, frames_1_0(b"RPB1", b'{"type":"stop"}') * 8)
+        assert router.stdout.readline() == b"delivered\n"
+    finally:
+        router.kill()
+        router.communicate()
 
 
 def test_no_browser_post_gets_through(shared: Home) -> None:
     port, before = shared.address().port, shared.status()
+    log = shared.state / "logs" / "bridge.log"
+    earlier = log.stat().st_size
     for padding in range(256):
         post(port, padding, frames_1_0(b"RPB1", b'{"type":"stop"}') * 8)
     began = time.monotonic()
@@ -70,8 +88,7 @@ def test_no_browser_post_gets_through(shared: Home) -> None:
     after = shared.status()
     assert after.pid == before.pid
     assert after.memory_mib < before.memory_mib + 20
-    log = (shared.state / "logs" / "bridge.log").read_text()
-    assert "refused a message" not in log
+    assert b"refused a message" not in log.read_bytes()[earlier:]
 
 
 def test_raw_garbage_does_not_disturb(shared: Home) -> None:
@@ -90,11 +107,14 @@ def test_raw_garbage_does_not_disturb(shared: Home) -> None:
 def test_who_cannot_prove_himself_is_refused(shared: Home, kind: str) -> None:
     address = shared.address()
     if kind == "null mechanism":
-        with zmq.Context() as context, context.socket(zmq.DEALER) as one:
-            one.linger = 0
-            one.connect(f"tcp://127.0.0.1:{address.port}")
-            one.send_multipart(messages.encode(messages.Hello(1, "x", "x", "x")))
-            assert not one.poll(1000)
+        header = messages.encode(messages.Hello(1, "x", "x", "x"))[1]
+        greeting = (b"\xff" + b"\0" * 8 + b"\x7f\x03\x00NULL").ljust(64, b"\0")
+        with socket.create_connection(("127.0.0.1", address.port), timeout=10) as one, contextlib.suppress(OSError):
+            one.sendall(greeting + b"\x04\x06\x05READY" + b"\x01\x04RPB1\x00" + bytes([len(header)]) + header)
+            heard = b""
+            while data := one.recv(4096):  # to the end: it hangs up
+                heard += data
+            assert len(heard) <= 64
         return
     name = {"wrong name": b"admin", "worker's name": b"worker"}.get(kind, b"client")
     secret = address.secret if name != b"client" else secrets.token_bytes(32)
