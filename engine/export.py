@@ -25,13 +25,12 @@ WINDOW = 256
 
 LIMITS = """\
 - It knows textures, not things: faces, letters, buildings and other whole objects are beyond it.
-- It was trained on CPU for about an hour. Grain, stone, grass, weave and similar surfaces are what it does best;
-  long straight structures (joints between bricks, planks) are continued over short distances only, regular patterns
-  lose their step in large holes, and wide fills are softer than their surroundings.
-- It works at the picture's own scale and has seen crops of 64 and 128 pixels: holes of up to about 100 pixels across
-  are its home, larger ones are filled with less structure.
-- Game textures are a good part of its corpus, so dark stone and metal come easily to it; its colours follow the
-  surroundings of the hole."""
+- It is trained far from the end: the losses were still falling when it was stopped. Plaster, concrete, stone, soil
+  and other fine irregular surfaces in middle tones are what it does best. Lines (joints, planks, blades of grass) are
+  continued over a few pixels only, regular patterns are not, and wide fills are softer than their surroundings.
+- It is at home in pictures of 64 pixels and holes of about 24; in pictures of 160 pixels it exaggerates slow changes
+  of brightness a little at every call, so large holes tend to come out brighter than bright surroundings and darker
+  than dark ones."""
 
 
 def scheduler_config() -> dict[str, Any]:
@@ -145,7 +144,8 @@ that were never trained on (v, and the clipped x̂_0 against x_0).
 ## Data
 
 {pictures} pictures were trained on; a tenth was held out by whole source picture. `corpus.json` names every picture.
-The pattern libraries that ship with GIMP and Krita are not among them, nor is the demonstration's photograph.
+The pattern libraries that ship with GIMP and Krita are not among them, nor was the
+demonstration's photograph trained on.
 
 | source | version | licence | kind | trained on | held out |
 |---|---|---|---|---|---|

@@ -21,8 +21,8 @@ from engine.data import debian, procedural
 PROCEDURAL_COUNT = 1240
 """How many procedural pictures: forty of each family."""
 
-EXCLUDED = ("OneStandsOut",)
-"""Words in paths that keep a picture out altogether: the demonstration's photograph."""
+EXCLUDED = ("Picture_0B_by_freespace", "OneStandsOut")
+"""Words in paths that keep a picture out altogether: photographs of demonstrations."""
 
 _IMAGE = re.compile(r"\.(jpe?g|png|tga|webp)$", re.IGNORECASE)
 _ARCHIVES = {
