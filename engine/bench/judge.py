@@ -130,8 +130,12 @@ class Jury:
         return {name: float(np.mean(values)) for name, values in out.items()}
 
     def _rounds(self) -> Iterator[tuple[Case, Method, int]]:
+        """Seeds outermost, and the kinds of case take turns, so that an unfinished run is a balanced one."""
+        kinds = [case.kind for case in self.cases]
+        turns = [kinds[:place].count(kind) for place, kind in enumerate(kinds)]
+        in_turn = [self.cases[place] for place in sorted(range(len(kinds)), key=lambda place: turns[place])]
         for seed in range(self.seeds):
-            for case in self.cases:
+            for case in in_turn:
                 for method in self.methods:
                     if seed == 0 or method.seeded:
                         yield case, method, seed

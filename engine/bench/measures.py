@@ -27,6 +27,7 @@ JUMP_LINES = range(8, 25)
 RING = 4
 """Width in pixels of the rings of the colour difference."""
 MAX_QUERIES = 1024
+MAX_COPY_QUERIES = 256
 """Patches that are asked for their nearest neighbour: more are thinned out evenly at random, the same ones each time.
 The patches that may answer are never thinned out."""
 
@@ -79,7 +80,7 @@ class Source:
 
     def copy_share(self, result: np.ndarray) -> float | None:
         """Fraction of 15×15 patches wholly in the new area that stand verbatim (RMS < 1) in the source, 0 … 1."""
-        asked = patches(result, thinned(wholly_in(~self.known, COPY_PATCH)), COPY_PATCH)
+        asked = patches(result, thinned(wholly_in(~self.known, COPY_PATCH), MAX_COPY_QUERIES), COPY_PATCH)
         if not len(asked) or not len(self._copy_patches):
             return None
         return float((nearest_rms(asked, self._copy_patches) < COPY_RMS).float().mean())

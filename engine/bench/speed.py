@@ -7,6 +7,7 @@ started one after the other and then timed in turns, one at a time.
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import warnings
@@ -23,13 +24,17 @@ from engine.bench.cost import device_name, load_average, measured, resident_mib
 from engine.diffusion import linear_alpha_bar
 from engine.errors import BadInput, EngineError
 
-STEPS, JUMP_LENGTH, JUMP_SAMPLES = 20, 5, 2
-"""The timed schedule: 35 network calls."""
+TIMED = (20, 5, 2)
+"""The timed schedule T/L/n: 35 network calls."""
+IMITATED = (2, 2, 1)
+"""2 calls, for bfloat16 on a processor without instructions for it: tens of times slower, and good to know."""
 ADM = "adm-256-random"
 """A network of the size of Dhariwal & Nichol's 256² model with random weights (CUDA only: 2240 GFLOP a call)."""
-ROW_SECONDS = 1800
 WHOLE_CALLS = 200
 """Presets of up to so many calls are timed whole; longer ones are their calls times the seconds per call."""
+
+
+Timed = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -207,10 +212,14 @@ def _prepared(row: str, model: str, size: int, device: torch.device) -> Callable
         return lambda: _presets(model, size, device)
     if row == "large":
         return lambda: _large(model, device)
+    from engine.models.unet import inference_dtype
+
     chosen = next(r for r in ROWS if r.name == row)
-    unet, loaded = _network(model, getattr(torch, chosen.dtype), device)
+    dtype = getattr(torch, chosen.dtype)
+    unet, loaded = _network(model, dtype, device)
+    timed = IMITATED if dtype == torch.bfloat16 and inference_dtype(device) != dtype else TIMED
     runner = {"ours": _ours, "diffusers": _diffusers}.get(chosen.engine)
-    once = runner(unet, loaded, size) if runner else _plain(unet, size, chosen.engine)
+    once = runner(unet, loaded, size, timed) if runner else _plain(unet, size, chosen.engine, timed)
 
     def run() -> dict[str, Any]:
         with measured(device) as cost:
@@ -234,6 +243,7 @@ def _network(model: str, dtype: torch.dtype, device: torch.device) -> tuple[Any,
             raise BadInput("bad_model", "The bench needs a model in diffusers layout.")
         folder = info.folder / "unet" if (info.folder / "unet").is_dir() else info.folder
         unet = build(json.loads((folder / "config.json").read_text()), load_file(folder / WEIGHTS))
+    logging.getLogger("diffusers").setLevel(logging.ERROR)  # it warns of casts that concern no module here
     unet = unet.to(device=device, dtype=dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def predict(x: torch.Tensor, timestep: int, _label: int | None = None) -> torch.Tensor:
@@ -280,7 +290,7 @@ def _question(size: int) -> tuple[np.ndarray, np.ndarray]:
     return image, selection
 
 
-def _ours(_unet: Any, model: api.Model, size: int) -> Callable[[], int]:
+def _ours(_unet: Any, model: api.Model, size: int, timed: Timed) -> Callable[[], int]:
     image, selection = _question(size)
     job = api.Job(
         image,
@@ -288,9 +298,9 @@ def _ours(_unet: Any, model: api.Model, size: int) -> Callable[[], int]:
         model=model.info.id,
         preset="repaint",
         seed=1,
-        steps=STEPS,
-        jump_length=JUMP_LENGTH,
-        jump_samples=JUMP_SAMPLES,
+        steps=timed[0],
+        jump_length=timed[1],
+        jump_samples=timed[2],
     )
 
     def once() -> int:
@@ -302,7 +312,7 @@ def _ours(_unet: Any, model: api.Model, size: int) -> Callable[[], int]:
     return once
 
 
-def _diffusers(unet: Any, _model: api.Model, size: int) -> Callable[[], int]:
+def _diffusers(unet: Any, _model: api.Model, size: int, timed: Timed) -> Callable[[], int]:
     """RePaintPipeline on the same U-Net; what the output means is of no concern to the clock.
 
     There is no bf16 row: the pipeline fails at its end, numpy knows no bfloat16.
@@ -324,9 +334,9 @@ def _diffusers(unet: Any, _model: api.Model, size: int) -> Callable[[], int]:
         pipeline(
             image=picture,
             mask_image=keep,
-            num_inference_steps=STEPS,
-            jump_length=JUMP_LENGTH,
-            jump_n_sample=JUMP_SAMPLES,
+            num_inference_steps=timed[0],
+            jump_length=timed[1],
+            jump_n_sample=timed[2],
             generator=torch.Generator(unet.device).manual_seed(1),
             output_type="np",
         )
@@ -335,11 +345,11 @@ def _diffusers(unet: Any, _model: api.Model, size: int) -> Callable[[], int]:
     return once
 
 
-def _plain(unet: Any, size: int, how: str) -> Callable[[], int]:
+def _plain(unet: Any, size: int, how: str, timed: Timed) -> Callable[[], int]:
     """The least one can do: the network in a loop with the arithmetic of a step and nothing else."""
     from engine import schedule
 
-    calls = schedule.uniform(STEPS, JUMP_LENGTH, JUMP_SAMPLES).calls
+    calls = schedule.uniform(*timed).calls
     device, dtype = unet.device, unet.dtype
     network: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = lambda x, t: unet(x, t, return_dict=False)[0]  # noqa: E731
     start = torch.randn(1, 3, size, size, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,7 @@ from engine import api, cli
 from engine.bench import cases, judge, masks, methods, report, rivals, speed
 from engine.bench.cost import measured
 from engine.errors import BadInput, EngineError
+from engine.models.unet import inference_dtype
 from engine.presets import PRESETS
 
 CPU = torch.device("cpu")
@@ -299,7 +300,8 @@ def random_folder(tmp_path) -> Path:
 def test_every_row_of_the_clock_makes_the_same_calls(row, random_folder):
     run = speed._prepared(row.name, str(random_folder), 64, CPU)
     answer = run()
-    assert answer["calls"] == 35
+    imitated = row.dtype == "bfloat16" and inference_dtype(CPU) == torch.float32
+    assert answer["calls"] == (2 if imitated else 35)
     assert answer["seconds"] > 0
 
 
