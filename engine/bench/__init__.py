@@ -1,1 +1,1 @@
-"""Measuring: the jury over pictures (``python -m engine bench jury``) and the clock (``python -m engine bench``)."""
+"""Measuring. The jury over pictures (``python -m engine bench jury``) and the clock (``python -m engine bench``)."""

@@ -68,16 +68,16 @@ def jury(names: list[str] | None = None) -> list[Case]:
 
 
 def tuning(count: int = 31) -> list[Case]:
-    """``count`` procedural pictures of 128² with holes of three shapes, each family once per 31."""
+    """``count`` procedural pictures of 96² with small holes of three shapes, each family once per 31."""
     from engine.data.procedural import family_of, generate
 
     shapes: list[dict[str, object]] = [
-        {"shape": "box", "box": [40, 40, 48, 48]},
-        {"shape": "ellipse", "centre": [64, 64], "radii": [26, 22]},
-        {"shape": "edge", "side": "right", "width": 40},
+        {"shape": "box", "box": [34, 34, 28, 28]},
+        {"shape": "ellipse", "centre": [48, 48], "radii": [16, 13]},
+        {"shape": "edge", "side": "right", "width": 24},
     ]
     return [
-        _case(family_of(seed), "tuning", generate(seed, 256)[:128, :128], shapes[seed % len(shapes)])
+        _case(family_of(seed), "tuning", generate(seed, 192)[:96, :96], shapes[seed % len(shapes)])
         for seed in range(TUNING_SEED, TUNING_SEED + count)
     ]
 

@@ -27,7 +27,8 @@ class Method:
     """One row of the table.
 
     Attributes:
-        paint: (case, seed) → (picture (H, W, 3) uint8 with the fill over the known pixels, network calls).
+        paint: (case, seed) → (picture (H, W, 3) uint8 with the fill over the known pixels, network calls, every
+            window counted).
         ours: a setting of this engine's sampler.
         seeded: whether another seed gives another picture.
         key: text that changes when the results must be made again.
@@ -92,10 +93,11 @@ def ours(spec: str, model: api.Model) -> Method:
         job = api.Job(image, case.selection, model=model.info.id, preset=preset.name, seed=FIRST_SEED + seed)
         *_, last = api.run(job, model)
         assert isinstance(last, api.Finished)
-        return canvas.composite(case.truth, case.selection, last.fill, last.plan.region), last.calls
+        picture = canvas.composite(case.truth, case.selection, last.fill, last.plan.region)
+        return picture, last.calls * len(last.plan.windows)
 
     levels = f"{preset.steps}/{preset.jump_length}/{preset.jump_samples}"
-    key = f"{levels} {preset.settings} {fingerprint(model)} {model.device.type}"
+    key = f"{levels} {preset.settings} {model.geometry} {fingerprint(model)} {model.device.type}"
     return Method(spec, preset.title if preset.title else spec, paint, ours=True, seeded=True, key=key)
 
 

@@ -76,7 +76,7 @@ def test_no_case_was_trained_on():
 def test_tuning_pictures_are_other_pictures():
     tuning = cases.tuning(4)
     assert len({case.name for case in tuning}) == 4
-    assert all(case.truth.shape == (128, 128, 3) and case.new.any() for case in tuning)
+    assert all(case.truth.shape == (96, 96, 3) and case.new.any() for case in tuning)
     assert np.array_equal(cases.tuning(1)[0].truth, tuning[0].truth)
 
 
