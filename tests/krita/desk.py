@@ -17,6 +17,8 @@ from bridge_server.client import launch, messages
 
 from .host import REPOSITORY, HostFailure, KritaHost
 
+SETTLE_SECONDS = 0.35
+
 PRELUDE = """
 import base64, hashlib, krita
 from repaint_krita.docker import RePaintDocker
@@ -108,7 +110,17 @@ documents[{name!r}] = add(d)
         self.host.run(f"next(v for v in app.views() if v.document() == {document.code}).setVisible()")
         self.host.wait(f"app.activeDocument() == {document.code}")
 
+    def settle(self) -> None:
+        """Lets Krita's layer list come to rest before a picture is closed.
+
+        Krita 5.1.5 tells its layer list of a changed node (a selection set, a layer renamed) a tick of a tenth of a
+        second later and crashes in it (`KisNodeModel::processUpdateQueue`) if that picture was closed in between,
+        whoever closed it. No hand is that quick, a test is.
+        """
+        time.sleep(SETTLE_SECONDS)
+
     def close(self, document: Document) -> None:
+        self.settle()
         self.host.run(f"{document.code}.setModified(False)")
         self.host.run(f"{document.code}.close()\ndel {document.code}")
 
@@ -117,6 +129,7 @@ documents[{name!r}] = add(d)
         self.host.run("driver.watchers.clear()\npump.cancel()")
         self.host.wait("not flow.busy and not flow.has_steps", seconds=15)
         self.host.run("for d in app.documents(): d.waitForDone(); d.setModified(False)")
+        self.settle()
         while self.host.run("len(app.documents())"):
             self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
         self.host.run("documents.clear()\nflow.runs.clear()\nflow.say('')")
