@@ -72,6 +72,8 @@ class Job:
         padding: pixels of surroundings that the model sees on each side, 8 … 1024; the engine chooses if None.
         scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
+        wrap: ``x``, ``y`` or ``both``: the picture is a tile that goes on beyond its borders with its opposite side,
+            so that a selection along the borders makes it seamless.
     """
 
     image: np.ndarray
@@ -90,6 +92,7 @@ class Job:
     padding: int | None = None
     scale: float | None = None
     hard: bool = False
+    wrap: str = ""
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ def _execute(
     label = model.label_number(job.label)
     calls, began = settings.calls(levels), time.monotonic()
     for geometry, together in _plans(model, len(seeds)):
-        layout = canvas.plan(selection, geometry, job.padding, job.scale)
+        layout = canvas.plan(selection, geometry, job.padding, job.scale, job.wrap)
         y, keep = canvas.model_input(job.image, selection, layout)
         if start is not None and start.x.shape != y.shape:
             raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")

@@ -22,6 +22,8 @@ MAX_MODEL_AREA = 1024 * 1024
 """Model pixels of the largest plan; beyond it the region is scaled down to fit."""
 OVERLAP_SHARE = 4
 """Windows overlap by a quarter of their side."""
+WRAPS = ("", "x", "y", "both")
+"""Axes along which a picture can be periodic."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,16 @@ class Plan:
         region: the part of the picture that the model sees, in picture pixels.
         size: (height, width) of the model's picture; the region scaled, then padded with unknown pixels.
         scaled: (height, width) of the region at model scale, before padding.
-        windows: network windows in model pixels; one call of each makes one step.
+        windows: network windows in model pixels; one call of each makes one step. Where the picture wraps they may
+            reach over its right and bottom border.
+        wraps: (along y, along x): whether the picture is periodic; it is then not padded along that axis.
     """
 
     region: Box
     size: tuple[int, int]
     scaled: tuple[int, int]
     windows: tuple[Box, ...]
+    wraps: tuple[bool, bool] = (False, False)
 
 
 def check(image: np.ndarray, selection: np.ndarray) -> None:
@@ -88,21 +93,29 @@ def context(hole: Box, geometry: Geometry) -> int:
 
 
 def plan(
-    selection: np.ndarray, geometry: Geometry, padding: int | None = None, wanted_scale: float | None = None
+    selection: np.ndarray,
+    geometry: Geometry,
+    padding: int | None = None,
+    wanted_scale: float | None = None,
+    wrap: str = "",
 ) -> Plan:
     """Choose region, scale and windows for a selection (H, W) uint8 with at least one pixel > 0.
 
     Args:
         padding: picture pixels of surroundings on each side, 8 … 1024, in place of :func:`context`.
         wanted_scale: model pixels per picture pixel, 1/16 … 4, in place of the engine's choice.
+        wrap: a name of :data:`WRAPS`: the picture goes on beyond its borders with its opposite side.
 
     Raises:
         BadInput: values out of range, or a plan of more than :data:`MAX_MODEL_AREA` model pixels was asked for.
     """
+    if wrap not in WRAPS:
+        raise BadInput("bad_wrap", f"The picture can wrap along x, y or both, not {wrap!r}.")
+    wraps = (wrap in ("y", "both"), wrap in ("x", "both"))
     hole = bounds(selection)
     if padding is not None and not 8 <= padding <= 1024:
         raise BadInput("bad_padding", f"The padding must be 8 to 1024 pixels, not {padding}.")
-    region = _grow(hole, context(hole, geometry) if padding is None else padding, selection.shape)
+    region = _grow(hole, context(hole, geometry) if padding is None else padding, selection.shape, wraps)
     area = region.width * region.height
     if wanted_scale is not None:
         scale = wanted_scale
@@ -116,11 +129,13 @@ def plan(
     else:
         scale = geometry.window / max(region.width, region.height)
     scaled = (max(1, round(region.height * scale)), max(1, round(region.width * scale)))
-    size = (_round_up(scaled[0], geometry), _round_up(scaled[1], geometry))
-    if not geometry.any_scale:
-        size = (max(size[0], geometry.window), max(size[1], geometry.window))
-    unknown = _to_model(selection[region.slices] > 0, scaled, size, fill=False)
-    return Plan(region, size, scaled, _windows(size, geometry, unknown))
+    least = geometry.minimum if geometry.any_scale else geometry.window
+    height, width = (
+        length if wrapped else max(_round_up(length, geometry), least)
+        for length, wrapped in zip(scaled, wraps, strict=True)
+    )
+    unknown = _to_model(selection[region.slices] > 0, scaled, (height, width), fill=False)
+    return Plan(region, (height, width), scaled, _windows(geometry, unknown, wraps), wraps)
 
 
 def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[torch.Tensor, torch.Tensor]:
@@ -205,30 +220,62 @@ def windowed(network: Network, plan: Plan) -> Network:
     The output is linear in x̂_0, so the fused output is the fused estimate and no window border can show (Bar-Tal et
     al. 2023, arXiv 2302.08113, Eq. 5). Pixels under no window are known pixels that no window reads; they get zeros.
     """
-    if len(plan.windows) == 1 and plan.windows[0] == Box(0, 0, plan.size[1], plan.size[0]):
+    if len(plan.windows) == 1 and plan.windows[0] == Box(0, 0, plan.size[1], plan.size[0]) and not any(plan.wraps):
         return network
-    weights = [torch.from_numpy(_weight(window, plan.size)) for window in plan.windows]
-    total = torch.zeros(plan.size)
+    weights = [torch.from_numpy(_weight(window, plan)) for window in plan.windows]
+    # Where the picture wraps, windows lie on a larger sheet that repeats it.
+    sheet = tuple(
+        max(length, *(start + side for start, side in spans))
+        for length, spans in zip(
+            plan.size, ([(w.y, w.height) for w in plan.windows], [(w.x, w.width) for w in plan.windows]), strict=True
+        )
+    )
+    total = torch.zeros(sheet)
     for window, weight in zip(plan.windows, weights, strict=True):
         total[window.slices] += weight
-    total = total.clamp_min(1e-8)
+    total = _fold(total, plan.size).clamp_min(1e-8)
 
     def fused(x: torch.Tensor, timestep: int) -> torch.Tensor:
         out: torch.Tensor | None = None
+        repeated = _repeat(x, sheet)
         for window, weight in zip(plan.windows, weights, strict=True):
-            part = network(x[(..., *window.slices)], timestep)
+            part = network(repeated[(..., *window.slices)], timestep)
             if out is None:
-                out = torch.zeros((*part.shape[:2], *plan.size), device=x.device)
+                out = torch.zeros((*part.shape[:2], *sheet), device=x.device)
             out[(..., *window.slices)] += part * weight.to(x.device)
         assert out is not None
-        return out / total.to(x.device)
+        return _fold(out, plan.size) / total.to(x.device)
 
     return fused
 
 
-def _grow(box: Box, by: int, shape: tuple[int, ...]) -> Box:
+def _repeat(x: torch.Tensor, sheet: tuple[int, ...]) -> torch.Tensor:
+    """(…, H, W) repeated periodically over a sheet at least as large."""
+    for axis, length in ((-2, sheet[0]), (-1, sheet[1])):
+        if length > x.shape[axis]:
+            x = x.index_select(axis, torch.arange(length, device=x.device) % x.shape[axis])
+    return x
+
+
+def _fold(out: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The reverse of :func:`_repeat`: what lies on the repetitions is added to the picture."""
+    for axis, length in ((-2, size[0]), (-1, size[1])):
+        if out.shape[axis] > length:
+            first, *others = out.split(length, axis)
+            out = first.clone()
+            for other in others:
+                out.narrow(axis, 0, other.shape[axis]).add_(other)
+    return out
+
+
+def _grow(box: Box, by: int, shape: tuple[int, ...], wraps: tuple[bool, bool]) -> Box:
+    """``box`` grown and clipped; along an axis that wraps, the whole picture."""
     left, top = max(0, box.x - by), max(0, box.y - by)
     right, bottom = min(shape[1], box.x + box.width + by), min(shape[0], box.y + box.height + by)
+    if wraps[0]:
+        top, bottom = 0, shape[0]
+    if wraps[1]:
+        left, right = 0, shape[1]
     return Box(left, top, right - left, bottom - top)
 
 
@@ -252,11 +299,19 @@ def _to_model(flags: np.ndarray, scaled: tuple[int, int], size: tuple[int, int],
     return out
 
 
-def _windows(size: tuple[int, int], geometry: Geometry, unknown: np.ndarray) -> tuple[Box, ...]:
-    """Windows that cover every unknown pixel; those that hold none are left out."""
-    (height, rows), (width, columns) = _cut(size[0], geometry), _cut(size[1], geometry)
+def _windows(geometry: Geometry, unknown: np.ndarray, wraps: tuple[bool, bool]) -> tuple[Box, ...]:
+    """Windows that cover every unknown pixel (of (H, W) bool); those that hold none are left out."""
+    (height, rows), (width, columns) = (
+        (_cut_ring if wrapped else _cut)(length, geometry) for length, wrapped in zip(unknown.shape, wraps, strict=True)
+    )
     boxes = [Box(x, y, width, height) for y in rows for x in columns]
-    return tuple(box for box in boxes if unknown[box.slices].any())
+
+    def holds_unknown(box: Box) -> bool:
+        rows = np.arange(box.y, box.y + box.height) % unknown.shape[0]
+        columns = np.arange(box.x, box.x + box.width) % unknown.shape[1]
+        return bool(unknown[np.ix_(rows, columns)].any())
+
+    return tuple(box for box in boxes if holds_unknown(box))
 
 
 def _cut(length: int, geometry: Geometry) -> tuple[int, list[int]]:
@@ -274,15 +329,26 @@ def _cut(length: int, geometry: Geometry) -> tuple[int, list[int]]:
     return window, [round(i * (length - window) / (count - 1) / multiple) * multiple for i in range(count)]
 
 
-def _weight(window: Box, size: tuple[int, int]) -> np.ndarray:
+def _cut_ring(length: int, geometry: Geometry) -> tuple[int, list[int]]:
+    """The same around a ring: at least two windows, each of which overlaps the next, the last one the first."""
+    window, multiple = geometry.window, geometry.multiple
+    count = max(2, math.ceil(length / (window - window // OVERLAP_SHARE)))
+    if geometry.any_scale:
+        balanced = length / (count - count / OVERLAP_SHARE)
+        window = max(geometry.minimum, min(window, math.ceil(balanced / multiple) * multiple))
+    return window, [round(i * length / count) for i in range(count)]
+
+
+def _weight(window: Box, plan: Plan) -> np.ndarray:
     """(height, width) float32: 1 inside, a smooth ramp over the overlap on sides that have a neighbour."""
 
-    def ramp(length: int, start: int, full: int) -> np.ndarray:
+    def ramp(length: int, start: int, full: int, wraps: bool) -> np.ndarray:
         overlap = max(length // OVERLAP_SHARE, 1)
         rise = np.sin(np.clip((np.arange(length) + 0.5) / overlap, 0, 1) * np.pi / 2) ** 2
-        left = np.ones(length) if start == 0 else rise
-        right = np.ones(length) if start + length >= full else rise[::-1]
+        left = np.ones(length) if start == 0 and not wraps else rise
+        right = np.ones(length) if start + length >= full and not wraps else rise[::-1]
         return np.minimum(left, right)
 
-    rows, columns = ramp(window.height, window.y, size[0]), ramp(window.width, window.x, size[1])
+    rows = ramp(window.height, window.y, plan.size[0], plan.wraps[0])
+    columns = ramp(window.width, window.x, plan.size[1], plan.wraps[1])
     return np.outer(rows, columns).astype(np.float32).clip(1e-4)

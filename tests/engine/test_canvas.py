@@ -275,3 +275,44 @@ def test_bad_requests_are_sentences(model, changes, code):
         next(api.run(api.Job(**values), model))
     assert caught.value.code == code
     assert caught.value.sentence.endswith(".")
+
+
+def _frame(height, width, band):
+    selection = np.full((height, width), 255, np.uint8)
+    selection[band:-band, band:-band] = 0
+    return selection
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 500), (200, 96), (64, 64), (40, 150), (33, 21)])
+def test_windows_that_wrap_are_exact_for_a_pointwise_network(model, height, width):
+    plan = canvas.plan(_frame(height, width, 8), TEXTURE, wrap="both")
+    assert plan.size == (height, width)
+    x = torch.randn(1, 3, height, width)
+    fused, whole = canvas.windowed(model.predict, plan)(x, 500), model.predict(x, 500)
+    covered = torch.zeros(plan.size, dtype=torch.bool)
+    for window in plan.windows:
+        rows, columns = torch.arange(window.height) + window.y, torch.arange(window.width) + window.x
+        covered[(rows % height)[:, None], columns % width] = True
+    assert covered[torch.from_numpy(_frame(height, width, 8) > 0)].all()
+    assert torch.allclose(fused[0, :, covered], whole[0, :, covered], atol=1e-5)
+
+
+@pytest.mark.parametrize("wrap", ["", "x", "y", "both"])
+def test_a_network_sees_over_the_border_exactly_where_the_picture_wraps(wrap):
+    """A network that shifts its picture by one pixel brings in the opposite side, or nothing."""
+    selection = _frame(300, 300, 20)
+    plan = canvas.plan(selection, TEXTURE, wrap=wrap)
+    x = torch.rand(1, 3, *plan.size)
+    for axis, name in ((-1, "x"), (-2, "y")):
+        out = canvas.windowed(lambda x, _, axis=axis: torch.roll(x, 1, axis), plan)(x, 0)
+        first, opposite = out.select(axis, 0)[0, :, 100], x.select(axis, 299)[0, :, 100]
+        assert torch.allclose(first, opposite, atol=0.05) == (wrap in (name, "both"))
+
+
+def test_the_layer_of_a_tile_is_its_frame(model):
+    image, selection = _picture(130, 170), _frame(130, 170, 16)
+    layer = _fill(image, selection, model, wrap="both")
+    assert layer.shape == image.shape
+    assert np.array_equal(layer[..., 3], selection)
+    with pytest.raises(BadInput, match="wrap"):
+        _fill(image, selection, model, wrap="z")
