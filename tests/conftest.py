@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 
+from tests.hosts import temporary_folder
+
+tempfile.tempdir = temporary_folder()
 # Before anything of the project is imported, and inherited by every process that tests start.
 os.environ["REPAINT_BRIDGE_HOME"] = tempfile.mkdtemp(prefix="repaint-bridge-tests-")
 os.environ["REPAINT_BRIDGE_TEST_MODELS"] = "1"

@@ -1,4 +1,7 @@
-"""One Krita for all tests of this folder; each test begins with no open picture and ends with a look at the logs."""
+"""One Krita for all tests of this folder; each test begins with no open picture and ends with a look at the logs.
+
+REPAINT_BRIDGE_KRITA names another Krita than the machine's own (tests/hosts.py).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ import pytest
 
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
+from bridge_server.client.link import find_or_start
 
 from .desk import Desk, write_launch_file
-from .host import Display, HostFailure, KritaHost, missing_programs
+from .host import Display, HostFailure, KritaHost, chosen_krita, missing_programs
 
 
 def plugin_log() -> Path:
@@ -31,7 +35,7 @@ def check_plugin_log(since: int) -> int:
 def display() -> Iterator[Display]:
     missing = missing_programs()
     if missing:
-        sentence = f"real-Krita tests need {', '.join(missing)} (Debian: krita xvfb xdotool openbox imagemagick)"
+        sentence = f"real-Krita tests lack: {', '.join(missing)} (Debian: krita xvfb xdotool openbox imagemagick)"
         if os.environ.get("CI") == "true":
             pytest.fail(sentence)
         pytest.skip(sentence)
@@ -53,6 +57,8 @@ def start_krita(work: Path, display: Display, **environment: str) -> KritaHost:
 def krita(display: Display, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The shared Krita, its docker shown and its engine ready."""
     write_launch_file()
+    if chosen_krita().root is not None:  # the plug-in cannot start a program outside its root; it finds this one
+        find_or_start("tests", "tests").close()
     host = start_krita(tmp_path_factory.mktemp("krita"), display)
     desk = Desk(host)
     host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")

@@ -78,6 +78,7 @@ class Desk:
     # ---- documents ----
     def open(self, path: Path) -> Document:
         name = secrets.token_hex(4)
+        path = self.host.lend(path)
         size = self.host.run(
             f"documents[{name!r}] = add(app.openDocument({str(path)!r}))\n"
             f"[documents[{name!r}].width(), documents[{name!r}].height()]"

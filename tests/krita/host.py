@@ -4,6 +4,10 @@
 database, about half a minute; later starts take one to three seconds). Inside runs the test-only plug-in of
 ``driver/``; `KritaHost.run` executes Python there and returns its value. The mouse and the keyboard are xdotool's.
 Any "Script error" window, traceback or plug-in load error that Krita shows or prints raises `HostFailure`.
+
+Which Krita it is, `tests.hosts.chosen_krita` says. One in a root file system of its own is started by chroot, draws on
+the same X server (its abstract socket knows no roots) and shares its home, the driver's files and the bridge's folders
+with the tests because they all lie in that root; the bridge and the engine stay outside, where their Python is.
 """
 
 from __future__ import annotations
@@ -27,9 +31,9 @@ REPOSITORY = HERE.parent.parent
 sys.path.append(str(REPOSITORY))
 
 import installer  # noqa: E402  (a script of the repository's root, not a package)
-from bridge_server.client import launch  # noqa: E402
+from tests.hosts import CannotBuild, Krita, chosen_krita, hosts_cache  # noqa: E402
 
-PROGRAMS = ("krita", "Xvfb", "openbox", "xdotool", "import")
+PROGRAMS = ("Xvfb", "openbox", "xdotool", "import")
 BAD_STDERR = re.compile(r"Traceback \(most recent call last\)|Error loading plugin|SyntaxError|ASSERT")
 HOME_FORMAT = "3"  # raise when the warmed home's content changes
 
@@ -42,16 +46,14 @@ class HostFailure(AssertionError):
 
 
 def missing_programs() -> list[str]:
-    """Names of the programs that a Krita test needs and this machine lacks."""
-    return [name for name in PROGRAMS if shutil.which(name) is None]
-
-
-def hosts_cache() -> Path:
-    """The folder for warmed homes: REPAINT_BRIDGE_HOSTS, else the user's cache folder for repaint-bridge."""
-    if os.environ.get("REPAINT_BRIDGE_HOSTS"):
-        return Path(os.environ["REPAINT_BRIDGE_HOSTS"])
-    moved_by_tests = {key: text for key, text in os.environ.items() if key != launch.HOME_VARIABLE}
-    return launch.user_folders(environ=moved_by_tests).cache / "hosts"
+    """What a Krita test needs and this machine lacks."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    try:
+        if chosen_krita().program is None:
+            missing.append("krita")
+    except CannotBuild as error:
+        missing.append(str(error))
+    return missing
 
 
 class Display:
@@ -100,7 +102,7 @@ def _end(process: subprocess.Popen, seconds: float) -> None:
             process.wait(seconds)
 
 
-def _environment(home: Path, display: str, extra: dict[str, str]) -> dict[str, str]:
+def _environment(krita: Krita, home: Path, display: str, extra: dict[str, str]) -> dict[str, str]:
     runtime = home / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
     runtime.chmod(0o700)
@@ -108,6 +110,7 @@ def _environment(home: Path, display: str, extra: dict[str, str]) -> dict[str, s
     # Its own temporary folder: there lies the socket by which a second Krita hands its files to the first and ends.
     temporary = home / "tmp"
     temporary.mkdir(exist_ok=True)
+    home, runtime, temporary = krita.inside(home), krita.inside(runtime), krita.inside(temporary)
     # The system's PATH only: the embedded Python takes its prefix from the first python3 there, and another one
     # (a virtual environment, pyenv) lacks Debian's PyQt5.
     return {
@@ -150,11 +153,12 @@ def _install_driver(home: Path) -> Path:
     return pykrita
 
 
-def warmed_home(seconds: float = 240.0) -> Path:
+def warmed_home(krita: Krita, seconds: float = 240.0) -> Path:
     """The cached home folder of a Krita that has been started once; made here if it is not there yet."""
-    krita = Path(shutil.which("krita") or "krita").resolve()
-    stat = krita.stat()
-    key = hashlib.sha256(f"{krita} {stat.st_size} {stat.st_mtime_ns} {HOME_FORMAT}".encode()).hexdigest()[:12]
+    program = krita.program
+    assert program is not None
+    stat = program.stat()
+    key = hashlib.sha256(f"{program} {stat.st_size} {stat.st_mtime_ns} {HOME_FORMAT}".encode()).hexdigest()[:12]
     cache = hosts_cache()
     cache.mkdir(parents=True, exist_ok=True)
     ready = cache / f"krita-home-{key}"
@@ -162,14 +166,14 @@ def warmed_home(seconds: float = 240.0) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if ready.exists():
             return ready
-        with tempfile.TemporaryDirectory(dir=cache, prefix="warming-") as folder:
+        with tempfile.TemporaryDirectory(dir=krita.temporary or cache, prefix="warming-") as folder:
             home = Path(folder) / "home"
             home.mkdir()
             _write_settings(home)
             _install_driver(home)
             display = Display()
             try:
-                host = KritaHost(Path(folder) / "work", display=display, home=home, plugin=False)
+                host = KritaHost(Path(folder) / "work", display=display, home=home, plugin=False, krita=krita)
                 host.start(seconds=seconds)
                 host.stop()
             finally:
@@ -185,7 +189,7 @@ class KritaHost:
     """One running Krita.
 
     work: folder for the driver's files, the log and the private home. plugin: install the RePaint plug-in as
-    ``installer.py krita`` does. environment: more variables for Krita.
+    ``installer.py krita`` does. environment: more variables for Krita. krita: which one, else the chosen one.
     """
 
     def __init__(
@@ -196,7 +200,9 @@ class KritaHost:
         home: Path | None = None,
         plugin: bool = True,
         environment: dict[str, str] | None = None,
+        krita: Krita | None = None,
     ) -> None:
+        self.krita = krita or chosen_krita()
         self.work = work
         self.display = display
         self.commands = work / "commands"
@@ -210,14 +216,14 @@ class KritaHost:
         if home is None:
             home = work / "home"
             if not home.exists():
-                shutil.copytree(warmed_home(), home, symlinks=True)
+                shutil.copytree(warmed_home(self.krita), home, symlinks=True)
             _write_settings(home)
         self.home = home
         pykrita = _install_driver(home)
         if plugin:
             installer.install_krita(pykrita.parent)
         self.environment = _environment(
-            home, display.name, {"REPAINT_DRIVER_DIR": str(self.commands), **(environment or {})}
+            self.krita, home, display.name, {"REPAINT_DRIVER_DIR": str(self.commands), **(environment or {})}
         )
 
     # ---- life ----
@@ -225,7 +231,7 @@ class KritaHost:
         """Starts Krita and returns when the driver inside answers and the main window stands."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                ["krita", "--nosplash", *map(str, files)],
+                [*self.krita.command, "--nosplash", *(str(self.lend(path)) for path in files)],
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -254,6 +260,15 @@ class KritaHost:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait(10)
             self.process = None
+
+    def lend(self, path: Path) -> Path:
+        """A file where this Krita can read it: itself, or a copy in the work folder."""
+        if self.krita.sees(path):
+            return path
+        copy = self.work / "lent" / path.name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, copy)
+        return copy
 
     # ---- health ----
     def log(self) -> str:
@@ -357,4 +372,4 @@ class KritaHost:
 
 
 if __name__ == "__main__":
-    print(f"warmed home: {warmed_home()}", file=sys.stderr)
+    print(f"warmed home: {warmed_home(chosen_krita())}", file=sys.stderr)

@@ -10,12 +10,17 @@ what a test cannot see from outside: Krita's "Script error" window, and the larg
 import ast
 import json
 import os
+import sys
 import time
 import traceback
 from pathlib import Path
 
 from krita import Extension, Krita
-from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+
+if "PyQt6.QtCore" in sys.modules:  # Krita has imported its own binding
+    from PyQt6 import QtCore, QtGui, QtTest, QtWidgets
+else:
+    from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
 FOLDER = Path(os.environ.get("REPAINT_DRIVER_DIR", ""))
 TICK_MS = 20
@@ -48,7 +53,7 @@ class Driver(QtCore.QObject):
             "os": os,
         }
         self._timer = QtCore.QTimer(self)
-        self._timer.setTimerType(QtCore.Qt.PreciseTimer)
+        self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._tick)
         self._timer.start(TICK_MS)
 
