@@ -24,6 +24,7 @@ from bridge_server.client.link import IN_USE
 from bridge_server.clients import MAX_PULLS, MAX_UPLOADS, Clients, Frames, Peer
 from bridge_server.jobs import Jobs
 from bridge_server.journal import DiskFull, Finished, Job, Upload
+from bridge_server.steps import KeptSteps
 from bridge_server.supervisor import Supervisor
 
 log = logging.getLogger("bridge.desk")
@@ -32,6 +33,7 @@ DISK_FULL = "The disk is full, so the picture could not be kept: make some space
 NOT_WHOLE = "The picture did not arrive whole: click RePaint again."
 TOO_LARGE = "This selection is too large: select a smaller region."
 SEED_TOO_LARGE = "This seed is too large: choose a smaller one."
+STATE_GONE = "The kept steps of this picture are gone: run it again, then branch from it."
 SPOOL_LOST = "The picture is gone from the bridge's folder: click RePaint again."
 VERSIONS_DIFFER = "The plug-in and the bridge are of different versions: install both again."
 NAME_IN_USE = "Another window of this editor uses the RePaint bridge under the same name."
@@ -54,6 +56,7 @@ class Desk:
     ) -> None:
         self._clients, self._jobs, self._engine = clients, jobs, engine
         self._secret, self._instance, self._stop_bridge = secret, instance, stop
+        self.steps = KeptSteps()
         self._positions: dict[str, int] = {}
         self._began = time.monotonic()
 
@@ -171,7 +174,7 @@ class Desk:
             return messages.Failed(message.job, "disk_full", DISK_FULL, errors[0][:4000])
         if pixels is None or selection is None or (pixels.whole, selection.whole) != (size * 4, size):
             return messages.Failed(message.job, "no_pixels", NOT_WHOLE)
-        names = ("width", "height", "model", "preset", "seed", "variants", "options", "tag")
+        names = ("width", "height", "model", "preset", "seed", "variants", "options", "tag", "history")
         request = {name: getattr(message, name) for name in names}
         try:
             job = self._jobs.add(message.job, peer.client, request, pixels.path, selection.path)
@@ -181,6 +184,55 @@ class Desk:
         log.info("job %s of %s: %dx%d, %s", job.job, job.client, message.width, message.height, message.model)
         self.say_positions()
         return None
+
+    def _branch(self, peer: Peer, message: messages.Branch, _: Any) -> None:
+        self._jobs.owned(peer.client, message.job)
+        state = self._jobs.state(message.job)
+        if state is not None:
+            self._clients.send(peer, messages.State(message.job, state))
+            return
+        refusal = self._take_branch(peer, message)
+        if refusal is not None:
+            self._jobs.forget(message.job, "failed")
+            self._clients.send(peer, refusal)
+
+    def _take_branch(self, peer: Peer, message: messages.Branch) -> messages.Failed | None:
+        parent = self.steps.parent(message.parent)
+        if parent is not None and parent.client != peer.client:
+            raise WireError("This picture belongs to another editor.", "a branch from another client's job")
+        if parent is None or all(step.call != message.call for step in self.steps.of(message.parent, message.variant)):
+            return messages.Failed(message.job, "state_gone", STATE_GONE)
+        seed = parent.request["seed"] + message.variant if message.seed is None else message.seed
+        if seed + message.variants - 1 >= messages.MAX_INTEGER:
+            return messages.Failed(message.job, "bad_request", SEED_TOO_LARGE)
+        branch = {name: getattr(message, name) for name in ("parent", "variant", "call", "kind", "jump", "times")}
+        own = {"seed": seed, "variants": message.variants, "tag": message.tag, "history": message.history}
+        try:
+            job = self._jobs.add(message.job, peer.client, {**parent.request, **own, "branch": branch})
+        except DiskFull as error:
+            log.error("no space for job %s: %s", message.job, error)
+            return messages.Failed(message.job, "disk_full", DISK_FULL, str(error)[:4000])
+        log.info("job %s of %s: %s from %s", job.job, job.client, message.kind, message.parent)
+        self.say_positions()
+        return None
+
+    def _keep(self, peer: Peer, message: messages.Keep, _: Any) -> None:
+        job = self._jobs.owned(peer.client, message.job)
+        if job is None or job.ended:
+            return
+        if job.job == self._engine.job:
+            self._engine.send(work.Keep(job.job, message.variants))
+        else:
+            self.end(job, "cancelled")
+
+    def _look(self, peer: Peer, message: messages.Look, _: Any) -> None:
+        parent = self.steps.parent(message.job)
+        if parent is not None and parent.client != peer.client:
+            raise WireError("This picture belongs to another editor.", "a look at another client's job")
+        if self._engine.state in ("ready", "busy"):
+            self._engine.send(work.Look(message.job, message.variant, message.call))
+        else:
+            self.say_steps(peer, message.job, message.variant)
 
     def _credit(self, peer: Peer, message: messages.Credit, _: Any) -> None:
         job = self._jobs.owned(peer.client, message.job)
@@ -225,6 +277,7 @@ class Desk:
             if not job.ended:
                 self.end(job, "cancelled", say=False)
             self._jobs.remove(job)
+            self.steps.released(job.job)
 
     def _cancel(self, peer: Peer, message: messages.Cancel, _: Any) -> None:
         job = self._jobs.owned(peer.client, message.job)
@@ -249,6 +302,8 @@ class Desk:
             for finished in sorted(job.finished.values(), key=lambda each: each.variant):
                 if not finished.claimed:
                     self.say_result(job, finished)
+            for variant in self.steps.variants(name):
+                self.say_steps(peer, name, variant)
             if job.ended:
                 self._say_end(job)
             self._positions.pop(name, None)
@@ -305,6 +360,9 @@ class Desk:
         messages.Ping: _ping,
         messages.Blob: _blob,
         messages.Submit: _submit,
+        messages.Branch: _branch,
+        messages.Keep: _keep,
+        messages.Look: _look,
         messages.Credit: _credit,
         messages.Pull: _pull,
         messages.Claim: _claim,
@@ -357,8 +415,36 @@ class Desk:
                 model=job.request["model"],
                 seconds=finished.seconds,
                 calls=finished.calls,
+                unfinished=finished.step is not None,
             )
             self._clients.send(peer, news)
+
+    def say_steps(self, peer: Peer, job: str, variant: int) -> None:
+        self._clients.send(peer, messages.Steps(job, variant, self.steps.of(job, variant)))
+
+    def on_shelf(self, message: Any, payload: Any) -> None:
+        """The worker's news of kept steps, passed on to the job's client."""
+        if isinstance(message, work.Steps):
+            job = self._jobs.by_id.get(message.job)
+            parent = self.steps.put(job, message.job, message.variant, message.steps)
+            peer = self._clients.by_client.get(parent.client) if parent is not None else None
+            if peer is not None:
+                self.say_steps(peer, message.job, message.variant)
+            return
+        parent = self.steps.parent(message.job)
+        peer = self._clients.by_client.get(parent.client) if parent is not None else None
+        if peer is not None:
+            fields = (message.job, message.variant, message.call, message.width, message.height, message.offset)
+            self._clients.send(peer, messages.View(*fields), payload)
+
+    def say_steps_gone(self) -> None:
+        """The worker died, and with it what it had kept."""
+        for name, variant in self.steps.worker_gone():
+            parent = self.steps.parent(name)
+            peer = self._clients.by_client.get(parent.client) if parent is not None else None
+            if peer is not None:
+                self.say_steps(peer, name, variant)
+        self.steps.tidy()
 
     def _say_end(self, job: Job) -> None:
         peer = self._clients.by_client.get(job.client)
@@ -402,10 +488,20 @@ class Desk:
         return messages.Catalogue(self._engine.models, self._engine.presets, self._engine.state)
 
     def _calls_of(self, job: Job) -> int:
-        """Calls per variant by the preset; 0 (not known here) if an option changes them."""
+        """Calls per variant by the preset, or of a branch by its step; 0 (not known here) if an option changes them."""
+        branch = job.request.get("branch")
+        if branch is not None:
+            return self._calls_of_branch(branch)
         if set(job.request["options"]) - {"hard"}:
             return 0
         return next((preset.calls for preset in self._engine.presets if preset.name == job.request["preset"]), 0)
+
+    def _calls_of_branch(self, branch: dict[str, Any]) -> int:
+        for step in self.steps.of(branch["parent"], branch["variant"]):
+            if step.call == branch["call"] and not branch["jump"] and not branch["times"]:
+                costs = {"continue": step.remaining, "harmonise": step.harmonise, "idea": step.idea}
+                return costs[branch["kind"]]
+        return 0
 
 
 def memory_mib() -> float:

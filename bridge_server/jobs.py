@@ -59,8 +59,10 @@ class Jobs:
         job = self.by_id.get(name)
         return job.state if job is not None else self._forgotten.get(name)
 
-    def add(self, name: str, client: str, request: dict[str, Any], pixels: Path, selection: Path) -> Job:
-        """Take a new job with its uploads; after DiskFull nothing of it is left."""
+    def add(
+        self, name: str, client: str, request: dict[str, Any], pixels: Path | None = None, selection: Path | None = None
+    ) -> Job:
+        """Take a new job with its uploads (a branch has none); after DiskFull nothing of it is left."""
         job = Job(name, client, self._place, request)
         self.journal.add(job, pixels, selection)
         self._place += 1
@@ -119,6 +121,7 @@ class Jobs:
         self.save(job)
         self.credit.pop(job.job, None)
         self._held.discard(job.job)
+        self.journal.drop_inputs(job)
         log.info("job %s: %s %s", job.job, state, code)
 
     def remove(self, job: Job) -> None:

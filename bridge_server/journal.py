@@ -14,11 +14,12 @@ import os
 import shutil
 import sqlite3
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bridge_server.client.launch import private_folder
+from bridge_server.client.messages import StepEntry
 
 KEEP_SECONDS = 7 * 24 * 3600
 TERMINAL = ("done", "failed", "cancelled")
@@ -30,7 +31,7 @@ CREATE TABLE IF NOT EXISTS jobs(
     details TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS results(
     job TEXT NOT NULL, variant INTEGER NOT NULL, seed INTEGER NOT NULL, seconds REAL NOT NULL, calls INTEGER NOT NULL,
-    claimed INTEGER NOT NULL, PRIMARY KEY(job, variant)) WITHOUT ROWID;
+    claimed INTEGER NOT NULL, step TEXT NOT NULL DEFAULT '', PRIMARY KEY(job, variant)) WITHOUT ROWID;
 """
 
 
@@ -40,18 +41,22 @@ class DiskFull(Exception):
 
 @dataclass
 class Finished:
-    """A variant whose pixels are in the spool."""
+    """A variant whose pixels are in the spool; with a ``step`` it was stopped there and its state is there, too."""
 
     variant: int
     seed: int
     seconds: float
     calls: int
     claimed: bool = False
+    step: StepEntry | None = None
 
 
 @dataclass
 class Job:
-    """A job as the journal and the bridge's memory hold it; ``request``: the fields of the submit message."""
+    """A job as the journal and the bridge's memory hold it.
+
+    ``request``: the fields of the submit message; of a branch the parent's, with the branch message under "branch".
+    """
 
     job: str
     client: str
@@ -109,15 +114,23 @@ class Journal:
         self._base.execute("PRAGMA synchronous=NORMAL")
         self._base.execute("PRAGMA cache_size=-1024")
         self._base.executescript(_SCHEMA)
+        if "step" not in [column[1] for column in self._base.execute("PRAGMA table_info(results)")]:  # of version 0.1
+            self._base.execute("ALTER TABLE results ADD COLUMN step TEXT NOT NULL DEFAULT ''")
 
     def close(self) -> None:
         self._base.close()
 
     def load(self) -> list[Job]:
-        """All jobs, oldest first.  Jobs too old, and spool folders without a job, are deleted on the way."""
+        """All jobs, oldest first.
+
+        Jobs too old that are no part of a history, and spool folders without a job, are deleted on the way.
+        """
         oldest = time.time() - KEEP_SECONDS
         with self._base:
-            self._base.execute("DELETE FROM jobs WHERE created < ?", (oldest,))
+            aged = self._base.execute("SELECT job, request FROM jobs WHERE created < ?", (oldest,)).fetchall()
+            for job, request in aged:
+                if not json.loads(request).get("history"):
+                    self._base.execute("DELETE FROM jobs WHERE job=?", (job,))
             self._base.execute("DELETE FROM results WHERE job NOT IN (SELECT job FROM jobs)")
         jobs = {}
         rows = self._base.execute(
@@ -126,8 +139,9 @@ class Journal:
         )
         for job, client, place, request, *rest in rows:
             jobs[job] = Job(job, client, place, json.loads(request), *rest)
-        for job, variant, seed, seconds, calls, claimed in self._base.execute("SELECT * FROM results"):
-            jobs[job].finished[variant] = Finished(variant, seed, seconds, calls, bool(claimed))
+        for job, variant, seed, seconds, calls, claimed, step in self._base.execute("SELECT * FROM results"):
+            entry = StepEntry(**json.loads(step)) if step else None
+            jobs[job].finished[variant] = Finished(variant, seed, seconds, calls, bool(claimed), entry)
         for folder in self.spool.iterdir():
             if folder.name not in jobs:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -135,13 +149,14 @@ class Journal:
 
     # ------------------------------------------------------------------------------------------------------ jobs
 
-    def add(self, job: Job, pixels: Path, selection: Path) -> None:
-        """Take a job with its two complete uploads.  After DiskFull nothing of it is left."""
+    def add(self, job: Job, pixels: Path | None, selection: Path | None) -> None:
+        """Take a job with its two complete uploads (a branch has none).  After DiskFull nothing of it is left."""
         folder = self.spool / job.job
         try:
             private_folder(folder)
-            pixels.replace(folder / "pixels")
-            selection.replace(folder / "selection")
+            if pixels is not None and selection is not None:
+                pixels.replace(folder / "pixels")
+                selection.replace(folder / "selection")
             self._write(
                 "INSERT INTO jobs VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (job.job, job.place, job.client, json.dumps(job.request), time.time(), *_state_of(job)),
@@ -162,6 +177,11 @@ class Journal:
         shutil.rmtree(self.spool / job.job, ignore_errors=True)
         self._write("DELETE FROM results WHERE job=?", (job.job,))
         self._write("DELETE FROM jobs WHERE job=?", (job.job,))
+
+    def drop_inputs(self, job: Job) -> None:
+        """The job has ended and will not run again: only its results are kept."""
+        for what in ("pixels", "selection"):
+            (self.spool / job.job / what).unlink(missing_ok=True)
 
     def read_input(self, job: str, what: str, offset: int, length: int) -> bytes:
         """A piece of "pixels" or "selection"."""
@@ -190,8 +210,8 @@ class Journal:
         except OSError as error:
             raise DiskFull(repr(error)) from error
         self._write(
-            "INSERT OR REPLACE INTO results VALUES(?, ?, ?, ?, ?, 0)",
-            (job.job, finished.variant, finished.seed, finished.seconds, finished.calls),
+            "INSERT OR REPLACE INTO results VALUES(?, ?, ?, ?, ?, 0, ?)",
+            (job.job, finished.variant, finished.seed, finished.seconds, finished.calls, _text_of(finished.step)),
         )
         job.finished[finished.variant] = finished
 
@@ -254,6 +274,10 @@ class Upload:
             self._file.close()
             self._file = None
         self.path.unlink(missing_ok=True)
+
+
+def _text_of(step: StepEntry | None) -> str:
+    return json.dumps(asdict(step)) if step is not None else ""
 
 
 def _state_of(job: Job) -> tuple[Any, ...]:

@@ -68,6 +68,7 @@ class Bridge:
     def serve(self) -> None:
         """Announce the bridge and work until the end; everything is in order afterwards."""
         self._jobs.load()
+        self._desk.steps.load(self._jobs.by_id.values())
         previous = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop("asked to"))
@@ -169,6 +170,8 @@ class Bridge:
         self._jobs.begin(job)
         self._preview = None
         self._dropped.clear()
+        branch = dict(request.get("branch", {}))
+        branch["parent_variant"] = branch.pop("variant", 0)
         self._engine.run(
             work.Start(
                 job=job.job,
@@ -181,6 +184,7 @@ class Bridge:
                 variants=missing[-1] + 1 - missing[0],
                 options=request["options"],
                 credit=tuple(sorted(self._jobs.credit.get(job.job, ()))),
+                **branch,
             )
         )
         self._desk.say_positions()
@@ -207,6 +211,8 @@ class Bridge:
             if not piece:
                 raise ValueError(f"{message.what} ends at {message.offset}")
             self._engine.send(work.Input(job.job, message.what, message.offset), piece)
+        elif isinstance(message, work.Learning):
+            self._desk.say(job, messages.Learning(job.job, message.fraction, message.seconds_left))
         elif isinstance(message, work.Step):
             count = job.request["variants"]
             place = (job.job, message.variant, count, message.call, message.calls)
@@ -221,13 +227,19 @@ class Bridge:
         elif isinstance(message, work.Output):
             self._journal.write_piece(job, message.variant, message.offset, payload)
         elif isinstance(message, work.Result):
-            finished = Finished(message.variant, message.seed, message.seconds, message.calls)
+            step = message.step[0] if message.step else None
+            finished = Finished(message.variant, message.seed, message.seconds, message.calls, step=step)
             self._journal.finish(job, finished)
+            if step is not None:
+                self._desk.steps.last(job, message.variant, step)
             self._desk.say_result(job, finished)
         elif isinstance(message, work.Idle):
             if message.outcome == "done" and len(job.finished) == job.request["variants"]:
                 job.seconds = message.seconds
                 self._desk.end(job, "done")
+            elif message.outcome == "kept":
+                job.seconds = message.seconds
+                self._desk.end(job, "done" if job.finished else "cancelled")
             elif message.outcome == "failed":
                 self._desk.end(job, "failed", message.code, message.sentence, message.details)
             else:
@@ -246,8 +258,13 @@ class Bridge:
         self._preview = None
         self._dropped.add(message.variant)
 
+    def from_shelf(self, message: Any, payload: messages.Buffer | None) -> None:
+        """News of kept steps, of whatever job."""
+        self._desk.on_shelf(message, payload)
+
     def worker_died(self, job: str, sentence: str, will_retry: bool) -> None:
         """Say so, and let the job that it had run once more, or end."""
+        self._desk.say_steps_gone()
         self._desk.say_engine(will_retry, sentence)
         broken = self._jobs.by_id.get(job)
         if broken is None or broken.ended:

@@ -58,6 +58,9 @@ class Listener(Protocol):
     def from_worker(self, message: Any, payload: messages.Buffer | None) -> None:
         """A message of the living worker that concerns its present job."""
 
+    def from_shelf(self, message: Any, payload: messages.Buffer | None) -> None:
+        """News of kept steps, of whatever job."""
+
     def worker_died(self, job: str, sentence: str, will_retry: bool) -> None:
         """It ended unasked while running ``job`` (empty: none); a new one is started if ``will_retry``."""
 
@@ -223,7 +226,10 @@ class Supervisor:
         self._since = self._heard = time.monotonic()
         self.state = "starting"
         address = f"tcp://127.0.0.1:{self._gate.port(self.socket)}"
-        line = json.dumps({"address": address, "password": password, "warm": self._warm, "parent": os.getpid()})
+        orders = {"address": address, "password": password, "warm": self._warm, "parent": os.getpid()}
+        state = self._folder.parent
+        orders |= {"scratch": str(state / "steps"), "spool": str(state / "spool")}
+        line = json.dumps(orders)
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # it died at once: the waiting thread says so
             process.stdin.write(line.encode() + b"\n")
@@ -277,6 +283,8 @@ class Supervisor:
             self.state, self.sentence = "down", message.sentence
         elif isinstance(message, work.Online):
             pass
+        elif isinstance(message, (work.Steps, work.View)):
+            self._listener.from_shelf(message, payload)
         elif getattr(message, "job", None) == self.job and self.job:
             if isinstance(message, work.Idle):
                 self.job, self.state = "", "ready"
@@ -284,7 +292,7 @@ class Supervisor:
                 if message.calls_after_cancel >= 0:
                     self.calls_after_cancel = message.calls_after_cancel
                 self._cancelled_at = 0.0
-            elif isinstance(message, work.Step):
+            elif isinstance(message, (work.Learning, work.Step)):
                 self._idle_for = 0.0
             self._listener.from_worker(message, payload)
 

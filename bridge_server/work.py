@@ -12,6 +12,8 @@ from bridge_server.client.messages import (
     FLAG,
     FROM_WORKER,
     IDENT,
+    KIND,
+    MAX_STEPS,
     MAX_VARIANTS,
     NAME,
     NUMBER,
@@ -26,6 +28,7 @@ from bridge_server.client.messages import (
     ModelEntry,
     PresetEntry,
     Registry,
+    StepEntry,
     array,
     integer,
     one_of,
@@ -43,7 +46,8 @@ _INPUT = one_of("pixels", "selection")
 class Start:
     """Run variants first … first+variants-1 of a job; the worker then asks for its pixels by ``need``.
 
-    ``seed`` belongs to variant 0; ``credit``: variants of which a preview is wanted already.
+    ``seed`` belongs to variant 0; ``credit``: variants of which a preview is wanted already.  With a ``parent`` the
+    job is a branch from a kept step (``kind``, ``jump``, ``times`` as in client.messages.Branch) and needs no pixels.
     """
 
     job: str = value(IDENT)
@@ -56,6 +60,12 @@ class Start:
     variants: int = value(VARIANTS)
     options: dict[str, Any] = value(OPTIONS)  # noqa: RUF009
     credit: tuple[int, ...] = value(array(VARIANT, MAX_VARIANTS))
+    parent: str = value(text(64), "")
+    parent_variant: int = value(VARIANT, 0)
+    call: int = value(COUNT, 0)
+    kind: str = value(KIND, "continue")
+    jump: int = value(COUNT, 0)
+    times: int = value(COUNT, 0)
 
 
 @WORK.add("need", FROM_WORKER)
@@ -80,6 +90,48 @@ class Input:
 @dataclass(frozen=True)
 class Cancel:
     job: str = value(IDENT)
+
+
+@WORK.add("keep", TO_WORKER)
+@dataclass(frozen=True)
+class Keep:
+    """Stop after the present call and hand over the estimates of these variants (none: of all)."""
+
+    job: str = value(IDENT)
+    variants: tuple[int, ...] = value(array(VARIANT, MAX_VARIANTS))
+
+
+@WORK.add("look", TO_WORKER)
+@dataclass(frozen=True)
+class Look:
+    """Answered by ``view``, or by ``steps`` if that step is gone; any job, at any time."""
+
+    job: str = value(IDENT)
+    variant: int = value(VARIANT)
+    call: int = value(COUNT)
+
+
+@WORK.add("steps", FROM_WORKER)
+@dataclass(frozen=True)
+class Steps:
+    """The kept steps of a variant, all of them; empty: gone."""
+
+    job: str = value(IDENT)
+    variant: int = value(VARIANT)
+    steps: tuple[StepEntry, ...] = value(array(record(StepEntry), MAX_STEPS))
+
+
+@WORK.add("view", FROM_WORKER, payload=True)
+@dataclass(frozen=True)
+class View:
+    """One piece, as client.messages.View."""
+
+    job: str = value(IDENT)
+    variant: int = value(VARIANT)
+    call: int = value(COUNT)
+    width: int = value(SIDE)
+    height: int = value(SIDE)
+    offset: int = value(OFFSET)
 
 
 @WORK.add("credit", TO_WORKER)
@@ -123,6 +175,16 @@ class Beat:
     calls_total: int = value(COUNT)
 
 
+@WORK.add("learning", FROM_WORKER)
+@dataclass(frozen=True)
+class Learning:
+    """As client.messages.Learning, at most 20 a second; the last one (``fraction`` 1) always comes."""
+
+    job: str = value(IDENT)
+    fraction: float = value(NUMBER)
+    seconds_left: float = value(NUMBER)
+
+
 @WORK.add("step", FROM_WORKER)
 @dataclass(frozen=True)
 class Step:
@@ -161,13 +223,14 @@ class Output:
 @WORK.add("result", FROM_WORKER)
 @dataclass(frozen=True)
 class Result:
-    """All pieces of the variant have been sent."""
+    """All pieces of the variant have been sent.  ``step``: it was stopped and kept there (one entry)."""
 
     job: str = value(IDENT)
     variant: int = value(VARIANT)
     seed: int = value(SEED)
     seconds: float = value(NUMBER)
     calls: int = value(COUNT)
+    step: tuple[StepEntry, ...] = value(array(record(StepEntry), 1), ())
 
 
 @WORK.add("idle", FROM_WORKER)
@@ -175,12 +238,12 @@ class Result:
 class Idle:
     """The job is over and the worker free.
 
-    ``outcome``: "done", "failed" (then code and sentence say why) or "stopped" (cancelled).
+    ``outcome``: "done", "kept" (stopped by ``keep``), "failed" (then code and sentence say why), "stopped" (cancelled).
     ``calls_after_cancel``: network calls that ended after the cancel had arrived; -1 if there was none.
     """
 
     job: str = value(IDENT)
-    outcome: str = value(one_of("done", "failed", "stopped"))
+    outcome: str = value(one_of("done", "kept", "failed", "stopped"))
     seconds: float = value(NUMBER)
     calls_total: int = value(COUNT)
     calls_after_cancel: int = value(integer(-1, 10**9), -1)

@@ -22,18 +22,20 @@ import time
 import traceback
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import zmq
 
 from bridge_server import work
 from bridge_server.client import messages
 from bridge_server.client.errors import WireError
+from bridge_server.shelf import JUMPS, Shelf, Steps
 
 log = logging.getLogger("worker")
 
 BEAT_SECONDS = 1.0
 STEP_SECONDS = 0.05
+STATE_GONE = "The kept steps of this picture are gone: run it again, then branch from it."
 _ENGINE_MISSING = "The RePaint engine is not installed completely: run “python3 installer.py doctor”."
 
 
@@ -42,13 +44,12 @@ class Request:
 
     def __init__(self, start: work.Start) -> None:
         self.start = start
-        self.data = {
-            "pixels": bytearray(start.width * start.height * 4),
-            "selection": bytearray(start.width * start.height),
-        }
+        size = 0 if start.parent else start.width * start.height  # a branch brings no pixels
+        self.data = {"pixels": bytearray(size * 4), "selection": bytearray(size)}
         self.missing = {what: len(buffer) for what, buffer in self.data.items()}
         self.credit = set(start.credit)
         self.cancelled = False
+        self.keep: set[int] | None = None  # stop and keep these variants, if it is a set
         self.calls_at_cancel = 0
 
     @property
@@ -66,11 +67,12 @@ class Line(threading.Thread):
         self._mine.setblocking(False)
         self._theirs.setblocking(False)
         self._outbox: deque[tuple[Any, messages.Buffer | None]] = deque()
-        self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self.requests: queue.SimpleQueue[Request | work.Look] = queue.SimpleQueue()
         self.present: Request | None = None
         self.calls_total = 0
         self.loading = True
         self.last_step = time.monotonic()
+        self.last_learning = 0.0
 
     def say(self, message: Any, payload: messages.Buffer | None = None) -> None:
         """Send from any thread."""
@@ -124,8 +126,14 @@ class Line(threading.Thread):
         if isinstance(message, work.Start):
             self.last_step = time.monotonic()
             self.present = Request(message)
+            if message.parent:
+                self.requests.put(self.present)
+                return
             for what in ("pixels", "selection"):
                 self.say(work.Need(message.job, what, 0))
+            return
+        if isinstance(message, work.Look):
+            self.requests.put(message)
             return
         request = self.present
         if request is None or request.start.job != message.job:
@@ -143,6 +151,8 @@ class Line(threading.Thread):
                 self.say(work.Need(message.job, message.what, end))
         elif isinstance(message, work.Credit):
             request.credit.update(message.variants)
+        elif isinstance(message, work.Keep):
+            request.keep = set(message.variants) or set(range(messages.MAX_VARIANTS))
         elif isinstance(message, work.Cancel) and not request.cancelled:
             request.calls_at_cancel = self.calls_total
             request.cancelled = True
@@ -154,11 +164,12 @@ class Line(threading.Thread):
 class Engine:
     """The main thread's side: one loaded model, one job at a time."""
 
-    def __init__(self, line: Line) -> None:
-        from engine import api  # seconds: torch
+    def __init__(self, line: Line, scratch: Path, spool: Path) -> None:
+        from engine import api, states  # seconds: torch
 
         self._api, self._line = api, line
         self._model: Any = None
+        self._shelf = Shelf(states, scratch, spool)
 
     def prepare(self, warm: str) -> work.Ready:
         """Load and warm the first model; an engine without it still knows the others."""
@@ -184,8 +195,7 @@ class Engine:
         began = time.monotonic()
         outcome, code, sentence, details = "done", "", "", ""
         try:
-            if not self._run(request, began):
-                outcome = "stopped"
+            outcome = self._run(request, began)
         except self._api.EngineError as error:
             outcome, code, sentence, details = "failed", error.code, error.sentence, error.details
         except Exception as error:
@@ -203,20 +213,75 @@ class Engine:
             sentence[:500], details[:4000],
         )  # fmt: skip
 
-    def _run(self, request: Request, began: float) -> bool:
-        """True when all variants have been sent, False if cancelled on the way."""
-        import numpy as np
-
+    def _run(self, request: Request, began: float) -> str:
+        """Run the variants and send them; how that ended: "done", "kept" or "stopped" (cancelled on the way)."""
         api, line, start = self._api, self._line, request.start
         known = {info.id for info in api.catalogue()}
         if start.model not in known:  # an id, never a path: the engine's command line takes folders too
             raise api.EngineError("model_unknown", "This model is not known here: choose one of the list.")
         if request.cancelled:
-            return False
+            return "stopped"
         if self._model is None or self._model.info.id != start.model:
             self._load(start.model)
+        parent = self._parent(start) if start.parent else None
+        before = parent.state.call if parent is not None else 0
+        steps, gone = self._shelf.open(start.job, start.first, before)
+        for job, variants in gone.items():
+            for variant in variants:
+                line.say(work.Steps(job, variant, ()))
+        events = self._branch(parent, start, steps) if parent is not None else self._fill(request, steps)
+        done, pace = 0, Pace()
+        spoken: dict[int, float] = {}
+        latest: dict[int, Any] = {}  # the last step of each unfinished variant
+        try:
+            for event in events:
+                if request.cancelled:
+                    line.calls_total += isinstance(event, api.Step)
+                    return "stopped"
+                if isinstance(event, api.Learning):
+                    self._say_learning(start.job, event)
+                    continue
+                variant = start.first + event.variant
+                if isinstance(event, api.Finished):
+                    del latest[variant]
+                    line.say_pixels(work.Output, event.layer().tobytes(), job=start.job, variant=variant)
+                    seconds = time.monotonic() - began
+                    line.say(work.Result(start.job, variant, event.seed, seconds, event.calls - before))
+                    continue
+                now = line.last_step = time.monotonic()
+                line.calls_total += 1
+                done += 1
+                pace.step(now)
+                latest[variant] = event
+                call, calls = event.call - before, event.calls - before
+                if now - spoken.get(variant, -1e9) >= STEP_SECONDS or call == calls:
+                    spoken[variant] = now
+                    left = pace.seconds * (calls * start.variants - done) if done > 1 else -1.0
+                    line.say(work.Step(start.job, variant, call, calls, left))
+                if variant in request.credit and call < calls:
+                    request.credit.discard(variant)
+                    fields = {"job": start.job, "variant": variant, "call": call}
+                    size = {"width": start.width, "height": start.height}
+                    line.say_pixels(work.Preview, event.preview().tobytes(), **fields, **size)
+                if steps.paint(variant, call, event.preview):
+                    line.say(work.Steps(start.job, variant, steps.of(variant)))
+                while not line.requests.empty():
+                    wish = line.requests.get()
+                    assert isinstance(wish, work.Look), "no other job comes before this one has ended"
+                    self.look(wish)
+                if request.keep is not None and call < calls:
+                    self._keep(request, latest, steps, began)
+                    return "kept"
+        finally:
+            events.close()
+        return "stopped" if request.cancelled else "done"
+
+    def _fill(self, request: Request, steps: Steps) -> Any:
+        import numpy as np
+
+        start = request.start
         shape = (start.height, start.width)
-        job = api.Job(
+        job = self._api.Job(
             image=np.frombuffer(request.data["pixels"], np.uint8).reshape(*shape, 4),
             selection=np.frombuffer(request.data["selection"], np.uint8).reshape(shape),
             model=start.model,
@@ -225,36 +290,60 @@ class Engine:
             variants=start.variants,
             **self._options(start.options),
         )
-        done, pace = 0, Pace()
-        spoken: dict[int, float] = {}
-        events = api.run(job, self._model)
-        try:
-            for event in events:
-                if request.cancelled:
-                    line.calls_total += isinstance(event, api.Step)
-                    return False
-                variant = start.first + event.variant
-                if isinstance(event, api.Finished):
-                    line.say_pixels(work.Output, event.layer().tobytes(), job=start.job, variant=variant)
-                    seconds = time.monotonic() - began
-                    line.say(work.Result(start.job, variant, event.seed, seconds, event.calls))
-                    continue
-                now = line.last_step = time.monotonic()
-                line.calls_total += 1
-                done += 1
-                pace.step(now)
-                if now - spoken.get(variant, -1e9) >= STEP_SECONDS or event.call == event.calls:
-                    spoken[variant] = now
-                    left = pace.seconds * (event.calls * start.variants - done) if done > 1 else -1.0
-                    line.say(work.Step(start.job, variant, event.call, event.calls, left))
-                if variant in request.credit and event.call < event.calls:
-                    request.credit.discard(variant)
-                    fields = {"job": start.job, "variant": variant, "call": event.call}
-                    size = {"width": start.width, "height": start.height}
-                    line.say_pixels(work.Preview, event.preview().tobytes(), **fields, **size)
-        finally:
-            events.close()
-        return not request.cancelled
+        return self._api.run(job, self._model, cast("Any", steps))
+
+    def _parent(self, start: work.Start) -> Any:
+        kept = self._shelf.state(start.parent, start.parent_variant, start.call)
+        if kept is None:
+            raise self._api.EngineError("state_gone", STATE_GONE)
+        return kept
+
+    def _branch(self, parent: Any, start: work.Start, steps: Steps) -> Any:
+        jump: int | str | None
+        jump, times, late = JUMPS.get(start.kind, (None, 1, False))
+        return self._api.resume(
+            parent,
+            self._model,
+            start.seed + start.first,
+            start.variants,
+            start.jump or jump,
+            start.times or times,
+            late,
+            cast("Any", steps),
+        )
+
+    def _keep(self, request: Request, latest: dict[int, Any], steps: Steps, began: float) -> None:
+        """Hand over what there is of the unfinished variants that are to be kept, each with its state."""
+        start, line = request.start, self._line
+        for variant in sorted(set(latest) & (request.keep or set())):
+            event = latest[variant]
+            kept = event.keep()
+            steps.put(variant - start.first, kept)
+            entry = steps.entry(kept)
+            steps.paint(variant, entry.call, event.preview)
+            self._shelf.keep(start.job, variant, kept, entry.call)
+            line.say_pixels(work.Output, event.preview().tobytes(), job=start.job, variant=variant)
+            line.say(work.Steps(start.job, variant, steps.of(variant)))
+            seconds = time.monotonic() - began
+            line.say(work.Result(start.job, variant, kept.seed, seconds, entry.call, (entry,)))
+
+    def look(self, message: work.Look) -> None:
+        """Send the picture of a kept step, or what steps there are."""
+        job, variant = message.job, message.variant
+        found = self._shelf.picture(job, variant, message.call)
+        if found is None:
+            self._line.say(work.Steps(job, variant, self._shelf.of(job, variant)))
+            return
+        width, height, pixels = found
+        fields = {"job": job, "variant": variant, "call": message.call, "width": width, "height": height}
+        self._line.say_pixels(work.View, pixels, **fields)
+
+    def _say_learning(self, job: str, event: Any) -> None:
+        now = time.monotonic()
+        if now - self._line.last_learning >= STEP_SECONDS or event.done == 1.0:
+            self._line.last_learning = now
+            self._line.say(work.Learning(job, event.done, event.seconds_left))
+        self._line.last_step = now
 
     def _options(self, options: dict[str, Any]) -> dict[str, Any]:
         """Plain values for api.Job; nothing that could name a file."""
@@ -270,6 +359,7 @@ class Engine:
             if (
                 name not in allowed
                 or (numeric and type(option) is not int)
+                or (name == "learn" and type(option) not in (int, float))
                 or (name == "hard" and type(option) is not bool)
                 or (word and not re.fullmatch(r"[a-z][a-z_-]{0,31}", option))
             ):
@@ -340,7 +430,7 @@ def main() -> None:
     line = Line(orders["address"], orders["password"])
     line.start()
     try:
-        engine = Engine(line)
+        engine = Engine(line, Path(orders["scratch"]), Path(orders["spool"]))
         ready = engine.prepare(orders["warm"])
     except Exception as error:
         log.exception("the engine cannot start")
@@ -352,6 +442,9 @@ def main() -> None:
     log.info("ready on %s", ready.device)
     while True:
         request = line.requests.get()
+        if isinstance(request, work.Look):
+            engine.look(request)
+            continue
         idle = engine.run(request)
         line.present = None
         line.say(idle)

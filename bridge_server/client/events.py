@@ -1,8 +1,9 @@
 """What ``Session.poll`` returns: frozen dataclasses, in the order in which things happened.
 
-Of one job come: ``Accepted`` (once or more), ``Progress`` and ``Preview`` (any number), ``Result`` (one per
-finished variant), and then exactly one of ``Done``, ``Failed``, ``Cancelled``, after which nothing of that job
-comes any more.  Pixels are straight (not premultiplied) 8-bit sRGB R, G, B, A, rows from the top, without padding:
+Of one job come: ``Accepted`` (once or more), ``Learning`` (if it was asked for), ``Progress`` and ``Preview`` (any
+number), ``Result`` (one per finished variant), and then exactly one of ``Done``, ``Failed``, ``Cancelled``, after
+which nothing of that job comes any more but ``Steps`` and ``StepView`` (and, if it is fetched again, its results and
+its end once more).  Pixels are straight (not premultiplied) 8-bit sRGB R, G, B, A, rows from the top, without padding:
 ``len(rgba) == width * height * 4``.  Colour is uncomposited and A is the selection, so the host's ordinary layer
 blending makes the soft edge.
 """
@@ -71,6 +72,19 @@ class Accepted:
 
 
 @dataclass(frozen=True)
+class Learning:
+    """The engine learns the picture first (option ``learn``: seconds, 5 … 600).
+
+    ``fraction`` 0 … 1 of that time is over; 1: learned, the first Progress follows.  A newer one replaces one that has
+    not been polled.
+    """
+
+    job: str
+    fraction: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
 class Progress:
     """``call`` of ``calls`` network calls of this variant (0-based) are done.
 
@@ -110,6 +124,39 @@ class Result:
     rgba: bytes
     model: str
     seconds: float
+    calls: int = 0
+    unfinished: bool = False  # stopped and kept: the estimate after ``calls`` network calls
+
+
+@dataclass(frozen=True)
+class Step:
+    """A kept step of a variant: the state after ``call`` calls, and the calls that each kind of branch costs."""
+
+    call: int
+    remaining: int
+    harmonise: int
+    idea: int
+
+
+@dataclass(frozen=True)
+class Steps:
+    """All kept steps of a variant, rising; comes whenever they change.  Empty: they are gone, run it again."""
+
+    job: str
+    variant: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class StepView:
+    """The picture of a kept step, asked for by ``Session.look``; may be smaller than the job's box."""
+
+    job: str
+    variant: int
+    call: int
+    width: int
+    height: int
+    rgba: bytes
 
 
 @dataclass(frozen=True)
@@ -169,6 +216,19 @@ class Recovered:
 
 
 Event = Union[
-    Connected, Disconnected, Accepted, Progress, Preview, Result, Done, Failed, Cancelled, EngineDown, Recovered
+    Connected,
+    Disconnected,
+    Accepted,
+    Learning,
+    Progress,
+    Preview,
+    Result,
+    Steps,
+    StepView,
+    Done,
+    Failed,
+    Cancelled,
+    EngineDown,
+    Recovered,
 ]
 TERMINAL = (Done, Failed, Cancelled)

@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Tuple, Type, TypeVar, Union
 from bridge_server.client.errors import WireError
 
 MAGIC = b"RPB1"
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_HEADER = 64 * 1024
 MAX_PAYLOADS = 8
 MAX_PAYLOAD = 4 * 1024 * 1024
@@ -32,6 +32,7 @@ MAX_SIDE = 16384
 MAX_PIXELS = 8192 * 8192
 MAX_VARIANTS = 16
 MAX_JOBS_LISTED = 256
+MAX_STEPS = 64
 
 TO_BRIDGE, TO_CLIENT, TO_WORKER, FROM_WORKER = (
     "client → bridge",
@@ -166,6 +167,7 @@ COUNT = integer(0, MAX_INTEGER, "integer 0 … 2^53")
 SIZE = integer(1, MAX_PIXELS * 4)
 OFFSET = integer(0, MAX_PIXELS * 4)
 PIECE = integer(1, CHUNK)
+KIND = one_of("continue", "harmonise", "idea")
 STATE = one_of("queued", "running", "done", "failed", "cancelled", "unknown")
 ENGINE = one_of("starting", "ready", "busy", "down")
 
@@ -278,6 +280,16 @@ class JobEntry:
     height: int = value(SIDE)
 
 
+@dataclass(frozen=True)
+class StepEntry:
+    """A kept step: the state after ``call`` calls of its variant, and the calls that each kind of branch costs."""
+
+    call: int = value(COUNT)
+    remaining: int = value(COUNT)
+    harmonise: int = value(COUNT)
+    idea: int = value(COUNT)
+
+
 @WIRE.add("hello", TO_BRIDGE)
 @dataclass(frozen=True)
 class Hello:
@@ -351,7 +363,7 @@ class Submit:
     """Run a job.  ``pixels``, ``selection``: blobs of width*height*4 and width*height bytes, complete before this.
 
     Variant k is the run with seed + k.  The job id is made by the client; a second submit with the same id is
-    answered by ``state`` and never computed again.
+    answered by ``state`` and never computed again.  ``history``: results stay until ``release``, however old.
     """
 
     job: str = value(IDENT)
@@ -365,6 +377,30 @@ class Submit:
     variants: int = value(VARIANTS)
     options: Dict[str, Any] = value(OPTIONS, {})  # noqa: RUF009 - a field, as everywhere here
     tag: str = value(text(1000), "")
+    history: bool = value(FLAG, False)
+
+
+@WIRE.add("branch", TO_BRIDGE)
+@dataclass(frozen=True)
+class Branch:
+    """Run a job from the kept step after ``call`` calls of ``variant`` of ``parent``, in all else as ``submit``.
+
+    ``continue`` goes on as planned, ``harmonise`` adds small late jumps, ``idea`` one large jump now; ``jump``
+    (levels) and ``times`` change their jumps, 0: the kind's own.  ``seed`` null: the parent's own, so that
+    ``continue`` is the parent's run taken up again.
+    """
+
+    job: str = value(IDENT)
+    parent: str = value(IDENT)
+    variant: int = value(VARIANT)
+    call: int = value(COUNT)
+    kind: str = value(KIND)
+    variants: int = value(VARIANTS)
+    seed: int | None = value(optional(SEED), None)
+    jump: int = value(integer(0, 1000), 0)
+    times: int = value(integer(0, 20), 0)
+    tag: str = value(text(1000), "")
+    history: bool = value(FLAG, False)
 
 
 @WIRE.add("accepted", TO_CLIENT)
@@ -375,6 +411,19 @@ class Accepted:
     job: str = value(IDENT)
     position: int = value(COUNT)
     calls: int = value(COUNT, 0)
+
+
+@WIRE.add("learning", TO_CLIENT)
+@dataclass(frozen=True)
+class Learning:
+    """The engine learns the picture before the first call of a job with the option ``learn``.
+
+    ``fraction`` 0 … 1 of the time for it, ``seconds_left`` until its end; it may end before.
+    """
+
+    job: str = value(IDENT)
+    fraction: float = value(NUMBER)
+    seconds_left: float = value(NUMBER)
 
 
 @WIRE.add("progress", TO_CLIENT)
@@ -415,7 +464,10 @@ class Preview:
 @WIRE.add("result", TO_CLIENT)
 @dataclass(frozen=True)
 class Result:
-    """A variant of width*height*4 bytes is finished and on disk; the client pulls its pixels."""
+    """A variant of width*height*4 bytes is finished and on disk; the client pulls its pixels.
+
+    ``unfinished``: the estimate after ``calls`` calls, kept by ``keep``.
+    """
 
     job: str = value(IDENT)
     variant: int = value(VARIANT)
@@ -425,6 +477,7 @@ class Result:
     model: str = value(NAME)
     seconds: float = value(NUMBER)
     calls: int = value(COUNT)
+    unfinished: bool = value(FLAG, False)
 
 
 @WIRE.add("pull", TO_BRIDGE)
@@ -471,6 +524,51 @@ class Cancel:
     """Stop a job in any state, also one whose submit never came; always answered by ``state``."""
 
     job: str = value(IDENT)
+
+
+@WIRE.add("keep", TO_BRIDGE)
+@dataclass(frozen=True)
+class Keep:
+    """Stop the running job and keep the present estimates of these variants (none named: of all) as its results.
+
+    Then ``done`` ends it.  A job that has not yet made a call is cancelled instead.
+    """
+
+    job: str = value(IDENT)
+    variants: tuple[int, ...] = value(array(VARIANT, MAX_VARIANTS))
+
+
+@WIRE.add("steps", TO_CLIENT)
+@dataclass(frozen=True)
+class Steps:
+    """The kept steps of a variant, all of them, whenever that changes; also after the job's end.  Empty: gone."""
+
+    job: str = value(IDENT)
+    variant: int = value(VARIANT)
+    steps: tuple[StepEntry, ...] = value(array(record(StepEntry), MAX_STEPS))
+
+
+@WIRE.add("look", TO_BRIDGE)
+@dataclass(frozen=True)
+class Look:
+    """Show that kept step.  Answered by ``view``, or by ``steps`` if it is gone."""
+
+    job: str = value(IDENT)
+    variant: int = value(VARIANT)
+    call: int = value(COUNT)
+
+
+@WIRE.add("view", TO_CLIENT, payload=True)
+@dataclass(frozen=True)
+class View:
+    """A piece of a kept step's picture of width*height*4 bytes, in order."""
+
+    job: str = value(IDENT)
+    variant: int = value(VARIANT)
+    call: int = value(COUNT)
+    width: int = value(SIDE)
+    height: int = value(SIDE)
+    offset: int = value(OFFSET)
 
 
 @WIRE.add("state", TO_CLIENT)

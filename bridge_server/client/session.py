@@ -24,7 +24,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Deque, Dict, List, Set, Tuple
 
@@ -52,7 +52,7 @@ class JobRequest:
     model, preset   ids of the catalogue
     seed            0 … 2^53-1; None: drawn by the session, and reported in every Result
     variants        1 … 16; variant k is the run with seed + k
-    options         steps, jump_length, jump_samples, schedule, hard, …: plain values by name, decided by the engine
+    options         steps, jump_length, schedule, hard, learn, wrap, …: plain values by name, decided by the engine
     tag             free text ≤ 1000, handed back in Recovered
     """
 
@@ -68,11 +68,32 @@ class JobRequest:
     tag: str = ""
 
 
+@dataclass(frozen=True)
+class BranchRequest:
+    """A job that starts from a kept step (``events.Steps``) of another.
+
+    kind       "continue": as planned; "harmonise": small late jumps; "idea": one large jump now
+    seed       None: the parent's own, so that "continue" takes the parent's run up again
+    jump       levels of each jump, and times: how many; 0: the kind's own
+    """
+
+    parent: str
+    variant: int
+    call: int
+    kind: str = "continue"
+    variants: int = 1
+    seed: int | None = None
+    jump: int = 0
+    times: int = 0
+    tag: str = ""
+
+
 class _Job:
     """What the network thread knows about one job."""
 
-    def __init__(self, job: str, variants: int, request: JobRequest | None, seed: int) -> None:
+    def __init__(self, job: str, variants: int, request: JobRequest | BranchRequest | None, seed: int | None) -> None:
         self.job, self.variants, self.request, self.seed = job, variants, request, seed
+        self.results = 0  # handed to the editor
         self.sent = request is None  # a submit went out at some time
         self.answer_due = False  # a submit went out on this connection and nothing has come back
         self.asked_again = False
@@ -101,12 +122,15 @@ class Session:
         notify: Callable[[], None] | None = None,
         client_id: str | None = None,
         preview_interval: float = 0.15,
+        history: bool = False,
     ) -> None:
         """``app``: name and version of the editor, for the log.  ``notify`` is called on the network thread
         whenever events wait; it must be cheap and must not touch widgets (emit a queued signal, write to a pipe).
         ``client_id``: letters, digits, - and _, at most 64; give the same one after a restart of the editor to get
         unfinished jobs back (``events.Recovered``); None: a random one.  While another live session has the same one,
         this session goes by a random one.
+        ``history``: jobs with results stay at the bridge after their end, for ``fetch`` or a later ``Recovered``, until
+        ``release``.
         """
         self._app = app
         self._notify = notify or (lambda: None)
@@ -114,6 +138,7 @@ class Session:
         self._client = client_id or secrets.token_hex(16)
         messages.IDENT.accept(self._client)
         self._interval = preview_interval
+        self._history = history
         self._commands: Deque[Callable[[], None]] = deque()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
@@ -129,6 +154,8 @@ class Session:
         self._jobs: Dict[str, _Job] = {}
         self._ended: Set[str] = set()  # handed over, and to be released at the bridge
         self._recovered: Dict[str, messages.JobEntry] = {}
+        self._kept: Dict[str, int] = {}  # ended, not released: number of variants
+        self._view: Tuple[Tuple[str, int, int], bytearray] | None = None
         self._uploads: Deque[Tuple[str, Iterator[Tuple[Any, Any]]]] = deque()
         self._attached: Set[str] | None = None
         self._pulls = 0
@@ -151,6 +178,28 @@ class Session:
             if isinstance(event, (events.Preview, events.Result, *events.TERMINAL)):
                 self._command(self._handed_over, event)
         return found
+
+    def branch(self, request: BranchRequest) -> str:
+        """Queue a job from a kept step and return its id; events as of ``submit``, and ``Failed`` (``state_gone``)."""
+        job = secrets.token_hex(16)
+        self._command(self._begin, job, request)
+        return job
+
+    def keep(self, job: str, variants: Sequence[int] = ()) -> None:
+        """Stop a running job and keep the present estimates of these variants (none named: of all) as results."""
+        self._command(self._send, messages.Keep(job, tuple(variants)))
+
+    def look(self, job: str, variant: int, call: int) -> None:
+        """Ask for the picture of a kept step: ``StepView`` follows, or ``Steps`` if it is gone."""
+        self._command(self._send, messages.Look(job, variant, call))
+
+    def fetch(self, job: str) -> None:
+        """Ask once more for the results of a job that has ended (``history``): they come as events, with its end."""
+        self._command(self._fetch, job)
+
+    def release(self, job: str) -> None:
+        """Delete an ended job and its results at the bridge (``history``)."""
+        self._command(self._release, job)
 
     def submit(self, request: JobRequest) -> str:
         """Queue a job and return its id; also before ``Connected``.  A bad request ends in ``Failed``."""
@@ -205,13 +254,18 @@ class Session:
             self._commands.popleft()()
         return self._closing
 
-    def _begin(self, name: str, request: JobRequest) -> None:
+    def _send(self, message: Any) -> None:
+        """Where there is no bridge just now, there is nothing to keep or to look at."""
+        if self._link is not None:
+            self._link.send(message)
+
+    def _begin(self, name: str, request: JobRequest | BranchRequest) -> None:
         seed = request.seed
-        if seed is None:
+        if seed is None and isinstance(request, JobRequest):
             seed = secrets.randbelow(messages.MAX_INTEGER - messages.MAX_VARIANTS)
         job = self._jobs[name] = _Job(name, request.variants, request, seed)
         try:
-            refusal = _refusal(job)
+            refusal = _refusal(job, self._history)
         except Exception as error:  # fields of quite another kind
             refusal = events.Failed(name, "bad_request", OUT_OF_RANGE, repr(error))
         if refusal is not None:
@@ -239,6 +293,16 @@ class Session:
                 self._link.send(messages.Attach((name,)))
                 self._grant(self._jobs[name])
 
+    def _fetch(self, name: str) -> None:
+        variants = self._kept.pop(name, None)
+        if variants is None:
+            return
+        job = self._jobs[name] = _Job(name, variants, None, 0)
+        if self._link is not None:
+            self._link.send(messages.Attach((name,)))
+        else:
+            self._finish(job, _lost_at_the_bridge(name))
+
     def _discard(self, name: str) -> None:
         if self._recovered.pop(name, None) is not None:
             self._release(name)
@@ -255,12 +319,14 @@ class Session:
             if job is not None:
                 job.credit_due[event.variant] = job.preview_at.get(event.variant, 0.0) + self._interval
         elif isinstance(event, events.Result):
-            if self._link is not None:
+            if self._link is not None and not self._history:
                 self._link.send(messages.Claim(event.job, event.variant))
-        elif isinstance(event, events.TERMINAL):
+        elif isinstance(event, events.TERMINAL) and event.job not in self._kept:
             self._release(event.job)
 
     def _release(self, name: str) -> None:
+        self._kept.pop(name, None)
+        self._recovered.pop(name, None)
         self._ended.add(name)
         if self._link is not None:
             self._link.send(messages.Release(name))
@@ -320,6 +386,7 @@ class Session:
         self._disconnected = ""
         self._refusals = 0
         self._pulls = 0
+        self._view = None
         self._uploads.clear()
         for job in self._jobs.values():
             job.downloads.clear()
@@ -389,7 +456,7 @@ class Session:
 
     def _schedule_upload(self, job: _Job) -> None:
         if self._link is not None and all(name != job.job for name, _ in self._uploads):
-            self._uploads.append((job.job, _upload(job)))
+            self._uploads.append((job.job, _upload(job, self._history)))
 
     def _stop_upload(self, name: str) -> None:
         for entry in [entry for entry in self._uploads if entry[0] == name]:
@@ -403,7 +470,7 @@ class Session:
             self._uploads.popleft()
             return
         link.send(*piece)
-        if isinstance(piece[0], messages.Submit):
+        if isinstance(piece[0], (messages.Submit, messages.Branch)):
             job.sent = job.answer_due = True
             self._grant(job)
 
@@ -445,6 +512,11 @@ class Session:
                 self._put(events.EngineDown(message.sentence, message.will_retry))
         elif isinstance(message, messages.Jobs):
             self._on_jobs(message)
+        elif isinstance(message, messages.Steps):
+            steps = tuple(events.Step(**vars(step)) for step in message.steps)
+            self._put(events.Steps(message.job, message.variant, steps), ("steps", message.job, message.variant))
+        elif isinstance(message, messages.View) and payload is not None:
+            self._on_view(message, payload)
         elif isinstance(message, messages.Bye):
             self._resting = not self._jobs
             raise ConnectionLost("The RePaint bridge has stopped; it starts again when it is needed.", message.reason)
@@ -460,6 +532,8 @@ class Session:
         name = job.job
         if isinstance(message, messages.Accepted):
             self._put(events.Accepted(name, message.position, message.calls))
+        elif isinstance(message, messages.Learning):
+            self._put(events.Learning(name, message.fraction, message.seconds_left), ("learning", name))
         elif isinstance(message, messages.Progress):
             fields = (message.variants, message.call, message.calls, message.seconds_left)
             self._put(events.Progress(name, message.variant, *fields), ("progress", name, message.variant))
@@ -498,7 +572,7 @@ class Session:
         for name, entry in known.items():
             if name in self._ended:
                 self._release(name)
-            elif name not in self._jobs and name not in self._recovered:
+            elif name not in self._jobs and name not in self._recovered and name not in self._kept:
                 self._recovered[name] = entry
                 self._put(events.Recovered(**vars(entry)))
         self._ended &= set(known)
@@ -524,6 +598,20 @@ class Session:
             event = events.Preview(job.job, message.variant, message.call, message.width, message.height, bytes(data))
             self._put(event, ("preview", job.job, message.variant))
 
+    def _on_view(self, message: messages.View, payload: messages.Buffer) -> None:
+        key = (message.job, message.variant, message.call)
+        if message.offset == 0:
+            self._view = (key, bytearray())
+        if self._view is None or self._view[0] != key or len(self._view[1]) != message.offset:
+            self._view = None
+            return
+        self._view[1].extend(payload)
+        if len(self._view[1]) >= message.width * message.height * 4:
+            rgba, self._view = bytes(self._view[1]), None
+            self._put(
+                events.StepView(*key, message.width, message.height, rgba), ("view", message.job, message.variant)
+            )
+
     def _on_chunk(self, job: _Job, message: messages.Chunk, payload: messages.Buffer) -> None:
         self._pulls = max(0, self._pulls - 1)
         download = job.downloads.get(message.variant)
@@ -540,8 +628,9 @@ class Session:
         result = download.message
         del job.downloads[result.variant]
         job.got.add(result.variant)
+        job.results += 1
         fields = (result.seed, result.width, result.height, bytes(download.data), result.model, result.seconds)
-        self._put(events.Result(job.job, result.variant, *fields))
+        self._put(events.Result(job.job, result.variant, *fields, result.calls, result.unfinished))
         if job.end is not None:
             self._finish(job, job.end)
 
@@ -564,7 +653,10 @@ class Session:
             return
         self._stop_upload(job.job)
         del self._jobs[job.job]
-        self._ended.add(job.job)
+        if self._history and job.results:
+            self._kept[job.job] = job.variants
+        else:
+            self._ended.add(job.job)
         self._put(end)
 
     def _put(self, event: events.Event, slot: Tuple[Any, ...] | None = None) -> None:
@@ -586,9 +678,12 @@ def _lost_at_the_bridge(job: str) -> events.Failed:
     return events.Failed(job, "lost", "The RePaint bridge lost this picture: click RePaint again.")
 
 
-def _submit(job: _Job) -> messages.Submit:
+def _submit(job: _Job, history: bool) -> messages.Submit | messages.Branch:
     request = job.request
     assert request is not None
+    if isinstance(request, BranchRequest):
+        return messages.Branch(job=job.job, history=history, **vars(request))
+    assert job.seed is not None
     return messages.Submit(
         job=job.job,
         width=request.width,
@@ -601,18 +696,22 @@ def _submit(job: _Job) -> messages.Submit:
         variants=request.variants,
         options=dict(request.options),
         tag=request.tag,
+        history=history,
     )
 
 
-def _refusal(job: _Job) -> events.Failed | None:
+def _refusal(job: _Job, history: bool) -> events.Failed | None:
     """Why this request cannot even be sent, or None."""
     request = job.request
     assert request is not None
-    size = request.width * request.height
     try:
-        messages.encode(_submit(job))
+        messages.encode(_submit(job, history))
     except WireError as error:
         return events.Failed(job.job, "bad_request", OUT_OF_RANGE, error.details)
+    if isinstance(request, BranchRequest):
+        return None
+    assert job.seed is not None
+    size = request.width * request.height
     if size > messages.MAX_PIXELS:
         return events.Failed(job.job, "too_large", "This selection is too large: select a smaller region.")
     if job.seed + request.variants - 1 >= messages.MAX_INTEGER:
@@ -624,12 +723,14 @@ def _refusal(job: _Job) -> events.Failed | None:
     return None
 
 
-def _upload(job: _Job) -> Iterator[Tuple[Any, Any]]:
-    """The messages of a submit, made one at a time."""
+def _upload(job: _Job, history: bool) -> Iterator[Tuple[Any, Any]]:
+    """The messages of a submit or a branch, made one at a time."""
     request = job.request
-    assert request is not None
+    if not isinstance(request, JobRequest):
+        yield _submit(job, history), None
+        return
     for blob, data in (("p" + job.job, request.pixels), ("s" + job.job, request.selection)):
         view = memoryview(data).cast("B")
         for offset in range(0, len(view), messages.CHUNK):
             yield messages.Blob(blob, len(view), offset), view[offset : offset + messages.CHUNK]
-    yield _submit(job), None
+    yield _submit(job, history), None

@@ -20,7 +20,9 @@ from bridge_server.client.errors import WireError
 from tests.bridge.home import ROOT
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-NESTED = {cls.__name__: cls for cls in (messages.ModelEntry, messages.PresetEntry, messages.JobEntry)}
+NESTED = {
+    cls.__name__: cls for cls in (messages.ModelEntry, messages.PresetEntry, messages.JobEntry, messages.StepEntry)
+}
 
 # one good value and some bad ones for every kind of value that the page knows
 SAMPLES: dict[str, tuple[Any, list[Any]]] = {
@@ -65,6 +67,9 @@ def sample(spec: str) -> tuple[Any, list[Any]]:
         return SAMPLES[spec]
     if spec in NESTED:
         return {name: sample(values)[0] for name, (values, _) in specified(NESTED[spec]).items()}, [None, [], {}, 1]
+    if spec.endswith(", or null"):
+        good, bad = sample(spec[: -len(", or null")])
+        return good, [value for value in bad if value is not None]
     if spec.startswith("text"):
         longest = int(spec.split()[-1])
         return "ä" * min(longest, 20), ["x" * (longest + 1), None, 5, "\ud800"]
