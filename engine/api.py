@@ -3,7 +3,7 @@
 >>> model = load_model("texture")
 >>> for event in run(Job(image, selection, seed=1), model):
 ...     if isinstance(event, Step): show(event.preview())
-...     else: keep(event.layer())
+...     elif isinstance(event, Finished): keep(event.layer())
 
 Same request, seed, device, thread count and version → same pixels, whether previews are taken or not.
 """
@@ -20,7 +20,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from engine import canvas, schedule
+from engine import adapt, canvas, schedule
+from engine.adapt import Learning
 from engine.corrector import corrected
 from engine.errors import BadInput, EngineError
 from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
@@ -37,6 +38,7 @@ __all__ = [
     "Finished",
     "Job",
     "Kept",
+    "Learning",
     "Model",
     "ModelInfo",
     "Preset",
@@ -74,6 +76,7 @@ class Job:
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
         wrap: ``x``, ``y`` or ``both``: the picture is a tile that goes on beyond its borders with its opposite side,
             so that a selection along the borders makes it seamless.
+        learn: seconds, 5 … 600, to learn the known pixels first (texture models only; :mod:`engine.adapt`); None: off.
     """
 
     image: np.ndarray
@@ -93,6 +96,7 @@ class Job:
     scale: float | None = None
     hard: bool = False
     wrap: str = ""
+    learn: float | None = None
 
 
 @dataclass(frozen=True)
@@ -156,8 +160,11 @@ def resolve(job: Job) -> tuple[schedule.Schedule, Settings]:
     return schedule.named(job.schedule, *values, job.start_resampling), preset.settings
 
 
-def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Step | Finished]:
+def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning | Step | Finished]:
     """Run a job; stop iterating to cancel, in effect after the network call in progress.
+
+    With ``job.learn`` come :class:`Learning` events first, the last of them with ``done`` = 1; only that when the cache
+    of learned weights has what the job needs.
 
     Into ``cache``, where given, go about :data:`KEPT_STATES` states of each variant, evenly spread over the run.
 
@@ -170,6 +177,10 @@ def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Step | F
     levels, settings = resolve(job)
     if model.info.id != job.model:
         raise BadInput("model_missing", f"The model {job.model!r} is not loaded.")
+    if job.learn is not None:
+        unknown, scale = _to_learn(job, model)
+        learned = yield from adapt.learn(job.image, unknown, model, job.learn, scale=scale)
+        model = adapt.with_learned(model, learned)
     yield from _keeping(_execute(job, model, levels, settings, _seeds(job.seed, job.variants), None), cache)
 
 
@@ -190,8 +201,14 @@ def resume(
     in :func:`run`.
 
     Raises:
-        EngineError: as :func:`run`; also a state of another model.
+        EngineError: as :func:`run`; also a state of another model, or of learned weights that are gone.
     """
+    if kept.job.learn is not None:
+        unknown, scale = _to_learn(kept.job, model)
+        learned = adapt.recall(kept.job.image, unknown, model, kept.job.learn, scale)
+        if learned is None:
+            raise BadInput("bad_state", "What this run had learned of the picture is no longer here; run it anew.")
+        model = adapt.with_learned(model, learned)
     if digest(model.info) != kept.digest:
         raise BadInput("bad_state", f"This state was made with another model than {model.info.title}; run it anew.")
     levels = kept.schedule if jump is None else branched(kept, jump, times, late)
@@ -214,10 +231,7 @@ def _execute(
     job: Job, model: Model, levels: schedule.Schedule, settings: Settings, seeds: list[int], start: State | None
 ) -> Iterator[Step | Finished]:
     """Run in the roomiest plan; where memory does not suffice for its first call, in smaller ones."""
-    selection = job.selection
-    if job.hard:
-        selection = np.where(selection >= 128, 255, 0).astype(np.uint8)
-    canvas.check(job.image, selection)
+    selection = _selection(job)
     label = model.label_number(job.label)
     calls, began = settings.calls(levels), time.monotonic()
     for geometry, together in _plans(model, len(seeds)):
@@ -254,6 +268,24 @@ def _execute(
                 if state.call == calls:
                     fill = canvas.picture_fill(state.x[place], layout)
                     yield Finished(variant, seeds[variant], calls, time.monotonic() - began, fill, layout, selection)
+
+
+def _selection(job: Job) -> np.ndarray:
+    """The job's selection as it acts.
+
+    Raises:
+        BadInput: picture and selection cannot be used.
+    """
+    selection = np.where(job.selection >= 128, 255, 0).astype(np.uint8) if job.hard else job.selection
+    canvas.check(job.image, selection)
+    return selection
+
+
+def _to_learn(job: Job, model: Model) -> tuple[np.ndarray, float]:
+    """What is unknown, (H, W) bool, and the scale at which the fill will look at the picture."""
+    selection = _selection(job)
+    layout = canvas.plan(selection, model.geometry, job.padding, job.scale, job.wrap)
+    return selection > 0, job.scale or max(layout.scaled) / max(layout.region.width, layout.region.height)
 
 
 def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:

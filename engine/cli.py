@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import data, schedule, states, train_command
+from engine import data, learn_command, schedule, states, train_command
 from engine.bench import commands as bench_commands
 from engine.errors import BadInput, EngineError
 from engine.models import commands as model_commands
@@ -22,7 +22,7 @@ from engine.presets import DEFAULT_PRESET, PRESETS
 from engine.version import __version__
 
 if TYPE_CHECKING:
-    from engine.api import Finished, Model, Step
+    from engine.api import Finished, Learning, Model, Step
     from engine.imagefile import Picture
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     inpaint.add_argument("--padding", type=int, metavar="PX", help="surroundings the model sees (default: chosen)")
     inpaint.add_argument("--scale", type=float, metavar="F", help="model pixels per picture pixel (default: chosen)")
     inpaint.add_argument("--hard", action="store_true", help="ignore the mask's soft edge")
+    inpaint.add_argument("--learn", type=float, metavar="SECONDS", help="learn the known pixels first, 5 … 600")
     inpaint.add_argument("--save-state", type=Path, metavar="FILE", help="keep a state of variant 1 to branch from")
     inpaint.add_argument("--save-at", type=int, default=50, metavar="PERCENT", help="of the run (default 50)")
     inpaint.add_argument("--plot-schedule", type=Path, metavar="FILE", help="draw the schedule")
@@ -94,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_arguments(branch)
     branch.set_defaults(run=_branch)
 
+    learn = commands.add_parser("learn", help="write a texture model that knows this picture")
+    learn_command.add_arguments(learn)
+    learn.set_defaults(run=learn_command.main)
     model_commands.add_commands(commands)
 
     corpus = commands.add_parser("data", help="gather the training pictures (resumable)")
@@ -145,6 +149,7 @@ def _inpaint(arguments: argparse.Namespace) -> None:
         padding=arguments.padding,
         scale=arguments.scale,
         hard=arguments.hard,
+        learn=arguments.learn,
     )
     levels, settings = api.resolve(job)
     if arguments.plot_schedule:
@@ -198,12 +203,17 @@ class _Run:
         self._began = time.monotonic()
         self._made = 0
         self._calls = 0
+        self._learned: Learning | None = None
         self._variants: list[dict[str, Any]] = []
 
-    def take(self, event: Step | Finished) -> None:
+    def take(self, event: Learning | Step | Finished) -> None:
         from engine import canvas, imagefile
-        from engine.api import Finished
+        from engine.api import Finished, Learning
 
+        if isinstance(event, Learning):
+            learn_command.show(event)
+            self._learned = event
+            return
         if isinstance(event, Finished):
             out = canvas.composite(self._picture.pixels, event.selection, event.fill, event.plan.region)
             name = self._names[event.variant]
@@ -230,6 +240,8 @@ class _Run:
                 "peak_memory_mib": _peak_memory_mib(),
                 "variants": self._variants,
             }
+            if self._learned is not None:
+                report |= {"learning_steps": self._learned.step, "learning_seconds": round(self._learned.seconds, 3)}
             print(json.dumps(report))
             return
         for variant in self._variants:

@@ -404,7 +404,8 @@ def _presets(model_id: str, size: int, device: torch.device) -> dict[str, Any]:
         with measured(device) as cost:
             events = api.run(api.Job(image, selection, model=model.info.id, preset=name, seed=1), model)
             for event in events:
-                counted = event.calls if isinstance(event, api.Finished) else event.call
+                if isinstance(event, api.Step):
+                    counted = event.call
                 if not whole and counted >= 35:
                     break
         seconds = cost.seconds * preset.calls / counted

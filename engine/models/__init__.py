@@ -39,6 +39,7 @@ class ModelInfo:
         installed: its files are here (not that they are sound: ``models verify`` tells).
         takes_label: it makes, or its classifier guides towards, one of several classes.
         classifier: folder of its noisy classifier, where it has one.
+        learned: SHA-256 of the weights that stand in place of the folder's, where it has learned a picture.
     """
 
     id: str
@@ -50,6 +51,7 @@ class ModelInfo:
     takes_prompt: bool = False
     takes_label: bool = False
     classifier: Path | None = None
+    learned: str = ""
 
 
 @dataclass(frozen=True)

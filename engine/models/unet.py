@@ -11,6 +11,7 @@ class-conditional model may have ``labels.txt`` (names by number, one a line), a
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,30 +41,9 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     """
     from engine.models import Geometry, Model
 
-    assert info.folder is not None
-    unet_dir = info.folder / "unet" if (info.folder / "unet").is_dir() else info.folder
-    config = _read_json(unet_dir / "config.json", info)
-    scheduler_dir = info.folder / "scheduler" if (info.folder / "scheduler").is_dir() else info.folder
-    scheduler = _read_json(scheduler_dir / "scheduler_config.json", info)
-    weights = _read_weights(unet_dir, info)
-    try:
-        unet = build(config, weights)
-    except (RuntimeError, TypeError, ValueError, KeyError) as error:
-        raise _corrupt(info, "its weights do not fit its configuration", str(error)) from error
-    channels = unet.config.in_channels
-    if channels != 3 or unet.config.out_channels not in (channels, 2 * channels):
-        raise _corrupt(info, "it is not a model of colour pictures", f"channels {channels}")
-    dtype = inference_dtype(device)
-    # nn.Module.to itself: diffusers would warn of modules to be kept in float32, of which there are none.
-    torch.nn.Module.to(unet, device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    config, scheduler, unet = read(info)
     classes = unet.config.num_class_embeds
-
-    def predict(x: torch.Tensor, timestep: int, label: int | None = None) -> torch.Tensor:
-        with torch.inference_mode():
-            x = x.to(dtype).contiguous(memory_format=torch.channels_last)
-            labels = None if classes is None else torch.full((len(x),), label or 0, device=device)
-            return unet(x, timestep, labels, return_dict=False)[0].to(torch.float32)
-
+    predict = predictor(unet, device)
     alpha_bar = _alpha_bar(scheduler, info)
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction", "sample"):
@@ -83,6 +63,44 @@ def load(info: ModelInfo, device: torch.device) -> Model:
         label_optional=classes is None,
         classifier_gradient=gradient,
     )
+
+
+def read(info: ModelInfo) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """What ``info.folder`` holds: the network's and the scheduler's configuration, and the ``UNet2DModel`` as stored.
+
+    Raises:
+        EngineError: ``model_missing`` or ``model_corrupt``.
+    """
+    assert info.folder is not None
+    unet_dir = info.folder / "unet" if (info.folder / "unet").is_dir() else info.folder
+    config = _read_json(unet_dir / "config.json", info)
+    scheduler_dir = info.folder / "scheduler" if (info.folder / "scheduler").is_dir() else info.folder
+    scheduler = _read_json(scheduler_dir / "scheduler_config.json", info)
+    weights = _read_weights(unet_dir, info)
+    try:
+        unet = build(config, weights)
+    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+        raise _corrupt(info, "its weights do not fit its configuration", str(error)) from error
+    channels = unet.config.in_channels
+    if channels != 3 or unet.config.out_channels not in (channels, 2 * channels):
+        raise _corrupt(info, "it is not a model of colour pictures", f"channels {channels}")
+    return config, scheduler, unet
+
+
+def predictor(unet: Any, device: torch.device) -> Callable[[torch.Tensor, int, int | None], torch.Tensor]:
+    """The network, moved to the device and its number type for inference, as :attr:`engine.models.Model.predict`."""
+    dtype = inference_dtype(device)
+    # nn.Module.to itself: diffusers would warn of modules to be kept in float32, of which there are none.
+    torch.nn.Module.to(unet, device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classes = unet.config.num_class_embeds
+
+    def predict(x: torch.Tensor, timestep: int, label: int | None = None) -> torch.Tensor:
+        with torch.inference_mode():
+            x = x.to(dtype).contiguous(memory_format=torch.channels_last)
+            labels = None if classes is None else torch.full((len(x),), label or 0, device=device)
+            return unet(x, timestep, labels, return_dict=False)[0].to(torch.float32)
+
+    return predict
 
 
 def build(config: dict[str, Any], state: dict[str, torch.Tensor]) -> Any:
