@@ -2,7 +2,7 @@
 """RePaint Bridge's installer: plain standard library, can be run again at any time.
 
     python3 installer.py demo       set up, repaint a bundled photograph through the bridge, write demo/
-    python3 installer.py test       set up what the tests need and run them all
+    python3 installer.py test       set up what the tests need and run them all   [--hosts own|usual|all]
     python3 installer.py krita      install the plug-in into Krita          [--target DIR] [--uninstall]
     python3 installer.py doctor     what is here, what is missing, what to do
     python3 installer.py package    zips that the editors' own importers accept  [--out DIR]
@@ -48,6 +48,10 @@ KRITA_TEST_PACKAGES = [
     "python3-sip",
     "python3-pyqt5.sip",
 ]
+# Other Kritas for the tests: root file systems of tests/hosts.py, beside the Krita of this machine.
+OTHER_KRITA_TESTS = ["tests/krita", "--ignore", "tests/krita/test_flow.py"]  # that one needs no Krita
+CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
+HOSTS: dict[str, list[str]] = {"own": [], "usual": ["trixie"], "all": ["trixie", "sid", "experimental"]}
 
 
 class Stop(Exception):
@@ -379,6 +383,7 @@ def demo(arguments: argparse.Namespace) -> None:
 
 def test(arguments: argparse.Namespace) -> None:
     python = set_up("test", arguments.torch)
+    hosts = HOSTS[arguments.hosts or ("own" if arguments.pytest else "usual")]
     missing = [tool for tool in ("krita", "Xvfb", "xdotool", "openbox", "import") if not shutil.which(tool)]
     if missing:
         if _is_debian() and os.geteuid() == 0:
@@ -386,7 +391,25 @@ def test(arguments: argparse.Namespace) -> None:
             _apt(KRITA_TEST_PACKAGES)
         else:
             print("SKIPPING the tests in real Krita: {} missing (Debian, root: installed).".format(", ".join(missing)))
-    _run([str(python), "-m", "pytest", *arguments.pytest])
+    if hosts and not shutil.which("debootstrap") and _is_debian() and os.geteuid() == 0:
+        _apt(["debootstrap"])
+    codes = [subprocess.run([str(python), "-m", "pytest", *arguments.pytest], cwd=str(ROOT)).returncode]
+    codes += [_test_in(python, host) for host in hosts]
+    if any(codes):
+        sys.exit(max(codes))
+
+
+def _test_in(python: Path, host: str) -> int:
+    """The Krita tests once more in the Krita of another Debian release; returns pytest's exit status."""
+    print(f"\nThe Krita of Debian {host}: preparing its root file system (minutes, the first time) …", flush=True)
+    built = subprocess.run([str(python), "-m", "tests.hosts", "build", host], cwd=str(ROOT)).returncode
+    if built == CANNOT_HERE and os.environ.get("CI") != "true":
+        print(f"SKIPPING the tests in the Krita of Debian {host}.", flush=True)
+        return 0
+    if built:
+        return built
+    command = [str(python), "-m", "pytest", *OTHER_KRITA_TESTS]
+    return subprocess.run(command, cwd=str(ROOT), env={**os.environ, "REPAINT_BRIDGE_KRITA": host}).returncode
 
 
 def doctor(_arguments: argparse.Namespace) -> None:
@@ -493,6 +516,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name in ("demo", "test", "krita"):
             command.add_argument("--torch", choices=FLAVOURS, default="auto", help="which build of torch")
         if name == "test":
+            command.add_argument(
+                "--hosts",
+                choices=list(HOSTS),
+                help="own: this machine's Krita; usual (the default, unless pytest is given arguments): and the Krita "
+                "of Debian 13; all: and the newest ones",
+            )
             command.add_argument("pytest", nargs="*", help="passed on to pytest (after --)")
         if name == "krita":
             command.add_argument("--target", type=Path, metavar="DIR", help="Krita's resource folder")

@@ -40,6 +40,10 @@ class CannotBuild(Exception):
     """Why there is no root file system, in one sentence."""
 
 
+class CannotHere(CannotBuild):
+    """This machine can have none, whatever is tried again."""
+
+
 @dataclass(frozen=True)
 class Root:
     """A root file system: debootstrap's ``suite``, one further suite of the same mirror if ``also`` names it, and the
@@ -104,7 +108,7 @@ def build(root: Root, editors: tuple[str, ...] = ("krita",)) -> Path:
         return root.folder
     reason = why_not()
     if reason:
-        raise CannotBuild(f"{root.name}: {reason}.")
+        raise CannotHere(f"No root file system {root.name}: {reason}.")
     cache = hosts_cache()
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / f"root-{root.name}.lock", "w") as lock, open(cache / f"root-{root.name}.log", "ab") as log:
@@ -285,7 +289,7 @@ def main() -> int:
         print(build(root, editors), f"({time.monotonic() - began:.0f} s)", flush=True)
     except CannotBuild as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 3 if isinstance(error, CannotHere) else 1
     return 0
 
 
