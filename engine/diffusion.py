@@ -63,12 +63,15 @@ class Diffusion:
         prediction: what the network's output means.
         spacing: ``even`` in the timestep; ``karras`` evenly in σ^(1/7), σ² = 1/ᾱ − 1, from the model's highest σ
             (at most 157) to .0292 (Karras et al. 2022, arXiv 2206.00364, Eq. 5), each at the nearest timestep.
+        first_alpha_bar: ``even`` spacing ends at the first timestep whose ᾱ is not above this, 0 … 1; 0 takes all of
+            them. Calls at timesteps where next to nothing of the picture is left (ᾱ < .002) change nothing.
     """
 
     model_alpha_bar: np.ndarray
     steps: int
     prediction: Prediction = "epsilon"
     spacing: Spacing = "even"
+    first_alpha_bar: float = 0.0
 
     def __post_init__(self) -> None:
         if not 2 <= self.steps <= len(self.model_alpha_bar):
@@ -78,8 +81,8 @@ class Diffusion:
 
     @cached_property
     def timesteps(self) -> np.ndarray:
-        """Original timestep of each level, shape (T,), rising; evenly spaced: round(i (N − 1) / (T − 1))."""
-        last = len(self.model_alpha_bar) - 1
+        """Original timestep of each level, shape (T,), rising; evenly spaced: round(i last / (T − 1)), last = N − 1 as a rule."""
+        last = min(int((self.model_alpha_bar > self.first_alpha_bar).sum()), len(self.model_alpha_bar) - 1)
         if self.spacing == "even":
             return np.array([round(i * last / (self.steps - 1)) for i in range(self.steps)])
         log_sigma = 0.5 * np.log(1 / self.model_alpha_bar - 1)

@@ -38,7 +38,7 @@ class Settings:
             model has such an output and small elsewhere.
         eta: None for the DDPM step; 0 … 1 for a DDIM step with that share of its noise (Song et al. 2021, Eq. 16).
         clip: limit x̂_0 to [−1, 1] (pixel models).
-        spacing: of the levels over the model's timesteps.
+        spacing, first_alpha_bar: of the levels over the model's timesteps, see :class:`engine.diffusion.Diffusion`.
         corrections: Langevin steps per level; above 0 the loop is :func:`engine.corrector.corrected` and the four
             values before it but ``clip`` do not act.
         pull: λ, how strongly the known region holds in a correction.
@@ -50,6 +50,7 @@ class Settings:
     eta: float | None = None
     clip: bool = True
     spacing: Spacing = "even"
+    first_alpha_bar: float = 0.0
     corrections: int = 0
     pull: float = 5.0
     step_size: float = 0.8

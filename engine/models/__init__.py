@@ -94,8 +94,8 @@ class Model:
     label_optional: bool = False
     classifier_gradient: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None
 
-    def diffusion(self, steps: int, spacing: Spacing = "even") -> Diffusion:
-        return Diffusion(self.alpha_bar, steps, self.prediction, spacing)
+    def diffusion(self, steps: int, spacing: Spacing = "even", first_alpha_bar: float = 0.0) -> Diffusion:
+        return Diffusion(self.alpha_bar, steps, self.prediction, spacing, first_alpha_bar)
 
     def label_number(self, label: str | int | None) -> int | None:
         """The number of a class given by number or by name (case does not matter; one of several synonyms will do).
