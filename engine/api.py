@@ -20,7 +20,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from engine import adapt, canvas, schedule
+from engine import adapt, canvas, schedule, stages
 from engine.adapt import Learning
 from engine.corrector import corrected
 from engine.errors import BadInput, EngineError
@@ -101,7 +101,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Step:
-    """After one network call of one variant (0-based). ``seconds`` is the time since the run began."""
+    """After one network call of one variant (0-based). ``seconds`` is the time since the run began.
+
+    What is too deep or too large for one run is painted in stages (:mod:`engine.stages`); calls count through them.
+    """
 
     variant: int
     call: int
@@ -111,7 +114,7 @@ class Step:
     _keep: Callable[[], Kept] = field(repr=False)
 
     def preview(self) -> np.ndarray:
-        """The present estimate as a layer, (H, W, 4) uint8, A = selection. Costs only when called."""
+        """The present estimate as a layer, (H, W, 4) uint8, A = selection, 0 in stages to come. Costs when called."""
         return self._preview()
 
     def keep(self) -> Kept:
@@ -124,8 +127,9 @@ class Finished:
     """A variant is done: its seed, its calls and its pixels.
 
     Attributes:
-        fill: the region's own colour, (region.height, region.width, 3) float32 in [0, 1].
-        plan: where the region lies.
+        fill: the new area's own colour, (region.height, region.width, 3) float32 in [0, 1].
+        region: the box around the selection.
+        windows: network windows evaluated: what the run cost.
     """
 
     variant: int
@@ -133,12 +137,13 @@ class Finished:
     calls: int
     seconds: float
     fill: np.ndarray = field(repr=False)
-    plan: canvas.Plan = field(repr=False)
+    region: canvas.Box
+    windows: int
     selection: np.ndarray = field(repr=False)
 
     def layer(self) -> np.ndarray:
         """(H, W, 4) uint8: the fill's uncomposited colour, A = selection."""
-        return canvas.layer(self.fill, self.selection, self.plan)
+        return canvas.layer(self.fill, self.selection, self.region)
 
 
 def resolve(job: Job) -> tuple[schedule.Schedule, Settings]:
@@ -178,10 +183,10 @@ def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning
     if model.info.id != job.model:
         raise BadInput("model_missing", f"The model {job.model!r} is not loaded.")
     if job.learn is not None:
-        unknown, scale = _to_learn(job, model)
+        unknown, scale = _selection(job) > 0, job.scale or 1.0
         learned = yield from adapt.learn(job.image, unknown, model, job.learn, scale=scale)
         model = adapt.with_learned(model, learned)
-    yield from _keeping(_execute(job, model, levels, settings, _seeds(job.seed, job.variants), None), cache)
+    yield from _keeping(_execute(job, model, levels, settings, _seeds(job.seed, job.variants)), cache)
 
 
 def resume(
@@ -204,7 +209,7 @@ def resume(
         EngineError: as :func:`run`; also a state of another model, or of learned weights that are gone.
     """
     if kept.job.learn is not None:
-        unknown, scale = _to_learn(kept.job, model)
+        unknown, scale = _selection(kept.job) > 0, kept.job.scale or 1.0
         learned = adapt.recall(kept.job.image, unknown, model, kept.job.learn, scale)
         if learned is None:
             raise BadInput("bad_state", "What this run had learned of the picture is no longer here; run it anew.")
@@ -212,10 +217,10 @@ def resume(
     if digest(model.info) != kept.digest:
         raise BadInput("bad_state", f"This state was made with another model than {model.info.title}; run it anew.")
     levels = kept.schedule if jump is None else branched(kept, jump, times, late)
-    if kept.settings.calls(levels) <= kept.state.call:
+    if kept.settings.calls(levels) + kept.after <= kept.state.call:
         raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
     seeds = _seeds(kept.seed if seed is None else seed, variants)
-    yield from _keeping(_execute(kept.job, model, levels, kept.settings, seeds, kept.state), cache)
+    yield from _keeping(_execute(kept.job, model, levels, kept.settings, seeds, kept), cache)
 
 
 def _keeping(events: Iterator[Step | Finished], cache: Cache | None) -> Iterator[Step | Finished]:
@@ -228,28 +233,93 @@ def _keeping(events: Iterator[Step | Finished], cache: Cache | None) -> Iterator
 
 
 def _execute(
-    job: Job, model: Model, levels: schedule.Schedule, settings: Settings, seeds: list[int], start: State | None
+    job: Job,
+    model: Model,
+    levels: schedule.Schedule,
+    settings: Settings,
+    seeds: list[int],
+    start: Kept | None = None,
 ) -> Iterator[Step | Finished]:
-    """Run in the roomiest plan; where memory does not suffice for its first call, in smaller ones."""
-    selection = _selection(job)
+    """All stages; each takes as known what the ones before it painted.
+
+    Args:
+        levels: of the first stage to run; the later ones walk the job's own schedule.
+        start: where to go on.
+    """
+    selection, began = _selection(job), time.monotonic()
+    order = stages.order(selection, job.image[..., 3] == 255, model.geometry, job.wrap)
+    region, last = canvas.bounds(selection), int(order.max())
+    first, made, draws, windows = (start.stage, start.before, start.state.draws, 0) if start else (0, 0, 0, 0)
+    nothing = np.zeros((region.height, region.width, 3), np.float32)
+    painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
+    own = settings.calls(resolve(job)[0])
+    for stage in range(first, last + 1):
+        calls, after, after_this = settings.calls(levels), (last - stage) * own, list(painted)
+        shown = np.where(order <= stage, selection, 0)
+        resumed = start.state if start and stage == first else None
+        if resumed is not None and resumed.call == calls:  # kept at the end of a stage
+            part = stages.part(job.image, order, stage, model.geometry, job.padding, job.scale, job.wrap)
+            painted = [part.put(each, resumed.x[0]) for each in painted]
+            made, levels = made + calls, resolve(job)[0]
+            continue
+        for variant, part, state, place in _stage(
+            job, model, order, stage, painted, levels, settings, seeds, draws, resumed
+        ):
+            preview = partial(_layer, part, painted[variant], state.x0_hat[place], shown)
+            before = painted[variant] if stage else None
+            keeper = partial(
+                _kept, job, model.info, levels, settings, seeds[variant], state, place, stage, made, after, before
+            )
+            seconds = time.monotonic() - began
+            yield Step(variant, made + state.call, made + calls + after, seconds, preview, keeper)
+            if state.call == calls:
+                draws = state.draws
+                after_this[variant] = part.put(painted[variant], state.x[place])
+                if variant == 0:
+                    windows += calls * len(part.plan.windows)
+                if stage == last:
+                    seconds = time.monotonic() - began
+                    yield Finished(
+                        variant, seeds[variant], made + calls, seconds, after_this[variant], region, windows, selection
+                    )
+        painted, made, levels = after_this, made + calls, resolve(job)[0]
+
+
+def _stage(
+    job: Job,
+    model: Model,
+    order: np.ndarray,
+    stage: int,
+    painted: list[np.ndarray],
+    levels: schedule.Schedule,
+    settings: Settings,
+    seeds: list[int],
+    draws: int,
+    start: State | None,
+) -> Iterator[tuple[int, stages.Part, State, int]]:
+    """One stage of all variants, in turns: (variant, part, state, its row there) after each network call.
+
+    It runs in the roomiest plan; where memory does not suffice for its first call, in smaller ones. ``draws``: of
+    noise already made, so that no stage repeats the noise of another.
+    """
     label = model.label_number(job.label)
-    calls, began = settings.calls(levels), time.monotonic()
     for geometry, together in _plans(model, len(seeds)):
-        layout = canvas.plan(selection, geometry, job.padding, job.scale, job.wrap)
-        y, keep = canvas.model_input(job.image, selection, layout)
-        if start is not None and start.x.shape != y.shape:
+        part = stages.part(job.image, order, stage, geometry, job.padding, job.scale, job.wrap)
+        inputs = [part.model_input(each) for each in painted]
+        y, keep = torch.cat([each for each, _ in inputs]).to(model.device), inputs[0][1].to(model.device)
+        if start is not None and start.x.shape[1:] != y.shape[1:]:
             raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
         sampler = partial(
             corrected if settings.corrections else repaint,
-            canvas.windowed(partial(_predict, model, label), layout),
-            model.diffusion(levels.steps, settings.spacing),
+            canvas.windowed(partial(_predict, model, label), part.plan),
+            model.diffusion(levels.steps, settings.spacing, settings.first_alpha_bar),
             levels,
-            keep=keep.to(model.device),
+            keep=keep,
             settings=settings,
-            guidance=_guidance(model, label, job.classifier_scale, layout),
+            guidance=_guidance(model, label, job.classifier_scale, part.plan),
         )
         rows = [range(k, min(k + together, len(seeds))) for k in range(0, len(seeds), together)]
-        runs = [_sample(sampler, y.to(model.device), [seeds[k] for k in row], start) for row in rows]
+        runs = [_sample(sampler, y[row.start : row.stop], [seeds[k] for k in row], draws, start) for row in rows]
         try:
             probe = next(runs[0])
             break
@@ -258,16 +328,11 @@ def _execute(
                 raise
             log.warning("out of memory with windows of %d, trying smaller ones", geometry.window)
     first = start.call + 1 if start else 1
-    for call in range(first, calls + 1):
+    for call in range(first, settings.calls(levels) + 1):
         for row, run in zip(rows, runs, strict=True):
             state = probe if call == first and run is runs[0] else next(run)
             for place, variant in enumerate(row):
-                preview = partial(_layer, state.x0_hat[place], selection, layout)
-                keeper = partial(_kept, job, model.info, levels, settings, seeds[variant], state, place)
-                yield Step(variant, state.call, calls, time.monotonic() - began, preview, keeper)
-                if state.call == calls:
-                    fill = canvas.picture_fill(state.x[place], layout)
-                    yield Finished(variant, seeds[variant], calls, time.monotonic() - began, fill, layout, selection)
+                yield variant, part, state, place
 
 
 def _selection(job: Job) -> np.ndarray:
@@ -279,13 +344,6 @@ def _selection(job: Job) -> np.ndarray:
     selection = np.where(job.selection >= 128, 255, 0).astype(np.uint8) if job.hard else job.selection
     canvas.check(job.image, selection)
     return selection
-
-
-def _to_learn(job: Job, model: Model) -> tuple[np.ndarray, float]:
-    """What is unknown, (H, W) bool, and the scale at which the fill will look at the picture."""
-    selection = _selection(job)
-    layout = canvas.plan(selection, model.geometry, job.padding, job.scale, job.wrap)
-    return selection > 0, job.scale or max(layout.scaled) / max(layout.region.width, layout.region.height)
 
 
 def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:
@@ -308,14 +366,13 @@ def warm_up(model: Model) -> None:
 
 @torch.inference_mode()
 def _sample(
-    sampler: Callable[..., Iterator[State]], y: torch.Tensor, seeds: list[int], start: State | None
+    sampler: Callable[..., Iterator[State]], y: torch.Tensor, seeds: list[int], draws: int, start: State | None
 ) -> Iterator[State]:
     """One run of a batch of variants, all from ``start`` (one row); a lack of memory becomes a sentence."""
     if start is not None:
         start = _map_tensors(start, lambda tensor: tensor.to(y.device).expand(len(seeds), -1, -1, -1))
     try:
-        noise = Noise(seeds, start.draws if start else 0)
-        yield from sampler(y=y.expand(len(seeds), -1, -1, -1), noise=noise, start=start)
+        yield from sampler(y=y, noise=Noise(seeds, draws), start=start)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise _out_of_memory(str(error)) from error
     except RuntimeError as error:
@@ -330,10 +387,20 @@ def _map_tensors(state: State, change: Callable[[torch.Tensor], torch.Tensor]) -
 
 
 def _kept(
-    job: Job, info: ModelInfo, levels: schedule.Schedule, settings: Settings, seed: int, state: State, place: int
+    job: Job,
+    info: ModelInfo,
+    levels: schedule.Schedule,
+    settings: Settings,
+    seed: int,
+    state: State,
+    place: int,
+    stage: int,
+    before: int,
+    after: int,
+    painted: np.ndarray | None,
 ) -> Kept:
     row = _map_tensors(state, lambda tensor: tensor[place : place + 1].cpu().clone())
-    return Kept(job, digest(info), levels, settings, seed, row)
+    return Kept(job, digest(info), levels, settings, seed, row, stage, before, after, painted)
 
 
 def _predict(model: Model, label: int | None, x: torch.Tensor, timestep: int) -> torch.Tensor:
@@ -369,8 +436,8 @@ def _seeds(seed: int | None, variants: int) -> list[int]:
     return list(range(first, first + variants))
 
 
-def _layer(x0_hat: torch.Tensor, selection: np.ndarray, layout: canvas.Plan) -> np.ndarray:
-    return canvas.layer(canvas.picture_fill(x0_hat, layout), selection, layout)
+def _layer(part: stages.Part, painted: np.ndarray, x0_hat: torch.Tensor, shown: np.ndarray) -> np.ndarray:
+    return canvas.layer(part.put(painted, x0_hat), shown, part.region)
 
 
 def _default(value: int | None, preset: int) -> int:

@@ -7,7 +7,7 @@ Everything here is a pure function of the selection and the model's geometry, an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -84,12 +84,22 @@ def bounds(selection: np.ndarray) -> Box:
     return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1)
 
 
+def axes(wrap: str) -> tuple[bool, bool]:
+    """Whether a picture that wraps so is periodic (along y, along x).
+
+    Raises:
+        BadInput: not a name of :data:`WRAPS`.
+    """
+    if wrap not in WRAPS:
+        raise BadInput("bad_wrap", f"The picture can wrap along x, y or both, not {wrap!r}.")
+    return wrap in ("y", "both"), wrap in ("x", "both")
+
+
 def context(hole: Box, geometry: Geometry) -> int:
     """Picture pixels of surroundings the model sees on each side; never more than max(64, half the longer side)."""
-    longer = max(hole.width, hole.height)
     if geometry.any_scale:
-        return min(max(32, longer // 4), 64)
-    return max(64, longer // 2)
+        return min(max(32, min(hole.width, hole.height) // 4), 64)
+    return max(64, max(hole.width, hole.height) // 2)
 
 
 def plan(
@@ -98,6 +108,7 @@ def plan(
     padding: int | None = None,
     wanted_scale: float | None = None,
     wrap: str = "",
+    within: Box | None = None,
 ) -> Plan:
     """Choose region, scale and windows for a selection (H, W) uint8 with at least one pixel > 0.
 
@@ -105,17 +116,21 @@ def plan(
         padding: picture pixels of surroundings on each side, 8 … 1024, in place of :func:`context`.
         wanted_scale: model pixels per picture pixel, 1/16 … 4, in place of the engine's choice.
         wrap: a name of :data:`WRAPS`: the picture goes on beyond its borders with its opposite side.
+        within: the part of the picture that may be looked at, where it is not the whole.
 
     Raises:
         BadInput: values out of range, or a plan of more than :data:`MAX_MODEL_AREA` model pixels was asked for.
     """
-    if wrap not in WRAPS:
-        raise BadInput("bad_wrap", f"The picture can wrap along x, y or both, not {wrap!r}.")
-    wraps = (wrap in ("y", "both"), wrap in ("x", "both"))
+    wraps = axes(wrap)
     hole = bounds(selection)
     if padding is not None and not 8 <= padding <= 1024:
         raise BadInput("bad_padding", f"The padding must be 8 to 1024 pixels, not {padding}.")
-    region = _grow(hole, context(hole, geometry) if padding is None else padding, selection.shape, wraps)
+    whole = Box(0, 0, selection.shape[1], selection.shape[0])
+    region = _grow(hole, context(hole, geometry) if padding is None else padding, within or whole)
+    if wraps[0]:
+        region = replace(region, y=0, height=whole.height)
+    if wraps[1]:
+        region = replace(region, x=0, width=whole.width)
     area = region.width * region.height
     if wanted_scale is not None:
         scale = wanted_scale
@@ -169,12 +184,12 @@ def picture_fill(x0: torch.Tensor, plan: Plan) -> np.ndarray:
     return fill.clip(0.0, 1.0)
 
 
-def layer(fill: np.ndarray, selection: np.ndarray, plan: Plan) -> np.ndarray:
+def layer(fill: np.ndarray, selection: np.ndarray, region: Box) -> np.ndarray:
     """The layer to show: (H, W, 4) uint8 of the selection's size, the fill's own colour with A = selection."""
     out = np.zeros((*selection.shape, 4), np.uint8)
-    part = out[plan.region.slices]
+    part = out[region.slices]
     part[..., :3] = np.rint(fill * 255)
-    part[..., 3] = selection[plan.region.slices]
+    part[..., 3] = selection[region.slices]
     part[part[..., 3] == 0] = 0
     return out
 
@@ -268,14 +283,11 @@ def _fold(out: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return out
 
 
-def _grow(box: Box, by: int, shape: tuple[int, ...], wraps: tuple[bool, bool]) -> Box:
-    """``box`` grown and clipped; along an axis that wraps, the whole picture."""
-    left, top = max(0, box.x - by), max(0, box.y - by)
-    right, bottom = min(shape[1], box.x + box.width + by), min(shape[0], box.y + box.height + by)
-    if wraps[0]:
-        top, bottom = 0, shape[0]
-    if wraps[1]:
-        left, right = 0, shape[1]
+def _grow(box: Box, by: int, limit: Box) -> Box:
+    """``box`` grown by so many pixels on each side and clipped to ``limit``, in which it lies."""
+    left, top = max(limit.x, box.x - by), max(limit.y, box.y - by)
+    right = min(limit.x + limit.width, box.x + box.width + by)
+    bottom = min(limit.y + limit.height, box.y + box.height + by)
     return Box(left, top, right - left, bottom - top)
 
 

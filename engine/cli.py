@@ -215,7 +215,7 @@ class _Run:
             self._learned = event
             return
         if isinstance(event, Finished):
-            out = canvas.composite(self._picture.pixels, event.selection, event.fill, event.plan.region)
+            out = canvas.composite(self._picture.pixels, event.selection, event.fill, event.region)
             name = self._names[event.variant]
             imagefile.write(name, imagefile.Picture(out, self._picture.icc_profile, self._picture.dpi))
             self._variants.append({"file": str(name), "seed": event.seed})

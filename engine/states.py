@@ -47,7 +47,10 @@ class Kept:
         job: the request with its pixels; ``seed`` and ``variants`` of it are not used.
         digest: of the model's weights, so that another model is noticed.
         seed: of this variant.
-        state: the sampler's state, one row, on the CPU.
+        state: the sampler's state, one row, on the CPU; its calls and its schedule are those of one stage.
+        stage: the number of that stage (:mod:`engine.stages`).
+        before, after: network calls of the stages before it and after it.
+        painted: what the stages before it painted, (H, W, 3) float32 in [0, 1] of the box around the selection.
     """
 
     job: Job
@@ -56,11 +59,24 @@ class Kept:
     settings: Settings
     seed: int
     state: State
+    stage: int = 0
+    before: int = 0
+    after: int = 0
+    painted: np.ndarray | None = None
+
+    @property
+    def call(self) -> int:
+        """Network calls made so far, those of earlier stages too."""
+        return self.before + self.state.call
 
     @property
     def remaining(self) -> int:
         """Network calls still to make."""
-        return self.settings.calls(self.schedule) - self.state.call
+        return self.remaining_by(self.schedule)
+
+    def remaining_by(self, schedule: Schedule) -> int:
+        """Network calls still to make if this stage walks another schedule, such as a branch."""
+        return self.settings.calls(schedule) - self.state.call + self.after
 
     @property
     def nbytes(self) -> int:
@@ -131,11 +147,14 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
         "seed": kept.seed,
         "job": job,
         "state": {name: getattr(kept.state, name) for name in ("call", "position", "draws", "corrections")},
+        "stage": {name: getattr(kept, name) for name in ("stage", "before", "after")},
         "extra": extra or {},
     }
     tensors = _tensors(kept.state)
     tensors["image"] = torch.from_numpy(np.array(kept.job.image, order="C"))
     tensors["selection"] = torch.from_numpy(np.array(kept.job.selection, order="C"))
+    if kept.painted is not None:
+        tensors["painted"] = torch.from_numpy(np.array(kept.painted, order="C"))
     if original is not None:
         tensors["original"] = torch.from_numpy(np.array(original, order="C"))
     scratch = path.with_name(path.name + ".part")
@@ -171,6 +190,7 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
                 f"The state {path.name} was made by version {meta['version']}; this is {__version__}. Run it anew.",
             )
         original = tensors.pop("original").numpy() if "original" in tensors else None
+        painted = tensors.pop("painted").numpy() if "painted" in tensors else None
         schedule = meta["job"].pop("schedule")
         job = Job(
             image=tensors.pop("image").numpy(),
@@ -180,7 +200,14 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
         )
         state = State(**meta["state"], **tensors)
         kept = Kept(
-            job, meta["digest"], Schedule(tuple(meta["levels"])), Settings(**meta["settings"]), meta["seed"], state
+            job,
+            meta["digest"],
+            Schedule(tuple(meta["levels"])),
+            Settings(**meta["settings"]),
+            meta["seed"],
+            state,
+            **meta["stage"],
+            painted=painted,
         )
         _check_state(kept)
     except BadInput:
@@ -232,7 +259,7 @@ class Cache:
 
     def put(self, variant: int, kept: Kept) -> None:
         """Keep the state of ``variant`` at its call; raises EngineError(``disk_full``) if the disk is."""
-        self._in_memory[variant, kept.state.call] = kept
+        self._in_memory[variant, kept.call] = kept
         while sum(other.nbytes for other in self._in_memory.values()) > self._memory:
             key, oldest = self._in_memory.popitem(last=False)
             self._spill(key, oldest)

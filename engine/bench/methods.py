@@ -93,8 +93,8 @@ def ours(spec: str, model: api.Model) -> Method:
         job = api.Job(image, case.selection, model=model.info.id, preset=preset.name, seed=FIRST_SEED + seed)
         *_, last = api.run(job, model)
         assert isinstance(last, api.Finished)
-        picture = canvas.composite(case.truth, case.selection, last.fill, last.plan.region)
-        return picture, last.calls * len(last.plan.windows)
+        picture = canvas.composite(case.truth, case.selection, last.fill, last.region)
+        return picture, last.windows
 
     levels = f"{preset.steps}/{preset.jump_length}/{preset.jump_samples}"
     key = f"{levels} {preset.settings} {model.geometry} {fingerprint(model)} {model.device.type}"
