@@ -50,9 +50,9 @@ class Steps:
 
         def cost(kind: str) -> int:
             jump, times, late = JUMPS[kind]
-            return int(kept.settings.calls(self._states.branched(kept, jump, times, late)) - kept.state.call)
+            return int(kept.remaining_by(self._states.branched(kept, jump, times, late)))
 
-        return StepEntry(kept.state.call - self.before, kept.remaining, cost("harmonise"), cost("idea"))
+        return StepEntry(kept.call - self.before, kept.remaining, cost("harmonise"), cost("idea"))
 
     def paint(self, variant: int, call: int, preview: Callable[[], Any]) -> bool:
         """Keep the picture of a step that has just been put; False if that step was not."""

@@ -89,12 +89,15 @@ def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) ->
 
     A jump at once changes what has formed since the level it reaches ("new idea" for a large one); with ``late`` the
     jumps come at the clean end and only harmonise. Jumps are cut to the schedule's top. The part already walked stays
-    as it is, so the cost is the remaining calls of the new schedule.
+    as it is, so the cost is the remaining calls of the new schedule. At the end of a stage there is nothing to jump in:
+    the next stage begins, with the branch's own noise.
     """
     levels, position = kept.schedule.levels, kept.state.position
     length = _jump_length(jump, kept.schedule.steps)
     if not 1 <= times <= MAX_JUMPS:
         raise BadInput("bad_jump", f"The number of jumps must be 1 to {MAX_JUMPS}, not {times}.")
+    if levels[position] < 0 and kept.after:
+        return kept.schedule
     if levels[position] < 0:
         raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
     if kept.state.corrections:

@@ -170,3 +170,14 @@ def test_a_branch_of_a_stage_changes_it_and_what_comes_after(model):
     before, after = events[-1].layer(), rest[-1].layer()
     assert np.array_equal(before[:, :160], after[:, :160])
     assert not np.array_equal(before[:, 160:], after[:, 160:])
+
+
+def test_a_branch_at_the_end_of_a_stage_is_another_next_stage(model):
+    image, selection = _extension(64, 80, 160)
+    events = list(api.run(_job(image, selection), model))
+    kept = next(event for event in events if isinstance(event, api.Step) and event.call == 6).keep()
+    assert kept.remaining_by(states.branched(kept, "large")) == 6
+    *_, last = api.resume(kept, model, seed=9, jump="large")
+    before, after = events[-1].layer(), last.layer()
+    assert np.array_equal(before[:, :160], after[:, :160])
+    assert not np.array_equal(before[:, 160:], after[:, 160:])
