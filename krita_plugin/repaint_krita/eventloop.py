@@ -7,7 +7,7 @@ after the layer ten times a second; at rest nothing runs at all.
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable
+from typing import Any, Callable, List, Tuple
 
 from .flow import Flow, Run, Settings
 from .probe import Probe
@@ -30,6 +30,8 @@ class Pump(QtCore.QObject):
         self.log_place = ""
         self._asleep = True
         self._stepping = False
+        self._inside = False  # one of the slots below is at work
+        self._waiting: List[Tuple[str, Callable[[], Any]]] = []  # what came in the meantime
         self._connected = False
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(TICK_MS)
@@ -73,8 +75,9 @@ class Pump(QtCore.QObject):
     # ---- slots ----
     def _step(self) -> None:
         self._stepping = False
-        self._guarded("step", self.flow.step)
-        self._keep_going()
+        if not self._inside:
+            self._guarded("step", self.flow.step)
+            self._keep_going()
 
     def _events(self) -> None:
         self._asleep = True
@@ -82,11 +85,14 @@ class Pump(QtCore.QObject):
         self._keep_going()
 
     def _tick(self) -> None:
-        self._guarded("tick", self.flow.tick)
-        self._keep_going()
+        if not self._inside:
+            self._guarded("tick", self.flow.tick)
+            self._keep_going()
 
     def _keep_going(self) -> None:
-        """Asks Qt for the next step and keeps the timer while a run is on."""
+        """Asks Qt for the next step and keeps the timer while a run is on; the outermost slot does so at its end."""
+        if self._inside:
+            return
         if self.flow.has_steps and not self._stepping:
             self._stepping = True
             QtCore.QTimer.singleShot(0, self._step)
@@ -96,15 +102,31 @@ class Pump(QtCore.QObject):
             else:
                 self._timer.stop()
 
-    def _guarded(self, name: str, work: Callable[[], Any]) -> Any:
+    def _guarded(self, name: str, work: Callable[[], Any]) -> None:
+        """Runs ``work``, or lets it wait for the end of the slot that is at work.
+
+        Krita 5.3 turns the event loop inside some of its calls (refreshing the picture for one), so that a slot can
+        come in the middle of another.
+        """
+        if self._inside:
+            self._waiting.append((name, work))
+            return
+        self._inside = True
+        try:
+            self._attempt(name, work)
+            while self._waiting:
+                self._attempt(*self._waiting.pop(0))
+        finally:
+            self._inside = False
+
+    def _attempt(self, name: str, work: Callable[[], Any]) -> None:
         """An exception in a Qt slot would open Krita's modal "Script error" window in the middle of a drawing."""
         with self.probe.slot(name):
             try:
-                return work()
+                work()
             except Exception:
                 log.exception("in %s", name)
                 self.flow.give_up(BROKEN.format(self.log_place))
-                return None
 
     def _ended(self, run: Run, outcome: str) -> None:
         times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in run.timings.items())
