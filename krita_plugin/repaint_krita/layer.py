@@ -16,7 +16,7 @@ from .lookup import find_document, find_node, has_node
 from .probe import Probe
 
 STRIP = 1 << 18  # pixels written in one step of the event loop (one or two milliseconds)
-GIVE_BACK_SECONDS = 2.0  # Krita 5.1 makes a new layer the active one some event-loop turns later
+GIVE_BACK_CALLS = 40  # Krita makes a new layer the active one some event-loop turns later, on a busy machine seconds
 
 
 class PreviewLayer:
@@ -32,7 +32,7 @@ class PreviewLayer:
         self._node = node
         self._id = node.uniqueId().toString()
         self._users_layer = users_layer
-        self._added = time.monotonic()
+        self._asked = 0  # how often the user's layer was to be given back
         self._origin = (node.position().x(), node.position().y())
 
     def _document(self) -> Any:
@@ -53,7 +53,8 @@ class PreviewLayer:
         To be called until it returns True. In a picture that is not in front Krita would not do it, so it waits.
         """
         document = self._document()
-        if document is None or not self._users_layer or time.monotonic() - self._added > GIVE_BACK_SECONDS:
+        self._asked += 1
+        if document is None or not self._users_layer or self._asked > GIVE_BACK_CALLS:
             return True
         active = document.activeNode()
         if active is None or active.uniqueId().toString() != self._id:
