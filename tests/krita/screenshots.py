@@ -25,7 +25,7 @@ for docker in app.activeWindow().qwindow().findChildren(QtWidgets.QDockWidget):
 dock().show()
 """
 SELECT = """
-mask = QtGui.QImage({path!r}).convertToFormat(QtGui.QImage.Format_Grayscale8)
+mask = QtGui.QImage({path!r}).convertToFormat(QtGui.QImage.Format.Format_Grayscale8)
 rows = b"".join(bytes(mask.constScanLine(y).asstring(mask.width())) for y in range(mask.height()))
 s = krita.Selection()
 s.select(0, 0, mask.width(), mask.height(), 0)

@@ -392,7 +392,7 @@ capture = None
 reader = flow.host.capture("visible")
 while capture is None: capture = next(reader)
 box = capture.target.box
-picture = d.projection(box.x, box.y, box.width, box.height).convertToFormat(QtGui.QImage.Format_RGBA8888)
+picture = d.projection(box.x, box.y, box.width, box.height).convertToFormat(QtGui.QImage.Format.Format_RGBA8888)
 bytes(picture.constBits().asstring(picture.sizeInBytes())) == capture.pixels
 """), "the wire carries what Krita itself shows"
     assert desk.repaint().startswith("Done")
