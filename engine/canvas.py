@@ -22,6 +22,8 @@ MAX_MODEL_AREA = 1024 * 1024
 """Model pixels of the largest plan; beyond it the region is scaled down to fit."""
 OVERLAP_SHARE = 4
 """Windows overlap by a quarter of their side."""
+MARGIN = 8
+"""A pixel that lies so far inside a window needs no other window."""
 WRAPS = ("", "x", "y", "both")
 """Axes along which a picture can be periodic."""
 
@@ -96,9 +98,13 @@ def axes(wrap: str) -> tuple[bool, bool]:
 
 
 def context(hole: Box, geometry: Geometry) -> int:
-    """Picture pixels of surroundings the model sees on each side; never more than max(64, half the longer side)."""
+    """Picture pixels of surroundings the model sees on each side; never more than max(64, half the longer side).
+
+    For texture models enough to fill the shortest side that they take, 16 to 32: more did not help (holes of 96 pixels
+    in three textures, 16 against 32: far ratio 1.72, 1.22, 1.03 against 1.93, 1.30, 1.07) and costs windows.
+    """
     if geometry.any_scale:
-        return min(max(32, min(hole.width, hole.height) // 4), 64)
+        return min(max(16, geometry.minimum - min(hole.width, hole.height)), 32)
     return max(64, max(hole.width, hole.height) // 2)
 
 
@@ -323,7 +329,33 @@ def _windows(geometry: Geometry, unknown: np.ndarray, wraps: tuple[bool, bool]) 
         columns = np.arange(box.x, box.x + box.width) % unknown.shape[1]
         return bool(unknown[np.ix_(rows, columns)].any())
 
-    return tuple(box for box in boxes if holds_unknown(box))
+    needed = [box for box in boxes if holds_unknown(box)]
+    return _thinned(needed, unknown, wraps) if geometry.any_scale else tuple(needed)
+
+
+def _thinned(boxes: list[Box], unknown: np.ndarray, wraps: tuple[bool, bool]) -> tuple[Box, ...]:
+    """Leave out windows all of whose unknown pixels lie well inside others, those with the fewest first."""
+
+    def span(start: int, side: int, length: int, wrapped: bool, margin: int) -> np.ndarray:
+        low = start + margin * (wrapped or start > 0)
+        high = start + side - margin * (wrapped or start + side < length)
+        return np.arange(low, high) % length
+
+    def place(box: Box, margin: int) -> tuple[np.ndarray, ...]:
+        rows = span(box.y, box.height, unknown.shape[0], wraps[0], margin)
+        return np.ix_(np.unique(rows), np.unique(span(box.x, box.width, unknown.shape[1], wraps[1], margin)))
+
+    inside = np.zeros(unknown.shape, np.int16)
+    for box in boxes:
+        inside[place(box, MARGIN)] += 1
+    kept = list(boxes)
+    for box in sorted(boxes, key=lambda box: int(unknown[place(box, 0)].sum())):
+        inside[place(box, MARGIN)] -= 1
+        if (inside[place(box, 0)][unknown[place(box, 0)]] > 0).all():
+            kept.remove(box)
+        else:
+            inside[place(box, MARGIN)] += 1
+    return tuple(kept)
 
 
 def _cut(length: int, geometry: Geometry) -> tuple[int, list[int]]:
@@ -342,13 +374,13 @@ def _cut(length: int, geometry: Geometry) -> tuple[int, list[int]]:
 
 
 def _cut_ring(length: int, geometry: Geometry) -> tuple[int, list[int]]:
-    """The same around a ring: at least two windows, each of which overlaps the next, the last one the first."""
+    """The same around a ring: at least two windows, each of which overlaps the next; one has the seam in its middle."""
     window, multiple = geometry.window, geometry.multiple
     count = max(2, math.ceil(length / (window - window // OVERLAP_SHARE)))
     if geometry.any_scale:
         balanced = length / (count - count / OVERLAP_SHARE)
         window = max(geometry.minimum, min(window, math.ceil(balanced / multiple) * multiple))
-    return window, [round(i * length / count) for i in range(count)]
+    return window, [(round(i * length / count) - window // 2) % length for i in range(count)]
 
 
 def _weight(window: Box, plan: Plan) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import data, learn_command, schedule, states, train_command
+from engine import data, extend, learn_command, schedule, states, train_command
 from engine.bench import commands as bench_commands
 from engine.errors import BadInput, EngineError
 from engine.models import commands as model_commands
@@ -22,7 +22,7 @@ from engine.presets import DEFAULT_PRESET, PRESETS
 from engine.version import __version__
 
 if TYPE_CHECKING:
-    from engine.api import Finished, Learning, Model, Step
+    from engine.api import Finished, Job, Learning, Model, Step
     from engine.imagefile import Picture
 
 log = logging.getLogger(__name__)
@@ -66,24 +66,32 @@ def _parser() -> argparse.ArgumentParser:
     inpaint = commands.add_parser("inpaint", help="repaint the white part of a mask")
     inpaint.add_argument("image", type=Path, metavar="IN")
     inpaint.add_argument("-m", "--mask", type=Path, required=True, help="white = repaint, gray = soft edge")
-    inpaint.add_argument("--model", default="texture", help="id from 'models list', or a folder in diffusers layout")
-    inpaint.add_argument("--preset", choices=sorted(PRESETS), default=DEFAULT_PRESET)
-    inpaint.add_argument("--steps", type=int, metavar="N", help="respaced timesteps T, 2 … 1000")
-    inpaint.add_argument("--jump-length", type=int, metavar="L")
-    inpaint.add_argument("--jump-samples", type=int, metavar="R")
-    inpaint.add_argument("--schedule", default="uniform", metavar="|".join(schedule.NAMED) + "|FILE.json")
-    inpaint.add_argument("--start-resampling", type=int, metavar="N", help="jump only below this level")
-    inpaint.add_argument("--label", metavar="NAME|N", help="class of a class-conditional model")
-    inpaint.add_argument("--classifier-scale", type=float, default=1.0, metavar="S", help="classifier guidance")
     inpaint.add_argument("--padding", type=int, metavar="PX", help="surroundings the model sees (default: chosen)")
     inpaint.add_argument("--scale", type=float, metavar="F", help="model pixels per picture pixel (default: chosen)")
     inpaint.add_argument("--hard", action="store_true", help="ignore the mask's soft edge")
-    inpaint.add_argument("--learn", type=float, metavar="SECONDS", help="learn the known pixels first, 5 … 600")
     inpaint.add_argument("--save-state", type=Path, metavar="FILE", help="keep a state of variant 1 to branch from")
     inpaint.add_argument("--save-at", type=int, default=50, metavar="PERCENT", help="of the run (default 50)")
     inpaint.add_argument("--plot-schedule", type=Path, metavar="FILE", help="draw the schedule")
+    _add_sampling_arguments(inpaint)
     _add_run_arguments(inpaint)
     inpaint.set_defaults(run=_inpaint)
+
+    extension = commands.add_parser("extend", help="continue a texture past its borders")
+    extension.add_argument("image", type=Path, metavar="IN")
+    for side in ("left", "right", "top", "bottom"):
+        extension.add_argument(f"--{side}", type=int, default=0, metavar="PX", help="up to 4 times the picture")
+    _add_sampling_arguments(extension)
+    _add_run_arguments(extension)
+    extension.set_defaults(run=_extend)
+
+    tile = commands.add_parser("tile", help="make a texture repeat without a seam")
+    tile.add_argument("image", type=Path, metavar="IN")
+    tile.add_argument("--axis", choices=("both", "x", "y"), default="both", help="along which it repeats")
+    tile.add_argument("--size", metavar="WxH", help="of the tile, in pixels; smaller or larger than the picture")
+    tile.add_argument("--band", type=int, default=extend.TILE_BAND, metavar="PX", help="repainted across each seam")
+    _add_sampling_arguments(tile)
+    _add_run_arguments(tile)
+    tile.set_defaults(run=_tile)
 
     branch = commands.add_parser("branch", help="go on from a saved state, or branch from it")
     branch.add_argument("state", type=Path, metavar="STATE")
@@ -111,6 +119,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_sampling_arguments(command: argparse.ArgumentParser) -> None:
+    """What defines a new run, see :func:`_job`."""
+    command.add_argument("--model", default="texture", help="id from 'models list', or a folder in diffusers layout")
+    command.add_argument("--preset", choices=sorted(PRESETS), default=DEFAULT_PRESET)
+    command.add_argument("--steps", type=int, metavar="N", help="respaced timesteps T, 2 … 1000")
+    command.add_argument("--jump-length", type=int, metavar="L")
+    command.add_argument("--jump-samples", type=int, metavar="R")
+    command.add_argument("--schedule", default="uniform", metavar="|".join(schedule.NAMED) + "|FILE.json")
+    command.add_argument("--start-resampling", type=int, metavar="N", help="jump only below this level")
+    command.add_argument("--label", metavar="NAME|N", help="class of a class-conditional model")
+    command.add_argument("--classifier-scale", type=float, default=1.0, metavar="S", help="classifier guidance")
+    command.add_argument("--learn", type=float, metavar="SECONDS", help="learn the known pixels first, 5 … 600")
+
+
 def _add_run_arguments(command: argparse.ArgumentParser) -> None:
     """What inpaint and branch have in common."""
     command.add_argument("-o", "--out", type=Path, required=True, help="K > 1 writes OUT-1.png, OUT-2.png …")
@@ -132,7 +154,65 @@ def _inpaint(arguments: argparse.Namespace) -> None:
     if not 0 < arguments.save_at < 100:
         raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
     model = api.load_model(arguments.model, arguments.device)
-    job = api.Job(
+    chosen = {"padding": arguments.padding, "scale": arguments.scale, "hard": arguments.hard}
+    job = _job(arguments, image, selection, model, **chosen)
+    levels, settings = api.resolve(job)
+    if arguments.plot_schedule:
+        drawing = plot.plot(levels, settings.calls(levels), arguments.preset)
+        imagefile.write(arguments.plot_schedule, imagefile.Picture(np.asarray(drawing)))
+    run = _Run(arguments, picture, image, names)
+    for event in api.run(job, model):
+        if arguments.save_state and isinstance(event, api.Step):
+            save_call = max(1, event.calls * arguments.save_at // 100)
+            if (event.variant, event.call) == (0, save_call):
+                states.save(event.keep(), arguments.save_state, _extra(picture), picture.pixels)
+        run.take(event)
+    run.report(model)
+
+
+def _extend(arguments: argparse.Namespace) -> None:
+    from engine import imagefile
+
+    picture = imagefile.read(arguments.image)
+    sides = {side: getattr(arguments, side) for side in ("left", "right", "top", "bottom")}
+    _fill_frame(arguments, picture, extend.extended(picture.pixels, **sides))
+
+
+def _tile(arguments: argparse.Namespace) -> None:
+    from engine import imagefile
+
+    picture = imagefile.read(arguments.image)
+    framed = extend.tile(picture.pixels, arguments.axis, _size(arguments.size), arguments.band)
+    _fill_frame(arguments, picture, framed, wrap=arguments.axis)
+
+
+def _fill_frame(arguments: argparse.Namespace, picture: Picture, framed: extend.Framed, **more: Any) -> None:
+    from engine import api, imagefile
+
+    names = _output_names(arguments.out, arguments.variants)
+    model = api.load_model(arguments.model, arguments.device)
+    frame = imagefile.Picture(framed.pixels, picture.icc_profile, picture.dpi)
+    image = framed.rgba(frame.rgba8())
+    run = _Run(arguments, frame, image, names)
+    for event in api.run(_job(arguments, image, framed.selection, model, **more), model):
+        run.take(event)
+    run.report(model)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """WxH as (width, height)."""
+    if text is None:
+        return None
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise BadInput("bad_size", f"The size must look like 512x512, not {text!r}.")
+    return int(width), int(height)
+
+
+def _job(arguments: argparse.Namespace, image: np.ndarray, selection: np.ndarray, model: Model, **more: Any) -> Job:
+    from engine import api
+
+    return api.Job(
         image=image,
         selection=selection,
         model=model.info.id,
@@ -146,22 +226,9 @@ def _inpaint(arguments: argparse.Namespace) -> None:
         schedule=_schedule(arguments.schedule),
         label=arguments.label,
         classifier_scale=arguments.classifier_scale,
-        padding=arguments.padding,
-        scale=arguments.scale,
-        hard=arguments.hard,
         learn=arguments.learn,
+        **more,
     )
-    levels, settings = api.resolve(job)
-    if arguments.plot_schedule:
-        drawing = plot.plot(levels, settings.calls(levels), arguments.preset)
-        imagefile.write(arguments.plot_schedule, imagefile.Picture(np.asarray(drawing)))
-    save_call = max(1, settings.calls(levels) * arguments.save_at // 100)
-    run = _Run(arguments, picture, image, names)
-    for event in api.run(job, model):
-        if arguments.save_state and isinstance(event, api.Step) and (event.variant, event.call) == (0, save_call):
-            states.save(event.keep(), arguments.save_state, _extra(picture), picture.pixels)
-        run.take(event)
-    run.report(model)
 
 
 def _branch(arguments: argparse.Namespace) -> None:

@@ -1,11 +1,25 @@
 """The order in which a large selection is painted: in bands that grow outwards from what is known.
 
 A texture model sees one window at a time, so nothing that is known reaches the far part of a wide new area within one
-run: painted in one piece it becomes some texture, but not this one (patch distance of an extension of 128 pixels by
-windows of 96, on brick: 0.8 of the control beside the source and 1.4 to 1.7 from 32 pixels on; in bands below 0.9 all
-the way, at the price of some contrast). So the new area is cut into bands by its distance from the known pixels, and
-each band takes the one before it as known. What is too large for one plan is cut into blocks as well, instead of being
-scaled down.
+run: painted in one piece it drifts towards what the model likes best. So the new area is cut into bands by its distance
+from the known pixels, and each band takes the one before it as known. What is too large for one plan is cut into blocks
+as well, instead of being scaled down.
+
+Measured on three pictures that were never trained on (dirt, grass, stone; 128 px, extended by 128; windows of 96, 50
+calls, one seed; means of the patch distance over the control and of the spread over the source's, in four strips of
+32 px from the source outwards; 1 is ideal):
+
+=============  ===================  ===================
+way            patch distance       spread
+=============  ===================  ===================
+in one piece   1.44 1.83 2.58 2.88  1.38 1.39 1.48 1.72
+bands of 64    1.35 1.33 1.76 1.70  1.24 1.03 1.35 1.04
+bands of 43    1.07 1.36 1.37 1.25  1.26 1.76 1.76 1.49
+bands of 32    0.99 0.99 1.05 1.18  1.01 1.20 1.26 1.39
+=============  ===================  ===================
+
+To the eye the same: in one piece everything turns brown. A strip of the source laid beyond each band as a goal to paint
+towards was tried on one picture and did not help.
 """
 
 from __future__ import annotations
@@ -19,8 +33,10 @@ import torch
 from engine import canvas
 from engine.models import Geometry
 
-BAND = 64
+BAND = 32
 """Depth of a band in pixels, more or less: bands of one selection are equally deep."""
+DEEP = 64
+"""A hole known on all sides and no deeper than this in pixels is painted at once."""
 BLOCK = 512
 """Side in pixels of the blocks that a band is cut into where it is too large for one plan."""
 LONG = 2 * BLOCK
@@ -158,5 +174,10 @@ def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: tuple[bool, bool]) 
     around = cv2.distanceTransform(padded, cv2.DIST_C, 3)
     inside = around[tuple(slice(before, before + n) for (before, _), n in zip(pads, unknown.shape, strict=True))]
     distance = np.rint(inside[selected])
+    # What reaches a border of the picture is known on one side only.
+    open_y = not wraps[0] and bool(selected[[0, -1]].any())
+    open_x = not wraps[1] and bool(selected[:, [0, -1]].any())
+    if distance.max() <= DEEP and not (open_y or open_x):
+        return none
     count = max(1, round(float(distance.max()) / BAND))
     return none if count == 1 else np.ceil(distance * (count / distance.max())).astype(np.int64) - 1

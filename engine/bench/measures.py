@@ -145,6 +145,20 @@ def far_patches(new: np.ndarray) -> np.ndarray:
     return wholly_in(new, PATCH) & (distance > distance.max() - FAR_BAND)
 
 
+def along(result: np.ndarray, source: Source, step: int) -> list[tuple[float, float]]:
+    """Drift: (patch distance over control, spread over source's) in strips of ``step`` px, at least 7, of the new area
+    by its chessboard distance from the source, from there outwards; a last strip that is not whole is left out."""
+    distance = _distance(~source.known)
+    out = []
+    for near in range(0, int(distance.max()) - step + 1, step):
+        strip = (distance > near) & (distance <= near + step)
+        asked = patches(result, thinned(wholly_in(strip, PATCH)), PATCH)
+        if len(asked) and len(source.patches) and source.control:
+            ratio = patch_distance(asked, source.patches) / source.control
+            out.append((ratio, spread(result, strip) / max(source.spread, 1e-6)))
+    return out
+
+
 def thinned(centres: np.ndarray, most: int = MAX_QUERIES) -> np.ndarray:
     """At most ``most`` of the set flags, chosen evenly at random with a fixed seed."""
     places = np.flatnonzero(centres)
@@ -219,6 +233,24 @@ def seam_jump(picture: np.ndarray, new: np.ndarray) -> float | None:
     if not across or not beside:
         return None
     return float(np.mean(across)) / max(float(np.mean(beside)), 1e-6)
+
+
+def tile_seam_jump(picture: np.ndarray, axis: str) -> float:
+    """The seam jump of a tile: mean absolute gradient across its borders, which meet when it repeats, over that along
+    the parallel lines 8 … 24 px away on both sides.
+
+    Args:
+        axis: along which it repeats: ``x``, ``y``, or ``both`` for the larger of the two.
+    """
+    if axis == "both":
+        return max(tile_seam_jump(picture, "x"), tile_seam_jump(picture, "y"))
+    along = 1 if axis == "x" else 0
+    values = picture.astype(np.float64)
+    jump = np.abs(np.roll(values, -1, along) - values).mean(axis=(1 - along, 2))  # jump[k]: between k and k + 1
+    length = len(jump)
+    lines = [line for line in JUMP_LINES if 2 * line < length]
+    beside = [jump[place % length] for line in lines for place in (line - 1, -line - 1)]
+    return float(jump[-1]) / max(float(np.mean(beside)) if beside else 0.0, 1e-6)
 
 
 def rings(new: np.ndarray, width: int = RING) -> tuple[np.ndarray, np.ndarray]:

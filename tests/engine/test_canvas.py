@@ -208,14 +208,14 @@ def _limited(model, pixels):
 
 def test_windows_are_balanced():
     """Slightly more than one window must not cost four whole ones."""
-    plan = canvas.plan(_selected(300, 300, 60, 60, 180, 180), TEXTURE)
-    assert plan.size == (272, 272)
-    assert {(window.width, window.height) for window in plan.windows} == {(160, 160)}
+    plan = canvas.plan(_selected(400, 400, 60, 60, 250, 250), TEXTURE)
+    assert plan.size == (288, 288)
+    assert {(window.width, window.height) for window in plan.windows} == {(168, 168)}
     assert len(plan.windows) == 4
 
 
 def test_out_of_memory_retries_in_smaller_windows(model):
-    image, selection = _picture(250, 250), _selected(250, 250, 60, 60, 130, 130)
+    image, selection = _picture(250, 250), _selected(250, 250, 60, 60, 120, 120)
     assert len(canvas.plan(selection, model.geometry).windows) == 1
     whole = _fill(image, selection, model)
     small = _fill(image, selection, _limited(model, 128 * 128))
@@ -316,3 +316,10 @@ def test_the_layer_of_a_tile_is_its_frame(model):
     assert np.array_equal(layer[..., 3], selection)
     with pytest.raises(BadInput, match="wrap"):
         _fill(image, selection, model, wrap="z")
+
+
+def test_a_tile_is_painted_by_windows_over_its_seams_alone():
+    """No second row of windows for the few pixels that the first holds well inside."""
+    plan = canvas.plan(_frame(256, 256, 24), Geometry(8, 64, 96, True), wrap="both")
+    assert len(plan.windows) == 7
+    assert all(212 in (window.x, window.y) for window in plan.windows)
