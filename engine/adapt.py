@@ -51,13 +51,19 @@ LEAST_KNOWN = 1024
 """Fewer known pixels than this teach nothing."""
 PLACES = 128
 """Crops may hold unknown pixels where fewer places than this would be wholly known."""
-LEARNING_RATE = 3e-4
+LEARNING_RATE = 1e-3
 WARMUP = 10
 AVERAGED = 5.0
 """γ of the averaging weights n^γ (Karras et al. 2024, arXiv 2312.02696, Eq. 1)."""
 SKEW = 1.2
 """Of the timesteps, as in :func:`engine.train.noised`."""
-PATIENCE = 5
+BLOCKS = 4
+"""Places that are held out, together a tenth of the known pixels."""
+LOOKS = 3
+"""Timesteps at which each of them is judged."""
+FIRST_LOOK = 16
+"""Steps before the first look at the held-out places; later ones are as far apart, or two fifths of the way."""
+PATIENCE = 3
 """Looks at the held-out part without a better loss, after which learning ends."""
 
 
@@ -214,9 +220,10 @@ class Crops:
         below, right = (max(0, SMALLEST - side) for side in known.shape)
         pixels = np.pad(pixels, [(0, below), (0, right), (0, 0)])
         known = np.pad(known, [(0, below), (0, right)])
-        self.block = _held_out(known)
+        self._blocks = _held_out(known)
         self.judged = np.zeros_like(known)
-        self.judged[self.block.slices] = known[self.block.slices]
+        for block in self._blocks:
+            self.judged[block.slices] = known[block.slices]
         self.known = known & ~self.judged
         self.pixels = pixels
         self._filled = _smooth_fill(pixels, self.known)
@@ -234,25 +241,27 @@ class Crops:
         side, count, places = self._shapes[step % len(self._shapes)]
         rng = np.random.default_rng([step, 0])
         chosen = places[rng.integers(len(places), size=count)]
-        return self._cut(chosen, side, self.known)
+        return _cut(self._filled, self.known, chosen, side)
 
     def held_out(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """As :meth:`batch`: the surroundings of the block that is held out, the block itself counts."""
-        side = max(SMALLEST, min(64, *(length // 8 * 8 for length in self.known.shape)))
-        block, (height, width) = self.block, self.known.shape
-        top = min(max(0, block.y + block.height // 2 - side // 2), height - side)
-        left = min(max(0, block.x + block.width // 2 - side // 2), width - side)
-        return self._cut(np.array([[top, left]]), side, self.judged, self.pixels)
+        """As :meth:`batch`: the surroundings of each place that is held out; that place itself counts."""
+        height, width = self.known.shape
+        side = max(SMALLEST, min(64, height // 8 * 8, width // 8 * 8))
+        corners = [
+            (
+                min(max(0, block.y + block.height // 2 - side // 2), height - side),
+                min(max(0, block.x + block.width // 2 - side // 2), width - side),
+            )
+            for block in self._blocks
+        ]
+        shown = np.where(self.judged[..., None], self.pixels, self._filled)
+        return _cut(shown, self.judged, np.array(corners), side)
 
-    def _cut(
-        self, places: np.ndarray, side: int, counted: np.ndarray, inside: np.ndarray | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        source = self._filled
-        if inside is not None:
-            source = np.where(counted[..., None], inside, source)
-        x0 = np.stack([source[y : y + side, x : x + side] for y, x in places]).transpose(0, 3, 1, 2)
-        counts = np.stack([counted[y : y + side, x : x + side] for y, x in places])[:, None]
-        return torch.from_numpy(np.ascontiguousarray(x0)), torch.from_numpy(counts.astype(np.float32))
+
+def _cut(source: np.ndarray, counted: np.ndarray, places: np.ndarray, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    x0 = np.stack([source[y : y + side, x : x + side] for y, x in places]).transpose(0, 3, 1, 2)
+    counts = np.stack([counted[y : y + side, x : x + side] for y, x in places])[:, None]
+    return torch.from_numpy(np.ascontiguousarray(x0)), torch.from_numpy(counts.astype(np.float32))
 
 
 def _sums(flags: np.ndarray, side: int) -> np.ndarray:
@@ -274,16 +283,22 @@ def _places(known: np.ndarray, side: int) -> np.ndarray:
     return places
 
 
-def _held_out(known: np.ndarray) -> canvas.Box:
-    """A square of about a tenth of the known pixels, wholly known where that can be, as far from the hole as it can."""
-    side = int(np.clip(math.sqrt(known.sum() / 10) // 8 * 8, 8, 64))
+def _held_out(known: np.ndarray) -> list[canvas.Box]:
+    """Squares that make up about a tenth of the known pixels, wholly known where that can be, far from the hole and
+    from each other."""
+    side = int(np.clip(math.sqrt(known.sum() / 10 / BLOCKS) // 4 * 4, 8, 32))
     sums = _sums(known, side)
+    y, x = np.mgrid[: sums.shape[0], : sums.shape[1]]
     rows, columns = np.nonzero(~known)
     centre = (rows.mean(), columns.mean()) if len(rows) else (known.shape[0], known.shape[1])
-    y, x = np.mgrid[: sums.shape[0], : sums.shape[1]] + side / 2
-    distance = (y - centre[0]) ** 2 + (x - centre[1]) ** 2
-    y, x = np.unravel_index(np.where(sums == sums.max(), distance, -1).argmax(), sums.shape)
-    return canvas.Box(int(x), int(y), side, side)
+    distance = np.hypot(y + side / 2 - centre[0], x + side / 2 - centre[1])
+    blocks = []
+    for _ in range(BLOCKS):
+        best = np.where(sums == sums.max(), distance, -1.0)
+        top, left = (int(place) for place in np.unravel_index(best.argmax(), best.shape))
+        blocks.append(canvas.Box(left, top, side, side))
+        distance = np.minimum(distance, np.hypot(y - top, x - left))
+    return blocks
 
 
 def _smooth_fill(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -345,11 +360,11 @@ class _Student:
         return float(loss.detach())
 
     @torch.no_grad()
-    def judge(self, x0: torch.Tensor, counts: torch.Tensor, looks: int = 8) -> float:
+    def judge(self, x0: torch.Tensor, counts: torch.Tensor, looks: int = LOOKS) -> float:
         """Loss of the averaged weights with fixed noise at timesteps over the whole range."""
         present = [parameter.detach().clone() for parameter in self.parameters]
         torch._foreach_copy_(self.parameters, self.averaged)
-        repeated = (x0.expand(looks, -1, -1, -1), counts.expand(looks, -1, -1, -1))
+        repeated = (x0.repeat(looks, 1, 1, 1), counts.repeat(looks, 1, 1, 1))
         loss = float(self.loss(*repeated, 2**32))
         torch._foreach_copy_(self.parameters, present)
         return loss
@@ -369,7 +384,7 @@ def _learn(
     student = _Student(network, model)
     judged = crops.held_out()
     first = best = student.judge(*judged)
-    weights, taken, worse, look_at = student.halves(), 0, 0, 8
+    weights, taken, worse, look_at = student.halves(), 0, 0, FIRST_LOOK
     running, longest = math.nan, 0.0
     judging = time.monotonic() - began
     while True:
@@ -381,7 +396,7 @@ def _learn(
             left = seconds - passed
         over = student.step >= steps if steps is not None else left < judging + longest / 2
         if over or student.step >= look_at:
-            look_at = max(student.step + 8, math.ceil(student.step * 1.2))
+            look_at = student.step + max(FIRST_LOOK, student.step * 2 // 5)
             loss = student.judge(*judged)
             judging = 0.5 * judging + 0.5 * (time.monotonic() - now)
             worse += 1
