@@ -186,7 +186,10 @@ class Engine:
             messages.ModelEntry(i.id, i.title, i.family, i.licence, i.installed, i.takes_prompt, i.takes_label)
             for i in api.catalogue()
         )
-        presets = tuple(messages.PresetEntry(name, p.title, p.calls) for name, p in api.PRESETS.items())
+        presets = tuple(
+            messages.PresetEntry(name, p.title, p.calls, p.steps, p.jump_length, p.jump_samples)
+            for name, p in api.PRESETS.items()
+        )
         return work.Ready(models, presets, str(self._model.device) if self._model is not None else "")
 
     def run(self, request: Request) -> work.Idle:
@@ -224,7 +227,7 @@ class Engine:
         if self._model is None or self._model.info.id != start.model:
             self._load(start.model)
         parent = self._parent(start) if start.parent else None
-        before = parent.state.call if parent is not None else 0
+        before = parent.call if parent is not None else 0
         steps, gone = self._shelf.open(start.job, start.first, before)
         for job, variants in gone.items():
             for variant in variants:

@@ -29,11 +29,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named way to run the sampler; ``calls`` = network calls for one variant."""
+    """A named way to run the sampler; ``calls`` = network calls for one variant; 0: not known."""
 
     name: str
     title: str
     calls: int
+    steps: int = 0
+    jump_length: int = 0
+    jump_samples: int = 0
 
 
 @dataclass(frozen=True)

@@ -264,6 +264,9 @@ class PresetEntry:
     name: str = value(NAME)
     title: str = value(text(200))
     calls: int = value(COUNT)
+    steps: int = value(COUNT, 0)
+    jump_length: int = value(COUNT, 0)
+    jump_samples: int = value(COUNT, 0)
 
 
 @dataclass(frozen=True)

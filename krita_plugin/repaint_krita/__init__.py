@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
+import re
+import secrets
 import sys
 from pathlib import Path
+from typing import Optional
 
 from krita import DockWidgetFactory, DockWidgetFactoryBase, Krita
 
@@ -45,24 +49,46 @@ def _open_log() -> str:
         return ""
 
 
+def _client_id(state: Path) -> Optional[str]:
+    """The name under which the bridge keeps this user's pictures over crashes and restarts; None: cannot be kept."""
+    from bridge_server.client.launch import private_folder, write_private
+
+    path = state / "krita-client"
+    try:
+        name = path.read_text(encoding="ascii") if path.exists() else ""
+        if re.fullmatch(r"krita-[0-9a-f]{32}", name) is None:
+            name = "krita-" + secrets.token_hex(16)
+            private_folder(state)
+            write_private(path, name)
+        return name
+    except (OSError, ValueError):
+        return None
+
+
 def _register() -> None:
     """Builds the one controller of this Krita and hands it to the docker and the actions."""
+    from bridge_server.client.launch import user_folders
     from bridge_server.client.session import Session
 
+    from . import words
+    from .choices import Choices
     from .docker import RePaintDocker
     from .document import KritaHost
     from .eventloop import Pump
     from .extension import DOCKER_ID, RePaintExtension
     from .flow import Flow
     from .probe import Probe
-    from .qt import scoped
+    from .qt import QtCore, scoped
 
     application = Krita.instance()
+    words.choose(os.environ.get("LANGUAGE", "").split(":")[0] or QtCore.QLocale().name())
     probe = Probe()
     pump = Pump(probe)
-    session = Session("krita " + application.version(), notify=pump.notify)
-    pump.drive(Flow(KritaHost(probe), session), _open_log())
+    log = _open_log()
+    session = Session("krita " + application.version(), pump.notify, _client_id(user_folders().state), history=True)
+    pump.drive(Flow(KritaHost(probe), session), log)
     RePaintDocker.pump = pump
+    RePaintDocker.choices = Choices(user_folders().config / "krita.json")
     application.addExtension(RePaintExtension(application, pump))
     right = scoped(DockWidgetFactoryBase, "DockPosition", "DockRight")
     application.addDockWidgetFactory(DockWidgetFactory(DOCKER_ID, right, RePaintDocker))

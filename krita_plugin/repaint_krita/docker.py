@@ -2,57 +2,63 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any, Dict, List, Optional, Tuple
 
 from krita import DockWidget, Krita
 
+from .branches import BranchPanel
+from .choices import Choices
 from .eventloop import Pump
-from .flow import CANCELLING, READING, Run, Settings, Variant
-from .pixels import image
-from .qt import QtCore, QtGui, QtWidgets, scoped
+from .flow import CANCELLING, READING, RUNNING, Settings
+from .forms import CommonForm
+from .gallery import Gallery
+from .model import MAX_SEED, Area, Extend
+from .pages import ExtendPage, MorePage, SelectionPage, TilePage
+from .qt import QtCore, QtWidgets, scoped
+from .widgets import button, named, note, row, time_left, tool
+from .words import tr
 
 TITLE = "RePaint"
-GROUP = "repaint_bridge"  # the plug-in's group in Krita's settings file
-MAX_SEED = 2**53 - 1
-THUMBNAIL = 72
-SOURCES = (("visible", "Visible image"), ("layer", "Active layer"))
-NO_MODEL = ("texture", "Texture")
-NO_PRESET = ("fast", "Fast")
-
-
-def time_left(seconds: float) -> str:
-    """ "12 s left", "3 min left", or nothing while it cannot be told."""
-    if seconds < 0:
-        return ""
-    if seconds < 99:
-        return f"{seconds:.0f} s left"
-    return f"{seconds / 60:.0f} min left"
+LOWEST = 340  # pixels: down to the status line without scrolling; more would push the window beyond small screens
+FULL = "The history takes {used} of {limit} MiB: raise the limit or delete pictures on the page “More”."
 
 
 class RePaintDocker(DockWidget):
     """One per Krita window; all of them show the same controller."""
 
     pump: Optional[Pump] = None  # set by the package once; Krita makes the dockers without arguments
+    choices: Optional[Choices] = None
 
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle(TITLE)
         assert self.pump is not None
+        assert self.choices is not None
         self._pump: Pump = self.pump
         self._flow = self._pump.flow
-        self._backdrops: Dict[int, Tuple[Any, Any]] = {}
-        self._items: Dict[Tuple[int, int], Any] = {}
-        self._versions: Dict[Tuple[int, int], Any] = {}
-        self._known: Any = None
+        self._choices: Choices = self.choices
+        self._document = ("", "")  # key and path of the one in front
         self._build()
-        self._load()
+        self._show_choices()
+        if self._choices.notice:
+            names = ", ".join(self._choices.replaced)
+            self._flow.say(tr(self._choices.notice).format(names=names), error=True)
         self._flow.listeners.append(self.refresh)
         self.destroyed.connect(lambda *_: self._forget())
         self.refresh()
 
-    def canvasChanged(self, _canvas: Any) -> None:  # Krita's interface; the document is asked for at the click
-        pass
+    def canvasChanged(self, _canvas: Any) -> None:
+        """Another document may be in front: its own choices, and its pictures of earlier times."""
+        self._pump.do("document", self._changed_document)
+
+    def _changed_document(self) -> None:
+        where = self._flow.host.identity()
+        document = (where[1], where[2]) if where is not None else ("", "")
+        if document != self._document:
+            self._document = document
+            if not self._flow.busy and any(name and name in self._choices.documents for name in document):
+                self._show_choices()
+        self._flow.document_changed()
 
     def _forget(self) -> None:
         if self.refresh in self._flow.listeners:
@@ -60,189 +66,176 @@ class RePaintDocker(DockWidget):
 
     # ---- building ----
     def _build(self) -> None:
-        body = QtWidgets.QWidget(self)
-        column = QtWidgets.QVBoxLayout(body)
-        column.setContentsMargins(6, 6, 6, 6)
-        column.setSpacing(6)
-        form = QtWidgets.QGridLayout()
-        form.setSpacing(4)
-        form.setColumnStretch(1, 1)
-        self.model = self._combo("model", "The diffusion model that paints")
-        self.preset = self._combo("preset", "How long and how carefully it paints")
-        self.source = self._combo("source", "What the model sees around the selection")
-        for key, text in SOURCES:
-            self.source.addItem(text, key)
-        self.variants = QtWidgets.QSpinBox()
-        self.variants.setRange(1, 8)
-        self.variants.setObjectName("repaint_variants")
-        self.variants.setToolTip("How many different pictures to paint; each has its own seed")
-        rows = (
-            ("&Model", self.model),
-            ("&Preset", self.preset),
-            ("S&ource", self.source),
-            ("&Seed", self._seed_row()),
-            ("&Variants", self.variants),
-        )
-        for row, (text, widget) in enumerate(rows):
-            label = QtWidgets.QLabel(text)
-            label.setBuddy(self.seed if "Seed" in text else widget)
-            form.addWidget(label, row, 0)
-            form.addWidget(widget, row, 1)
-        column.addLayout(form)
+        self.body = QtWidgets.QWidget()
+        layout = QtWidgets.QVBoxLayout(self.body)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setSpacing(4)
+        self.form = CommonForm(self._flow)
+        self.model, self.preset, self.variants = self.form.model, self.form.preset, self.form.variants
+        self.seed, self.lock, self.dice = self.form.seed, self.form.lock, self.form.dice
+        self.selection_page = SelectionPage(self.repaint)
+        self.source, self.button = self.selection_page.source, self.selection_page.button
+        self.extend_page = ExtendPage(self.repaint)
+        self.tile_page = TilePage(self._flow, self.repaint)
+        self.more_page = MorePage(self._flow, lambda: str(self.preset.currentData()), self._delete)
+        self.pages = named(QtWidgets.QTabBar(), "pages")
+        self.pages.setDrawBase(False)
+        self.pages.setExpanding(True)
+        self._pages: Tuple[Any, ...] = (self.selection_page, self.extend_page, self.tile_page, self.more_page)
+        for text in ("Repaint", "Extend", "Tile", "More"):
+            self.pages.addTab(tr(text))
+        self.pages.currentChanged.connect(lambda *_: self._show_page())
+        self.preset.currentIndexChanged.connect(lambda *_: self.more_page.show_schedule())
+        layout.addWidget(self.form)
+        layout.addWidget(self.pages)
+        for page in self._pages:
+            layout.addWidget(page)
+        layout.addLayout(self._build_progress())
+        layout.addLayout(self._build_status())
+        self.gallery = Gallery(self._pump, self.refresh)
+        layout.addWidget(self.gallery, 1)
+        layout.addLayout(self._build_variant())
+        self.branches = BranchPanel(self._pump, self.gallery)
+        layout.addWidget(self.branches)
+        self._show_page()
+        area = QtWidgets.QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(scoped(QtWidgets.QFrame, "Shape", "NoFrame"))
+        area.setHorizontalScrollBarPolicy(scoped(QtCore.Qt, "ScrollBarPolicy", "ScrollBarAlwaysOff"))
+        area.setMinimumHeight(LOWEST)
+        area.setWidget(self.body)
+        self.setWidget(area)
 
-        self.button = QtWidgets.QPushButton("&RePaint selection")
-        self.button.setObjectName("repaint_button")
-        self.button.setToolTip("Repaint the selected part in a new layer (set a shortcut: “RePaint selection”)")
-        font = self.button.font()
-        font.setBold(True)
-        self.button.setFont(font)
-        self.button.setMinimumHeight(self.button.sizeHint().height() * 3 // 2)
-        self.button.clicked.connect(lambda *_: self.repaint_selection())
-        column.addWidget(self.button)
-
-        row_layout = QtWidgets.QHBoxLayout()
-        self.bar = QtWidgets.QProgressBar()
-        self.bar.setObjectName("repaint_progress")
+    def _build_progress(self) -> Any:
+        self.bar = named(QtWidgets.QProgressBar(), "progress")
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
-        self.cancel_button = QtWidgets.QPushButton("&Cancel")
-        self.cancel_button.setObjectName("repaint_cancel_button")
-        self.cancel_button.setToolTip("Stop and remove the preview layer")
-        self.cancel_button.clicked.connect(lambda *_: self._pump.cancel())
-        row_layout.addWidget(self.bar, 1)
-        row_layout.addWidget(self.cancel_button)
-        column.addLayout(row_layout)
+        self.keep_button = button(
+            "keep_button", "&Keep", "Stop now and keep the pictures as they are; they can be continued later",
+            lambda: self._pump.do("keep", self._flow.keep),
+        )  # fmt: skip
+        self.cancel_button = button("cancel_button", "&Cancel", "Stop and remove the preview layer", self._pump.cancel)
+        buttons = row(self.keep_button, self.cancel_button)
+        buttons.setStretch(0, 1)
+        buttons.setStretch(1, 1)
+        both = QtWidgets.QVBoxLayout()
+        both.setSpacing(4)
+        both.addWidget(self.bar)
+        both.addLayout(buttons)
+        return both
 
-        status = QtWidgets.QHBoxLayout()
+    def _build_status(self) -> Any:
         self.warning = QtWidgets.QLabel()
         icon = self.style().standardIcon(scoped(QtWidgets.QStyle, "StandardPixmap", "SP_MessageBoxWarning"))
         self.warning.setPixmap(icon.pixmap(16, 16))
         self.warning.setAlignment(scoped(QtCore.Qt, "AlignmentFlag", "AlignTop"))
-        self.status = QtWidgets.QLabel()
-        self.status.setObjectName("repaint_status")
-        self.status.setWordWrap(True)
-        self.status.setTextInteractionFlags(scoped(QtCore.Qt, "TextInteractionFlag", "TextSelectableByMouse"))
-        self.status.setMinimumWidth(60)
-        status.addWidget(self.warning)
-        status.addWidget(self.status, 1)
-        column.addLayout(status)
-        self.restart = QtWidgets.QPushButton("R&estart the engine")
-        self.restart.setObjectName("repaint_restart")
-        self.restart.clicked.connect(lambda *_: self._pump.restart_engine())
-        column.addWidget(self.restart)
-
-        self.gallery = QtWidgets.QListWidget()
-        self.gallery.setObjectName("repaint_gallery")
-        self.gallery.setViewMode(scoped(QtWidgets.QListView, "ViewMode", "IconMode"))
-        self.gallery.setResizeMode(scoped(QtWidgets.QListView, "ResizeMode", "Adjust"))
-        self.gallery.setMovement(scoped(QtWidgets.QListView, "Movement", "Static"))
-        self.gallery.setIconSize(QtCore.QSize(THUMBNAIL, THUMBNAIL))
-        self.gallery.setSpacing(2)
-        self.gallery.setUniformItemSizes(True)
-        self.gallery.setMinimumHeight(THUMBNAIL + 36)
-        self.gallery.setToolTip("Click a picture to put it into the layer")
-        self.gallery.itemClicked.connect(self._picked)
-        self.gallery.itemActivated.connect(self._picked)
-        column.addWidget(self.gallery, 1)
-        self.setWidget(body)
-
-    def _combo(self, name: str, tip: str) -> Any:
-        combo = QtWidgets.QComboBox()
-        combo.setObjectName("repaint_" + name)
-        combo.setToolTip(tip)
-        combo.setSizeAdjustPolicy(
-            scoped(QtWidgets.QComboBox, "SizeAdjustPolicy", "AdjustToMinimumContentsLengthWithIcon")
+        self.status = note(name="status")
+        self.restart = button(
+            "restart", "Restart the &engine", "Start the engine process again", self._pump.restart_engine
         )
-        combo.setMinimumContentsLength(8)
-        return combo
+        both = QtWidgets.QVBoxLayout()
+        both.addLayout(row(self.warning, self.status, stretch=1))
+        both.addWidget(self.restart)
+        self.full = note(name="history_full")
+        both.addWidget(self.full)
+        return both
 
-    def _seed_row(self) -> Any:
-        self.seed = QtWidgets.QLineEdit()
-        self.seed.setObjectName("repaint_seed")
-        self.seed.setToolTip("The same seed gives the same picture again (0 … 2^53−1)")
-        self.seed.setValidator(QtGui.QRegularExpressionValidator(QtCore.QRegularExpression("[0-9]{0,16}"), self.seed))
-        self.seed.setMinimumWidth(40)
-        self.dice = QtWidgets.QToolButton()
-        self.dice.setObjectName("repaint_dice")
-        self.dice.setIcon(Krita.instance().icon("view-refresh"))
-        self.dice.setToolTip("Draw another seed")
-        self.dice.clicked.connect(lambda *_: self._draw_seed())
-        self.lock = QtWidgets.QToolButton()
-        self.lock.setObjectName("repaint_lock")
-        self.lock.setCheckable(True)
-        self.lock.setToolTip("Keep this seed for the next click instead of drawing a new one")
-        self.lock.toggled.connect(self._lock_icon)
-        row = QtWidgets.QWidget()
-        layout = QtWidgets.QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.seed, 1)
-        layout.addWidget(self.dice)
-        layout.addWidget(self.lock)
-        self._lock_icon(False)
-        return row
+    def _build_variant(self) -> Any:
+        """What can be done with the chosen variant."""
+        icon = Krita.instance().icon
+        self.seed_note = note(name="chosen_seed")
+        self.copy = tool("copy_seed", icon("edit-copy"), "Copy the seed", self.gallery.copy_seed)
+        self.compare = button("compare", "Com&pare", "While pressed, the original shows (pictures: hold Space)")
+        self.compare.pressed.connect(lambda: self._pump.do("compare", lambda: self._flow.compare(True)))
+        self.compare.released.connect(lambda: self._pump.do("compare", lambda: self._flow.compare(False)))
+        self.apply = button("apply", "&Apply", "Keep this one in its layer; the next gets a new layer", self._apply)
+        self.more = button("more", "More &variants", "Paint more with the next seeds", self._more)
+        self.more_like = button("more_like", "More &like this", "Paint relatives of this one", self._more_like)
+        both = QtWidgets.QVBoxLayout()
+        both.setSpacing(4)
+        both.addLayout(row(self.seed_note, self.copy, stretch=0))
+        for left, right in ((self.apply, self.compare), (self.more, self.more_like)):
+            pair = row(left, right)
+            pair.setStretch(0, 1)
+            pair.setStretch(1, 1)
+            both.addLayout(pair)
+        return both
 
-    def _lock_icon(self, locked: bool) -> None:
-        self.lock.setIcon(Krita.instance().icon("layer-locked" if locked else "layer-unlocked"))
+    def _show_page(self) -> None:
+        for number, page in enumerate(self._pages):
+            page.setVisible(number == self.pages.currentIndex())
+        self.tile_page.refresh()
 
-    # ---- settings ----
-    def _load(self) -> None:
-        """The last choices; anything unreadable falls back to the defaults."""
-        read = Krita.instance().readSetting
-        self._wanted = {"model": read(GROUP, "model", "texture"), "preset": read(GROUP, "preset", "fast")}
-        for combo, name, (key, text) in ((self.model, "model", NO_MODEL), (self.preset, "preset", NO_PRESET)):
-            combo.addItem(text, key)  # until the bridge has told what there is
-            if self._wanted[name] != key:
-                combo.addItem(self._wanted[name], self._wanted[name])
-                combo.setCurrentIndex(1)
-        self.source.setCurrentIndex(max(0, self.source.findData(read(GROUP, "source", "visible"))))
-        try:
-            self.variants.setValue(int(read(GROUP, "variants", "1")))
-        except ValueError:
-            self.variants.setValue(1)
+    # ---- choices ----
+    def _parts(self) -> List[Any]:
+        return [self.form, self.selection_page, self.extend_page, self.tile_page, self.more_page]
 
-    def _save(self, settings: Settings) -> None:
-        self._wanted = {"model": settings.model, "preset": settings.preset}
-        write = Krita.instance().writeSetting
-        for key, value in (
-            ("model", settings.model),
-            ("preset", settings.preset),
-            ("source", settings.source),
-            ("variants", str(settings.variants)),
-        ):
-            write(GROUP, key, value)
+    def _show_choices(self) -> None:
+        values = self._choices.of(*self._document)
+        for part in self._parts():
+            part.show_choices(values)
 
-    def _draw_seed(self) -> int:
-        seed = random.SystemRandom().randrange(MAX_SEED + 1)
-        self.seed.setText(str(seed))
-        self.seed.setCursorPosition(0)
-        return seed
-
-    def _settings(self) -> Settings:
-        text = self.seed.text()
-        seed = min(int(text), MAX_SEED) if text and self.lock.isChecked() else self._draw_seed()
-        variants = self.variants.value()
+    def settings(self, area: Area) -> Settings:
+        """What stands in the docker, remembered for the user and this document."""
+        values: Dict[str, Any] = {}
+        for part in self._parts():
+            values.update(part.choices())
+        self._choices.keep(values, *self._document)
+        options = {**self.form.words(), **self.more_page.options()}
+        if isinstance(area, Extend):
+            options.update(self.extend_page.options())
         return Settings(
-            str(self.model.currentData() or "texture"),
-            str(self.preset.currentData() or "fast"),
-            min(seed, MAX_SEED - variants + 1),
-            variants,
-            str(self.source.currentData() or "visible"),
+            values["model"],
+            values["preset"],
+            min(values["seed"], MAX_SEED - values["variants"] + 1),
+            values["variants"],
+            values["source"],
+            options,
+            values["feather"],
+            area,
         )
 
     # ---- commands ----
-    def repaint_selection(self) -> None:
-        if self._flow.busy:
-            return
-        settings = self._settings()
-        self._save(settings)
-        self._pump.start(settings)
+    def repaint(self, area: Area) -> None:
+        if not self._flow.busy:
+            self._pump.start(self.settings(area))
 
-    def _picked(self, item: Any) -> None:
-        key = item.data(scoped(QtCore.Qt, "ItemDataRole", "UserRole"))
-        for run in self._flow.runs:
-            if run.number == key[0]:
-                self._pump.choose(run, key[1])
+    def repaint_selection(self) -> None:
+        self.repaint(None)
+
+    def toggle_compare(self) -> None:
+        """For a shortcut: Krita's actions know no letting go."""
+        self._pump.do("compare", lambda: self._flow.compare(not self._flow.comparing))
+
+    def _apply(self) -> None:
+        if self.gallery.currentItem() is not None:
+            self.gallery.show_item(self.gallery.currentItem(), apply=True)
+
+    def _more(self) -> None:
+        chosen = self.gallery.chosen()
+        if chosen is not None:
+            run, number = chosen[0], self.variants.value()
+            self._pump.do("more", lambda: self._flow.more_variants(run, number))
+
+    def _more_like(self) -> None:
+        chosen = self.gallery.chosen()
+        if chosen is not None:
+            (run, variant), number = chosen, self.variants.value()
+            self._pump.do("more like", lambda: self._flow.more_like(run, variant.index, number))
+
+    def _delete(self, everything: bool) -> None:
+        """Asks first: nothing finished is lost by a slip."""
+        question = "Delete all pictures of all documents?" if everything else "Delete all pictures of this document?"
+        buttons = QtWidgets.QMessageBox
+        yes, no = (scoped(buttons, "StandardButton", name) for name in ("Yes", "No"))
+        if buttons.question(self, TITLE, tr(question), yes | no, no) != yes:
+            return
+        if everything:
+            self._pump.do("forget", self._flow.forget_all)
+            return
+        where = self._flow.host.identity()
+        mine = [run for run in self._flow.runs if where is not None and run.target.document == where[0]]
+        self._pump.do("forget", lambda: self._flow.forget(mine))
 
     def showEvent(self, event: Any) -> None:
         """The session starts when the docker is first seen, so that the engine is warm at the first click."""
@@ -252,10 +245,12 @@ class RePaintDocker(DockWidget):
     # ---- showing ----
     def refresh(self) -> None:
         flow = self._flow
-        self._fill_combos()
+        self.form.refresh()
         busy = flow.busy
-        self.button.setEnabled(not busy)
+        for start in (self.button, self.extend_page.button, self.tile_page.button):
+            start.setEnabled(not busy)
         self.cancel_button.setEnabled(busy and flow.phase != CANCELLING)
+        self.keep_button.setEnabled(flow.phase == RUNNING and not flow.keeping)
         fraction = flow.fraction
         self.bar.setRange(0, 0 if flow.phase == READING else 1000)
         self.bar.setValue(round(1000 * fraction) if busy else 0)
@@ -265,95 +260,26 @@ class RePaintDocker(DockWidget):
         self.status.setToolTip(flow.sentence)
         self.warning.setVisible(flow.is_error)
         self.restart.setVisible(flow.can_restart)
-        self._fill_gallery()
+        self.gallery.refresh()
+        self._show_variant()
+        self.branches.refresh()
+        self.more_page.refresh()
+        self.tile_page.refresh()
+        self._warn_of_history()
 
-    def _fill_combos(self) -> None:
-        known = (tuple(self._flow.models), tuple(self._flow.presets))
-        if known == self._known or not (known[0] or known[1]):
-            return
-        self._known = known
-        self._fill(self.model, "model", [(m.id, m.title, m.installed) for m in known[0]])
-        self._fill(self.preset, "preset", [(p.name, p.title, True) for p in known[1]])
+    def _show_variant(self) -> None:
+        chosen = self.gallery.chosen()
+        self.seed_note.setText(tr("Seed {seed}").format(seed=chosen[1].seed) if chosen is not None else "")
+        self.copy.setEnabled(chosen is not None)
+        self.compare.setEnabled(chosen is not None or self._flow.busy)
+        free = chosen is not None and not self._flow.busy
+        self.apply.setEnabled(free)
+        self.more.setEnabled(free and chosen is not None and chosen[0].capture is not None)
+        self.more_like.setEnabled(free and chosen is not None and bool(chosen[1].steps))
 
-    def _fill(self, combo: Any, key: str, entries: List[Tuple[str, str, bool]]) -> None:
-        if not entries:
-            return
-        combo.clear()
-        for name, title, installed in entries:
-            combo.addItem(title if installed else title + " (not installed)", name)
-            if not installed:
-                combo.model().item(combo.count() - 1).setEnabled(False)
-        wanted = combo.findData(self._wanted[key])
-        if wanted < 0 or not combo.model().item(wanted).isEnabled():
-            wanted = next((index for index, entry in enumerate(entries) if entry[2]), 0)
-        combo.setCurrentIndex(wanted)
-
-    def _fill_gallery(self) -> None:
-        wanted: Dict[Tuple[int, int], Tuple[Run, Variant]] = {}
-        for run in self._flow.runs:
-            for variant in run.variants:
-                wanted[(run.number, variant.index)] = (run, variant)
-        for key in [key for key in self._items if key not in wanted]:
-            self.gallery.takeItem(self.gallery.row(self._items.pop(key)))
-            self._versions.pop(key, None)
-        for number in [number for number in self._backdrops if all(key[0] != number for key in wanted)]:
-            del self._backdrops[number]
-        for key, (run, variant) in wanted.items():
-            self._fill_item(key, run, variant)
-
-    def _fill_item(self, key: Tuple[int, int], run: Run, variant: Variant) -> None:
-        item = self._items.get(key)
-        if item is None:
-            item = QtWidgets.QListWidgetItem()
-            item.setData(scoped(QtCore.Qt, "ItemDataRole", "UserRole"), key)
-            self._items[key] = item
-            same_run = sum(1 for other in self._items if other[0] == key[0]) - 1
-            self.gallery.insertItem(same_run, item)  # the newest run comes first
-        if variant.finished:
-            text = f"✓ {variant.index + 1}" if run.shown == variant.index else str(variant.index + 1)
-        else:
-            text = f"{100 * variant.call / variant.calls:.0f} %" if variant.calls else "…"
-        state = (variant.version, text)
-        if self._versions.get(key) == state:
-            return
-        fresh = self._versions.get(key, (None, ""))[0] != variant.version
-        self._versions[key] = state
-        item.setText(text)
-        item.setToolTip(f"{run.settings.model} · {run.settings.preset} · seed {variant.seed}")
-        if fresh:
-            item.setIcon(QtGui.QIcon(self._thumbnail(run, variant)))
-
-    def _thumbnail(self, run: Run, variant: Variant) -> Any:
-        """The selected part with some surroundings as the artist sees it, THUMBNAIL pixels wide and high at most."""
-        backdrop, region = self._backdrop(run)
-        if variant.picture is None:
-            return backdrop
-        result = QtGui.QPixmap(backdrop)
-        painter = QtGui.QPainter(result)
-        painter.setRenderHint(scoped(QtGui.QPainter, "RenderHint", "SmoothPixmapTransform"))
-        picture = variant.picture
-        painter.drawImage(QtCore.QRectF(result.rect()), image(picture.rgba, picture.width, picture.height), region)
-        painter.end()
-        return result
-
-    def _backdrop(self, run: Run) -> Tuple[Any, Any]:
-        """The source around the selection, scaled down, and which part of the box it shows."""
-        found = self._backdrops.get(run.number)
-        if found is not None:
-            return found
-        box, bounds = run.target.box, run.target.bounds
-        margin = max(8, max(bounds.width, bounds.height) // 8)
-        region = QtCore.QRectF(
-            bounds.x - box.x - margin, bounds.y - box.y - margin, bounds.width + 2 * margin, bounds.height + 2 * margin
-        )
-        region = region.intersected(QtCore.QRectF(0, 0, box.width, box.height))
-        scale = THUMBNAIL / max(region.width(), region.height())
-        pixmap = QtGui.QPixmap(max(1, round(region.width() * scale)), max(1, round(region.height() * scale)))
-        pixmap.fill(self.palette().color(scoped(QtGui.QPalette, "ColorRole", "Base")))
-        if run.capture is not None:
-            painter = QtGui.QPainter(pixmap)
-            painter.setRenderHint(scoped(QtGui.QPainter, "RenderHint", "SmoothPixmapTransform"))
-            painter.drawImage(QtCore.QRectF(pixmap.rect()), image(run.capture.pixels, box.width, box.height), region)
-            painter.end()
-        self._backdrops[run.number] = (pixmap, region)
-        return pixmap, region
+    def _warn_of_history(self) -> None:
+        """Nothing is deleted by itself, so it has to be said when there is much."""
+        used, limit = self._flow.history_bytes / (1 << 20), self.more_page.limit.value()
+        self.full.setVisible(used > limit)
+        if used > limit:
+            self.full.setText(tr(FULL).format(used=f"{used:.0f}", limit=limit))

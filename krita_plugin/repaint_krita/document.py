@@ -6,19 +6,22 @@ of some 15 ms so that a large picture never holds the editor up.
 
 from __future__ import annotations
 
+import secrets
 import time
-from typing import Any, Generator, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from krita import Krita
 
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
+from bridge_server.client.messages import MAX_PIXELS, MAX_SIDE
 
 from . import pixels
-from .flow import Capture, Refused, Target
 from .layer import PreviewLayer
 from .lookup import find_document, find_node, is_mask, layer_of
+from .model import Capture, Extend, Refused, Settings, Target, Tile
 from .probe import Probe
 
+ANNOTATION = "repaint_bridge"
 SRGB = "sRGB-elle-V2-srgbtrc.icc"
 SLICE_SECONDS = 0.015
 PLAIN_SLICE = 1 << 18  # pixels read at a time without conversion (about 1 ms)
@@ -30,6 +33,9 @@ NO_SELECTION = "Select the part to repaint first (with any selection tool), then
 OUTSIDE = "The selection lies outside the picture; select a part of the picture, then click RePaint."
 EMPTY = "The selection is empty; select the part to repaint, then click RePaint."
 NO_LAYER = "There is no active layer to read; click a layer, or choose “Visible image” as the source."
+NO_SIDE = "Choose how many pixels to add, and on which sides."
+TOO_LARGE = "The picture would become too large for one run; add fewer pixels."
+NO_GROWTH = "Krita did not enlarge the canvas; unlock the picture's layers and try again."
 CHANGED = "The picture or its selection changed while it was read; click RePaint again."
 CLOSED_DOCUMENT = "The picture of this RePaint is closed; open it and start again."
 
@@ -45,44 +51,115 @@ class KritaHost:
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
 
-    # ---- reading ----
-    def capture(self, source: str) -> Iterator[Optional[Capture]]:
-        """Reads selection and pixels of the active document; yields None between slices and at last the Capture.
+    # ---- which document ----
+    def identity(self) -> Optional[Tuple[str, str, str]]:
+        """The document in front: its id in this Krita, the key that the plug-in has left in it ("": none), its path."""
+        document = Krita.instance().activeDocument()
+        if document is None or document.rootNode() is None:
+            return None
+        return document.rootNode().uniqueId().toString(), _key(document), str(document.fileName() or "")
 
-        source: "visible" for what is seen, "layer" for the active layer alone. Raises `Refused`.
+    # ---- reading ----
+    def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:
+        """Reads what ``settings.area`` asks for of the active document; yields None between slices and at last the
+        Capture. For an `Extend` the canvas is enlarged first: one undo step. Raises `Refused`.
         """
         document = Krita.instance().activeDocument()
         if document is None:
             raise Refused(NO_DOCUMENT)
         active = layer_of(document.activeNode())
-        if source == "layer" and active is None:
+        source = active if settings.source == "layer" else None
+        if settings.source == "layer" and active is None:
             raise Refused(NO_LAYER)
         document_id = document.rootNode().uniqueId().toString()
+        grown = None
+        if isinstance(settings.area, Extend):
+            box, bounds, grown, chosen = self._extended(document, settings.area)
+        elif isinstance(settings.area, Tile):
+            bounds = box = Box(0, 0, document.width(), document.height())
+            chosen = _frame(box, settings.area)
+        else:
+            selection = self._selection(document, settings.feather)
+            bounds = yield from self._bounds(document, selection)
+            box = grown_box(bounds, document.width(), document.height())
+
+            def chosen(part: Box) -> bytes:
+                if document.selection() is None:
+                    raise Refused(CHANGED)
+                return bytes(selection.pixelData(part.x, part.y, part.width, part.height))
+
         space = _space(document)
-        bounds = yield from self._bounds(document)
-        box = grown_box(bounds, document.width(), document.height())
         target = Target(
-            document_id, active.uniqueId().toString() if active is not None else "", box, bounds, is_plain(space)
+            document_id,
+            active.uniqueId().toString() if active is not None else "",
+            box,
+            bounds,
+            is_plain(space),
+            _key(document, make=True),
+            str(document.fileName() or ""),
+            grown,
         )
         colours: List[bytes] = []
-        chosen: List[bytes] = []
+        marks: List[bytes] = []
         began = time.monotonic()
         for part in _slices(box, PLAIN_SLICE if is_plain(space) else CONVERTED_SLICE):
-            selection = document.selection() if find_document(document_id) is not None else None
-            if selection is None:
+            if find_document(document_id) is None:
                 raise Refused(CHANGED)
-            colours.append(self._slice(document, active if source == "layer" else None, part, space))
-            chosen.append(bytes(selection.pixelData(part.x, part.y, part.width, part.height)))
+            colours.append(self._slice(document, source, part, space))
+            marks.append(chosen(part))
             if time.monotonic() - began > SLICE_SECONDS:
                 yield None
                 began = time.monotonic()
-        yield Capture(target, b"".join(colours), b"".join(chosen))
+        yield Capture(target, b"".join(colours), b"".join(marks))
 
-    def _bounds(self, document: Any) -> Generator[None, None, Box]:
-        """The smallest box on the canvas that holds every selected pixel."""
+    def _selection(self, document: Any, feather: int) -> Any:
+        """The document's selection; with ``feather`` a copy whose edge fades inwards over so many pixels."""
         selection = document.selection()
         if selection is None:
             raise Refused(NO_SELECTION)
+        if feather < 1:
+            return selection
+        with self.probe.host():
+            soft = selection.duplicate()
+            soft.shrink(max(1, feather // 2), max(1, feather // 2), False)
+            soft.feather(feather)
+            soft.intersect(selection)  # never outwards
+        return soft
+
+    def _extended(self, document: Any, area: Extend) -> Tuple[Box, Box, Box, Callable[[Box], bytes]]:
+        """Enlarges the canvas; what is sent, the new area's bounding box, the old canvas in the new one, its marks."""
+        old = Box(area.left, area.top, document.width(), document.height())
+        width, height = old.width + area.left + area.right, old.height + area.top + area.bottom
+        if (width, height) == (old.width, old.height):
+            raise Refused(NO_SIDE)
+        across, down = area.left + area.right, area.top + area.bottom
+        bounds = Box(0, 0, width, height)
+        if not down and not (area.left and area.right):
+            bounds = Box(0 if area.left else old.width, 0, across, height)
+        elif not across and not (area.top and area.bottom):
+            bounds = Box(0, 0 if area.top else old.height, width, down)
+        box = grown_box(bounds, width, height)
+        if max(width, height) > MAX_SIDE or box.width * box.height > MAX_PIXELS:
+            raise Refused(TOO_LARGE)
+        with self.probe.host():
+            document.resizeImage(-area.left, -area.top, width, height)
+            document.waitForDone()
+        if (document.width(), document.height()) != (width, height):
+            raise Refused(NO_GROWTH)
+        return box, bounds, old, lambda part: _marks(part, old)
+
+    def withdraw(self, target: Target) -> None:
+        """After a cancel: takes back what `capture` did to the canvas, if nothing else has changed its size since."""
+        document = find_document(target.document)
+        old = target.grown
+        if document is None or old is None:
+            return
+        with self.probe.host():
+            document.resizeImage(old.x, old.y, old.width, old.height)
+            document.waitForDone()
+
+    def _bounds(self, document: Any, selection: Any) -> Generator[None, None, Box]:
+        """The smallest box on the canvas that holds every selected pixel."""
         extent = Box(selection.x(), selection.y(), selection.width(), selection.height())
         if extent.width < 1 or extent.height < 1:
             raise Refused(EMPTY)
@@ -140,6 +217,37 @@ class KritaHost:
         if not added:
             raise Refused("Krita did not add the preview layer; unlock the group of the active layer and try again.")
         return PreviewLayer(self.probe, target, node, active.uniqueId().toString() if active is not None else "")
+
+
+def _key(document: Any, make: bool = False) -> str:
+    """What the plug-in has left in the document to know it again, "" if nothing; it is saved with a .kra."""
+    if ANNOTATION in document.annotationTypes():
+        return bytes(document.annotation(ANNOTATION)).decode("ascii", "replace")[:64]
+    if not make:
+        return ""
+    key, modified = secrets.token_hex(16), document.modified()
+    document.setAnnotation(ANNOTATION, "RePaint: finds the pictures made for this document", key.encode("ascii"))
+    document.setModified(modified)
+    return key
+
+
+def _frame(canvas: Box, area: Tile) -> Callable[[Box], bytes]:
+    """Marks of the band along those borders that are to meet; half of it on either side."""
+    half = max(1, area.band // 2)
+    dx = min(half, canvas.width // 3) if area.axis in ("x", "both") else 0
+    dy = min(half, canvas.height // 3) if area.axis in ("y", "both") else 0
+    rest = Box(dx, dy, canvas.width - 2 * dx, canvas.height - 2 * dy)
+    return lambda part: _marks(part, rest)
+
+
+def _marks(part: Box, keep: Box) -> bytes:
+    """255 for the pixels of ``part`` outside ``keep``, rows of whole bytes."""
+    left = min(part.width, max(0, keep.x - part.x))
+    right = max(left, min(part.width, keep.x + keep.width - part.x))
+    mixed = b"\xff" * left + bytes(right - left) + b"\xff" * (part.width - right)
+    whole = b"\xff" * part.width
+    rows = range(part.y, part.y + part.height)
+    return b"".join(mixed if keep.y <= y < keep.y + keep.height else whole for y in rows)
 
 
 def _slices(box: Box, size: int) -> List[Box]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from typing import Any, Callable, List, Tuple
 
-from .flow import Flow, Run, Settings
+from .flow import Flow
+from .model import Run, Settings
 from .probe import Probe
 from .qt import QtCore
+from .words import tr
 
 log = logging.getLogger("repaint_krita")
 TICK_MS = 100
@@ -65,8 +67,13 @@ class Pump(QtCore.QObject):
         self._guarded("cancel", self.flow.cancel)
         self._keep_going()
 
-    def choose(self, run: Run, index: int) -> None:
-        self._guarded("choose", lambda: self.flow.choose(run, index))
+    def choose(self, run: Run, index: int, apply: bool = False) -> None:
+        self._guarded("choose", lambda: self.flow.choose(run, index, apply))
+        self._keep_going()
+
+    def do(self, name: str, work: Callable[[], Any]) -> None:
+        """Any other command of the flow."""
+        self._guarded(name, work)
         self._keep_going()
 
     def restart_engine(self) -> None:
@@ -126,7 +133,7 @@ class Pump(QtCore.QObject):
                 work()
             except Exception:
                 log.exception("in %s", name)
-                self.flow.give_up(BROKEN.format(self.log_place))
+                self.flow.give_up(tr(BROKEN).format(self.log_place))
 
     def _ended(self, run: Run, outcome: str) -> None:
         times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in run.timings.items())

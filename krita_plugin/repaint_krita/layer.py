@@ -11,8 +11,8 @@ from typing import Any, Generator, List, Tuple
 from bridge_server.client.geometry import Box
 
 from . import pixels
-from .flow import CLOSED, GONE, THERE, Picture, Target
 from .lookup import find_document, find_node, has_node
+from .model import CLOSED, GONE, THERE, Picture, Target
 from .probe import Probe
 
 STRIP = 1 << 18  # pixels written in one step of the event loop (one or two milliseconds)
@@ -127,6 +127,13 @@ class PreviewLayer:
         for strip in self._strips():
             self._write(bytes(4 * strip.width * strip.height), strip)
         if self._there(document):
+            self._refresh(document)
+
+    def set_visible(self, visible: bool) -> None:
+        """Shows or hides it, to compare with the original; no undo step."""
+        document = self._document()
+        if self._there(document):
+            self._node.setVisible(visible)
             self._refresh(document)
 
     def rename(self, name: str) -> None:

@@ -22,6 +22,7 @@ SETTLE_SECONDS = 0.35
 PRELUDE = """
 import base64, hashlib, krita
 from repaint_krita.docker import RePaintDocker
+from repaint_krita.model import Extend, Settings, Tile
 app = Krita.instance()
 pump = RePaintDocker.pump
 flow = pump.flow
@@ -133,7 +134,7 @@ documents[{name!r}] = add(d)
         self.settle()
         while self.host.run("len(app.documents())"):
             self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
-        self.host.run("documents.clear()\nflow.runs.clear()\nflow.say('')")
+        self.host.run("documents.clear()\nflow.forget_all()\nflow.say('')")
 
     # ---- looking ----
     def pixels(self, document: Document) -> np.ndarray:
@@ -206,6 +207,7 @@ documents[{name!r}] = add(d)
 
     def click(self, widget: str) -> None:
         """A click of the real mouse on one of the docker's widgets, e.g. "button", "cancel_button"."""
+        self.host.run(f"dock().widget().ensureWidgetVisible(dock().{widget})")
         self.host.click(*self.host.run(f"center(dock().{widget})"))
 
     def press(self) -> None:

@@ -1,7 +1,8 @@
-"""Makes README's picture in a real Krita: python -m tests.krita.screenshots [--out docs/images] [--model texture]
+"""Makes the documentation's pictures in a real Krita: python -m tests.krita.screenshots [--out docs/images]
 
-Opens the bundled photograph with its selection, clicks RePaint with three variants and takes the screen while the
-preview forms (krita.png) and after the end (krita-done.png).
+With the bundled photograph and its selection: the whole screen while the preview forms (krita.png) and after the end
+(krita-done.png), and the docker alone, each page at 250 and at 360 pixels, in every language given
+(docker-PAGE-WIDTH.png, docker-PAGE-WIDTH-LANGUAGE.png).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import tests.conftest  # noqa: F401  (the run's own home, before anything of the
 from bridge_server.__main__ import main as bridge_command
 
 from .conftest import start_krita
-from .desk import Desk, write_launch_file
-from .host import REPOSITORY, Display
+from .desk import Desk, Document, write_launch_file
+from .host import REPOSITORY, Display, KritaHost
 
+WIDTHS = (250, 360)
+PAGES = ("repaint", "extend", "tile", "more")
 ARRANGE = """
 for docker in app.activeWindow().qwindow().findChildren(QtWidgets.QDockWidget):
     if docker.objectName() in ("PresetDocker", "ColorSelectorNg", "sharedtooldocker"):
@@ -33,6 +36,14 @@ s.setPixelData(rows, 0, 0, mask.width(), mask.height())
 {document}.setSelection(s)
 {document}.setModified(False)
 """
+FLOAT = """
+d = dock()
+d.setFloating(True)
+d.pages.setCurrentIndex({page})
+d.move(20, 20)
+d.resize({width}, {height})
+d.refresh()
+"""
 
 
 def main() -> None:
@@ -41,30 +52,63 @@ def main() -> None:
     parser.add_argument("--model", default="texture")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--part", type=float, default=0.8, help="of the run at which the picture is taken")
+    parser.add_argument("--languages", nargs="*", default=["de"], help="besides English")
+    parser.add_argument("--pages-only", action="store_true", help="not the pictures of the whole screen")
     chosen = parser.parse_args()
-    write_launch_file(warm="texture")
-    display = Display(1280, 800)
-    with tempfile.TemporaryDirectory() as folder:
-        host = start_krita(Path(folder), display)
-        try:
-            desk = Desk(host)
-            host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
-            host.run(ARRANGE)
-            document = desk.open(REPOSITORY / "engine/assets/demo.png")
-            desk.choose(chosen.model, seed=chosen.seed, variants=3)
-            host.run(SELECT.format(path=str(REPOSITORY / "engine/assets/demo-selection.png"), document=document.code))
-            host.run("app.action('KisToolSelectRectangular').trigger()")
-            host.xdo("mousemove", 1279, 799)
-            desk.press()
-            host.wait(f"flow.fraction >= {chosen.part}", seconds=900)
-            _keep(host.screenshot("forming", Path(folder)), chosen.out / "krita.png")
-            print(desk.wait_end(900), host.run("flow.runs[-1].timings"))
-            _keep(host.screenshot("done", Path(folder)), chosen.out / "krita-done.png")
-            host.stop()
-        finally:
-            host.kill()
-            display.close()
-            bridge_command(["stop"])
+    write_launch_file(warm=chosen.model)
+    display = Display(1280, 1000)
+    try:
+        for language in ["en", *chosen.languages]:
+            with tempfile.TemporaryDirectory() as folder:
+                host = start_krita(Path(folder), display, LANGUAGE=language)
+                try:
+                    _take(host, Path(folder), chosen, language)
+                    host.stop()
+                finally:
+                    host.kill()
+    finally:
+        display.close()
+        bridge_command(["stop"])
+
+
+def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: str) -> None:
+    desk = Desk(host)
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
+    host.run(ARRANGE)
+    document = desk.open(REPOSITORY / "engine/assets/demo.png")
+    _select(host, document)
+    desk.choose(chosen.model, seed=chosen.seed, variants=3)
+    host.run("app.action('KisToolSelectRectangular').trigger()")
+    host.xdo("mousemove", 1279, 999)
+    if language == "en" and not chosen.pages_only:
+        desk.press()
+        host.wait(f"flow.fraction >= {chosen.part}", seconds=900)
+        _keep(host.screenshot("forming", folder), chosen.out / "krita.png")
+        print(desk.wait_end(900), host.run("flow.runs[-1].timings"))
+        _keep(host.screenshot("done", folder), chosen.out / "krita-done.png")
+    else:
+        desk.repaint(900)
+    run = "flow.runs[-1]"
+    host.run(f"v = {run}.variants[0]\npump.do('b', lambda: flow.branch({run}, 0, v.steps[-4].call, 'harmonise', 2, 5))")
+    desk.wait_end(900)
+    host.run("dock().gallery.walk(-2)")
+    host.wait("not flow.has_steps and flow.selected[0].number == 1", what="the first run is chosen")
+    host.wait("len(dock().gallery.chosen()[1].views)", what="the picture of a step")
+    for number, page in enumerate(PAGES):
+        if page == "tile":
+            host.run("dock().variants.setValue(1)\nd = dock()\nd.repaint(d.tile_page.area())")
+            desk.wait_end(900)
+        for width in WIDTHS:
+            host.run(FLOAT.format(page=number, width=width, height=960))
+            host.wait("not dock().branches._timer.isActive() and not flow.has_steps")
+            shot = folder / "docker.png"
+            host.run(f"dock().grab().save({str(shot)!r})")
+            suffix = "" if language == "en" else "-" + language
+            _keep(shot, chosen.out / f"docker-{page}-{width}{suffix}.png")
+
+
+def _select(host: KritaHost, document: Document) -> None:
+    host.run(SELECT.format(path=str(REPOSITORY / "engine/assets/demo-selection.png"), document=document.code))
 
 
 def _keep(shot: Path | None, target: Path) -> None:

@@ -5,8 +5,9 @@ Both sides are played by lists here; that they play true is what test_krita.py s
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,13 +18,12 @@ from bridge_server.client.geometry import Box
 
 from .host import REPOSITORY
 
-PATH = REPOSITORY / "krita_plugin/repaint_krita/flow.py"
-SPEC = importlib.util.spec_from_file_location("repaint_flow", PATH)  # the package itself imports krita
-assert SPEC is not None
-assert SPEC.loader is not None
-flow_module = importlib.util.module_from_spec(SPEC)
-sys.modules["repaint_flow"] = flow_module
-SPEC.loader.exec_module(flow_module)
+# the package's own __init__ imports krita: only its folder is made known
+package = types.ModuleType("repaint_flow")
+package.__path__ = [str(REPOSITORY / "krita_plugin/repaint_krita")]
+sys.modules["repaint_flow"] = package
+flow_module = importlib.import_module("repaint_flow.flow")
+model = importlib.import_module("repaint_flow.model")
 
 SIZE = 4
 RGBA = [bytes([shade]) * (SIZE * SIZE * 4) for shade in range(10)]
@@ -34,6 +34,7 @@ class PaperLayer:
 
     def __init__(self) -> None:
         self.there = flow_module.THERE
+        self.visible = True
         self.name = flow_module.PREVIEW_NAME
         self.painted: list[bytes] = []
         self.takes = True
@@ -62,15 +63,28 @@ class PaperLayer:
     def remove(self) -> None:
         self.there = flow_module.GONE
 
+    def set_visible(self, visible: bool) -> None:
+        self.visible = visible
+
 
 class PaperHost:
     def __init__(self) -> None:
         self.layers: list[PaperLayer] = []
+        self.withdrawn: list[Any] = []
+        self.document = ("document", "key", "/pictures/a.png")
 
-    def capture(self, _source: str) -> Iterator[Any]:
+    def identity(self) -> Any:
+        return self.document
+
+    def capture(self, _settings: Any) -> Iterator[Any]:
         yield None
-        target = flow_module.Target("document", "layer", Box(0, 0, SIZE, SIZE), Box(1, 1, 2, 2))
-        yield flow_module.Capture(target, RGBA[0], b"\xff" * (SIZE * SIZE))
+        target = model.Target(
+            "document", "layer", Box(0, 0, SIZE, SIZE), Box(1, 1, 2, 2), key="key", path="/pictures/a.png"
+        )
+        yield model.Capture(target, RGBA[0], b"\xff" * (SIZE * SIZE))
+
+    def withdraw(self, target: Any) -> None:
+        self.withdrawn.append(target)
 
     def add_layer(self, _target: Any, name: str, above_active: bool = False) -> PaperLayer:
         del above_active
@@ -83,14 +97,39 @@ class PaperSession:
     def __init__(self) -> None:
         self.waiting: list[Any] = []
         self.calls: list[str] = []
+        self.requests: list[Any] = []
 
     def poll(self) -> list[Any]:
         waiting, self.waiting = self.waiting, []
         return waiting
 
-    def submit(self, _request: Any) -> str:
+    def submit(self, request: Any) -> str:
         self.calls.append("submit")
-        return f"job{self.calls.count('submit')}"
+        self.requests.append(request)
+        return f"job{len(self.requests)}"
+
+    def branch(self, request: Any) -> str:
+        self.calls.append("branch")
+        self.requests.append(request)
+        return f"job{len(self.requests)}"
+
+    def keep(self, job: str, variants: Any) -> None:
+        self.calls.append(f"keep {job} {list(variants)}")
+
+    def look(self, job: str, variant: int, call: int) -> None:
+        self.calls.append(f"look {job} {variant} {call}")
+
+    def fetch(self, job: str) -> None:
+        self.calls.append(f"fetch {job}")
+
+    def resume(self, job: str) -> None:
+        self.calls.append(f"resume {job}")
+
+    def release(self, job: str) -> None:
+        self.calls.append(f"release {job}")
+
+    def discard(self, job: str) -> None:
+        self.calls.append(f"discard {job}")
 
     def cancel(self, _job: str) -> None:
         self.calls.append("cancel")
@@ -255,17 +294,221 @@ def test_choosing_another_variant_while_it_forms(stage: Stage) -> None:
     assert layer.name == "RePaint texture · seed 8"
 
 
-def test_history_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_module, "HISTORY_BYTES", 3 * len(RGBA[0]))
+def finished_run(stage: Stage, job: str, shade: int = 1, variants: int = 1) -> Any:
+    """A run with all its results, and steps at the calls 3 and 6 of its first variant."""
+    stage.start(variants)
+    stage.tell(events.Accepted(job, 0, 10))
+    for variant in range(variants):
+        pixels = RGBA[shade + variant]
+        stage.tell(events.Result(job, variant, 7 + variant, SIZE, SIZE, pixels, "texture", 1.0, 10))
+    steps = tuple(events.Step(call, 10 - call, 13 - call, 15 - call) for call in (3, 6))
+    stage.tell(events.Steps(job, 0, steps), events.Done(job, 5.0 * variants))
+    return stage.flow.runs[-1]
+
+
+def test_memory_is_bounded_and_dropped_pictures_are_fetched(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_module, "HISTORY_BYTES", 5 * len(RGBA[0]))
     for number in range(1, 6):
-        stage.start()
-        job = f"job{number}"
-        stage.tell(
-            events.Accepted(job, 0, 10),
-            events.Result(job, 0, 7, SIZE, SIZE, RGBA[1], "texture", 1.0),
-            events.Done(job, 1.0),
-        )
-    assert [run.number for run in stage.flow.runs] == [3, 4, 5]
+        finished_run(stage, f"job{number}", number)
+        stage.host.layers[-1].there = flow_module.GONE
+        stage.flow.runs[-1].series.shown = None
+    assert [run.number for run in stage.flow.runs] == [1, 2, 3, 4, 5]
+    first = stage.flow.runs[0]
+    assert first.capture is None
+    assert first.variants[0].picture is None
+    assert first.variants[0].finished
+    stage.flow.choose(first, 0)
+    assert stage.session.calls[-1] == "fetch job1"
+    stage.tell(result(0, 1), events.Done("job1", 1.0))
+    assert stage.host.layers[-1].painted == [RGBA[1]]
+    assert stage.host.layers[-1].name == "RePaint texture · seed 7"
+    assert not stage.flow.is_error
+
+
+# ---------------------------------------------------------------- branches, more, keep, apply, compare
+
+
+def test_a_branch_forms_in_the_layer_of_its_parent_and_a_cancel_gives_the_parent_back(stage: Stage) -> None:
+    run = finished_run(stage, "job1")
+    layer = stage.host.layers[0]
+    stage.flow.branch(run, 0, 6, "idea", 2, seed=50)
+    request = stage.session.requests[-1]
+    assert (request.parent, request.variant, request.call, request.kind) == ("job1", 0, 6, "idea")
+    assert (request.variants, request.seed) == (2, 50)
+    stage.tell(events.Accepted("job2", 0, 9), events.Preview("job2", 0, 1, SIZE, SIZE, RGBA[5]))
+    assert layer.painted[-1] == RGBA[5]
+    assert layer.name == flow_module.PREVIEW_NAME
+    stage.flow.cancel()
+    stage.tell(events.Cancelled("job2"))
+    assert len(stage.host.layers) == 1
+    assert layer.there == flow_module.THERE
+    assert layer.painted[-1] == RGBA[1]
+    assert layer.name == "RePaint texture · seed 7"
+    stage.flow.branch(run, 0, 3, "harmonise", 1, seed=60)
+    stage.tell(events.Accepted("job3", 0, 9), events.Result("job3", 0, 60, SIZE, SIZE, RGBA[6], "texture", 1.0, 9))
+    stage.tell(events.Done("job3", 1.0))
+    assert layer.name == "RePaint texture · seed 60"
+    branch = stage.flow.runs[-1]
+    assert (branch.parent, branch.kind) == ((run.number, 0, 3), "harmonise")
+    stage.flow.choose(run, 0)
+    stage.steps()
+    assert layer.painted[-1] == RGBA[1]
+    assert layer.name == "RePaint texture · seed 7"
+
+
+def test_a_branch_from_a_step_that_is_gone_says_so(stage: Stage) -> None:
+    run = finished_run(stage, "job1")
+    stage.tell(events.Steps("job1", 0, ()))
+    stage.flow.branch(run, 0, 6, "idea", 1)
+    assert stage.flow.sentence == flow_module.NO_STEP
+    assert stage.session.calls.count("branch") == 0
+
+
+def test_what_a_branch_costs_is_known_before(stage: Stage) -> None:
+    run = finished_run(stage, "job1")
+    step = run.variants[0].steps[1]
+    assert stage.flow.price(run, step, "continue", 3) == (12, 6.0)  # the run made 10 calls in 5 s
+    assert stage.flow.price(run, step, "idea", 1) == (9, 4.5)
+
+
+def test_pictures_of_steps_are_asked_for_once(stage: Stage) -> None:
+    run = finished_run(stage, "job1")
+    stage.flow.look(run, 0, 6)
+    stage.tell(events.StepView("job1", 0, 6, SIZE, SIZE, RGBA[4]))
+    stage.flow.look(run, 0, 6)
+    assert stage.session.calls.count("look job1 0 6") == 1
+    assert run.variants[0].views[6].rgba == RGBA[4]
+
+
+def test_more_variants_take_the_next_seeds_in_the_same_layer(stage: Stage) -> None:
+    run = finished_run(stage, "job1", variants=2)
+    stage.flow.more_variants(run, 3)
+    assert (stage.session.requests[-1].seed, stage.session.requests[-1].variants) == (9, 3)
+    assert stage.session.requests[-1].pixels == RGBA[0]
+    stage.tell(events.Accepted("job2", 0, 10))
+    assert len(stage.host.layers) == 1
+    stage.flow.cancel()
+    stage.tell(events.Cancelled("job2"))
+    stage.flow.more_like(run, 0, 1)
+    assert stage.session.requests[-1].kind == "continue"
+    assert stage.session.requests[-1].seed is not None
+
+
+def test_stop_and_keep_then_continue(stage: Stage) -> None:
+    layer = stage.running(variants=2)
+    stage.tell(events.Progress("job1", 1, 2, 4, 10, 3.0), preview(1, 3))
+    stage.flow.keep(1)
+    assert stage.session.calls[-1] == "keep job1 [1]"
+    assert stage.flow.sentence == flow_module.KEEPING
+    kept = events.Result("job1", 1, 8, SIZE, SIZE, RGBA[3], "texture", 1.0, 4, True)
+    stage.tell(events.Steps("job1", 1, (events.Step(4, 6, 9, 11),)), kept, events.Done("job1", 1.0))
+    assert stage.flow.sentence == flow_module.KEPT
+    assert layer.painted[-1] == RGBA[3]
+    run = stage.flow.runs[0]
+    assert [(v.index, v.call, v.unfinished) for v in run.variants] == [(1, 4, True)]
+    stage.flow.resume(run, 1)
+    request = stage.session.requests[-1]
+    assert (request.call, request.kind, request.seed, request.variants) == (4, "continue", None, 1)
+
+
+def test_applying_leaves_the_layer_to_the_artist(stage: Stage) -> None:
+    run = finished_run(stage, "job1", variants=2)
+    stage.flow.choose(run, 1, apply=True)
+    stage.steps()
+    assert stage.host.layers[0].name == "RePaint texture · seed 8"
+    stage.flow.choose(run, 0)
+    stage.steps()
+    assert len(stage.host.layers) == 2
+    assert stage.host.layers[0].painted[-1] == RGBA[2]
+    assert stage.host.layers[1].painted[-1] == RGBA[1]
+
+
+def test_comparing_hides_the_layer_and_shows_it_again(stage: Stage) -> None:
+    finished_run(stage, "job1")
+    layer = stage.host.layers[0]
+    stage.flow.compare(True)
+    assert (layer.visible, stage.flow.comparing) == (False, True)
+    stage.flow.compare(True)
+    stage.flow.compare(False)
+    assert (layer.visible, stage.flow.comparing) == (True, False)
+
+
+def test_learning_is_shown(stage: Stage) -> None:
+    stage.running()
+    stage.tell(events.Learning("job1", 0.25, 30.0))
+    assert (stage.flow.fraction, stage.flow.seconds_left) == (0.25, 30.0)
+    assert stage.flow.sentence == "Learning this picture …"
+    stage.tell(events.Progress("job1", 0, 1, 1, 10, 3.0))
+    assert stage.flow.fraction == 0.1
+
+
+# ---------------------------------------------------------------- history
+
+
+def recovered(request: Any, job: str, results: int = 1, state: str = "done") -> events.Recovered:
+    return events.Recovered(job, request.tag, "texture", state, request.variants, results, SIZE, SIZE)
+
+
+def test_pictures_of_an_earlier_time_come_back_with_their_branches(stage: Stage) -> None:
+    run = finished_run(stage, "job1", variants=2)
+    stage.flow.branch(run, 0, 6, "idea", 1, seed=50)
+    first, branch = stage.session.requests
+    later = Stage()
+    later.host.document = ("another id", "key", "")
+    later.tell(recovered(branch, "b"), recovered(first, "job1", 2))
+    assert sorted(later.session.calls) == ["resume b", "resume job1"]
+    for job, count in (("job1", 2), ("b", 1)):
+        for variant in range(count):
+            later.tell(events.Result(job, variant, 7, SIZE, SIZE, RGBA[variant + 1], "texture", 1.0, 10))
+        later.tell(events.Done(job, 1.0))
+    found = {each.job: each for each in later.flow.runs}
+    assert len(found["job1"].variants) == 2
+    assert found["b"].parent == (found["job1"].number, 0, 6)
+    assert found["b"].series is found["job1"].series
+    assert found["job1"].target.document == "another id"
+    later.flow.choose(found["job1"], 1)
+    later.steps()
+    assert later.host.layers[0].painted == [RGBA[2]]
+    assert later.flow.history_bytes == 3 * len(RGBA[0])
+
+
+def test_a_documents_pictures_wait_until_it_is_opened(stage: Stage) -> None:
+    finished_run(stage, "job1")
+    later = Stage()
+    later.host.document = ("other", "other key", "/pictures/b.png")
+    later.tell(recovered(stage.session.requests[0], "job1"))
+    assert later.flow.runs == []
+    assert later.flow.history_bytes == len(RGBA[0])
+    later.host.document = ("again", "", "/pictures/a.png")
+    later.flow.document_changed()
+    assert later.session.calls == ["resume job1"]
+
+
+def test_pictures_that_are_lost_are_said_and_leave(stage: Stage) -> None:
+    finished_run(stage, "job1")
+    later = Stage()
+    later.tell(recovered(stage.session.requests[0], "job1"))
+    later.tell(events.Failed("job1", "lost", "The picture is gone."))
+    assert later.flow.runs == []
+    assert later.flow.sentence == "The picture is gone."
+
+
+def test_a_job_that_is_none_of_ours_is_left_alone(stage: Stage) -> None:
+    for tag in ("", "{}", "[]", "no json", '{"key": 1, "box": [1]}'):
+        stage.tell(events.Recovered("x", tag, "texture", "done", 1, 1, SIZE, SIZE))
+    assert stage.flow.runs == []
+    assert stage.session.calls == []
+
+
+def test_deleting(stage: Stage) -> None:
+    run = finished_run(stage, "job1")
+    finished_run(stage, "job2")
+    stage.flow.forget([run])
+    assert stage.session.calls[-1] == "release job1"
+    assert [each.job for each in stage.flow.runs] == ["job2"]
+    stage.flow.forget_all()
+    assert stage.flow.runs == []
+    assert stage.flow.history_bytes == 0
 
 
 def test_an_engine_message_stays_readable(stage: Stage) -> None:

@@ -97,15 +97,21 @@ docker.show()
 
 
 def test_choices_survive_a_restart_and_nonsense_falls_back(display: Display, tmp_path: Path) -> None:
-    host = start_krita(tmp_path / "krita", display, **{launch.HOME_VARIABLE: str(tmp_path / "nothing here")})
+    home = tmp_path / "nothing here"
+    host = start_krita(tmp_path / "krita", display, **{launch.HOME_VARIABLE: str(home)})
     choices = (
         "[dock().model.currentData(), dock().preset.currentData(), dock().source.currentData(), "
-        "dock().variants.value()]"
+        "dock().variants.value(), dock().more_page.numbers['steps'].value()]"
     )
+    file = home / "config/krita.json"
     try:
         Desk(host)
-        host.run("from repaint_krita.flow import Settings")
-        host.run("dock()._save(Settings('test/gaussian', 'repaint', 5, 3, 'layer'))")
+        host.run("""
+from repaint_krita.choices import defaults
+values = {**defaults(), "model": "test/gaussian", "preset": "repaint", "source": "layer", "variants": 3, "steps": 40}
+for part in dock()._parts(): part.show_choices(values)
+dock().settings(None)
+""")
         host.run("app.action('file_quit').trigger()")
         assert host.process is not None
         host.process.wait(20)
@@ -113,16 +119,22 @@ def test_choices_survive_a_restart_and_nonsense_falls_back(display: Display, tmp
         host.check()
         host.start()
         Desk(host)
-        assert host.run(choices) == ["test/gaussian", "repaint", "layer", 3]
+        assert host.run(choices) == ["test/gaussian", "repaint", "layer", 3, 40]
         host.stop()
-        settings = host.home / ".config/kritarc"
-        text = settings.read_text()
-        assert "variants=3" in text
-        assert "source=layer" in text
-        settings.write_text(text.replace("variants=3", "variants=many").replace("source=layer", "source=%%nonsense"))
+        text = file.read_text()
+        assert '"variants": 3' in text
+        file.write_text(text.replace('"variants": 3', '"variants": "many"').replace('"layer"', '"%%nonsense"'))
         host.start()
-        Desk(host)
-        assert host.run(choices) == ["test/gaussian", "repaint", "visible", 1]
+        desk = Desk(host)
+        assert host.run(choices) == ["test/gaussian", "repaint", "visible", 1, 40]
+        assert "source, variants" in desk.status()
+        host.stop()
+        file.write_text(text[: len(text) // 2])
+        host.start()
+        desk = Desk(host)
+        assert host.run(choices) == ["texture", "fast", "visible", 1, 0]
+        assert "settings could not be read" in desk.status()
+        assert (home / "config/krita.broken.json").read_text() == text[: len(text) // 2]
         host.stop()
     finally:
         host.kill()

@@ -389,7 +389,7 @@ def outside():
 s.invert()
 kept = outside()
 capture = None
-reader = flow.host.capture("visible")
+reader = flow.host.capture(Settings("texture", "fast", 1))
 while capture is None: capture = next(reader)
 box = capture.target.box
 picture = d.projection(box.x, box.y, box.width, box.height).convertToFormat(QtGui.QImage.Format.Format_RGBA8888)
@@ -421,7 +421,7 @@ small.move(100, 80)
     desk.select(document, 110, 90, 20, 20)
     capture = desk.host.run("""
 capture = None
-reader = flow.host.capture("layer")
+reader = flow.host.capture(Settings("texture", "fast", 1, source="layer"))
 while capture is None: capture = next(reader)
 box = capture.target.box
 def pixel(x, y): return list(capture.pixels[4 * ((y - box.y) * box.width + x - box.x):][:4])
@@ -477,9 +477,11 @@ def test_variants_stand_as_thumbnails_and_a_click_swaps_them(desk: Desk) -> None
     desk.screenshot("variants")
     pictures = [desk.fingerprint(document)]
     for index in (1, 2):
+        desk.host.run("dock().widget().ensureWidgetVisible(dock().gallery)")
         desk.host.click(
             *desk.host.run(f"""
 item = dock().gallery.item({index})
+dock().gallery.scrollToItem(item)
 point = dock().gallery.viewport().mapToGlobal(dock().gallery.visualItemRect(item).center())
 [point.x(), point.y()]
 """)
@@ -491,7 +493,7 @@ point = dock().gallery.viewport().mapToGlobal(dock().gallery.visualItemRect(item
     desk.undo()
     assert desk.tree(document) == tree, "swapping variants adds no undo step"
     assert desk.fingerprint(document) == before
-    desk.host.run("dock()._picked(dock().gallery.item(1))")
+    desk.host.run("dock().gallery.show_item(dock().gallery.item(1))")
     assert desk.names(document)[-1] == "RePaint test/gaussian-slow · seed 21"
     assert desk.fingerprint(document) == pictures[1]
 
@@ -530,7 +532,7 @@ def test_unknown_model_is_one_sentence_and_no_layer(desk: Desk) -> None:
     desk.choose()
     desk.select(document, 40, 40, 30, 30)
     tree = desk.tree(document)
-    desk.host.run("from repaint_krita.flow import Settings\npump.start(Settings('no/such-model', 'fast', 1))")
+    desk.host.run("pump.start(Settings('no/such-model', 'fast', 1))")
     sentence = desk.wait_end()
     assert desk.host.run("flow.is_error")
     assert "Traceback" not in sentence
@@ -572,4 +574,4 @@ def test_gui_thread_is_never_held(desk: Desk) -> None:
 
 
 def test_docker_fits_250_pixels(desk: Desk) -> None:
-    assert desk.host.run("dock().widget().minimumSizeHint().width()") <= 250
+    assert desk.host.run("dock().body.minimumSizeHint().width()") <= 250 - 14, "and a scroll bar"

@@ -1,0 +1,166 @@
+"""The grid of variants: they form while they run; click or arrow keys show one, double click or Enter applies it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from .eventloop import Pump
+from .model import Run, Variant
+from .pictures import Thumbnails
+from .qt import QtCore, QtGui, QtWidgets, scoped
+from .widgets import named
+from .words import tr
+
+THUMBNAIL = 72
+KEY = scoped(QtCore.Qt, "ItemDataRole", "UserRole")
+Place = Tuple[int, int]  # number of the run, index of the variant
+
+
+def caption(run: Run, variant: Variant) -> str:
+    """A few characters under a thumbnail."""
+    sign = "↳ " if run.parent is not None else ""
+    if not variant.finished:
+        return f"{sign}{100 * variant.call / variant.calls:.0f} %" if variant.calls else "…"
+    return f"{sign}{variant.index + 1}" + (" ◐" if variant.unfinished else "")
+
+
+class Gallery(QtWidgets.QListWidget):
+    """All variants, the newest series first; within a series in the order in which they came."""
+
+    def __init__(self, pump: Pump, picked: Callable[[], None]) -> None:
+        super().__init__()
+        self._pump, self._flow, self._picked_one = pump, pump.flow, picked
+        self._items: Dict[Place, Any] = {}
+        self._states: Dict[Place, Any] = {}
+        self._order: List[Place] = []
+        self._followed: Any = None  # the flow's choice that was last made the current item
+        self._thumbnails = Thumbnails(THUMBNAIL)
+        named(self, "gallery", "Click: show in the layer. Double click or Enter: apply. Space, held: compare.")
+        self.setViewMode(scoped(QtWidgets.QListView, "ViewMode", "IconMode"))
+        self.setResizeMode(scoped(QtWidgets.QListView, "ResizeMode", "Adjust"))
+        self.setMovement(scoped(QtWidgets.QListView, "Movement", "Static"))
+        self.setIconSize(QtCore.QSize(THUMBNAIL, THUMBNAIL))
+        self.setSpacing(2)
+        self.setUniformItemSizes(True)
+        self.setMinimumHeight(THUMBNAIL + 36)
+        self.itemClicked.connect(self.show_item)
+        self.itemDoubleClicked.connect(lambda item: self.show_item(item, apply=True))
+
+    # ---- what the artist does ----
+    def show_item(self, item: Any, apply: bool = False) -> None:
+        number, index = item.data(KEY)
+        run = self._flow.find(number)
+        if run is not None:
+            self._pump.choose(run, index, apply)
+            self._picked_one()
+
+    def chosen(self) -> Optional[Tuple[Run, Variant]]:
+        """The current item's."""
+        item = self.currentItem()
+        if item is None:
+            return None
+        number, index = item.data(KEY)
+        run = self._flow.find(number)
+        variant = run.variant(index) if run is not None else None
+        return (run, variant) if run is not None and variant is not None else None
+
+    def walk(self, by: int) -> None:
+        """Shows the next variant, or the one before."""
+        if self.count():
+            row = self.currentRow() + by if self.currentRow() >= 0 else 0
+            self.setCurrentRow(max(0, min(self.count() - 1, row)))
+            self.show_item(self.currentItem())
+
+    def select(self, key: Place) -> None:
+        """Makes it the current item."""
+        if key in self._items:
+            self.setCurrentItem(self._items[key])
+
+    def keyPressEvent(self, event: Any) -> None:
+        key = event.key()
+        keys = {name: scoped(QtCore.Qt, "Key", "Key_" + name) for name in ("Return", "Enter", "Space", "C")}
+        control = scoped(QtCore.Qt, "KeyboardModifier", "ControlModifier")
+        if key in (keys["Return"], keys["Enter"]):
+            if self.currentItem() is not None:
+                self.show_item(self.currentItem(), apply=True)
+        elif key == keys["Space"]:
+            if not event.isAutoRepeat():
+                self._pump.do("compare", lambda: self._flow.compare(True))
+        elif key == keys["C"] and event.modifiers() == control:
+            self.copy_seed()
+        else:
+            before = self.currentItem()
+            super().keyPressEvent(event)
+            if self.currentItem() is not None and self.currentItem() is not before:
+                self.show_item(self.currentItem())
+
+    def keyReleaseEvent(self, event: Any) -> None:
+        if event.key() == scoped(QtCore.Qt, "Key", "Key_Space"):
+            if not event.isAutoRepeat():
+                self._pump.do("compare", lambda: self._flow.compare(False))
+        else:
+            super().keyReleaseEvent(event)
+
+    def focusOutEvent(self, event: Any) -> None:
+        self._pump.do("compare", lambda: self._flow.compare(False))  # its release will never come here
+        super().focusOutEvent(event)
+
+    def copy_seed(self) -> None:
+        chosen = self.chosen()
+        if chosen is not None:
+            QtWidgets.QApplication.clipboard().setText(str(chosen[1].seed))
+
+    # ---- what it shows ----
+    def refresh(self) -> None:
+        wanted: Dict[Place, Tuple[Run, Variant]] = {}
+        for run in self._sorted():
+            for variant in run.variants:
+                wanted[run.number, variant.index] = (run, variant)
+        if list(wanted) != self._order:
+            self._arrange(list(wanted))
+        self._thumbnails.keep({number for number, _ in wanted})
+        for key, (run, variant) in wanted.items():
+            self._fill(key, run, variant)
+        chosen = self._flow.selected
+        if chosen is not None and (self.currentItem() is None or chosen != self._followed):
+            self._followed = chosen
+            self.select((chosen[0].number, chosen[1]))
+
+    def _sorted(self) -> List[Run]:
+        first: Dict[int, int] = {}
+        for run in self._flow.runs:
+            first.setdefault(id(run.series), run.number)
+        return sorted(self._flow.runs, key=lambda run: (-first[id(run.series)], run.number))
+
+    def _arrange(self, order: List[Place]) -> None:
+        for key in [key for key in self._items if key not in order]:
+            self.takeItem(self.row(self._items.pop(key)))
+            self._states.pop(key, None)
+        for place, key in enumerate(order):
+            item = self._items.get(key)
+            if item is None:
+                item = self._items[key] = QtWidgets.QListWidgetItem()
+                item.setData(KEY, key)
+                self.insertItem(place, item)
+            elif self.row(item) != place:
+                current = self.currentItem() is item
+                self.insertItem(place, self.takeItem(self.row(item)))
+                if current:
+                    self.setCurrentItem(item)
+        self._order = order
+
+    def _fill(self, key: Place, run: Run, variant: Variant) -> None:
+        text = caption(run, variant)
+        if variant.finished and run.series.shown == key:
+            text = "✓ " + text
+        state = (variant.version, text)
+        known = self._states.get(key)
+        if known == state:
+            return
+        self._states[key] = state
+        item = self._items[key]
+        item.setText(text)
+        item.setToolTip(f"{run.settings.model} · {run.settings.preset} · " + tr("seed") + f" {variant.seed}")
+        if (known is None or known[0] != variant.version) and (variant.picture is not None or known is None):
+            base = self.palette().color(scoped(QtGui.QPalette, "ColorRole", "Base"))
+            item.setIcon(QtGui.QIcon(self._thumbnails.of(run, variant.picture, base)))

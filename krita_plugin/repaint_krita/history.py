@@ -1,0 +1,93 @@
+"""Finished pictures that outlive Krita: they lie at the bridge, and this finds those of a document again.
+
+Each job carries a note (the session's ``tag``) that says where it belongs. A document is known by the id that the
+plug-in leaves in it as an annotation, or by its file's path.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List
+
+from bridge_server.client import events
+from bridge_server.client.geometry import Box
+
+from .model import Run, Settings, Target, Variant
+
+LONGEST_TAG = 1000
+
+
+def note(run: Run, parent_job: str = "") -> str:
+    """What `recall` needs; a path that is too long is left out."""
+    box, bounds = run.target.box, run.target.bounds
+    content: Dict[str, Any] = {
+        "key": run.target.key,
+        "path": run.target.path,
+        "box": [box.x, box.y, box.width, box.height],
+        "bounds": [bounds.x, bounds.y, bounds.width, bounds.height],
+        "plain": run.target.plain,
+        "preset": run.settings.preset,
+        "seed": run.settings.seed,
+        "created": run.created,
+        "kind": run.kind,
+        "parent": [parent_job, *run.parent[1:]] if run.parent is not None else None,
+    }
+    text = json.dumps(content)
+    if len(text) > LONGEST_TAG:
+        text = json.dumps({**content, "path": ""})
+    return text
+
+
+class History:
+    """Jobs of earlier Kritas that have not been asked for yet, and what all of them take on disk."""
+
+    def __init__(self) -> None:
+        self.waiting: Dict[str, events.Recovered] = {}
+        self._notes: Dict[str, Dict[str, Any]] = {}
+        self.parents: Dict[str, Any] = {}  # of runs that were taken: [job, variant, call] or None
+
+    def add(self, entry: events.Recovered) -> bool:
+        """False if its note is none of ours."""
+        try:
+            content = json.loads(entry.tag)
+            Box(*content["box"]), Box(*content["bounds"]), float(content["created"]), int(content["seed"])
+        except (ValueError, KeyError, TypeError):
+            return False
+        self.waiting[entry.job] = entry
+        self._notes[entry.job] = content
+        return True
+
+    def bytes(self) -> int:
+        """Of the pictures that still wait."""
+        return sum(4 * entry.width * entry.height * entry.results for entry in self.waiting.values())
+
+    def pictures(self) -> int:
+        return sum(entry.results for entry in self.waiting.values())
+
+    def take(self, document: str, key: str, path: str) -> List[Run]:
+        """The runs of this document, oldest first, without pictures; they wait no longer."""
+        mine = [job for job, found in self._notes.items() if _same(found, key, path)]
+        mine.sort(key=lambda job: self._notes[job]["created"])
+        return [self._run(job, document) for job in mine]
+
+    def forget(self) -> List[str]:
+        """All jobs that wait, to be deleted."""
+        jobs = list(self.waiting)
+        self.waiting.clear()
+        self._notes.clear()
+        return jobs
+
+    def _run(self, job: str, document: str) -> Run:
+        entry, found = self.waiting.pop(job), self._notes.pop(job)
+        target = Target(
+            document, "", Box(*found["box"]), Box(*found["bounds"]), bool(found["plain"]), found["key"], found["path"]
+        )
+        settings = Settings(entry.model, str(found["preset"]), int(found["seed"]), entry.variants)
+        variants = [Variant(index, settings.seed + index) for index in range(entry.variants)]
+        run = Run(0, settings, target, None, variants, job=job, kind=str(found["kind"]), created=found["created"])
+        self.parents[job] = found.get("parent")
+        return run
+
+
+def _same(found: Dict[str, Any], key: str, path: str) -> bool:
+    return bool((key and found["key"] == key) or (path and found["path"] == path))

@@ -1,0 +1,171 @@
+"""What a run is made of: plain data that `flow`, the editor's side and the docker share. Neither Qt nor Krita."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+from bridge_server.client import events
+from bridge_server.client.geometry import Box
+
+MAX_SEED = 2**53 - 1
+THERE, GONE, CLOSED = "there", "gone", "closed"  # what `Layer.state` answers
+
+
+class Refused(Exception):
+    """The editor's side cannot do what was asked; ``sentence`` says why and what to do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Extend:
+    """The canvas is to grow by so many pixels on each side, and the new area to be filled."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The picture is to repeat without a seam along ``axis`` ("x", "y" or "both"); ``band`` pixels are painted anew."""
+
+    axis: str = "both"
+    band: int = 64
+
+
+Area = Optional[Union[Extend, Tile]]  # None: the selection
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The docker's choices. ``source``: "visible" (what is seen) or "layer" (the active layer).
+
+    ``options``: what is to differ from the preset, by the names of the wire; ``feather``: pixels inwards.
+    """
+
+    model: str
+    preset: str
+    seed: int
+    variants: int = 1
+    source: str = "visible"
+    options: Dict[str, Any] = field(default_factory=dict)
+    feather: int = 0
+    area: Area = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a run belongs: fixed at the click and never asked of the editor again.
+
+    ``box``: what is sent, canvas pixels. ``bounds``: the selected part's bounding box, canvas pixels, inside ``box``.
+    ``key``, ``path``: how the document is known after a restart; ``grown``: the canvas before an `Extend`.
+    """
+
+    document: str
+    active: str
+    box: Box
+    bounds: Box
+    plain: bool = True  # the document itself is 8-bit sRGB RGBA
+    key: str = ""
+    path: str = ""
+    grown: Optional[Box] = None
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What is sent: ``pixels`` RGBA of the box (4 bytes each), ``selection`` 1 byte each, 255 = repaint."""
+
+    target: Target
+    pixels: bytes
+    selection: bytes
+
+
+@dataclass(frozen=True)
+class Picture:
+    """RGBA pixels of the whole box: straight alpha, A = selection."""
+
+    width: int
+    height: int
+    rgba: bytes
+
+
+@dataclass
+class Variant:
+    """One of a run's pictures; ``version`` grows whenever ``picture`` changes.
+
+    A finished one may be without its picture, when memory was short: it lies at the bridge. ``unfinished``: stopped and
+    kept after ``call`` calls. ``steps``: kept steps to branch from; ``views``: those seen so far, by call.
+    """
+
+    index: int
+    seed: int
+    call: int = 0
+    calls: int = 0
+    picture: Optional[Picture] = None
+    finished: bool = False
+    version: int = 0
+    unfinished: bool = False
+    steps: Tuple[events.Step, ...] = ()
+    views: Dict[int, Picture] = field(default_factory=dict)
+
+
+@dataclass
+class Series:
+    """All runs of one place that share a layer: a first one, more variants of it, branches.
+
+    ``shown``: the run's number and the variant's index that the layer was last given for good; ``painted``: the same
+    with the picture's version, of what is wholly in the layer now.
+    """
+
+    layer: Any = None
+    shown: Optional[Tuple[int, int]] = None
+    painted: Tuple[int, int, int] = (-1, -1, -1)
+
+
+@dataclass
+class Run:
+    """One click: its settings, its place and its variants.
+
+    ``parent``: number of the run, index of the variant and call that it branched from.
+    """
+
+    number: int
+    settings: Settings
+    target: Target
+    capture: Optional[Capture]
+    variants: List[Variant]
+    series: Series = field(default_factory=Series)
+    parent: Optional[Tuple[int, int, int]] = None
+    kind: str = ""
+    job: str = ""
+    shown: int = 0  # the variant that stands in the layer
+    created: float = 0.0  # wall clock, for the order after a restart
+    clicked: float = 0.0
+    pace: float = 0.0  # seconds per network call, 0 while unknown
+    timings: Dict[str, float] = field(default_factory=dict)  # seconds after the click
+
+    @property
+    def layer(self) -> Any:
+        return self.series.layer
+
+    def variant(self, index: int) -> Optional[Variant]:
+        return next((each for each in self.variants if each.index == index), None)
+
+    @property
+    def bytes(self) -> int:
+        """Of its finished pictures on disk."""
+        return 4 * self.target.box.width * self.target.box.height * sum(v.finished for v in self.variants)
+
+
+def layer_name(run: Run, variant: Variant) -> str:
+    return f"RePaint {run.settings.model} · seed {variant.seed}"
+
+
+def cost(step: events.Step, kind: str) -> int:
+    """Network calls of one branch of this kind from there."""
+    return {"continue": step.remaining, "harmonise": step.harmonise, "idea": step.idea}[kind]

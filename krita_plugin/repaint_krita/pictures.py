@@ -1,0 +1,76 @@
+"""Small pictures of variants: what the artist would see, from what was sent and what came back."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Tuple
+
+from .model import Picture, Run, Variant
+from .pixels import image
+from .qt import QtCore, QtGui, scoped
+
+SMOOTH = scoped(QtGui.QPainter, "RenderHint", "SmoothPixmapTransform")
+
+
+def composite(run: Run, variant: Variant, side: int) -> Any:
+    """The whole box with the variant over it, at most ``side`` pixels each way."""
+    box = run.target.box
+    scale = side / max(box.width, box.height)
+    pixmap = QtGui.QPixmap(max(1, round(box.width * scale)), max(1, round(box.height * scale)))
+    pixmap.fill(scoped(QtCore.Qt, "GlobalColor", "gray"))
+    painter = QtGui.QPainter(pixmap)
+    painter.setRenderHint(SMOOTH)
+    whole = QtCore.QRectF(pixmap.rect())
+    pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels)]
+    pictures += [] if variant.picture is None else [variant.picture]
+    for picture in pictures:
+        painter.drawImage(whole, image(picture.rgba, picture.width, picture.height))
+    painter.end()
+    return pixmap
+
+
+class Thumbnails:
+    """The selected part with some surroundings, ``side`` pixels each way at most; backdrops are made once per run."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self._backdrops: Dict[int, Tuple[Any, Any]] = {}
+
+    def keep(self, numbers: Any) -> None:
+        """Forgets the backdrops of other runs."""
+        self._backdrops = {number: found for number, found in self._backdrops.items() if number in numbers}
+
+    def of(self, run: Run, picture: Optional[Picture], base: Any) -> Any:
+        """``base``: the colour where nothing is known. The picture may be smaller than the box."""
+        backdrop, region = self._backdrop(run, base)
+        if picture is None:
+            return backdrop
+        result = QtGui.QPixmap(backdrop)
+        painter = QtGui.QPainter(result)
+        painter.setRenderHint(SMOOTH)
+        x, y = picture.width / run.target.box.width, picture.height / run.target.box.height
+        part = QtCore.QRectF(region.x() * x, region.y() * y, region.width() * x, region.height() * y)
+        painter.drawImage(QtCore.QRectF(result.rect()), image(picture.rgba, picture.width, picture.height), part)
+        painter.end()
+        return result
+
+    def _backdrop(self, run: Run, base: Any) -> Tuple[Any, Any]:
+        """The source around the selection, scaled down, and which part of the box it shows."""
+        found = self._backdrops.get(run.number)
+        if found is not None:
+            return found
+        box, bounds = run.target.box, run.target.bounds
+        margin = max(8, max(bounds.width, bounds.height) // 8)
+        region = QtCore.QRectF(
+            bounds.x - box.x - margin, bounds.y - box.y - margin, bounds.width + 2 * margin, bounds.height + 2 * margin
+        )
+        region = region.intersected(QtCore.QRectF(0, 0, box.width, box.height))
+        scale = self.side / max(region.width(), region.height())
+        pixmap = QtGui.QPixmap(max(1, round(region.width() * scale)), max(1, round(region.height() * scale)))
+        pixmap.fill(base)
+        if run.capture is not None:
+            painter = QtGui.QPainter(pixmap)
+            painter.setRenderHint(SMOOTH)
+            painter.drawImage(QtCore.QRectF(pixmap.rect()), image(run.capture.pixels, box.width, box.height), region)
+            painter.end()
+        self._backdrops[run.number] = (pixmap, region)
+        return pixmap, region
