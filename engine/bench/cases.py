@@ -31,12 +31,14 @@ class Case:
         truth: (H, W, 3) uint8 RGB, the whole picture.
         selection: (H, W) uint8, 255 = repaint.
         kind: one of :data:`KINDS`.
+        wrap: the picture is a tile, as in :class:`engine.api.Job`.
     """
 
     name: str
     kind: str
     truth: np.ndarray
     selection: np.ndarray
+    wrap: str = ""
 
     @property
     def new(self) -> np.ndarray:

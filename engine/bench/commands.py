@@ -1,4 +1,7 @@
-"""``python -m engine bench [jury]``: the clock and the jury. Heavy imports wait until a command runs."""
+"""``python -m engine bench [jury|texture]``: the clock, the jury, the judgement on textures.
+
+Heavy imports wait until a command runs.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from typing import Any
 
 def add_commands(commands: Any) -> None:
     """Add ``bench`` to the engine's subparsers."""
-    bench = commands.add_parser("bench", help="measure speed; 'bench jury' measures pictures")
+    bench = commands.add_parser("bench", help="measure speed; 'bench jury' and 'bench texture' measure pictures")
     bench.set_defaults(run=_speed)
     bench.add_argument("--model", default="texture", help="id from 'models list', or a folder in diffusers layout")
     bench.add_argument("--size", type=int, default=128, metavar="PX", help="side of the timed picture (default 128)")
     bench.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each row is timed, in turns")
     bench.add_argument("--device", choices=("cpu", "cuda"))
     bench.add_argument("--json", action="store_true", help="print one line of JSON at the end")
-    kinds = bench.add_subparsers(metavar="[jury]")
+    kinds = bench.add_subparsers(metavar="[jury|texture]")
 
     jury = kinds.add_parser("jury", help="repaint the bundled cases by every method and measure the pictures")
     jury.add_argument("--presets", default="fast,quality", help="names, T/L/n/κ/variance, corrector/levels/steps/λ/dt")
@@ -36,6 +39,19 @@ def add_commands(commands: Any) -> None:
     jury.add_argument("--no-perceptual", action="store_true", help="leave ST-LPIPS out")
     jury.add_argument("--beside", type=Path, metavar="JURY.json", help="show the rows of an earlier release too")
     jury.set_defaults(run=_jury)
+
+    texture = kinds.add_parser("texture", help="fill, extend and tile twelve textures, beside the rivals")
+    texture.add_argument("--preset", default="fast", help="of our runs")
+    texture.add_argument("--learn", type=float, metavar="SECONDS", help="also with the known pixels learned first")
+    texture.add_argument("--rivals", default=None, metavar="NAMES", help="default: all that are here; 'none' for none")
+    texture.add_argument("--seeds", type=int, default=3, metavar="N")
+    texture.add_argument("--pictures", default=None, metavar="NAMES", help="only these")
+    texture.add_argument("--model", default="texture")
+    texture.add_argument("--device", choices=("cpu", "cuda"))
+    texture.add_argument("--out", type=Path, default=Path("texture"), metavar="DIR", help="a run there is gone on with")
+    texture.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture then")
+    texture.add_argument("--budget", action="store_true", help="measure the time and memory budgets too")
+    texture.set_defaults(run=_texture)
 
 
 def _jury(arguments: argparse.Namespace) -> None:
@@ -73,6 +89,42 @@ def _jury(arguments: argparse.Namespace) -> None:
     paths = report.write(arguments.out, results, diversity, facts)
     rows = report.rows(results, diversity)
     print(report.table(rows + [{**row, "title": f"earlier: {row['title']}"} for row in earlier]))
+    if missing:
+        print(f"{missing} pictures are still missing; run the same command again to go on.")
+    print("written: " + ", ".join(str(path) for path in paths))
+
+
+def _texture(arguments: argparse.Namespace) -> None:
+    from engine import api
+    from engine.bench import judge, methods, perceptual, texture, texture_report
+    from engine.bench.cost import device_name
+    from engine.errors import BadInput
+
+    if not 1 <= arguments.seeds <= 100:
+        raise BadInput("bad_seeds", f"The number of seeds must be 1 to 100, not {arguments.seeds}.")
+    chosen = texture.cases(_names(arguments.pictures) if arguments.pictures else None)
+    model = api.load_model(arguments.model, arguments.device)
+    own = [methods.ours(arguments.preset, model)]
+    if arguments.learn is not None:
+        own.append(methods.ours(arguments.preset, model, arguments.learn))
+    others = (
+        [] if arguments.rivals == "none" else methods.rivals(_names(arguments.rivals) if arguments.rivals else None)
+    )
+    jury = judge.Jury(arguments.out, chosen, [*own, *others], arguments.seeds, model.device)
+    missing = jury.paint(arguments.limit)
+    if not perceptual.available():
+        print(f"{perceptual.PACKAGE} is not installed: ST-LPIPS is left out.")
+    results = jury.judge(perceptual.available())
+    measured = texture.budgets(model) if arguments.budget else []
+    facts = {
+        "model": model.info.id,
+        "fingerprint": methods.fingerprint(model),
+        "device": device_name(model.device),
+        "seeds": arguments.seeds,
+        "missing": missing,
+    }
+    summary, paths = texture_report.write(arguments.out, results, measured, facts)
+    print(summary)
     if missing:
         print(f"{missing} pictures are still missing; run the same command again to go on.")
     print("written: " + ", ".join(str(path) for path in paths))

@@ -76,12 +76,13 @@ def _rival(rival: Rival) -> Method:
     return Method(rival.name, rival.title, paint, ours=False, seeded=False, key=rival.name)
 
 
-def ours(spec: str, model: api.Model) -> Method:
+def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
     """A preset by name, or ad-hoc settings.
 
     Args:
         spec: a name of :data:`engine.presets.PRESETS`; or T/L/n/κ/variance, e.g. ``50/5/2/0/small``; or
             corrector/levels/steps/λ/dt, e.g. ``corrector/20/5/5/0.8``.
+        learn: seconds to learn the known pixels first.
 
     Raises:
         BadInput: neither.
@@ -90,15 +91,26 @@ def ours(spec: str, model: api.Model) -> Method:
 
     def paint(case: Case, seed: int) -> tuple[np.ndarray, int]:
         image = np.dstack([case.holed, np.full(case.selection.shape, 255, np.uint8)])
-        job = api.Job(image, case.selection, model=model.info.id, preset=preset.name, seed=FIRST_SEED + seed)
+        job = api.Job(
+            image,
+            case.selection,
+            model=model.info.id,
+            preset=preset.name,
+            seed=FIRST_SEED + seed,
+            wrap=case.wrap,
+            learn=learn,
+        )
         *_, last = api.run(job, model)
         assert isinstance(last, api.Finished)
         picture = canvas.composite(case.truth, case.selection, last.fill, last.region)
         return picture, last.windows
 
     levels = f"{preset.steps}/{preset.jump_length}/{preset.jump_samples}"
-    key = f"{levels} {preset.settings} {model.geometry} {fingerprint(model)} {model.device.type}"
-    return Method(spec, preset.title if preset.title else spec, paint, ours=True, seeded=True, key=key)
+    key = f"{levels} {preset.settings} {model.geometry} {fingerprint(model)} {model.device.type} {learn}"
+    name, title = spec, preset.title
+    if learn is not None:
+        name, title = f"{spec}-learned", f"{preset.title}, learned for {learn:g} s"
+    return Method(name, title, paint, ours=True, seeded=True, key=key)
 
 
 def preset_of(spec: str) -> Preset:

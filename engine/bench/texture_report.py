@@ -1,0 +1,179 @@
+"""The judgement on textures as Markdown, JSON and contact sheets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from engine.bench.judge import Result
+from engine.bench.texture import LIMITS, MEMORY_LIMIT, STRIP, TASKS, Budget, Verdict, along, verdicts
+
+HEIGHT = 120
+"""Of a picture on the sheet, in pixels; a tile is shown twice as often in both directions, at half its size."""
+
+
+def write(
+    folder: Path, results: Sequence[Result], measured: Sequence[Budget], facts: dict[str, Any]
+) -> tuple[str, list[Path]]:
+    """Write ``texture.md``, ``texture.json`` and a sheet for each task; returns the summary and the paths."""
+    judged = verdicts(results)
+    text = markdown(results, judged, measured, facts)
+    paths = [folder / "texture.md", folder / "texture.json"]
+    paths[0].write_text(text, encoding="utf-8")
+    data = {
+        "facts": facts,
+        "verdicts": [
+            {"case": v.case.name, "kind": v.case.kind, "method": v.method, "broken": v.broken, **v.values}
+            for v in judged
+        ],
+        "budgets": [budget.__dict__ for budget in measured],
+        "results": [result.entry for result in results],
+    }
+    paths[1].write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
+    for task in TASKS:
+        own = [result for result in results if result.case.name.endswith(task)]
+        if own:
+            paths.append(folder / f"texture-{task}.png")
+            sheet(own, judged).save(paths[-1], optimize=True)
+    return summary(results, judged), paths
+
+
+def summary(results: Sequence[Result], judged: Sequence[Verdict]) -> str:
+    """How many pictures each method passes, by task, and in all three."""
+    lines = ["| method | " + " | ".join(TASKS) + " | all three | seconds (median) |", "|" + "---|" * (len(TASKS) + 3)]
+    for name in dict.fromkeys(result.method.name for result in results):
+        own = [verdict for verdict in judged if verdict.method == name]
+        cells = []
+        for task in TASKS:
+            of_task = [verdict for verdict in own if verdict.task == task]
+            cells.append(f"{sum(not verdict.broken for verdict in of_task)} of {len(of_task)}")
+        pictures = {verdict.case.name.split()[0] for verdict in own}
+        failed = {verdict.case.name.split()[0] for verdict in own if verdict.broken}
+        seconds = np.median([result.entry["seconds"] for result in results if result.method.name == name])
+        cells += [f"{len(pictures - failed)} of {len(pictures)}", f"{seconds:.1f}"]
+        lines.append(f"| {_title(results, name)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def markdown(
+    results: Sequence[Result], judged: Sequence[Verdict], measured: Sequence[Budget], facts: dict[str, Any]
+) -> str:
+    """The whole judgement."""
+    limits = "; ".join(
+        f"{title} {low:g} … {high:g}" if low else f"{title} ≤ {high:g}" for _, title, low, high in LIMITS
+    )
+    out = [
+        f"Model `{facts['model']}` ({facts['fingerprint']}), {facts['device']}. A picture passes where the medians of "
+        f"{facts['seeds']} seeds keep to: {limits}. ST-LPIPS is the mean of Alex and VGG over that of the best rival; "
+        "tiles have none.",
+        summary(results, judged),
+    ]
+    for task in TASKS:
+        out += [f"## {task}", _table(results, [verdict for verdict in judged if verdict.task == task], task)]
+    out += ["## Along the distance of the extension", _along(results)]
+    if measured:
+        out += ["## Budgets", _budgets(measured)]
+    return "\n\n".join(out) + "\n"
+
+
+def _table(results: Sequence[Result], judged: Sequence[Verdict], task: str) -> str:
+    """A row for each picture and method of ours, then the rivals' medians over the pictures."""
+    shown = [limit for limit in LIMITS if limit[0] != ("st_lpips" if task == "tile" else "tile_jump")]
+    titles = [*(title for _, title, _, _ in shown), "copy"]
+    lines = ["| picture | kind | method | " + " | ".join(titles) + " | verdict |", "|" + "---|" * (len(titles) + 4)]
+    ours = {result.method.name for result in results if result.method.ours}
+    for verdict in judged:
+        if verdict.method in ours:
+            cells = [_cell(verdict.values[name], low, high) for name, _, low, high in shown]
+            cells.append(_cell(verdict.values["copy_share"], 0, np.inf))
+            said = "not: " + ", ".join(verdict.broken) if verdict.broken else "passes"
+            name = verdict.case.name.split()[0]
+            lines.append(
+                f"| {name} | {verdict.case.kind} | {_title(results, verdict.method)} | {' | '.join(cells)} | {said} |"
+            )
+    for method in dict.fromkeys(verdict.method for verdict in judged if verdict.method not in ours):
+        own = [verdict for verdict in judged if verdict.method == method]
+        cells = []
+        for name in [*(limit[0] for limit in shown), "copy_share"]:
+            values = [value for value in (verdict.values[name] for verdict in own) if value is not None]
+            cells.append(f"{np.median(values):.2f}" if values else "–")
+        passed = f"{sum(not verdict.broken for verdict in own)} of {len(own)}"
+        lines.append(f"| *median* | | {_title(results, method)} | {' | '.join(cells)} | {passed} |")
+    return "\n".join(lines)
+
+
+def _cell(value: float | None, low: float, high: float) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if low <= value <= high else f"**{value:.2f}**"
+
+
+def _along(results: Sequence[Result]) -> str:
+    """Far ratio / spread ratio by distance: medians over pictures and seeds, and how many pictures lie in between."""
+    lines: list[str] = []
+    for name in dict.fromkeys(result.method.name for result in results):
+        own = [result for result in results if result.method.name == name and result.case.name.endswith("extend")]
+        strips = np.array([along(result) for result in own])
+        if not len(strips):
+            continue
+        if not lines:
+            heads = [f"{k * STRIP} … {(k + 1) * STRIP} px" for k in range(strips.shape[1])]
+            lines += ["| patch distance / spread | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]
+        cells = [f"{distance:.2f} / {spread:.2f}" for distance, spread in np.median(strips, axis=0)]
+        lines.append(f"| {_title(results, name)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _budgets(measured: Sequence[Budget]) -> str:
+    lines = ["| what | seconds | limit | peak MiB | limit | windows |", "|" + "---|" * 6]
+    for budget in measured:
+        peak = "–" if budget.peak_mib is None else f"{budget.peak_mib:.0f}"
+        seconds = f"{budget.seconds:.1f} | {budget.limit:.0f}"
+        lines.append(f"| {budget.title} | {seconds} | {peak} | {MEMORY_LIMIT} | {budget.windows} |")
+    return "\n".join(lines)
+
+
+def _title(results: Sequence[Result], name: str) -> str:
+    return next(result.method.title for result in results if result.method.name == name)
+
+
+def sheet(results: Sequence[Result], judged: Sequence[Verdict]) -> Image.Image:
+    """A row for each picture: what was given, the truth, then every method's first seed; red where a limit is broken.
+
+    Tiles are shown two by two.
+    """
+    cases = list({result.case.name: result.case for result in results}.values())
+    methods = [name for name in dict.fromkeys(result.method.name for result in results) if name != "truth"]
+    found = {(result.case.name, result.method.name): result for result in results if result.seed == 0}
+    broken = {(verdict.case.name, verdict.method): verdict.broken for verdict in judged}
+    width = max(case.truth.shape[1] * HEIGHT // case.truth.shape[0] for case in cases)
+    top, step = 16, HEIGHT + 16
+    out = Image.new("RGB", ((width + 4) * (len(methods) + 2), top + step * len(cases)), "white")
+    pen = ImageDraw.Draw(out)
+    for place, text in enumerate(["given", "truth", *methods]):
+        pen.text((place * (width + 4) + 2, 2), text, fill="black")
+    for line, case in enumerate(cases):
+        gray = np.where(case.new[..., None], np.uint8(128), case.truth)
+        shown: list[tuple[np.ndarray | None, str]] = [(gray, case.name), (None if case.wrap else case.truth, "")]
+        for name in methods:
+            result = found.get((case.name, name))
+            shown.append((result.picture if result else None, ", ".join(broken.get((case.name, name), ()))))
+        for place, (picture, text) in enumerate(shown):
+            x, y = place * (width + 4), top + line * step
+            if picture is not None:
+                whole = np.tile(picture, (2, 2, 1)) if case.wrap and place > 1 else picture
+                out.paste(Image.fromarray(_fitted(whole, width)), (x, y))
+            pen.text((x + 2, y + HEIGHT + 1), text[: width // 6], fill="red" if place > 1 else "black")
+    return out
+
+
+def _fitted(picture: np.ndarray, width: int) -> np.ndarray:
+    scale = min(HEIGHT / picture.shape[0], width / picture.shape[1])
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)

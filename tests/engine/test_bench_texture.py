@@ -1,0 +1,145 @@
+"""The judgement on textures: its cases, its limits, its tables, and a whole run with a cheap model."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine import api, cli
+from engine.bench import cases, judge, measures, methods, texture, texture_report
+from engine.errors import BadInput
+
+MANIFEST = json.loads((cases.FOLDER / "manifest.json").read_text(encoding="utf-8"))["cases"]
+
+
+@pytest.fixture(scope="module")
+def gaussian() -> api.Model:
+    return api.load_model("test/gaussian", "cpu")
+
+
+def test_twelve_pictures_of_four_kinds_from_the_jury():
+    chosen = texture.cases()
+    assert len(chosen) == 3 * 12
+    kinds = [case.kind for case in chosen[::3]]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "regular": 3, "near-regular": 3, "stochastic": 3, "coloured": 3,
+    }  # fmt: skip
+    pictures = {entry["picture"] for entry in MANIFEST if entry["kind"] != "photograph"}
+    for name, _, picture, (x, y, width, height) in texture.TEXTURES:
+        assert f"{picture}.png" in pictures, name
+        shape = cases.read_picture(cases.FOLDER / f"{picture}.png").shape
+        assert y + height <= shape[0]
+        assert x + width <= shape[1]
+        assert abs(width / height - 1.5) < 0.01
+
+
+def test_the_three_questions_share_their_source():
+    fill, extension, tile = texture.cases(["straw"])
+    assert fill.truth.shape == tile.truth.shape == (120, 120, 3)
+    assert extension.truth.shape == (120, 180, 3)
+    assert np.array_equal(extension.truth[:, :120], fill.truth)
+    assert np.array_equal(np.roll(tile.truth, (60, 60), (0, 1)), fill.truth)
+    assert extension.new.sum() == 60 * 120
+    assert tile.wrap == "both"
+    assert tile.new[60].all()
+    assert tile.new[:, 60].all()
+    assert not tile.new[:30, :30].any()
+    with pytest.raises(BadInput):
+        texture.cases(["velvet"])
+
+
+def test_the_seam_of_a_tile_is_found_wherever_it_lies():
+    rng = np.random.default_rng(0)
+    seamless = rng.integers(100, 130, (120, 120, 3)).astype(np.uint8)
+    assert texture.tile_jump(seamless) < 1.1
+    ramp = seamless + np.linspace(0, 100, 120).astype(np.uint8)[:, None, None]
+    assert measures.tile_seam_jump(ramp, "y") > 3
+    assert measures.tile_seam_jump(ramp, "x") < 1.1
+    assert texture.tile_jump(ramp) > 3
+    assert texture.tile_jump(np.roll(ramp, 60, 0)) > 3
+    assert measures.tile_seam_jump(np.full((40, 40, 3), 7, np.uint8), "both") == 0
+
+
+def test_measures_along_the_distance_see_drift():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (60, 160, 3)).astype(np.uint8)
+    new = np.zeros((60, 160), bool)
+    new[:, 100:] = True
+    source = measures.Source(picture, new)
+    honest = measures.along(picture, source, 20)
+    assert len(honest) == 3
+    assert all(0.9 < distance < 1.1 and 0.9 < spread < 1.1 for distance, spread in honest)
+    flat = picture.copy()
+    flat[:, 140:] = 128
+    assert measures.along(flat, source, 20)[2][1] == 0
+    assert measures.along(flat, source, 20)[0] == honest[0]
+
+
+def _result(case, method, value, seed=0):
+    scores = {
+        "seam_ratio": value, "far_ratio": value, "spread_ratio": value, "copy_share": 0.0,
+        "st_lpips_alex": 0.1 * value, "st_lpips_vgg": 0.3 * value,
+    }  # fmt: skip
+    return judge.Result(case, method, seed, case.truth, {"scores": scores, "seconds": 1.0, "seed": seed})
+
+
+def test_verdicts_are_medians_against_the_best_rival(gaussian):
+    own, telea, spots = methods.ours("fast", gaussian), *methods.rivals(["telea", "navier-stokes"])
+    fill, _, tile = texture.cases(["asphalt"])
+    results = [_result(fill, own, value, seed) for seed, value in enumerate((1.0, 1.1, 99.0))]
+    results += [_result(fill, telea, 1.06), _result(fill, spots, 2.0), _result(tile, own, 1.0)]
+    judged = {(verdict.case.name, verdict.method): verdict for verdict in texture.verdicts(results)}
+    ours = judged["asphalt fill", "fast"]
+    assert ours.values["seam_ratio"] == 1.1
+    assert ours.values["st_lpips"] == pytest.approx(1.1 / 1.06)
+    assert ours.broken == ()
+    assert judged["asphalt fill", "navier-stokes"].broken == ("seam", "far", "spread", "ST-LPIPS / best rival")
+    assert judged["asphalt tile", "fast"].values["st_lpips"] is None
+    assert judged["asphalt tile", "fast"].broken == ("seam jump",)
+    table = texture_report.summary(results, list(judged.values()))
+    assert "| 1 of 1 | 0 of 0 | 0 of 1 | 0 of 1 |" in table
+
+
+def test_a_whole_run_is_written_and_gone_on_with(tmp_path, capsys):
+    command = [
+        "bench", "texture", "--model", "test/gaussian", "--preset", "fast", "--seeds", "1", "--rivals", "telea",
+        "--pictures", "slats", "--out", str(tmp_path),
+    ]  # fmt: skip
+    assert cli.main([*command, "--limit", "0"]) == 0
+    assert "6 pictures are still missing" in capsys.readouterr().out
+    assert cli.main(command) == 0
+    assert "missing" not in capsys.readouterr().out
+    text = (tmp_path / "texture.md").read_text(encoding="utf-8")
+    for heading in ("## fill", "## extend", "## tile", "## Along the distance"):
+        assert heading in text
+    assert "0 … 20 px" in text
+    data = json.loads((tmp_path / "texture.json").read_text(encoding="utf-8"))
+    assert len(data["verdicts"]) == 6
+    for task in texture.TASKS:
+        with Image.open(tmp_path / f"texture-{task}.png") as sheet:
+            assert sheet.width > 300
+    stamp = (tmp_path / "results").rglob("*.png")
+    times = {path: path.stat().st_mtime_ns for path in stamp}
+    assert cli.main(command) == 0
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_bad_arguments_are_sentences(tmp_path, capsys):
+    base = ["bench", "texture", "--model", "test/gaussian", "--out", str(tmp_path)]
+    for arguments, says in (
+        (["--seeds", "0"], "seeds"),
+        (["--pictures", "velvet"], "velvet"),
+        (["--rivals", "x"], "rival"),
+    ):
+        assert cli.main([*base, *arguments]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_titles_of_learned_runs_say_so(gaussian):
+    learned = methods.ours("fast", gaussian, 60)
+    assert learned.name == "fast-learned"
+    assert "60 s" in learned.title
+    assert learned.key != methods.ours("fast", gaussian).key
