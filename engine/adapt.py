@@ -187,7 +187,13 @@ def known_part(image: np.ndarray, unknown: np.ndarray, scale: float = 1.0) -> tu
         right, bottom = min(width, left + MAX_SIDE), min(height, top + MAX_SIDE)
     box = canvas.Box(left, top, right - left, bottom - top)
     size = (max(1, round(box.height * scale)), max(1, round(box.width * scale)))
-    y, keep = canvas.model_input(image, unknown.astype(np.uint8), canvas.Plan(box, size, size, ()))
+    part = image[box.slices]
+    wiped = unknown[box.slices] | (part[..., 3] < 255)
+    part = np.where(wiped[..., None], np.uint8(0), part)
+    if size != wiped.shape:  # what scaling mixes with the wiped pixels is not known either
+        wiped = cv2.dilate(wiped.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    whole = canvas.Plan(canvas.Box(0, 0, box.width, box.height), size, size, ())
+    y, keep = canvas.model_input(part, wiped.astype(np.uint8), whole)
     known = keep[0, 0].numpy() > 0
     if known.sum() < LEAST_KNOWN:
         raise BadInput("too_little_known", "There is too little of the picture left to learn from; select less of it.")
