@@ -227,7 +227,7 @@ class KritaHost:
         )
 
     # ---- life ----
-    def start(self, *files: Path, seconds: float = 60.0) -> None:
+    def start(self, *files: Path, seconds: float = 120.0) -> None:
         """Starts Krita and returns when the driver inside answers and the main window stands."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
