@@ -22,6 +22,7 @@ from .model import Capture, Extend, Refused, Settings, Target, Tile
 from .probe import Probe
 
 ANNOTATION = "repaint_bridge"
+OURS = "RePaint "  # how the names of the plug-in's layers begin
 SRGB = "sRGB-elle-V2-srgbtrc.icc"
 SLICE_SECONDS = 0.015
 PLAIN_SLICE = 1 << 18  # pixels read at a time without conversion (about 1 ms)
@@ -271,9 +272,17 @@ def _converted(document: Any, data: Any, part: Box, space: Tuple[str, str, str])
 
 
 def _place(document: Any, wanted: Any) -> Tuple[Any, Any]:
-    """Parent and lower neighbour for a layer just above ``wanted``; the top of the picture if that is None."""
+    """Parent and lower neighbour for a layer just above ``wanted``; the top of the picture if that is None.
+
+    Layers of earlier runs directly above stay below the new one: the model has seen them, and they would hide it.
+    """
     if wanted is not None and wanted.parentNode() is not None:
-        return wanted.parentNode(), wanted
+        siblings = wanted.parentNode().childNodes()
+        ids = [node.uniqueId().toString() for node in siblings]
+        place = ids.index(wanted.uniqueId().toString())
+        while place + 1 < len(siblings) and siblings[place + 1].name().startswith(OURS):
+            place += 1
+        return wanted.parentNode(), siblings[place]
     root = document.rootNode()
     layers = [node for node in root.childNodes() if not is_mask(node)]
     return root, (layers[-1] if layers else None)

@@ -76,6 +76,21 @@ class Gallery(QtWidgets.QListWidget):
         if key in self._items:
             self.setCurrentItem(self._items[key])
 
+    def event(self, event: Any) -> bool:
+        """Krita's own shortcuts (Ctrl+C, Enter …) must not take the keys that mean something here."""
+        if event.type() == scoped(QtCore.QEvent, "Type", "ShortcutOverride") and self._is_mine(event):
+            event.accept()
+            return True
+        return bool(super().event(event))
+
+    @staticmethod
+    def _is_mine(event: Any) -> bool:
+        plain = event.modifiers() == scoped(QtCore.Qt, "KeyboardModifier", "NoModifier")
+        control = event.modifiers() == scoped(QtCore.Qt, "KeyboardModifier", "ControlModifier")
+        named_keys = ("Return", "Enter", "Space", "Left", "Right", "Up", "Down", "Home", "End")
+        mine = [scoped(QtCore.Qt, "Key", "Key_" + name) for name in named_keys]
+        return (plain and event.key() in mine) or (control and event.key() == scoped(QtCore.Qt, "Key", "Key_C"))
+
     def keyPressEvent(self, event: Any) -> None:
         key = event.key()
         keys = {name: scoped(QtCore.Qt, "Key", "Key_" + name) for name in ("Return", "Enter", "Space", "C")}

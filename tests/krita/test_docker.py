@@ -1,0 +1,423 @@
+"""The docker's further pages and the variants' life in a real Krita, over the real bridge, with the real engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge_server.__main__ import main as bridge_command
+from bridge_server.client import launch
+
+from .conftest import start_krita
+from .desk import Desk, Document, write_launch_file
+from .host import REPOSITORY, Display
+
+
+def sized(desk: Desk, document: Document) -> Document:
+    """The document with its present size."""
+    return Document(document.name, *desk.host.run(f"[{document.code}.width(), {document.code}.height()]"))
+
+
+def finished(desk: Desk, variants: int = 1, model: str = "test/gaussian", seed: int = 20) -> Document:
+    """A document with a run that has ended; its selection is 60, 50, 40 × 40."""
+    document = desk.new(200, 160)
+    desk.choose(model, seed=seed, variants=variants)
+    desk.select(document, 60, 50, 40, 40)
+    assert desk.repaint().startswith("Done")
+    return document
+
+
+def rest(desk: Desk) -> None:
+    desk.host.wait("not flow.busy and not flow.has_steps", seconds=60)
+
+
+# ---------------------------------------------------------------- extend, tile
+
+
+def extend(desk: Desk, **sides: int) -> None:
+    for side in ("left", "top", "right", "bottom"):
+        desk.host.run(f"dock().extend_page.sides[{side!r}].setValue({sides.get(side, 0)})")
+    desk.host.run("dock().pages.setCurrentIndex(1)\ndock().extend_page.button.click()")
+
+
+@pytest.mark.parametrize("sides", [{"right": 48}, {"left": 32, "bottom": 24}], ids=lambda sides: " ".join(sides))
+def test_extending_keeps_the_original_and_takes_two_undos(desk: Desk, sides: dict[str, int]) -> None:
+    document = desk.new(160, 120)
+    desk.choose()
+    before, tree = desk.pixels(document), desk.tree(document)
+    extend(desk, **sides)
+    assert desk.wait_end().startswith("Done")
+    larger = sized(desk, document)
+    left, top = sides.get("left", 0), sides.get("top", 0)
+    assert (larger.width, larger.height) == (160 + left + sides.get("right", 0), 120 + top + sides.get("bottom", 0))
+    after = desk.pixels(larger)
+    assert np.array_equal(after[top : top + 120, left : left + 160], before)
+    new = np.ones((larger.height, larger.width), bool)
+    new[top : top + 120, left : left + 160] = False
+    assert (after[new][:, 3] == 255).all()
+    assert len(np.unique(after[new][:, :3], axis=0)) > 20
+    desk.screenshot("extended")
+    assert desk.names(larger) == ["Background", "RePaint test/gaussian · seed 1234"]
+    desk.undo()
+    assert desk.tree(larger) == tree
+    assert sized(desk, document) == larger
+    desk.undo()
+    assert sized(desk, document) == document
+    assert np.array_equal(desk.pixels(document), before)
+
+
+def test_undo_while_extending_cancels_then_takes_the_canvas_back(desk: Desk) -> None:
+    document = desk.new(160, 120)
+    desk.choose("test/gaussian-slow")
+    before = desk.pixels(document)
+    extend(desk, top=40)
+    desk.wait_preview()
+    desk.undo()
+    assert "preview layer is gone" in desk.wait_end()
+    desk.wait_bridge("the worker is idle", lambda status: not status.running)
+    assert sized(desk, document).height == 160
+    desk.undo()
+    assert sized(desk, document) == document
+    assert np.array_equal(desk.pixels(document), before)
+
+
+def test_a_cancelled_extension_takes_the_canvas_back(desk: Desk) -> None:
+    document = desk.new(160, 120)
+    desk.choose("test/gaussian-slow")
+    before, tree = desk.pixels(document), desk.tree(document)
+    extend(desk, right=40, bottom=16)
+    desk.wait_preview()
+    desk.click("cancel_button")
+    assert desk.wait_end() == "Cancelled."
+    assert sized(desk, document) == document
+    assert desk.tree(document) == tree
+    assert np.array_equal(desk.pixels(document), before)
+
+
+def test_extending_by_nothing_is_refused(desk: Desk) -> None:
+    document = desk.new(160, 120)
+    desk.choose()
+    extend(desk)
+    assert "how many pixels" in desk.wait_end()
+    assert sized(desk, document) == document
+
+
+@pytest.mark.parametrize("axis", ["both", "x"])
+def test_a_tile_is_a_layer_along_the_borders(desk: Desk, axis: str) -> None:
+    document = desk.new(160, 120)
+    desk.choose()
+    before = desk.pixels(document)
+    desk.host.run(f"""
+dock().pages.setCurrentIndex(2)
+dock().tile_page.axis.setCurrentIndex(dock().tile_page.axis.findData({axis!r}))
+dock().tile_page.band.setValue(32)
+dock().tile_page.button.click()
+""")
+    assert desk.wait_end().startswith("Done")
+    desk.screenshot("tile")
+    after = desk.pixels(document)
+    inner = (slice(16, -16) if axis == "both" else slice(None), slice(16, -16))
+    assert np.array_equal(after[inner], before[inner])
+    changed = (after != before).any(axis=2)
+    changed[inner] = True
+    assert changed.mean() > 0.95
+    assert desk.host.run("dock().tile_page.preview.pixmap().width()") == 2 * 90
+    desk.undo()
+    assert np.array_equal(desk.pixels(document), before)
+
+
+def test_learning_first_is_shown(desk: Desk) -> None:
+    desk.new(160, 120)
+    desk.choose("texture")
+    document = desk.host.run("app.activeDocument().rootNode().uniqueId().toString()")
+    desk.host.run("""
+heard = []
+driver.watchers["learning"] = lambda: flow.learning > 0 and heard.append(flow.learning)
+dock().more_page.numbers["learn"].setValue(5)
+dock().more_page.numbers["steps"].setValue(10)
+""")
+    extend(desk, right=16)
+    desk.host.wait("flow.phase == 'running' and flow.run.variants[0].call > 0", seconds=120, what="it paints")
+    found = desk.host.run("driver.watchers.clear()\nheard")
+    desk.host.run(
+        "pump.cancel()\nfor part in dock()._parts(): part.show_choices(__import__('repaint_krita').choices.defaults())"
+    )
+    desk.wait_end()
+    assert found == sorted(found)
+    assert len(found) > 2
+    assert document
+
+
+# ---------------------------------------------------------------- branches, keep, apply, compare
+
+
+def test_branching_from_a_step_by_the_docker(desk: Desk) -> None:
+    document = finished(desk)
+    before, layer = desk.fingerprint(document), desk.tree(document)[-1][2]
+    desk.host.wait("dock().branches.go.isEnabled()")
+    desk.host.run("dock().branches.slider.setValue(2)")
+    desk.host.wait("len(dock().gallery.chosen()[1].views) > 0", what="the picture of a step")
+    desk.host.wait("dock().branches.picture.pixmap() is not None")
+    call = desk.host.run("dock().branches.chosen_step()[2].call")
+    desk.host.run("""
+dock().branches.kind.setCurrentIndex(dock().branches.kind.findData("idea"))
+dock().branches.number.setValue(2)
+""")
+    assert "2 × " in desk.host.run("dock().branches.cost.text()")
+    desk.host.run("dock().branches.go.click()")
+    assert desk.wait_end().startswith("Done")
+    desk.screenshot("branched")
+    assert len(desk.tree(document)) == 2, "the branches form in the layer of their parent"
+    assert desk.tree(document)[-1][2] == layer
+    assert desk.fingerprint(document) != before
+    assert desk.host.run("[flow.runs[-1].parent, dock().gallery.count()]") == [[flow_number(desk, 0), 0, call], 3]
+    found = desk.host.run("""
+top = dock().branches.tree.topLevelItem(0)
+[dock().branches.tree.isVisibleTo(dock()), top.childCount(), "New idea" in top.child(0).text(0)]
+""")
+    assert found == [True, 2, True]
+    desk.undo()
+    assert desk.names(document) == ["Background"]
+
+
+def flow_number(desk: Desk, index: int) -> int:
+    return int(desk.host.run(f"flow.runs[{index}].number"))
+
+
+def test_stop_and_keep_and_continue_by_mouse(desk: Desk) -> None:
+    document = desk.new(300, 240)
+    desk.choose("test/gaussian-slow", seed=40, variants=2)
+    desk.select(document, 100, 80, 60, 60)
+    desk.press()
+    desk.wait_preview()
+    desk.click("keep_button")
+    assert desk.wait_end().startswith("Stopped; what there was is kept")
+    assert desk.names(document) == ["Background", "RePaint test/gaussian-slow · seed 40"]
+    kept = desk.fingerprint(document)
+    assert desk.host.run("[v.unfinished and 0 < v.call < v.calls for v in flow.runs[-1].variants]") == [True, True]
+    desk.host.wait("dock().branches.resume.isVisibleTo(dock()) and dock().branches.resume.isEnabled()")
+    desk.click("branches.resume")
+    desk.host.wait("flow.busy")
+    assert desk.wait_end().startswith("Done")
+    continued = desk.fingerprint(document)
+    assert continued != kept
+    assert desk.names(document) == ["Background", "RePaint test/gaussian-slow · seed 40"]
+    desk.undo()
+    desk.choose("test/gaussian-slow", seed=40)
+    assert desk.repaint().startswith("Done")
+    assert desk.fingerprint(document) == continued, "as if it had never been stopped"
+
+
+def test_cancelling_a_branch_gives_the_parent_back(desk: Desk) -> None:
+    document = finished(desk, model="test/gaussian-slow")
+    before, tree = desk.fingerprint(document), desk.tree(document)
+    desk.host.run("r = flow.runs[-1]\npump.do('b', lambda: flow.branch(r, 0, r.variants[0].steps[0].call, 'idea', 1))")
+    desk.wait_preview()
+    desk.click("cancel_button")
+    assert desk.wait_end() == "Cancelled."
+    assert desk.tree(document) == tree
+    assert desk.fingerprint(document) == before
+    desk.undo()
+    assert desk.names(document) == ["Background"]
+
+
+def test_keyboard_only(desk: Desk) -> None:
+    """From the click on to the applied second variant: shortcuts' actions, arrows, Space and Enter."""
+    document = desk.new(200, 160)
+    desk.choose(seed=20, variants=3)
+    desk.select(document, 60, 50, 40, 40)
+    before = desk.fingerprint(document)
+    desk.host.run("app.action('repaint_selection').trigger()")
+    assert desk.wait_end().startswith("Done")
+    first = desk.fingerprint(document)
+    desk.host.run("app.activeWindow().qwindow().activateWindow()\ndock().gallery.setFocus()")
+    desk.host.wait("dock().gallery.hasFocus()")
+    desk.host.keys("Right")
+    desk.host.wait("flow.selected[1] == 1")
+    rest(desk)
+    second = desk.fingerprint(document)
+    assert second not in (before, first)
+    desk.host.xdo("keydown", "space")
+    desk.host.wait("flow.comparing")
+    assert desk.fingerprint(document) == before
+    desk.host.xdo("keyup", "space")
+    desk.host.wait("not flow.comparing")
+    assert desk.fingerprint(document) == second
+    desk.host.keys("ctrl+c")
+    desk.host.wait("QtWidgets.QApplication.clipboard().text() == '21'")
+    desk.host.keys("Return")
+    desk.host.wait("'Applied' in flow.sentence")
+    assert desk.names(document) == ["Background", "RePaint test/gaussian · seed 21"]
+    desk.host.run("app.action('repaint_next').trigger()")
+    desk.host.wait("flow.selected[1] == 2")
+    rest(desk)
+    assert desk.names(document)[1:] == ["RePaint test/gaussian · seed 21", "RePaint test/gaussian · seed 22"]
+    desk.undo()
+    desk.undo()
+    assert desk.fingerprint(document) == before
+
+
+def test_compare_and_walking_add_no_undo_step(desk: Desk) -> None:
+    document = finished(desk, variants=2)
+    tree_names = desk.names(document)
+    for name in ("repaint_compare", "repaint_compare", "repaint_next", "repaint_previous"):
+        desk.host.run(f"app.action({name!r}).trigger()")
+        rest(desk)
+    assert desk.names(document) == tree_names
+    desk.undo()
+    assert desk.names(document) == ["Background"]
+
+
+def test_more_variants_are_appended(desk: Desk) -> None:
+    document = finished(desk, variants=2)
+    desk.host.run("dock().variants.setValue(1)\ndock().more.click()")
+    assert desk.wait_end().startswith("Done")
+    assert desk.names(document) == ["Background", "RePaint test/gaussian · seed 22"]
+    desk.host.run("dock().more_like.click()")
+    assert desk.wait_end().startswith("Done")
+    assert desk.host.run("dock().gallery.count()") == 4
+    assert len(desk.tree(document)) == 2
+
+
+def test_more_actions_are_in_kritas_shortcut_settings(desk: Desk) -> None:
+    desk.host.run("from repaint_krita.extension import ACTIONS")
+    names = desk.host.run("[n for n in ACTIONS if app.action(n) is None or not app.action(n).text()]")
+    assert names == []
+    text = (REPOSITORY / "krita_plugin/repaint_krita.action").read_text()
+    assert desk.host.run(f"[n for n in ACTIONS if 'name=\"' + n + '\"' not in {text!r}]") == []
+
+
+# ---------------------------------------------------------------- choices and words
+
+
+def test_words_are_asked_for_only_where_a_model_takes_them(desk: Desk) -> None:
+    desk.new(160, 120)
+    desk.choose()
+    shown = "[w.isVisibleTo(dock()) for w in (dock().form.prompt, dock().form.negative, dock().form.label)]"
+    assert desk.host.run(shown) == [False, False, False]
+    desk.host.run("""
+from bridge_server.client import events
+kept = list(flow.models)
+flow.models = kept + [events.Model("words", "Takes words", "x", "x", True, True, False),
+                      events.Model("classes", "Takes classes", "x", "x", True, False, True)]
+dock().form.refresh()
+""")
+    try:
+        for model, wanted in (("words", [True, True, False]), ("classes", [False, False, True])):
+            desk.host.run(f"dock().model.setCurrentIndex(dock().model.findData({model!r}))")
+            assert desk.host.run(shown) == wanted
+        desk.host.run("dock().form.label.setText('7')\ndock().form.prompt.setText('ignored')")
+        assert desk.host.run("dock().form.words()") == {"label": "7"}
+    finally:
+        desk.host.run(
+            "flow.models = kept\ndock().form.label.setText('')\ndock().form.prompt.setText('')\ndock().form.refresh()"
+        )
+
+
+def test_advanced_numbers_reach_the_engine_and_the_picture(desk: Desk) -> None:
+    document = desk.new(160, 120)
+    desk.choose()
+    desk.select(document, 40, 40, 30, 30)
+    walk = desk.host.run("dock().more_page.picture.walk")
+    assert (walk[0], walk[-1], len(walk)) == (49, -1, 50 + 2 * 45 + 1)
+    desk.host.run("""
+page = dock().more_page
+page.numbers["steps"].setValue(20)
+page.schedule.setCurrentIndex(page.schedule.findData("none"))
+page.numbers["feather"].setValue(6)
+""")
+    assert desk.host.run("page.picture.walk") == list(range(19, -2, -1))
+    assert desk.repaint().startswith("Done")
+    assert desk.host.run("flow.runs[-1].variants[0].calls") == 20
+    alpha = desk.host.run(f"""
+node = {document.code}.nodeByName("RePaint test/gaussian · seed 1234")
+list(bytes(node.pixelData(30, 55, 50, 1))[3::4])
+""")
+    desk.host.run("page.reset.click()")
+    assert desk.host.run("page.options()") == {}
+    assert set(alpha[:10] + alpha[40:]) == {0}, "feather works inwards only"
+    assert alpha[10] < 128 < alpha[25]
+
+
+def test_a_document_remembers_its_choices(desk: Desk, tmp_path: Path) -> None:
+    one = tmp_path / "one.png"
+    shutil.copy(REPOSITORY / "engine/assets/demo.png", one)
+    document = desk.open(one)
+    desk.choose(variants=3)
+    desk.select(document, 40, 40, 30, 30)
+    assert desk.repaint().startswith("Done")
+    other = desk.new(160, 120)
+    desk.choose(variants=1)
+    desk.select(other, 40, 40, 30, 30)
+    assert desk.repaint().startswith("Done")
+    desk.close(document)
+    document = desk.open(one)
+    desk.host.wait("dock().variants.value() == 3", what="the first document's choices")
+    assert desk.host.run(f"{document.code}.modified()") is False
+
+
+# ---------------------------------------------------------------- after a crash
+
+
+def test_variants_come_back_after_a_crash_of_krita(display: Display, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    before = os.environ[launch.HOME_VARIABLE]
+    os.environ[launch.HOME_VARIABLE] = str(home)
+    picture = tmp_path / "picture.png"
+    shutil.copy(REPOSITORY / "engine/assets/demo.png", picture)
+    host = None
+    try:
+        write_launch_file()
+        host = start_krita(tmp_path / "krita", display)
+        desk = Desk(host)
+        host.wait("flow.connected and flow.engine == 'ready'", seconds=90)
+        document = desk.open(picture)
+        desk.select(document, 60, 50, 40, 40)
+        desk.choose(seed=20, variants=2)
+        assert desk.repaint().startswith("Done")
+        shown = desk.fingerprint(document)
+        host.run("r = flow.runs[-1]\npump.do('b', lambda: flow.branch(r, 0, r.variants[0].steps[5].call, 'idea', 1))")
+        assert desk.wait_end().startswith("Done")
+        desk.choose("test/gaussian-slow", seed=30)
+        desk.press()
+        desk.wait_preview()
+        host.kill()
+        host.start()
+        desk = Desk(host)
+        host.wait("flow.connected", seconds=60)
+        other = desk.new(64, 64)
+        assert host.run("len(flow.runs)") == 0, "they belong to another picture"
+        desk.close(other)
+        document = desk.open(picture)
+        host.wait("sum(v.finished for r in flow.runs for v in r.variants) == 4", seconds=60, what="all four pictures")
+        host.wait("dock().gallery.count() == 4")
+        desk.screenshot("after-crash")
+        assert host.run("flow.runs[1].parent[0] == flow.runs[0].number")
+        host.run("dock().gallery.show_item(dock().gallery._items[flow.runs[0].number, 0])")
+        host.wait("flow.runs[0].series.shown is not None and not flow.has_steps")
+        assert desk.fingerprint(document) == shown
+        assert desk.names(document)[-1] == "RePaint test/gaussian · seed 20"
+        host.stop()
+    finally:
+        if host is not None:
+            host.kill()
+        bridge_command(["stop"])
+        os.environ[launch.HOME_VARIABLE] = before
+
+
+def test_german(display: Display, tmp_path: Path) -> None:
+    host = start_krita(
+        tmp_path / "krita", display, LANGUAGE="de", **{launch.HOME_VARIABLE: str(tmp_path / "nothing here")}
+    )
+    try:
+        desk = Desk(host)
+        assert host.run("dock().keep_button.text().replace('&', '')") == "Behalten"
+        assert host.run("dock().body.minimumSizeHint().width()") <= 250 - 14
+        desk.screenshot("german")
+        host.stop()
+    finally:
+        host.kill()
