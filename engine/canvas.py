@@ -20,6 +20,9 @@ from engine.models import Geometry
 MAX_SIDE = 16384
 MAX_MODEL_AREA = 1024 * 1024
 """Model pixels of the largest plan; beyond it the region is scaled down to fit."""
+BATCH_AREA = 256 * 256
+"""Model pixels of the windows that go through the network together, never more than four of the largest: one call of
+several small windows is faster than several calls, most of all beside other programs."""
 OVERLAP_SHARE = 4
 """Windows overlap by a quarter of their side."""
 MARGIN = 8
@@ -52,6 +55,7 @@ class Plan:
         scaled: (height, width) of the region at model scale, before padding.
         windows: network windows in model pixels; one call of each makes one step. Where the picture wraps they may
             reach over its right and bottom border.
+        batch: how many windows go into one call of the network.
         wraps: (along y, along x): whether the picture is periodic; it is then not padded along that axis.
     """
 
@@ -59,6 +63,7 @@ class Plan:
     size: tuple[int, int]
     scaled: tuple[int, int]
     windows: tuple[Box, ...]
+    batch: int = 1
     wraps: tuple[bool, bool] = (False, False)
 
 
@@ -156,7 +161,9 @@ def plan(
         for length, wrapped in zip(scaled, wraps, strict=True)
     )
     unknown = _to_model(selection[region.slices] > 0, scaled, (height, width), fill=False)
-    return Plan(region, (height, width), scaled, _windows(geometry, unknown, wraps), wraps)
+    windows = _windows(geometry, unknown, wraps)
+    batch = min(BATCH_AREA, 4 * geometry.window**2) // (windows[0].width * windows[0].height)
+    return Plan(region, (height, width), scaled, windows, max(1, batch), wraps)
 
 
 def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[torch.Tensor, torch.Tensor]:
@@ -259,11 +266,13 @@ def windowed(network: Network, plan: Plan) -> Network:
     def fused(x: torch.Tensor, timestep: int) -> torch.Tensor:
         out: torch.Tensor | None = None
         repeated = _repeat(x, sheet)
-        for window, weight in zip(plan.windows, weights, strict=True):
-            part = network(repeated[(..., *window.slices)], timestep)
+        for first in range(0, len(plan.windows), plan.batch):
+            windows = plan.windows[first : first + plan.batch]
+            parts = network(torch.cat([repeated[(..., *window.slices)] for window in windows]), timestep)
             if out is None:
-                out = torch.zeros((*part.shape[:2], *sheet), device=x.device)
-            out[(..., *window.slices)] += part * weight.to(x.device)
+                out = torch.zeros((len(x), parts.shape[1], *sheet), device=x.device)
+            for window, weight, part in zip(windows, weights[first:], parts.split(len(x)), strict=False):
+                out[(..., *window.slices)] += part * weight.to(x.device)
         assert out is not None
         return _fold(out, plan.size) / total.to(x.device)
 

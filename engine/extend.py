@@ -1,9 +1,19 @@
 """Extend a picture past its borders, and make it tile: both are fills of an enlarged or framed picture.
 
 Here is only the geometry: the pixels as they come in, what is kept of them, and the selection. How far areas are
-painted is in :mod:`engine.stages`; that windows reach over the borders of a tile, in :mod:`engine.canvas`. Windows that
-wrap were chosen over the painter's way (roll by half, repaint the cross, roll back): the cross ends at the borders of
-the rolled picture, where nothing makes its ends agree, so that two new seams as long as the band is wide come back.
+painted is in :mod:`engine.stages`; that windows reach over the borders of a tile, in :mod:`engine.canvas`.
+
+Windows that wrap were chosen over the painter's way (roll by half, repaint the cross, roll back). The seams of the
+picture itself come out alike, but the cross ends at the borders of the rolled picture, where nothing makes its ends
+agree. Gradient across these ends over the mean, in x and in y, on three pictures that were never trained on:
+
+========  ============  ===========
+picture   wrapping      cross
+========  ============  ===========
+dirt      0.73 1.13     1.41 1.87
+concrete  0.71 1.20     1.46 2.00
+brick     0.75 1.13     1.89 2.48
+========  ============  ===========
 """
 
 from __future__ import annotations

@@ -240,17 +240,16 @@ def tile_seam_jump(picture: np.ndarray, axis: str) -> float:
     the parallel lines 8 … 24 px away on both sides.
 
     Args:
-        axis: along which it repeats: ``x``, ``y``, or ``both`` for the larger of the two.
+        axis: along which it repeats: ``x``, ``y``, or ``both`` for the seams of both together.
     """
-    if axis == "both":
-        return max(tile_seam_jump(picture, "x"), tile_seam_jump(picture, "y"))
-    along = 1 if axis == "x" else 0
     values = picture.astype(np.float64)
-    jump = np.abs(np.roll(values, -1, along) - values).mean(axis=(1 - along, 2))  # jump[k]: between k and k + 1
-    length = len(jump)
-    lines = [line for line in JUMP_LINES if 2 * line < length]
-    beside = [jump[place % length] for line in lines for place in (line - 1, -line - 1)]
-    return float(jump[-1]) / max(float(np.mean(beside)) if beside else 0.0, 1e-6)
+    across: list[float] = []
+    beside: list[float] = []
+    for along in {"x": (1,), "y": (0,), "both": (0, 1)}[axis]:
+        jump = np.abs(np.roll(values, -1, along) - values).mean(axis=(1 - along, 2))  # jump[k]: between k and k + 1
+        across.append(jump[-1])
+        beside.extend(jump[place] for line in JUMP_LINES if 2 * line < len(jump) for place in (line - 1, -line - 1))
+    return float(np.mean(across)) / max(float(np.mean(beside)) if beside else 0.0, 1e-6)
 
 
 def rings(new: np.ndarray, width: int = RING) -> tuple[np.ndarray, np.ndarray]:
