@@ -114,7 +114,9 @@ def build(root: Root, editors: tuple[str, ...] = ("krita",)) -> Path:
     with open(cache / f"root-{root.name}.lock", "w") as lock, open(cache / f"root-{root.name}.log", "ab") as log:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.folder.is_dir():
+            os.set_inheritable(lock.fileno(), True)  # held as long as a debootstrap lives, whoever ended this process
             _make_base(root, log)
+            os.set_inheritable(lock.fileno(), False)
         for editor in editors:
             if not root.has(editor):
                 _install(root, editor, log)
@@ -161,7 +163,9 @@ def _install(root: Root, editor: str, log: IO[bytes]) -> None:
 
 def _run(root: Root, command: list[str], log: IO[bytes]) -> None:
     environment = {**os.environ, "PATH": SYSTEM_PATH, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, close_fds=False
+    )
     if done.returncode:
         what = " ".join(word for word in command if word != str(root.folder))[:80]
         place = hosts_cache() / f"root-{root.name}.log"
