@@ -308,15 +308,19 @@ def _held_out(known: np.ndarray) -> list[canvas.Box]:
 
 
 def _smooth_fill(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Known pixels as they are, the others a mean of the known ones around them."""
+    """Known pixels as they are, the others a mean of known ones, of near ones where there are enough."""
+    size = (known.shape[1], known.shape[0])
     weight = known.astype(np.float32)
-    total, share = np.zeros_like(pixels), np.full(known.shape, 1e-12, np.float32)
-    for sigma, trust in ((4.0, 1.0), (16.0, 1e-3), (64.0, 1e-6)):
-        total += trust * cv2.GaussianBlur(pixels * weight[..., None], (0, 0), sigma)
-        share += trust * cv2.GaussianBlur(weight, (0, 0), sigma)
-    mean = pixels[known].mean(axis=0)
-    blurred = (total + 1e-12 * mean) / share[..., None]
-    return np.where(known[..., None], pixels, blurred).astype(np.float32)
+    around = np.broadcast_to(pixels[known].mean(axis=0), pixels.shape)
+    for cell in (64, 16, 4):
+        small = (-(-size[0] // cell), -(-size[1] // cell))
+        share, colour = (
+            cv2.resize(cv2.resize(each, small, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR)
+            for each in (weight, pixels * weight[..., None])
+        )
+        trust = np.minimum(1, 5 * share)[..., None]
+        around = trust * colour / np.maximum(share, 1e-6)[..., None] + (1 - trust) * around
+    return np.where(known[..., None], pixels, around).astype(np.float32)
 
 
 # ------------------------------------------------------------------------------------------------------- how it learns
