@@ -393,10 +393,11 @@ def _learn(
     """Learn until the budget is used up, ``steps`` are done, or the held-out loss only rises."""
     student = _Student(network, model)
     judged = crops.held_out()
+    now = time.monotonic()
     first = best = student.judge(*judged)
+    judging = time.monotonic() - now
     weights, taken, worse, look_at = student.halves(), 0, 0, FIRST_LOOK
     running, longest = math.nan, 0.0
-    judging = time.monotonic() - began
     while True:
         now = time.monotonic()
         passed = now - began
