@@ -327,6 +327,7 @@ class Session:
     def _release(self, name: str) -> None:
         self._kept.pop(name, None)
         self._recovered.pop(name, None)
+        self._jobs.pop(name, None)  # its results may be on their way once more
         self._ended.add(name)
         if self._link is not None:
             self._link.send(messages.Release(name))

@@ -15,7 +15,7 @@ from .gallery import Gallery
 from .model import MAX_SEED, Area, Extend
 from .pages import ExtendPage, MorePage, SelectionPage, TilePage
 from .qt import QtCore, QtWidgets, scoped
-from .widgets import button, named, note, row, time_left, tool
+from .widgets import PageButtons, button, named, note, row, time_left, tool
 from .words import tr
 
 TITLE = "RePaint"
@@ -78,12 +78,8 @@ class RePaintDocker(DockWidget):
         self.extend_page = ExtendPage(self.repaint)
         self.tile_page = TilePage(self._flow, self.repaint)
         self.more_page = MorePage(self._flow, lambda: str(self.preset.currentData()), self._delete)
-        self.pages = named(QtWidgets.QTabBar(), "pages")
-        self.pages.setDrawBase(False)
-        self.pages.setExpanding(True)
+        self.pages = named(PageButtons(("Repaint", "Extend", "Tile", "More")), "pages")
         self._pages: Tuple[Any, ...] = (self.selection_page, self.extend_page, self.tile_page, self.more_page)
-        for text in ("Repaint", "Extend", "Tile", "More"):
-            self.pages.addTab(tr(text))
         self.pages.currentChanged.connect(lambda *_: self._show_page())
         self.preset.currentIndexChanged.connect(lambda *_: self.more_page.show_schedule())
         layout.addWidget(self.form)

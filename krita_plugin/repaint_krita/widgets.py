@@ -106,6 +106,36 @@ def note(text: str = "", name: str = "") -> Any:
     return label
 
 
+class PageButtons(QtWidgets.QWidget):
+    """A row of page names, of which one is chosen: narrower than tabs, so that 250 pixels hold them in any language."""
+
+    currentChanged = QtCore.pyqtSignal(int)
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        super().__init__()
+        self._group = QtWidgets.QButtonGroup(self)
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        expanding = scoped(QtWidgets.QSizePolicy, "Policy", "Expanding")
+        fixed = scoped(QtWidgets.QSizePolicy, "Policy", "Fixed")
+        for number, text in enumerate(texts):
+            page = QtWidgets.QToolButton()
+            page.setText(tr(text))
+            page.setCheckable(True)
+            page.setSizePolicy(expanding, fixed)
+            self._group.addButton(page, number)
+            layout.addWidget(page)
+            page.toggled.connect(lambda on, number=number: self.currentChanged.emit(number) if on else None)
+        self.setCurrentIndex(0)
+
+    def currentIndex(self) -> int:
+        return int(self._group.checkedId())
+
+    def setCurrentIndex(self, number: int) -> None:
+        self._group.button(number).setChecked(True)
+
+
 def time_left(seconds: float) -> str:
     """ "12 s left", "3 min left", or nothing while it cannot be told."""
     return tr("{time} left").format(time=duration(seconds)) if seconds >= 0 else ""

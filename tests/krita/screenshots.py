@@ -76,6 +76,7 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
     host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
     host.run(ARRANGE)
     document = desk.open(REPOSITORY / "engine/assets/demo.png")
+    host.run("flow.forget_all()")  # of the language before
     _select(host, document)
     desk.choose(chosen.model, seed=chosen.seed, variants=3)
     host.run("app.action('KisToolSelectRectangular').trigger()")
@@ -92,7 +93,7 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
     host.run(f"v = {run}.variants[0]\npump.do('b', lambda: flow.branch({run}, 0, v.steps[-4].call, 'harmonise', 2, 5))")
     desk.wait_end(900)
     host.run("dock().gallery.walk(-2)")
-    host.wait("not flow.has_steps and flow.selected[0].number == 1", what="the first run is chosen")
+    host.wait("not flow.has_steps and flow.selected[0] is flow.runs[0]", what="the first run is chosen")
     host.wait("len(dock().gallery.chosen()[1].views)", what="the picture of a step")
     for number, page in enumerate(PAGES):
         if page == "tile":

@@ -110,7 +110,7 @@ def test_choices_survive_a_restart_and_nonsense_falls_back(display: Display, tmp
 from repaint_krita.choices import defaults
 values = {**defaults(), "model": "test/gaussian", "preset": "repaint", "source": "layer", "variants": 3, "steps": 40}
 for part in dock()._parts(): part.show_choices(values)
-dock().settings(None)
+kept = dock().settings(None)
 """)
         host.run("app.action('file_quit').trigger()")
         assert host.process is not None

@@ -52,7 +52,7 @@ def shown() -> set[str]:
             table = next(n for n in ast.walk(tree) if isinstance(n, ast.AnnAssign) and n.target.id == "ACTIONS")
             found |= {value.elts[0].value for value in table.value.values}
         if path.name == "docker.py":
-            loop = re.search(r'for text in \(("Repaint".*?)\):', path.read_text(encoding="utf-8"))
+            loop = re.search(r'PageButtons\(\(("Repaint".*?)\)\)', path.read_text(encoding="utf-8"))
             assert loop is not None
             found |= set(ast.literal_eval(f"({loop.group(1)})"))
         if path.name == "forms.py":
