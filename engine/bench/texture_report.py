@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def write(
             {"case": v.case.name, "kind": v.case.kind, "method": v.method, "broken": v.broken, **v.values}
             for v in judged
         ],
-        "budgets": [budget.__dict__ for budget in measured],
+        "budgets": [asdict(budget) for budget in measured],
         "results": [result.entry for result in results],
     }
     paths[1].write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -131,10 +132,10 @@ def _along(results: Sequence[Result]) -> str:
 
 
 def _budgets(measured: Sequence[Budget]) -> str:
-    lines = ["| what | seconds | limit | peak MiB | limit | windows |", "|" + "---|" * 6]
+    lines = ["| what | seconds | limit | processor seconds | peak MiB | limit | windows |", "|" + "---|" * 7]
     for budget in measured:
         peak = "–" if budget.peak_mib is None else f"{budget.peak_mib:.0f}"
-        seconds = f"{budget.seconds:.1f} | {budget.limit:.0f}"
+        seconds = f"{budget.seconds:.1f} | {budget.limit:.0f} | {budget.processor_seconds:.1f}"
         lines.append(f"| {budget.title} | {seconds} | {peak} | {MEMORY_LIMIT} | {budget.windows} |")
     return "\n".join(lines)
 

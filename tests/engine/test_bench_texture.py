@@ -143,3 +143,15 @@ def test_titles_of_learned_runs_say_so(gaussian):
     assert learned.name == "fast-learned"
     assert "60 s" in learned.title
     assert learned.key != methods.ours("fast", gaussian).key
+
+
+def test_budgets_are_measured(gaussian):
+    said: list[str] = []
+    fill, extension = texture.budgets(gaussian, said.append)
+    assert (fill.limit, extension.limit) == (20, 60)
+    assert 0 < fill.processor_seconds < 60
+    assert fill.seconds > 0
+    assert extension.windows > fill.windows >= 95
+    assert len(said) == 2
+    table = texture_report._budgets([fill, extension])
+    assert table.count("\n") == 3
