@@ -297,11 +297,10 @@ class Session:
         variants = self._kept.pop(name, None)
         if variants is None:
             return
-        job = self._jobs[name] = _Job(name, variants, None, 0)
-        if self._link is not None:
+        self._jobs[name] = _Job(name, variants, None, 0)
+        self._resting = False
+        if self._link is not None:  # else it is asked for as soon as there is one
             self._link.send(messages.Attach((name,)))
-        else:
-            self._finish(job, _lost_at_the_bridge(name))
 
     def _discard(self, name: str) -> None:
         if self._recovered.pop(name, None) is not None:

@@ -203,6 +203,10 @@ def test_history_outlives_the_bridge_and_is_fetched_again(home: Home) -> None:
     kept = watched.of(stopped, events.Result)[0]
     watched.session.fetch(job)
     until(lambda: len(watched.of(job, events.Result)) == 4, "the results once more")
+    home.kill()
+    watched.session.fetch(job)
+    until(lambda: len(watched.of(job, events.Result)) == 6, "the results from the next bridge")
+    until(lambda: len(watched.of(job, events.Done)) == 3, "its end")
     home.hang_up()
     assert not (home.state / "spool" / job / "pixels").exists()
     pid = home.kill()
