@@ -41,8 +41,8 @@ class RePaintDocker(DockWidget):
         self._build()
         self._show_choices()
         if self._choices.notice:
-            names = ", ".join(self._choices.replaced)
-            self._flow.say(tr(self._choices.notice).format(names=names), error=True)
+            self.notice.setText(tr(self._choices.notice).format(names=", ".join(self._choices.replaced)))
+        self.notice.setVisible(bool(self._choices.notice))
         self._flow.listeners.append(self.refresh)
         self.destroyed.connect(lambda *_: self._forget())
         self.refresh()
@@ -132,7 +132,9 @@ class RePaintDocker(DockWidget):
         both = QtWidgets.QVBoxLayout()
         both.addLayout(row(self.warning, self.status, stretch=1))
         both.addWidget(self.restart)
+        self.notice = note(name="notice")  # of the settings file; stays until the next click
         self.full = note(name="history_full")
+        both.addWidget(self.notice)
         both.addWidget(self.full)
         return both
 
@@ -177,6 +179,7 @@ class RePaintDocker(DockWidget):
         for part in self._parts():
             values.update(part.choices())
         self._choices.keep(values, *self._document)
+        self.notice.hide()
         options = {**self.form.words(), **self.more_page.options()}
         if isinstance(area, Extend):
             options.update(self.extend_page.options())

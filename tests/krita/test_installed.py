@@ -125,15 +125,15 @@ kept = dock().settings(None)
         assert '"variants": 3' in text
         file.write_text(text.replace('"variants": 3', '"variants": "many"').replace('"layer"', '"%%nonsense"'))
         host.start()
-        desk = Desk(host)
+        Desk(host)
         assert host.run(choices) == ["test/gaussian", "repaint", "visible", 1, 40]
-        assert "source, variants" in desk.status()
+        assert "source, variants" in host.run("dock().notice.text()")
         host.stop()
         file.write_text(text[: len(text) // 2])
         host.start()
-        desk = Desk(host)
+        Desk(host)
         assert host.run(choices) == ["texture", "fast", "visible", 1, 0]
-        assert "settings could not be read" in desk.status()
+        assert "settings could not be read" in host.run("dock().notice.text()")
         assert (home / "config/krita.broken.json").read_text() == text[: len(text) // 2]
         host.stop()
     finally:
