@@ -81,7 +81,7 @@ class Diffusion:
 
     @cached_property
     def timesteps(self) -> np.ndarray:
-        """Original timestep of each level, shape (T,), rising; evenly spaced: round(i last / (T − 1)), last = N − 1 as a rule."""
+        """Original timestep of each level, shape (T,), rising; evenly spaced: round(i last / (T − 1))."""
         last = min(int((self.model_alpha_bar > self.first_alpha_bar).sum()), len(self.model_alpha_bar) - 1)
         if self.spacing == "even":
             return np.array([round(i * last / (self.steps - 1)) for i in range(self.steps)])

@@ -22,16 +22,15 @@ from engine.train import BETA_END, BETA_START, LOG_FIELDS, TIMESTEPS, build_mode
 
 WINDOW = 96
 """Longest side of one network call; on larger pictures overlapped windows are fused. At 160 pixels these weights
-exaggerate brightness by some per cent a call, which adds up to blotches; at 64 they do not."""
+exaggerate brightness by about one per cent a call, which adds up; at 64 they do not."""
 
 LIMITS = """\
 - It knows textures, not things: faces, letters, buildings and other whole objects are beyond it.
-- It is trained far from the end: the losses were still falling when it was stopped. Plaster, concrete, stone, soil
+- It is small and trained briefly, on two processor cores. Plaster, concrete, stone, soil
   and other fine irregular surfaces in middle tones are what it does best. Lines (joints, planks, blades of grass) are
   continued over a few pixels only, regular patterns are not, and wide fills are softer than their surroundings.
-- It is at home in pictures of 64 pixels and holes of about 24; in pictures of 160 pixels it exaggerates slow changes
-  of brightness a little at every call, so large holes tend to come out brighter than bright surroundings and darker
-  than dark ones."""
+- It is at home in pictures of 64 to 96 pixels and holes of about 30; in pictures of 160 pixels it exaggerates slow
+  changes of brightness by about one per cent at every call, so wider windows than 96 are not used."""
 
 
 def scheduler_config() -> dict[str, Any]:
@@ -133,7 +132,7 @@ Licence: GPL-3.0-or-later.
 `python -m engine data build` gathered the corpus, `python -m engine train` trained on it, with batch {config.batch},
 peak learning rate {config.learning_rate:g}, averaging {config.ema:g}, timestep skew {config.skew:g},
 seed {config.seed}: {facts["step"]} steps in {facts["seconds"]:.0f} seconds of work, on as many pixels as
-{facts["samples"]} pictures of 64² have; the crops have sides of 32, 64 and 128 pixels.
+{facts["samples"]} pictures of 64² have; the crops have sides of 32 to 160 pixels.
 {notes}
 Loss is the mean squared error of v; the held-out losses are those of the averaged weights on fixed crops of pictures
 that were never trained on (v, and the clipped x̂_0 against x_0).

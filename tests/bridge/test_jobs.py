@@ -25,11 +25,11 @@ def test_a_job_runs_and_reports(shared: Home) -> None:
     seen = watched.of(job)
     assert isinstance(seen[0], events.Accepted)
     assert seen[0].queue_position == 0
-    assert any(isinstance(event, events.Accepted) and event.calls == 95 for event in seen)
+    assert any(isinstance(event, events.Accepted) and event.calls == 75 for event in seen)
     for variant in (0, 1):
         calls = [event.call for event in seen if isinstance(event, events.Progress) and event.variant == variant]
         assert calls == sorted(calls)
-        assert calls[-1] == 95
+        assert calls[-1] == 75
     previews = [event for event in seen if isinstance(event, events.Preview)]
     assert {preview.variant for preview in previews} == {0, 1}
     results = watched.of(job, events.Result)
@@ -64,7 +64,7 @@ def test_run_job_returns_results_or_raises(shared: Home) -> None:
     calls: list[int] = []
     results = run(watched.session, request(variants=3), on_progress=lambda event: calls.append(event.call))
     assert [result.variant for result in results] == [0, 1, 2]
-    assert max(calls) == 95
+    assert max(calls) == 75
     with pytest.raises(JobFailed) as caught:
         run(watched.session, request("no/such-model"))
     assert caught.value.code == "model_unknown"

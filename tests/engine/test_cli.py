@@ -91,7 +91,7 @@ def test_hand_written_schedule_and_previews(files, capsys):
 def test_repaint_preset_counts_its_calls(files, capsys):
     base = ["inpaint", str(files / "in.png"), "--mask", str(files / "mask.png"), "-o", str(files / "out.png")]
     assert cli.main([*base, "--model", "test/gaussian", "--preset", "fast", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["calls"] == 95
+    assert json.loads(capsys.readouterr().out)["calls"] == 75
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,10 @@ def test_respacing_and_cosine_tables():
     whole = Diffusion(linear_alpha_bar(), 1000)
     assert np.allclose(whole.betas, np.linspace(1e-4, 0.02, 1000))
     cosine = cosine_alpha_bar()
+    short = Diffusion(linear_alpha_bar(), 40, first_alpha_bar=0.002)
+    assert short.alpha_bars[-1] <= 0.002 < linear_alpha_bar()[short.timesteps[-1] - 1]
+    assert short.timesteps[0] == 0
+    assert Diffusion(cosine, 40, first_alpha_bar=1e-12).timesteps[-1] == 999  # it never falls that far
     assert cosine[0] == pytest.approx(0.99996, abs=1e-4)
     assert cosine[499] == pytest.approx(math.cos((0.5 + 0.008) / 1.008 * math.pi / 2) ** 2, rel=1e-3)
     assert (np.diff(cosine) < 0).all()

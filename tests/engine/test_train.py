@@ -64,8 +64,10 @@ def test_every_step_costs_about_the_same_and_sizes_take_turns() -> None:
     shapes = [batch_shape(step, 4) for step in range(20)]
     assert {size for _, size in shapes} == {32, 64, 128}
     assert all(count * size * size == 4 * 64 * 64 for count, size in shapes)
-    late = [batch_shape(step, 4, late=True)[1] for step in range(20)]
-    assert sum(size >= 128 for size in late) >= 16, "a run ends on the sizes that fills are made at"
+    late = [batch_shape(step, 8, late=True) for step in range(20)]
+    assert min(size for _, size in late) == 64
+    assert sum(size >= 128 for _, size in late) == 10, "a run ends on the sizes that fills are made at"
+    assert min(count for count, _ in late) == 2, "a batch holds low and high noise"
 
 
 def test_the_shipped_network_takes_every_size_and_stays_small() -> None:
