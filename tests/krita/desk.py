@@ -134,7 +134,7 @@ documents[{name!r}] = add(d)
         self.settle()
         while self.host.run("len(app.documents())"):
             self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
-        self.host.run("documents.clear()\nflow.forget_all()\nflow.say('')")
+        self.host.run("documents.clear()\nflow.forget_all()\nflow.say('')\ndock().pages.setCurrentIndex(0)")
 
     # ---- looking ----
     def pixels(self, document: Document) -> np.ndarray:
