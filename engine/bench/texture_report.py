@@ -54,7 +54,8 @@ def summary(results: Sequence[Result], judged: Sequence[Verdict]) -> str:
         for task in TASKS:
             of_task = [verdict for verdict in own if verdict.task == task]
             cells.append(f"{sum(not verdict.broken for verdict in of_task)} of {len(of_task)}")
-        pictures = {verdict.case.name.split()[0] for verdict in own}
+        names = [verdict.case.name.split()[0] for verdict in own]
+        pictures = {picture for picture in names if names.count(picture) == len(TASKS)}
         failed = {verdict.case.name.split()[0] for verdict in own if verdict.broken}
         seconds = np.median([result.entry["seconds"] for result in results if result.method.name == name])
         cells += [f"{len(pictures - failed)} of {len(pictures)}", f"{seconds:.1f}"]
