@@ -106,7 +106,7 @@ d.refreshProjection()
     desk.select(document, *HOLE)
     difference = desk.host.run("""
 capture = None
-reader = flow.host.capture("layer")
+reader = flow.host.capture(Settings("texture", "fast", 1, source="layer"))
 while capture is None: capture = next(reader)
 box = capture.target.box
 picture = d.projection(box.x, box.y, box.width, box.height).convertToFormat(QtGui.QImage.Format.Format_RGBA8888)
@@ -199,7 +199,7 @@ group.addChildNode(child, None)
     desk.select(document, *HOLE)
     assert desk.host.run(f"""
 capture = None
-reader = flow.host.capture({source!r})
+reader = flow.host.capture(Settings("texture", "fast", 1, source={source!r}))
 while capture is None: capture = next(reader)
 list(capture.pixels[:4])
 """) == [200, 90, 10, 255]
