@@ -603,6 +603,7 @@ class Flow:
 
     def _promoted(self, run: Run, variant: Variant) -> Generator[None, None, bool]:
         """Gives the layer its lasting name and reads the pixels back; whether Krita took them."""
+        yield  # Krita hears of a new layer one turn of the event loop later, and must have before its name changes
         if run.layer is None or variant.picture is None or run.layer.state() != THERE:
             return False
         run.layer.rename(layer_name(run, variant))

@@ -131,6 +131,7 @@ group = d.createGroupLayer("group")
 d.rootNode().addChildNode(group, layer)
 layer.remove()
 group.addChildNode(layer, None)
+# later
 layer.move(13, -7)
 """,
     "in a locked group": """
@@ -138,6 +139,7 @@ group = d.createGroupLayer("group")
 d.rootNode().addChildNode(group, layer)
 layer.remove()
 group.addChildNode(layer, None)
+# later
 group.setLocked(True)
 """,
     "in a hidden group": """
@@ -145,6 +147,7 @@ group = d.createGroupLayer("group")
 d.rootNode().addChildNode(group, layer)
 layer.remove()
 group.addChildNode(layer, None)
+# later
 group.setVisible(False)
 """,
     "with a filter mask": """
@@ -167,8 +170,9 @@ layer.setPixelData(bytes((10, 90, 200, 255, 200, 40, 10, 255)) * (100 * 60), 0, 
 d.rootNode().addChildNode(layer, d.rootNode().childNodes()[0])
 layer.move(20, 20)
 """)
-    desk.settle()
-    desk.host.run(LAYERS[kind])
+    for part in LAYERS[kind].split("# later\n"):
+        desk.settle()
+        desk.host.run(part)
     desk.settle()
     desk.host.run("d.waitForDone()\nd.setActiveNode(layer)\nd.refreshProjection()")
     desk.host.wait("d.activeNode().name() == 'subject'")
