@@ -384,7 +384,7 @@ def demo(arguments: argparse.Namespace) -> None:
 
 def test(arguments: argparse.Namespace) -> None:
     python = set_up("test", arguments.torch)
-    hosts = HOSTS[arguments.hosts or ("own" if arguments.pytest else "usual")]
+    hosts = HOSTS[arguments.hosts]
     missing = [tool for tool in ("krita", "Xvfb", "xdotool", "openbox", "import") if not shutil.which(tool)]
     if missing:
         if _is_debian() and os.geteuid() == 0:
@@ -521,8 +521,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.add_argument(
                 "--hosts",
                 choices=list(HOSTS),
-                help="own: this machine's Krita; usual (the default, unless pytest is given arguments): and the Krita "
-                "of Debian 13; all: and the newest ones",
+                default="own",
+                help="own (the default): this machine's Krita; usual: and the Krita of Debian 13; all: and the newest",
             )
             command.add_argument("pytest", nargs="*", help="passed on to pytest (after --)")
         if name == "krita":
