@@ -247,7 +247,9 @@ def _execute(
         start: where to go on.
     """
     selection, began = _selection(job), time.monotonic()
-    order = stages.order(selection, job.image[..., 3] == 255, model.geometry, job.wrap)
+    near = canvas.surroundings(selection, job.padding, job.wrap)
+    small = replace(job, image=job.image[near.slices], selection=selection[near.slices])
+    order = stages.order(small.selection, small.image[..., 3] == 255, model.geometry, job.wrap)
     region, last = canvas.bounds(selection), int(order.max())
     first, made, draws, windows = (start.stage, start.before, start.state.draws, 0) if start else (0, 0, 0, 0)
     nothing = np.zeros((region.height, region.width, 3), np.float32)
@@ -255,17 +257,17 @@ def _execute(
     own = settings.calls(resolve(job)[0])
     for stage in range(first, last + 1):
         calls, after, after_this = settings.calls(levels), (last - stage) * own, list(painted)
-        shown = np.where(order <= stage, selection, 0)
+        shown = np.where(order <= stage, small.selection, 0)
         resumed = start.state if start and stage == first else None
         if resumed is not None and resumed.call == calls:  # kept at the end of a stage
-            part = stages.part(job.image, order, stage, model.geometry, job.padding, job.scale, job.wrap)
+            part = stages.part(small.image, order, stage, model.geometry, job.padding, job.scale, job.wrap)
             painted = [part.put(each, resumed.x[0]) for each in painted]
             made, levels = made + calls, resolve(job)[0]
             continue
         for variant, part, state, place in _stage(
-            job, model, order, stage, painted, levels, settings, seeds, draws, resumed
+            small, model, order, stage, painted, levels, settings, seeds, draws, resumed
         ):
-            preview = partial(_layer, part, painted[variant], state.x0_hat[place], shown)
+            preview = partial(_layer, part, painted[variant], state.x0_hat[place], shown, near, selection.shape)
             before = painted[variant] if stage else None
             keeper = partial(
                 _kept, job, model.info, levels, settings, seeds[variant], state, place, stage, made, after, before
@@ -436,8 +438,18 @@ def _seeds(seed: int | None, variants: int) -> list[int]:
     return list(range(first, first + variants))
 
 
-def _layer(part: stages.Part, painted: np.ndarray, x0_hat: torch.Tensor, shown: np.ndarray) -> np.ndarray:
-    return canvas.layer(part.put(painted, x0_hat), shown, part.region)
+def _layer(
+    part: stages.Part,
+    painted: np.ndarray,
+    x0_hat: torch.Tensor,
+    shown: np.ndarray,
+    near: canvas.Box,
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """The layer of the whole picture: what ``near`` holds of it, nothing elsewhere."""
+    out = np.zeros((*shape, 4), np.uint8)
+    out[near.slices] = canvas.layer(part.put(painted, x0_hat), shown, part.region)
+    return out
 
 
 def _default(value: int | None, preset: int) -> int:

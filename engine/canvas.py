@@ -113,6 +113,20 @@ def context(hole: Box, geometry: Geometry) -> int:
     return max(64, max(hole.width, hole.height) // 2)
 
 
+def surroundings(selection: np.ndarray, padding: int | None = None, wrap: str = "") -> Box:
+    """The part of a picture that a fill can look at, however large the picture is.
+
+    It is the box around the selection grown by what :func:`context` or ``padding`` may ask for; a picture that wraps is
+    needed whole.
+    """
+    height, width = selection.shape
+    whole = Box(0, 0, width, height)
+    if any(axes(wrap)):
+        return whole
+    hole = bounds(selection)
+    return _grow(hole, max(64, max(hole.width, hole.height) // 2, padding or 0), whole)
+
+
 def plan(
     selection: np.ndarray,
     geometry: Geometry,
