@@ -49,7 +49,7 @@ KRITA_TEST_PACKAGES = [
     "python3-pyqt5.sip",
 ]
 # Other Kritas for the tests: root file systems of tests/hosts.py, beside the Krita of this machine.
-OTHER_KRITA_TESTS = ["tests/krita", "--ignore", "tests/krita/test_flow.py"]  # that one needs no Krita
+OTHER_KRITA_TESTS = ["tests/krita"]
 SAME_OUTSIDE = ["-k", "not worker_killed and not texture"]  # left out in the usual run: the engine's side of things
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 HOSTS: dict[str, list[str]] = {"own": [], "usual": ["trixie"], "all": ["trixie", "sid", "experimental"]}

@@ -103,7 +103,9 @@ def test_install_into_a_folder_works_alone_and_uninstalls(tmp_path):
     (target / "pykrita").mkdir(parents=True)
     (target / "pykrita" / "other.desktop").write_text("x")
     installer.install_krita(target)
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import bridge_server.client.session as s; print(s.__file__)"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import bridge_server.client.editor.flow as f; print(f.__file__)"
+    )
     lib = target / "pykrita" / "repaint_krita" / "_lib"
     found = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, str(lib)], capture_output=True, text=True, check=True, cwd=tmp_path
@@ -129,6 +131,7 @@ def test_package_has_folder_entries_and_the_client(tmp_path):
     assert "repaint_krita/" in names
     assert "repaint_krita.desktop" in names
     assert "repaint_krita/_lib/bridge_server/client/session.py" in names
+    assert "repaint_krita/_lib/bridge_server/client/editor/flow.py" in names
     assert not [name for name in names if "__pycache__" in name]
     for name in names:
         for parent in Path(name).parents:

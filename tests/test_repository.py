@@ -83,6 +83,9 @@ def test_client_imports_nothing_of_the_plugins_or_the_server():
             if _under(name, "bridge_server"):
                 assert _under(name, "bridge_server.client") or name == "bridge_server", f"{path} imports {name}"
             assert not _under(name, "krita_plugin")
+            assert not _under(name, "gimp_plugin")
+            if path.parent.name != "editor":
+                assert not _under(name, "bridge_server.client.editor"), f"{path} imports {name}"
 
 
 def test_qt_is_imported_in_one_place():

@@ -5,4 +5,5 @@ zmtp       a ZMTP 3 DEALER on one TCP socket
 launch     where the files of this user lie, and how the bridge is started
 session    the object a plug-in holds: submit, poll, cancel
 events     what ``Session.poll`` returns
+editor     what the plug-ins of all editors share: flow, areas, wording
 """

@@ -6,14 +6,9 @@ Krita's importer copies nothing but this folder) may be imported here: the inter
 
 from __future__ import annotations
 
-import logging
-import logging.handlers
 import os
-import re
-import secrets
 import sys
 from pathlib import Path
-from typing import Optional
 
 from krita import DockWidgetFactory, DockWidgetFactoryBase, Krita
 
@@ -29,54 +24,19 @@ def _find_client() -> None:
             return
 
 
-def _open_log() -> str:
-    """Messages and tracebacks go to logs/krita.log in the state folder; returns its path, or "" if it cannot be."""
-    from bridge_server.client.launch import user_folders
-
-    logger = logging.getLogger("repaint_krita")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        folder = user_folders().state / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "krita.log"
-        handler = logging.handlers.RotatingFileHandler(path, maxBytes=1 << 20, backupCount=1, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-        return str(path)
-    except OSError:
-        logger.addHandler(logging.NullHandler())
-        return ""
-
-
-def _client_id(state: Path) -> Optional[str]:
-    """The name under which the bridge keeps this user's pictures over crashes and restarts; None: cannot be kept."""
-    from bridge_server.client.launch import private_folder, write_private
-
-    path = state / "krita-client"
-    try:
-        name = path.read_text(encoding="ascii") if path.exists() else ""
-        if re.fullmatch(r"krita-[0-9a-f]{32}", name) is None:
-            name = "krita-" + secrets.token_hex(16)
-            private_folder(state)
-            write_private(path, name)
-        return name
-    except (OSError, ValueError):
-        return None
-
-
 def _register() -> None:
     """Builds the one controller of this Krita and hands it to the docker and the actions."""
+    from bridge_server.client.editor import words
+    from bridge_server.client.editor.choices import Choices
+    from bridge_server.client.editor.flow import Flow
+    from bridge_server.client.editor.identity import client_id, open_log
     from bridge_server.client.launch import user_folders
     from bridge_server.client.session import Session
 
-    from . import words
-    from .choices import Choices
     from .docker import RePaintDocker
     from .document import KritaHost
     from .eventloop import Pump
     from .extension import DOCKER_ID, RePaintExtension
-    from .flow import Flow
     from .probe import Probe
     from .qt import QtCore, scoped
 
@@ -84,8 +44,8 @@ def _register() -> None:
     words.choose(os.environ.get("LANGUAGE", "").split(":")[0] or QtCore.QLocale().name())
     probe = Probe()
     pump = Pump(probe)
-    log = _open_log()
-    session = Session("krita " + application.version(), pump.notify, _client_id(user_folders().state), history=True)
+    log = open_log("krita")
+    session = Session("krita " + application.version(), pump.notify, client_id("krita"), history=True)
     pump.drive(Flow(KritaHost(probe), session), log)
     RePaintDocker.pump = pump
     RePaintDocker.choices = Choices(user_folders().config / "krita.json")

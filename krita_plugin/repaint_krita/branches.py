@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Tuple
 
 from bridge_server.client import events
+from bridge_server.client.editor.model import Run, Variant
+from bridge_server.client.editor.texts import KINDS, caption, duration
+from bridge_server.client.editor.words import tr
 
 from .eventloop import Pump
-from .gallery import KEY, Gallery, caption
-from .model import Run, Variant
+from .gallery import KEY, Gallery
 from .pictures import Thumbnails
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import button, column, combo, duration, named, note, row, spin
-from .words import tr
+from .widgets import button, column, combo, named, note, row, spin
 
-KINDS = (("harmonise", "Harmonise"), ("idea", "New idea"), ("continue", "Same plan, other noise"))
 SIDE = 96
 TREE_ICON = 32
 LOOK_MS = 80  # the slider has to rest so long before a step's picture is asked for

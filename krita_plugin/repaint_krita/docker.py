@@ -6,17 +6,19 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from krita import DockWidget, Krita
 
+from bridge_server.client.editor.choices import Choices
+from bridge_server.client.editor.flow import CANCELLING, READING, RUNNING, Settings
+from bridge_server.client.editor.model import MAX_SEED, Area, Extend
+from bridge_server.client.editor.texts import time_left
+from bridge_server.client.editor.words import tr
+
 from .branches import BranchPanel
-from .choices import Choices
 from .eventloop import Pump
-from .flow import CANCELLING, READING, RUNNING, Settings
 from .forms import CommonForm
 from .gallery import Gallery
-from .model import MAX_SEED, Area, Extend
 from .pages import ExtendPage, MorePage, SelectionPage, TilePage
 from .qt import QtCore, QtWidgets, scoped
-from .widgets import PageButtons, button, named, note, row, time_left, tool
-from .words import tr
+from .widgets import PageButtons, button, named, note, row, tool
 
 TITLE = "RePaint"
 LOWEST = 340  # pixels: down to the status line without scrolling; more would push the window beyond small screens
@@ -41,7 +43,7 @@ class RePaintDocker(DockWidget):
         self._build()
         self._show_choices()
         if self._choices.notice:
-            self.notice.setText(tr(self._choices.notice).format(names=", ".join(self._choices.replaced)))
+            self.notice.setText(tr(self._choices.notice).format(**self._choices.notice_fields))
         self.notice.setVisible(bool(self._choices.notice))
         self._flow.listeners.append(self.refresh)
         self.destroyed.connect(lambda *_: self._forget())

@@ -1,4 +1,4 @@
-"""Krita's documents for `repaint_krita.flow`: found again by id, read in slices, written by `layer.PreviewLayer`.
+"""Krita's documents for the shared `flow`: found again by id, read in slices, written by `layer.PreviewLayer`.
 
 Facts about Krita that shaped this are in docs/hosts.md. All of it runs on the GUI thread; reading is cut into slices
 of some 15 ms so that a large picture never holds the editor up.
@@ -12,13 +12,25 @@ from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from krita import Krita
 
+from bridge_server.client.editor.areas import (
+    CHANGED,
+    CLOSED_DOCUMENT,
+    EMPTY,
+    NO_DOCUMENT,
+    NO_LAYER,
+    NO_SELECTION,
+    OUTSIDE,
+    extended,
+    frame,
+    marks,
+    slices,
+)
+from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
-from bridge_server.client.messages import MAX_PIXELS, MAX_SIDE
 
 from . import pixels
 from .layer import PreviewLayer
 from .lookup import find_document, find_node, is_mask, layer_of
-from .model import Capture, Extend, Refused, Settings, Target, Tile
 from .probe import Probe
 
 ANNOTATION = "repaint_bridge"
@@ -29,16 +41,7 @@ PLAIN_SLICE = 1 << 18  # pixels read at a time without conversion (about 1 ms)
 SELECTION_SLICE = 1 << 20  # selection bytes looked through at a time (some 4 ms)
 CONVERTED_SLICE = 1 << 14  # pixels converted by Krita at a time (1 to 13 ms)
 
-NO_DOCUMENT = "Open a picture first, select the part to repaint, then click RePaint."
-NO_SELECTION = "Select the part to repaint first (with any selection tool), then click RePaint."
-OUTSIDE = "The selection lies outside the picture; select a part of the picture, then click RePaint."
-EMPTY = "The selection is empty; select the part to repaint, then click RePaint."
-NO_LAYER = "There is no active layer to read; click a layer, or choose “Visible image” as the source."
-NO_SIDE = "Choose how many pixels to add, and on which sides."
-TOO_LARGE = "The picture would become too large for one run; add fewer pixels."
 NO_GROWTH = "Krita did not enlarge the canvas; unlock the picture's layers and try again."
-CHANGED = "The picture or its selection changed while it was read; click RePaint again."
-CLOSED_DOCUMENT = "The picture of this RePaint is closed; open it and start again."
 
 
 def is_plain(space: Tuple[str, str, str]) -> bool:
@@ -78,7 +81,7 @@ class KritaHost:
             box, bounds, grown, chosen = self._extended(document, settings.area)
         elif isinstance(settings.area, Tile):
             bounds = box = Box(0, 0, document.width(), document.height())
-            chosen = _frame(box, settings.area)
+            chosen = frame(box, settings.area)
         else:
             selection = self._selection(document, settings.feather)
             bounds = yield from self._bounds(document, selection)
@@ -101,17 +104,17 @@ class KritaHost:
             grown,
         )
         colours: List[bytes] = []
-        marks: List[bytes] = []
+        chosen_bytes: List[bytes] = []
         began = time.monotonic()
-        for part in _slices(box, PLAIN_SLICE if is_plain(space) else CONVERTED_SLICE):
+        for part in slices(box, PLAIN_SLICE if is_plain(space) else CONVERTED_SLICE):
             if find_document(document_id) is None:
                 raise Refused(CHANGED)
             colours.append(self._slice(document, source, part, space))
-            marks.append(chosen(part))
+            chosen_bytes.append(chosen(part))
             if time.monotonic() - began > SLICE_SECONDS:
                 yield None
                 began = time.monotonic()
-        yield Capture(target, b"".join(colours), b"".join(marks))
+        yield Capture(target, b"".join(colours), b"".join(chosen_bytes))
 
     def _selection(self, document: Any, feather: int) -> Any:
         """The document's selection; with ``feather`` a copy whose edge fades inwards over so many pixels."""
@@ -129,25 +132,14 @@ class KritaHost:
 
     def _extended(self, document: Any, area: Extend) -> Tuple[Box, Box, Box, Callable[[Box], bytes]]:
         """Enlarges the canvas; what is sent, the new area's bounding box, the old canvas in the new one, its marks."""
-        old = Box(area.left, area.top, document.width(), document.height())
+        box, bounds, old = extended(document.width(), document.height(), area)
         width, height = old.width + area.left + area.right, old.height + area.top + area.bottom
-        if (width, height) == (old.width, old.height):
-            raise Refused(NO_SIDE)
-        across, down = area.left + area.right, area.top + area.bottom
-        bounds = Box(0, 0, width, height)
-        if not down and not (area.left and area.right):
-            bounds = Box(0 if area.left else old.width, 0, across, height)
-        elif not across and not (area.top and area.bottom):
-            bounds = Box(0, 0 if area.top else old.height, width, down)
-        box = grown_box(bounds, width, height)
-        if max(width, height) > MAX_SIDE or box.width * box.height > MAX_PIXELS:
-            raise Refused(TOO_LARGE)
         with self.probe.host():
             document.resizeImage(-area.left, -area.top, width, height)
             document.waitForDone()
         if (document.width(), document.height()) != (width, height):
             raise Refused(NO_GROWTH)
-        return box, bounds, old, lambda part: _marks(part, old)
+        return box, bounds, old, lambda part: marks(part, old)
 
     def withdraw(self, target: Target) -> None:
         """After a cancel: takes back what `capture` did to the canvas, if nothing else has changed its size since."""
@@ -168,7 +160,7 @@ class KritaHost:
         if area is None:
             raise Refused(OUTSIDE)
         found: List[Box] = []
-        for part in _slices(area, SELECTION_SLICE):
+        for part in slices(area, SELECTION_SLICE):
             data = bytes(selection.pixelData(part.x, part.y, part.width, part.height))
             inside = selection_bounds(data, part.width, part.height)
             if inside is not None:
@@ -230,31 +222,6 @@ def _key(document: Any, make: bool = False) -> str:
     document.setAnnotation(ANNOTATION, "RePaint: finds the pictures made for this document", key.encode("ascii"))
     document.setModified(modified)
     return key
-
-
-def _frame(canvas: Box, area: Tile) -> Callable[[Box], bytes]:
-    """Marks of the band along those borders that are to meet; half of it on either side."""
-    half = max(1, area.band // 2)
-    dx = min(half, canvas.width // 3) if area.axis in ("x", "both") else 0
-    dy = min(half, canvas.height // 3) if area.axis in ("y", "both") else 0
-    rest = Box(dx, dy, canvas.width - 2 * dx, canvas.height - 2 * dy)
-    return lambda part: _marks(part, rest)
-
-
-def _marks(part: Box, keep: Box) -> bytes:
-    """255 for the pixels of ``part`` outside ``keep``, rows of whole bytes."""
-    left = min(part.width, max(0, keep.x - part.x))
-    right = max(left, min(part.width, keep.x + keep.width - part.x))
-    mixed = b"\xff" * left + bytes(right - left) + b"\xff" * (part.width - right)
-    whole = b"\xff" * part.width
-    rows = range(part.y, part.y + part.height)
-    return b"".join(mixed if keep.y <= y < keep.y + keep.height else whole for y in rows)
-
-
-def _slices(box: Box, size: int) -> List[Box]:
-    """The box in pieces of whole rows, at most ``size`` pixels each (or one row)."""
-    rows = max(1, size // box.width)
-    return [Box(box.x, y, box.width, min(rows, box.y + box.height - y)) for y in range(box.y, box.y + box.height, rows)]
 
 
 def _space(thing: Any) -> Tuple[str, str, str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from typing import Any, Callable, List, Tuple
 
-from .flow import Flow
-from .model import Run, Settings
+from bridge_server.client.editor.flow import Flow
+from bridge_server.client.editor.model import Run, Settings
+from bridge_server.client.editor.words import tr
+
 from .probe import Probe
 from .qt import QtCore
-from .words import tr
 
 log = logging.getLogger("repaint_krita")
 TICK_MS = 100

@@ -6,9 +6,10 @@ from typing import Any, Callable, Dict, Tuple
 
 from krita import Extension, Krita
 
+from bridge_server.client.editor.words import tr
+
 from .eventloop import Pump
 from .qt import QtWidgets
-from .words import tr
 
 DOCKER_ID = "repaint_docker"
 # name → text, and what it does with the docker of the window in front

@@ -7,11 +7,12 @@ from typing import Any, Dict, List, Tuple
 
 from krita import Krita
 
-from .flow import Flow
-from .model import MAX_SEED
+from bridge_server.client.editor.flow import Flow
+from bridge_server.client.editor.model import MAX_SEED
+from bridge_server.client.editor.words import tr
+
 from .qt import QtCore, QtGui, QtWidgets
 from .widgets import combo, form, named, spin, tool
-from .words import tr
 
 NO_MODEL = ("texture", "Texture")
 NO_PRESET = ("fast", "Fast")

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from bridge_server.client.editor.model import Run, Variant
+from bridge_server.client.editor.texts import caption
+from bridge_server.client.editor.words import tr
+
 from .eventloop import Pump
-from .model import Run, Variant
 from .pictures import Thumbnails
 from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import named
-from .words import tr
 
 THUMBNAIL = 72
 KEY = scoped(QtCore.Qt, "ItemDataRole", "UserRole")
 Place = Tuple[int, int]  # number of the run, index of the variant
-
-
-def caption(run: Run, variant: Variant) -> str:
-    """A few characters under a thumbnail."""
-    sign = "↳ " if run.parent is not None else ""
-    if not variant.finished:
-        return f"{sign}{100 * variant.call / variant.calls:.0f} %" if variant.calls else "…"
-    return f"{sign}{variant.index + 1}" + (" ◐" if variant.unfinished else "")
 
 
 class Gallery(QtWidgets.QListWidget):

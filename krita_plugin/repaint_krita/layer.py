@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from typing import Any, Generator, List, Tuple
 
+from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
 from bridge_server.client.geometry import Box
 
 from . import pixels
 from .lookup import find_document, find_node, has_node
-from .model import CLOSED, GONE, THERE, Picture, Target
 from .probe import Probe
 
 STRIP = 1 << 18  # pixels written in one step of the event loop (one or two milliseconds)

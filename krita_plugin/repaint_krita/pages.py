@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List
 
-from .choices import FIELDS
-from .flow import Flow
-from .model import Area, Extend, Run, Tile
+from bridge_server.client.editor.choices import FIELDS
+from bridge_server.client.editor.flow import Flow
+from bridge_server.client.editor.model import Area, Extend, Run, Tile
+from bridge_server.client.editor.schedule import levels
+from bridge_server.client.editor.words import tr
+
 from .pictures import composite
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .schedule import levels
 from .widgets import button, column, combo, form, main_button, named, note, spin
-from .words import tr
 
 Click = Callable[[Area], None]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Tuple
 
-from .model import Picture, Run, Variant
+from bridge_server.client.editor.model import Picture, Run, Variant
+
 from .pixels import image
 from .qt import QtCore, QtGui, scoped
 

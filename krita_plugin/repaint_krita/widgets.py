@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable, Optional, Tuple
 
+from bridge_server.client.editor.words import tr
+
 from .qt import QtCore, QtWidgets, scoped
-from .words import tr
 
 
 def named(widget: Any, name: str, tip: str = "") -> Any:
@@ -134,14 +135,3 @@ class PageButtons(QtWidgets.QWidget):
 
     def setCurrentIndex(self, number: int) -> None:
         self._group.button(number).setChecked(True)
-
-
-def time_left(seconds: float) -> str:
-    """ "12 s left", "3 min left", or nothing while it cannot be told."""
-    return tr("{time} left").format(time=duration(seconds)) if seconds >= 0 else ""
-
-
-def duration(seconds: float) -> str:
-    if seconds < 99:
-        return tr("{number} s").format(number=f"{seconds:.0f}")
-    return tr("{number} min").format(number=f"{seconds / 60:.0f}")

@@ -22,7 +22,7 @@ SETTLE_SECONDS = 0.35
 PRELUDE = """
 import base64, hashlib, krita
 from repaint_krita.docker import RePaintDocker
-from repaint_krita.model import Extend, Settings, Tile
+from bridge_server.client.editor.model import Extend, Settings, Tile
 app = Krita.instance()
 pump = RePaintDocker.pump
 flow = pump.flow

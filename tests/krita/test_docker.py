@@ -145,7 +145,8 @@ dock().more_page.numbers["steps"].setValue(10)
     desk.host.wait("flow.phase == 'running' and flow.run.variants[0].call > 0", seconds=120, what="it paints")
     found = desk.host.run("driver.watchers.clear()\nheard")
     desk.host.run(
-        "pump.cancel()\nfor part in dock()._parts(): part.show_choices(__import__('repaint_krita').choices.defaults())"
+        "from bridge_server.client.editor.choices import defaults\n"
+        "pump.cancel()\nfor part in dock()._parts(): part.show_choices(defaults())"
     )
     desk.wait_end()
     assert found == sorted(found)

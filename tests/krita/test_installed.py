@@ -107,7 +107,7 @@ def test_choices_survive_a_restart_and_nonsense_falls_back(display: Display, tmp
     try:
         Desk(host)
         host.run("""
-from repaint_krita.choices import defaults
+from bridge_server.client.editor.choices import defaults
 values = {**defaults(), "model": "test/gaussian", "preset": "repaint", "source": "layer", "variants": 3, "steps": 40}
 for part in dock()._parts(): part.show_choices(values)
 kept = dock().settings(None)

@@ -1,7 +1,7 @@
-"""What the artist has chosen, kept between sessions: for the user and for each document. Neither Qt nor Krita.
+"""What the artist has chosen, kept between sessions: for the user and for each document. Knows no editor.
 
 One JSON file in the user's config folder. Whatever in it cannot be used falls back to the defaults, and `notice` says
-so; a file that is no JSON at all is put aside as ``krita.broken.json``.
+so; a file that is no JSON at all is put aside as ``NAME.broken.json``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bridge_server.client.messages import NAME
 from .model import MAX_SEED
 
 MAX_DOCUMENTS = 200
-UNREADABLE = "The settings could not be read; the defaults are used, and the old file lies beside as krita.broken.json."
+UNREADABLE = "The settings could not be read; the defaults are used, and the old file lies beside as {file}."
 SOME_REPLACED = "Some settings were out of range; their defaults are used: {names}."
 
 
@@ -94,7 +94,8 @@ def defaults() -> Dict[str, Any]:
 
 
 class Choices:
-    """The file's content. ``notice``: what to tell the artist once, or "" ; its names stand in ``replaced``."""
+    """The file's content. ``notice``: what to tell the artist once, or "" ; what its braces stand for is in
+    ``notice_fields``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,6 +128,13 @@ class Choices:
             return False
         return True
 
+    @property
+    def notice_fields(self) -> Dict[str, str]:
+        return {"names": ", ".join(self.replaced), "file": self._broken().name}
+
+    def _broken(self) -> Path:
+        return self.path.with_name(self.path.stem + ".broken.json")
+
     def _load(self) -> None:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
@@ -136,7 +144,7 @@ class Choices:
         except (OSError, ValueError, KeyError, TypeError):
             self.notice = UNREADABLE
             with contextlib.suppress(OSError):
-                self.path.replace(self.path.with_name("krita.broken.json"))
+                self.path.replace(self._broken())
             return
         self.user.update(self._checked(user))
         self.documents = {str(name): self._checked(found) for name, found in documents.items()}

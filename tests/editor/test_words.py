@@ -5,18 +5,15 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import sys
-import types
+from pathlib import Path
 
 import pytest
 
-from .host import REPOSITORY
+from bridge_server.client.editor import words
 
-FOLDER = REPOSITORY / "krita_plugin/repaint_krita"
-package = types.ModuleType("repaint_words")
-package.__path__ = [str(FOLDER)]
-sys.modules["repaint_words"] = package
-words = importlib.import_module("repaint_words.words")
+ROOT = Path(__file__).parents[2]
+EDITOR = ROOT / "bridge_server/client/editor"
+FOLDERS = (EDITOR, ROOT / "krita_plugin", ROOT / "gimp_plugin")
 
 # function → which of its arguments are shown to the artist
 SHOWN = {"tr": (0,), "note": (0,), "button": (1, 2), "main_button": (1, 2), "tool": (2,), "combo": (1,), "named": (2,),
@@ -24,10 +21,16 @@ SHOWN = {"tr": (0,), "note": (0,), "button": (1, 2), "main_button": (1, 2), "too
 TABLES = {"NUMBERS": (1, 2, 5, 6), "KINDS": (1,), "SIDES": (1,)}
 
 
+def sources() -> list[Path]:
+    """Files whose sentences are shown."""
+    found = [path for folder in FOLDERS for path in sorted(folder.rglob("*.py")) if "_lib" not in path.parts]
+    return [path for path in found if path.parent != EDITOR or path.stem not in words.LANGUAGES.values()]
+
+
 def shown() -> set[str]:
-    """Every English sentence of the plug-in that passes through `tr`."""
+    """Every English sentence of the plug-ins that passes through `tr`."""
     found: set[str] = set()
-    for path in sorted(FOLDER.glob("*.py")):
+    for path in sources():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         constants = {
             target.id: node.value
@@ -74,13 +77,9 @@ def _texts(node: ast.expr, constants: dict[str, ast.expr]) -> list[str]:
 
 @pytest.mark.parametrize("language", sorted(words.LANGUAGES))
 def test_a_language_is_complete(language: str) -> None:
-    catalogue = importlib.import_module("repaint_words." + words.LANGUAGES[language]).WORDS
-    others = [
-        REPOSITORY / "engine/api.py",
-        *(REPOSITORY / "bridge_server").glob("*.py"),
-    ]  # their sentences are shown, too
-    own = [path for path in FOLDER.glob("*.py") if path.stem not in words.LANGUAGES.values()]
-    everything = "\n".join(path.read_text(encoding="utf-8") for path in [*own, *others])
+    catalogue = importlib.import_module("bridge_server.client.editor." + words.LANGUAGES[language]).WORDS
+    others = [ROOT / "engine/api.py", *(ROOT / "bridge_server").glob("*.py")]  # their sentences are shown, too
+    everything = "\n".join(path.read_text(encoding="utf-8") for path in [*sources(), *others])
     missing = sorted(shown() - set(catalogue))
     assert not missing, "\n".join(missing)
     for english, translated in catalogue.items():

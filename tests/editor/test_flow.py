@@ -1,29 +1,19 @@
-"""The run's state machine without Krita and without a bridge, for orders of events that a real host shows too seldom.
+"""The run's state machine without an editor or a bridge, for orders of events that a real host shows too seldom.
 
-Both sides are played by lists here; that they play true is what test_krita.py shows in the real Krita.
+Both sides are played by lists here; that they play true is what tests/krita/test_krita.py shows in the real Krita.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
-import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from bridge_server.client import events
+from bridge_server.client.editor import flow as flow_module
+from bridge_server.client.editor import model
 from bridge_server.client.geometry import Box
-
-from .host import REPOSITORY
-
-# the package's own __init__ imports krita: only its folder is made known
-package = types.ModuleType("repaint_flow")
-package.__path__ = [str(REPOSITORY / "krita_plugin/repaint_krita")]
-sys.modules["repaint_flow"] = package
-flow_module = importlib.import_module("repaint_flow.flow")
-model = importlib.import_module("repaint_flow.model")
 
 SIZE = 4
 RGBA = [bytes([shade]) * (SIZE * SIZE * 4) for shade in range(10)]

@@ -1,4 +1,4 @@
-"""One RePaint from click to layer, as a state machine that knows neither Qt nor Krita.
+"""One RePaint from click to layer, as a state machine that knows neither a widget set nor an editor.
 
 `Flow` is told of clicks (`start`, `branch`, `keep`, `cancel`, `choose`), of waiting events (`pump`) and of passing time
 (`tick`); it speaks to the bridge through a `Session` and to the editor through the two small protocols below. What the
@@ -58,7 +58,7 @@ __all__ = ["CLOSED", "GONE", "THERE", "Flow", "Refused", "Run", "Settings", "Var
 
 
 class Flow:
-    """The controller. host: see `repaint_krita.document.KritaHost`; session: `bridge_server.client.session.Session`."""
+    """The controller. host: the editor's side, such as the Krita plug-in's `KritaHost`; session: a `Session`."""
 
     def __init__(self, host: Any, session: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.host = host

@@ -1,4 +1,4 @@
-"""What a run is made of: plain data that `flow`, the editor's side and the docker share. Neither Qt nor Krita."""
+"""What a run is made of: plain data that `flow`, the editor's side and the docker share. Knows no editor."""
 
 from __future__ import annotations
 

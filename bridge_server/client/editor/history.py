@@ -1,7 +1,7 @@
-"""Finished pictures that outlive Krita: they lie at the bridge, and this finds those of a document again.
+"""Finished pictures that outlive the editor: they lie at the bridge, and this finds those of a document again.
 
 Each job carries a note (the session's ``tag``) that says where it belongs. A document is known by the id that the
-plug-in leaves in it as an annotation, or by its file's path.
+plug-in leaves in it, or by its file's path.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def note(run: Run, parent_job: str = "") -> str:
 
 
 class History:
-    """Jobs of earlier Kritas that have not been asked for yet, and what all of them take on disk."""
+    """Jobs of earlier editors that have not been asked for yet, and what all of them take on disk."""
 
     def __init__(self) -> None:
         self.waiting: Dict[str, events.Recovered] = {}

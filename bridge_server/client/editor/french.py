@@ -136,7 +136,7 @@ WORDS = {
     "The same seed gives the same picture again (0 … 2^53−1)": "La même graine redonne la même image (0 … 2^53−1)",
     "The selection is empty; select the part to repaint, then click RePaint.": "La sélection est vide ; sélectionnez la partie à repeindre, puis cliquez.",
     "The selection lies outside the picture; select a part of the picture, then click RePaint.": "La sélection est hors de l’image ; sélectionnez une partie de l’image, puis cliquez.",
-    "The settings could not be read; the defaults are used, and the old file lies beside as krita.broken.json.": "Les réglages n’ont pas pu être lus ; les valeurs par défaut sont utilisées, et l’ancien fichier est à côté : krita.broken.json.",
+    "The settings could not be read; the defaults are used, and the old file lies beside as {file}.": "Les réglages n’ont pas pu être lus ; les valeurs par défaut sont utilisées, et l’ancien fichier est à côté : {file}.",
     "The surroundings of this picture are no longer at hand; select the place and click RePaint again.": "Les alentours de cette image ne sont plus disponibles ; sélectionnez l’endroit et cliquez de nouveau.",
     "There is no active layer to read; click a layer, or choose “Visible image” as the source.": "Il n’y a pas de calque actif à lire ; cliquez un calque, ou choisissez « Image visible » comme source.",
     "There is no kept step of this picture any more: run it again, then branch from it.": "Aucune étape de cette image n’est plus gardée : relancez-la, puis bifurquez.",

@@ -136,7 +136,7 @@ WORDS = {
     "The same seed gives the same picture again (0 … 2^53−1)": "Derselbe Startwert gibt wieder dasselbe Bild (0 … 2^53−1)",
     "The selection is empty; select the part to repaint, then click RePaint.": "Die Auswahl ist leer; wähle den Teil aus, der neu gemalt werden soll, und klicke dann.",
     "The selection lies outside the picture; select a part of the picture, then click RePaint.": "Die Auswahl liegt außerhalb des Bildes; wähle einen Teil des Bildes aus und klicke dann.",
-    "The settings could not be read; the defaults are used, and the old file lies beside as krita.broken.json.": "Die Einstellungen ließen sich nicht lesen; die Vorgaben gelten, und die alte Datei liegt daneben als krita.broken.json.",
+    "The settings could not be read; the defaults are used, and the old file lies beside as {file}.": "Die Einstellungen ließen sich nicht lesen; die Vorgaben gelten, und die alte Datei liegt daneben als {file}.",
     "The surroundings of this picture are no longer at hand; select the place and click RePaint again.": "Die Umgebung dieses Bildes ist nicht mehr zur Hand; wähle die Stelle aus und klicke noch einmal.",
     "There is no active layer to read; click a layer, or choose “Visible image” as the source.": "Es gibt keine aktive Ebene zu lesen; klicke eine Ebene an oder wähle „Sichtbares Bild“ als Quelle.",
     "There is no kept step of this picture any more: run it again, then branch from it.": "Von diesem Bild ist kein Schritt mehr aufgehoben: lass es neu malen und zweige dann ab.",

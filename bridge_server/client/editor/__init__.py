@@ -1,0 +1,12 @@
+"""What every editor's plug-in shares: knows neither an editor nor a widget set. Nothing is imported here.
+
+flow       one RePaint from click to layer as a state machine; says what it asks of the editor's side
+model      plain data: settings, targets, captures, runs, variants
+areas      which pixels are sent and which are repainted: selection, extended canvas, tile
+choices    what the artist has chosen, kept between sessions
+history    finished pictures of earlier sessions, found again
+schedule   the walk through the noise levels, to be drawn
+identity   this user's name at the bridge, and the plug-in's log
+texts      short texts made of numbers
+words      the artist's language, with the tables in german and french
+"""

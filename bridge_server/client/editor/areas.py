@@ -1,0 +1,64 @@
+"""Which pixels of the canvas are sent and which of them are repainted. Integer pixels, origin at the top left."""
+
+from __future__ import annotations
+
+from typing import Callable, List, Tuple
+
+from bridge_server.client.geometry import Box, grown_box
+from bridge_server.client.messages import MAX_PIXELS, MAX_SIDE
+
+from .model import Extend, Refused, Tile
+
+NO_DOCUMENT = "Open a picture first, select the part to repaint, then click RePaint."
+NO_SELECTION = "Select the part to repaint first (with any selection tool), then click RePaint."
+OUTSIDE = "The selection lies outside the picture; select a part of the picture, then click RePaint."
+EMPTY = "The selection is empty; select the part to repaint, then click RePaint."
+NO_LAYER = "There is no active layer to read; click a layer, or choose “Visible image” as the source."
+NO_SIDE = "Choose how many pixels to add, and on which sides."
+TOO_LARGE = "The picture would become too large for one run; add fewer pixels."
+CHANGED = "The picture or its selection changed while it was read; click RePaint again."
+CLOSED_DOCUMENT = "The picture of this RePaint is closed; open it and start again."
+
+
+def extended(width: int, height: int, area: Extend) -> Tuple[Box, Box, Box]:
+    """For a canvas of that size before it grows: what is sent, the new area's bounding box, the old canvas; all of
+    them on the canvas as it will be, which is ``area`` larger. Raises `Refused`: nothing to add, too large."""
+    old = Box(area.left, area.top, width, height)
+    across, down = area.left + area.right, area.top + area.bottom
+    if not across and not down:
+        raise Refused(NO_SIDE)
+    width, height = width + across, height + down
+    bounds = Box(0, 0, width, height)
+    if not down and not (area.left and area.right):
+        bounds = Box(0 if area.left else old.width, 0, across, height)
+    elif not across and not (area.top and area.bottom):
+        bounds = Box(0, 0 if area.top else old.height, width, down)
+    box = grown_box(bounds, width, height)
+    if max(width, height) > MAX_SIDE or box.width * box.height > MAX_PIXELS:
+        raise Refused(TOO_LARGE)
+    return box, bounds, old
+
+
+def frame(canvas: Box, area: Tile) -> Callable[[Box], bytes]:
+    """Marks of the band along those borders that are to meet; half of it on either side."""
+    half = max(1, area.band // 2)
+    dx = min(half, canvas.width // 3) if area.axis in ("x", "both") else 0
+    dy = min(half, canvas.height // 3) if area.axis in ("y", "both") else 0
+    rest = Box(dx, dy, canvas.width - 2 * dx, canvas.height - 2 * dy)
+    return lambda part: marks(part, rest)
+
+
+def marks(part: Box, keep: Box) -> bytes:
+    """255 for the pixels of ``part`` outside ``keep``, 0 for the others, rows of whole bytes."""
+    left = min(part.width, max(0, keep.x - part.x))
+    right = max(left, min(part.width, keep.x + keep.width - part.x))
+    mixed = b"\xff" * left + bytes(right - left) + b"\xff" * (part.width - right)
+    whole = b"\xff" * part.width
+    rows = range(part.y, part.y + part.height)
+    return b"".join(mixed if keep.y <= y < keep.y + keep.height else whole for y in rows)
+
+
+def slices(box: Box, size: int) -> List[Box]:
+    """The box in pieces of whole rows, at most ``size`` pixels each (or one row)."""
+    rows = max(1, size // box.width)
+    return [Box(box.x, y, box.width, min(rows, box.y + box.height - y)) for y in range(box.y, box.y + box.height, rows)]
