@@ -30,6 +30,7 @@ def _register() -> None:
     from bridge_server.client.editor.choices import Choices
     from bridge_server.client.editor.flow import Flow
     from bridge_server.client.editor.identity import client_id, open_log
+    from bridge_server.client.editor.probe import Probe
     from bridge_server.client.launch import user_folders
     from bridge_server.client.session import Session
 
@@ -37,7 +38,6 @@ def _register() -> None:
     from .document import KritaHost
     from .eventloop import Pump
     from .extension import DOCKER_ID, RePaintExtension
-    from .probe import Probe
     from .qt import QtCore, scoped
 
     application = Krita.instance()

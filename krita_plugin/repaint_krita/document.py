@@ -26,12 +26,12 @@ from bridge_server.client.editor.areas import (
     slices,
 )
 from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
+from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
 
 from . import pixels
 from .layer import PreviewLayer
 from .lookup import find_document, find_node, is_mask, layer_of
-from .probe import Probe
 
 ANNOTATION = "repaint_bridge"
 OURS = "RePaint "  # how the names of the plug-in's layers begin

@@ -9,11 +9,11 @@ import time
 from typing import Any, Generator, List, Tuple
 
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
+from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box
 
 from . import pixels
 from .lookup import find_document, find_node, has_node
-from .probe import Probe
 
 STRIP = 1 << 18  # pixels written in one step of the event loop (one or two milliseconds)
 GIVE_BACK_CALLS = 40  # Krita makes a new layer the active one some event-loop turns later, on a busy machine seconds

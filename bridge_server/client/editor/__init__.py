@@ -8,5 +8,6 @@ history    finished pictures of earlier sessions, found again
 schedule   the walk through the noise levels, to be drawn
 identity   this user's name at the bridge, and the plug-in's log
 texts      short texts made of numbers
+pump       runs the flow on an event loop, keeps exceptions from the editor; probe: how long that took
 words      the artist's language, with the tables in german and french
 """

@@ -1,6 +1,6 @@
-"""How long the plug-in keeps Krita's GUI thread, measured while it works.
+"""How long the plug-in keeps the editor's GUI thread, measured while it works.
 
-Own time and the host's time are apart: Krita's projection refresh and its undo command are the host's work, which the
+Own time and the host's time are apart: the refreshing of the picture and an undo command are the host's work, which the
 plug-in can only ask for less often; everything else in a slot is ours and is to stay under 50 ms.
 """
 
@@ -26,7 +26,7 @@ class Probe:
 
     @contextmanager
     def slot(self, name: str) -> Iterator[None]:
-        """Around everything that one Qt slot of the plug-in does (a nested slot counts to the outer one)."""
+        """Around everything that one slot of the plug-in does (a nested slot counts to the outer one)."""
         self._depth += 1
         began, host = time.monotonic(), self._host
         processor = time.thread_time() - self._host_processor
@@ -43,7 +43,7 @@ class Probe:
 
     @contextmanager
     def host(self) -> Iterator[None]:
-        """Around a call in which Krita does its own work."""
+        """Around a call in which the editor does its own work."""
         began, processor = time.monotonic(), time.thread_time()
         try:
             yield
