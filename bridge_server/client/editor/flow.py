@@ -54,7 +54,7 @@ NO_STEP = "There is no kept step of this picture any more: run it again, then br
 KEEPING = "Stopping; what there is will be kept …"
 KEPT = "Stopped; what there was is kept."
 
-__all__ = ["CLOSED", "GONE", "THERE", "Flow", "Refused", "Run", "Settings", "Variant"]
+__all__ = ["CLOSED", "GONE", "THERE", "Flow", "Refused", "Run", "Settings", "Variant", "request"]
 
 
 class Flow:
@@ -177,23 +177,9 @@ class Flow:
             self._submit(capture, self._settings)
 
     def _submit(self, capture: Capture, settings: Settings, series: Optional[Series] = None, kind: str = "") -> None:
-        box = capture.target.box
         run = Run(0, settings, capture.target, capture, _variants(settings), series or Series(), kind=kind)
         self._new_run(run)
-        run.job = self.session.submit(
-            JobRequest(
-                box.width,
-                box.height,
-                pixels=capture.pixels,
-                selection=capture.selection,
-                model=settings.model,
-                preset=settings.preset,
-                seed=settings.seed,
-                variants=settings.variants,
-                options=_options(settings),
-                tag=note(run),
-            )
-        )
+        run.job = self.session.submit(request(capture, settings, note(run)))
         self._sent(run)
 
     def _new_run(self, run: Run) -> Run:
@@ -737,6 +723,22 @@ class Flow:
     def _note(self, name: str) -> None:
         if self.run is not None:
             self.run.timings.setdefault(name, self.clock() - self.run.clicked)
+
+
+def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:
+    """What is sent to the bridge for that place with those settings."""
+    return JobRequest(
+        capture.target.box.width,
+        capture.target.box.height,
+        pixels=capture.pixels,
+        selection=capture.selection,
+        model=settings.model,
+        preset=settings.preset,
+        seed=settings.seed,
+        variants=settings.variants,
+        options=_options(settings),
+        tag=tag,
+    )
 
 
 def _options(settings: Settings) -> Dict[str, Any]:
