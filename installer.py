@@ -4,8 +4,9 @@
     python3 installer.py demo       set up, repaint a bundled photograph through the bridge, write demo/
     python3 installer.py test       set up what the tests need and run them all   [--hosts own|usual|all]
     python3 installer.py krita      install the plug-in into Krita          [--target DIR] [--uninstall]
+    python3 installer.py gimp       install the plug-in into GIMP 3         [--target DIR] [--uninstall]
     python3 installer.py doctor     what is here, what is missing, what to do
-    python3 installer.py package    zips that the editors' own importers accept  [--out DIR]
+    python3 installer.py package    the plug-ins as zips for other machines       [--out DIR]
 
 Everything goes into .venv beside this file; nothing else on the machine is changed, except that `test` installs the
 real editors on Debian when run as root.
@@ -51,6 +52,7 @@ KRITA_TEST_PACKAGES = [
 # Other Kritas for the tests: root file systems of tests/hosts.py, beside the Krita of this machine.
 OTHER_KRITA_TESTS = ["tests/krita"]
 SAME_OUTSIDE = ["-k", "not worker_killed and not texture"]  # left out in the usual run: the engine's side of things
+GIMP_STARTS = "repaint_gimp/repaint_gimp.py"
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 HOSTS: dict[str, list[str]] = {"own": [], "usual": ["trixie"], "all": ["trixie", "sid", "experimental"]}
 
@@ -263,9 +265,13 @@ def plugin_files() -> list[tuple[str, Path]]:
     files = [(path.name, path) for path in (source / "repaint_krita.desktop", source / "repaint_krita.action")]
     for path in _sources(source / "repaint_krita"):
         files.append((path.relative_to(source).as_posix(), path))
-    for path in [ROOT / "bridge_server" / "__init__.py", *_sources(ROOT / "bridge_server" / "client")]:
-        files.append(("repaint_krita/_lib/" + path.relative_to(ROOT).as_posix(), path))
-    return files
+    return files + _client_files("repaint_krita")
+
+
+def _client_files(plugin: str) -> list[tuple[str, Path]]:
+    """The client inside a plug-in's folder."""
+    paths = [ROOT / "bridge_server" / "__init__.py", *_sources(ROOT / "bridge_server" / "client")]
+    return [(f"{plugin}/_lib/{path.relative_to(ROOT).as_posix()}", path) for path in paths]
 
 
 def _sources(folder: Path) -> list[Path]:
@@ -341,6 +347,89 @@ def krita(arguments: argparse.Namespace) -> None:
         )
 
 
+# ---------------------------------------------------------------------------------------------------- GIMP
+
+
+def gimp_folders(system: str, environment: dict[str, str], home: Path) -> list[Path]:
+    """The folders of GIMP's configuration, in which each version has one of its own."""
+    if system == "Windows":
+        return [Path(environment.get("APPDATA") or str(home / "AppData" / "Roaming")) / "GIMP"]
+    if system == "Darwin":
+        return [home / "Library" / "Application Support" / "GIMP"]
+    config = environment.get("XDG_CONFIG_HOME") or str(home / ".config")
+    return [Path(config) / "GIMP", home / ".var" / "app" / "org.gimp.GIMP" / "config" / "GIMP"]
+
+
+def gimp_configurations(system: str, environment: dict[str, str], home: Path) -> list[Path]:
+    """The configuration folders of every GIMP 3 that has been started here (3.0, 3.2 …)."""
+    moved = environment.get("GIMP3_DIRECTORY", "")
+    if moved and Path(moved).is_absolute():
+        return [Path(moved)]
+    found = [path for folder in gimp_folders(system, environment, home) for path in sorted(folder.glob("3.*"))]
+    return [path for path in found if path.is_dir() and re.fullmatch(r"3\.\d+", path.name)]
+
+
+def gimp_files() -> list[tuple[str, Path]]:
+    """(name inside GIMP's plug-ins folder, source file) with the client inside."""
+    source = ROOT / "gimp_plugin"
+    files = [(path.relative_to(source).as_posix(), path) for path in _sources(source / "repaint_gimp")]
+    return files + _client_files("repaint_gimp")
+
+
+def install_gimp(target: Path) -> None:
+    """Copy the plug-in into a configuration folder of GIMP 3; the file that GIMP starts gets the executable bit."""
+    uninstall_gimp(target)
+    for name, source in gimp_files():
+        place = target / "plug-ins" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+        place.chmod(0o755 if name == GIMP_STARTS else 0o644)
+
+
+def uninstall_gimp(target: Path) -> bool:
+    """Remove what :func:`install_gimp` put there; returns whether anything was."""
+    folder = target / "plug-ins" / "repaint_gimp"
+    if not folder.is_dir():
+        return False
+    shutil.rmtree(folder)
+    return True
+
+
+def gimp(arguments: argparse.Namespace) -> None:
+    found = gimp_configurations(platform.system(), dict(os.environ), Path.home())
+    chosen = [arguments.target] if arguments.target else found
+    if arguments.uninstall:
+        removed = [folder for folder in chosen if uninstall_gimp(folder)]
+        print("\n".join(f"Removed from {f}." for f in removed) or "The plug-in was not installed there.")
+        return
+    if not chosen:
+        raise Stop(
+            "no configuration folder of GIMP 3 was found; start GIMP 3 once, so that it makes one, then run this again "
+            "(or name the folder with --target)." + _too_old_gimp()
+        )
+    python = set_up("", arguments.torch)
+    for folder in chosen:
+        install_gimp(folder)
+        print(f"Installed into {folder}.")
+    write_launch_file(python)
+    print("Start GIMP (again); RePaint is in the menu Filters ▸ RePaint.")
+
+
+def gimp_version() -> str:
+    """Version of the GIMP on PATH, for instance "3.0.4"; "" if there is none."""
+    program = shutil.which("gimp")
+    if not program:
+        return ""
+    said = subprocess.run([program, "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    found = re.search(r"\d+\.\d+(\.\d+)?", said)
+    return found.group(0) if found else "?"
+
+
+def _too_old_gimp() -> str:
+    version = gimp_version()
+    return f" GIMP {version} has no Python 3: RePaint needs GIMP 3.0 or newer." if version.startswith("2.") else ""
+
+
 def write_launch_file(python: Path) -> None:
     """Tell the plug-ins where this project's interpreter is."""
     from bridge_server.client import launch
@@ -359,10 +448,16 @@ def version() -> str:
 
 
 def package(arguments: argparse.Namespace) -> None:
-    """Write the zip for Krita's “Import Python Plugin from File”, folders as entries of their own."""
+    """Write one zip for each editor: Krita's “Import Python Plugin from File” reads the one, the other is unpacked into
+    GIMP's plug-ins folder. Folders are entries of their own."""
     arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / f"repaint_krita-{version()}.zip"
-    files = plugin_files()
+    for name, files in (("repaint_krita", plugin_files()), ("repaint_gimp", gimp_files())):
+        path = arguments.out / f"{name}-{version()}.zip"
+        _write_zip(path, files)
+        print(path)
+
+
+def _write_zip(path: Path, files: list[tuple[str, Path]]) -> None:
     folders = sorted(
         {parent.as_posix() + "/" for name, _ in files for parent in Path(name).parents if parent != Path()}
     )
@@ -372,9 +467,9 @@ def package(arguments: argparse.Namespace) -> None:
         for name, source in files:
             info = zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
+            info.create_system = 3  # Unix: the bits below mean something
+            info.external_attr = (0o100755 if name == GIMP_STARTS else 0o100644) << 16
             archive.writestr(info, source.read_bytes())
-    print(path)
 
 
 def demo(arguments: argparse.Namespace) -> None:
@@ -445,6 +540,7 @@ def doctor(_arguments: argparse.Namespace) -> None:
         say("engine", "not set up", "Run “python3 installer.py krita” to set up the engine and the plug-in.")
     say("GPU", "NVIDIA" if has_nvidia() else "none seen; the CPU does the work")
     _doctor_krita(say)
+    _doctor_gimp(say)
     try:
         found_launch = launch.read_launch_file()
         exists = Path(found_launch.interpreter).exists()
@@ -485,6 +581,18 @@ def _doctor_krita(say: Callable[..., None]) -> None:
             say("  plug-in", ("installed in " if there else "not in ") + str(folder), todo)
 
 
+def _doctor_gimp(say: Callable[..., None]) -> None:
+    version = gimp_version()
+    old = version.startswith("2.")
+    found = f"{shutil.which('gimp')} {version}" if version else "not found on PATH"
+    todo = "GIMP 2.10 has no Python 3; install GIMP 3.0 or newer to use RePaint in it."
+    say("GIMP", found + (" (too old: it has no Python 3)" if old else ""), todo if old else "")
+    for folder in gimp_configurations(platform.system(), dict(os.environ), Path.home()):
+        there = (folder / "plug-ins" / GIMP_STARTS).is_file()
+        todo = "" if there else "Run “python3 installer.py gimp” to install the plug-in."
+        say("  plug-in", ("installed in " if there else "not in ") + str(folder), todo)
+
+
 def _is_debian() -> bool:
     return Path("/etc/debian_version").is_file() and bool(shutil.which("apt-get"))
 
@@ -510,12 +618,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("demo", demo, "repaint a bundled photograph through the bridge, write demo/"),
         ("test", test, "set up what the tests need and run them all"),
         ("krita", krita, "install the plug-in into Krita"),
+        ("gimp", gimp, "install the plug-in into GIMP 3"),
         ("doctor", doctor, "what is here, what is missing, what to do"),
-        ("package", package, "write the zip for Krita's own importer"),
+        ("package", package, "write the plug-ins as zips"),
     ):
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=function)
-        if name in ("demo", "test", "krita"):
+        if name in ("demo", "test", "krita", "gimp"):
             command.add_argument("--torch", choices=FLAVOURS, default="auto", help="which build of torch")
         if name == "test":
             command.add_argument(
@@ -525,8 +634,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 help="own (the default): this machine's Krita; usual: and the Krita of Debian 13; all: and the newest",
             )
             command.add_argument("pytest", nargs="*", help="passed on to pytest (after --)")
-        if name == "krita":
-            command.add_argument("--target", type=Path, metavar="DIR", help="Krita's resource folder")
+        if name in ("krita", "gimp"):
+            text = (
+                "Krita's resource folder" if name == "krita" else "GIMP's configuration folder, for instance …/GIMP/3.0"
+            )
+            command.add_argument("--target", type=Path, metavar="DIR", help=text)
             command.add_argument("--uninstall", action="store_true")
         if name == "package":
             command.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR")

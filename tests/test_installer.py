@@ -118,24 +118,89 @@ def test_install_into_a_folder_works_alone_and_uninstalls(tmp_path):
     assert not installer.uninstall_krita(target)
 
 
-def test_package_has_folder_entries_and_the_client(tmp_path):
+def test_packages_have_folder_entries_and_the_client(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "installer.py"), "package", "--out", str(tmp_path)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    path = Path(done.stdout.strip())
-    assert path.name == f"repaint_krita-{installer.version()}.zip"
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        assert archive.testzip() is None
-    assert "repaint_krita/" in names
-    assert "repaint_krita.desktop" in names
-    assert "repaint_krita/_lib/bridge_server/client/session.py" in names
-    assert "repaint_krita/_lib/bridge_server/client/editor/flow.py" in names
-    assert not [name for name in names if "__pycache__" in name]
-    for name in names:
-        for parent in Path(name).parents:
-            assert parent == Path() or parent.as_posix() + "/" in names
+    paths = [Path(line) for line in done.stdout.splitlines()]
+    plugins = ("repaint_krita", "repaint_gimp")
+    assert [path.name for path in paths] == [f"{plugin}-{installer.version()}.zip" for plugin in plugins]
+    for path, plugin in zip(paths, plugins, strict=True):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            assert archive.testzip() is None
+            modes = {info.filename: info.external_attr >> 16 & 0o777 for info in archive.infolist()}
+        assert f"{plugin}/" in names
+        assert f"{plugin}/_lib/bridge_server/client/session.py" in names
+        assert f"{plugin}/_lib/bridge_server/client/editor/flow.py" in names
+        assert not [name for name in names if "__pycache__" in name]
+        for name in names:
+            for parent in Path(name).parents:
+                assert parent == Path() or parent.as_posix() + "/" in names
+        executable = [name for name, mode in modes.items() if mode & 0o111]
+        assert executable == (["repaint_gimp/repaint_gimp.py"] if plugin == "repaint_gimp" else [])
+    assert "repaint_krita.desktop" in zipfile.ZipFile(paths[0]).namelist()
+
+
+def test_gimp_folders_on_every_system(tmp_path):
+    home = Path("/h")
+    linux = installer.gimp_folders("Linux", {}, home)
+    assert linux == [home / ".config/GIMP", home / ".var/app/org.gimp.GIMP/config/GIMP"]
+    assert installer.gimp_folders("Linux", {"XDG_CONFIG_HOME": "/c"}, home)[0] == Path("/c/GIMP")
+    assert installer.gimp_folders("Windows", {"APPDATA": "/r"}, home) == [Path("/r/GIMP")]
+    assert installer.gimp_folders("Darwin", {}, home) == [home / "Library/Application Support/GIMP"]
+    for name in (".config/GIMP/2.10", ".config/GIMP/3.0", ".config/GIMP/3.2", ".var/app/org.gimp.GIMP/config/GIMP/3.0"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / ".config/GIMP/3.0.old").mkdir()
+    found = [path.relative_to(tmp_path).as_posix() for path in installer.gimp_configurations("Linux", {}, tmp_path)]
+    assert found == [".config/GIMP/3.0", ".config/GIMP/3.2", ".var/app/org.gimp.GIMP/config/GIMP/3.0"]
+    assert installer.gimp_configurations("Linux", {"GIMP3_DIRECTORY": "/g"}, tmp_path) == [Path("/g")]
+
+
+def test_gimp_plugin_is_installed_whole_and_taken_away(tmp_path):
+    other = tmp_path / "plug-ins" / "other" / "other.py"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    installer.install_gimp(tmp_path)
+    folder = tmp_path / "plug-ins" / "repaint_gimp"
+    assert (folder / "repaint_gimp.py").stat().st_mode & 0o111
+    assert not (folder / "plugin.py").stat().st_mode & 0o111
+    code = "import sys; sys.path[:0] = [sys.argv[1]]; import bridge_server.client.editor.flow as f; print(f.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(folder / "_lib")], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip().startswith(str(folder))
+    (folder / "old.py").touch()
+    installer.install_gimp(tmp_path)
+    assert not (folder / "old.py").exists()
+    assert installer.uninstall_gimp(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
+    assert not installer.uninstall_gimp(tmp_path)
+
+
+def test_gimp_needs_a_gimp_3(tmp_path):
+    """Without a configuration folder nothing is set up; GIMP 2.10 is named as too old."""
+    program = tmp_path / "bin" / "gimp"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho GNU Image Manipulation Program version 2.10.34\n")
+    program.chmod(0o755)
+    environment = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment["REPAINT_BRIDGE_HOME"] = str(tmp_path / "rb")
+
+    def say(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "installer.py"), *words]
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    done = say("gimp")
+    assert done.returncode == 1
+    assert "start GIMP 3 once" in done.stderr
+    assert "GIMP 2.10.34 has no Python 3" in done.stderr
+    assert "too old: it has no Python 3" in say("doctor").stdout
+    installer.install_gimp(tmp_path / ".config/GIMP/3.0")
+    assert f"installed in {tmp_path / '.config/GIMP/3.0'}" in say("doctor").stdout
+    assert "Removed from" in say("gimp", "--uninstall").stdout
+    assert "was not installed" in say("gimp", "--uninstall").stdout
 
 
 def test_doctor_says_what_to_do(tmp_path):

@@ -1,0 +1,220 @@
+"""GIMP's images for the shared `flow`: found again by id, read in slices, written by `layer.PreviewLayer`.
+
+Facts about GIMP that shaped this are in docs/hosts.md. The plug-in is a process of its own, so that reading does not
+hold GIMP up; slices keep the plug-in's own window alive. Nothing here needs a display.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
+
+from gi.repository import Gimp
+
+from bridge_server.client.editor.areas import (
+    CHANGED,
+    CLOSED_DOCUMENT,
+    NO_DOCUMENT,
+    NO_LAYER,
+    NO_SELECTION,
+    extended,
+    frame,
+    marks,
+    slices,
+)
+from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
+from bridge_server.client.editor.probe import Probe
+from bridge_server.client.geometry import Box, grown_box
+
+from . import pixels
+from .layer import PreviewLayer, grown_size
+from .lookup import find_image, find_layer, selected_layer
+
+PARASITE = "repaint-bridge"
+OURS = "RePaint "  # how the names of the plug-in's layers begin
+SLICE_SECONDS = 0.015
+SLICE = 1 << 18  # pixels read at a time (2 to 10 ms)
+KINDS = {
+    Gimp.ImageBaseType.RGB: Gimp.ImageType.RGBA_IMAGE,
+    Gimp.ImageBaseType.GRAY: Gimp.ImageType.GRAYA_IMAGE,
+    Gimp.ImageBaseType.INDEXED: Gimp.ImageType.INDEXEDA_IMAGE,
+}
+
+FLOATING = "There is a floating selection; anchor it or make it a layer first, then click RePaint."
+NOT_ADDED = "GIMP did not add the preview layer; unlock the group of the active layer and try again."
+OTHER_SIZE = "The picture's size has changed since it was extended; extend it anew."
+
+
+class GimpHost:
+    """What `Flow` asks of the editor. ``image``: the id of the image that the artist works on (GIMP does not tell)."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.image = ""
+
+    # ---- which image ----
+    def identity(self) -> Optional[Tuple[str, str, str]]:
+        """The image worked on: its id in this GIMP, the key that the plug-in has left in it ("": none), its path."""
+        image = find_image(self.image)
+        return (self.image, _key(image), _path(image)) if image is not None else None
+
+    # ---- reading ----
+    def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:
+        """Reads what ``settings.area`` asks for of the image; yields None between slices and at last the Capture.
+
+        Nothing is changed: for an `Extend` the canvas grows when the layer is added. Raises `Refused`.
+        """
+        image = find_image(self.image)
+        if image is None:
+            raise Refused(NO_DOCUMENT)
+        if image.get_floating_sel() is not None:
+            raise Refused(FLOATING)
+        active = selected_layer(image)
+        if settings.source == "layer" and active is None:
+            raise Refused(NO_LAYER)
+        box, bounds, grown, chosen = self._area(image, settings)
+        target = Target(
+            self.image,
+            str(active.get_id()) if active is not None else "",
+            box,
+            bounds,
+            key=_key(image, make=True),
+            path=_path(image),
+            grown=grown,
+        )
+        if settings.source == "layer":
+            yield from self._read(image, active, target, chosen)
+            return
+        with self.probe.host():
+            visible = Gimp.Layer.new_from_visible(image, image, OURS)  # never enters the image
+        try:
+            yield from self._read(image, visible, target, chosen)
+        finally:
+            if visible.is_valid():
+                visible.delete()
+
+    def _read(
+        self, image: Any, source: Any, target: Target, chosen: Callable[[Box], bytes]
+    ) -> Generator[Optional[Capture], None, None]:
+        """The target's box of ``source``, a layer of the image or of its own."""
+        _, x, y = source.get_offsets()
+        if target.grown is not None:  # the canvas is to grow by so much
+            x, y = x + target.grown.x, y + target.grown.y
+        buffer = source.get_buffer()
+        colours: List[bytes] = []
+        chosen_bytes: List[bytes] = []
+        began = time.monotonic()
+        for part in slices(target.box, SLICE):
+            if not image.is_valid() or not source.is_valid():
+                raise Refused(CHANGED)
+            colours.append(pixels.read(buffer, Box(part.x - x, part.y - y, part.width, part.height)))
+            chosen_bytes.append(chosen(part))
+            if time.monotonic() - began > SLICE_SECONDS:
+                yield None
+                began = time.monotonic()
+        yield Capture(target, b"".join(colours), b"".join(chosen_bytes))
+
+    def _area(self, image: Any, settings: Settings) -> Tuple[Box, Box, Optional[Box], Callable[[Box], bytes]]:
+        """What is sent, the bounding box of what is repainted, the canvas before it grows, the marks of a part."""
+        canvas = Box(0, 0, image.get_width(), image.get_height())
+        if isinstance(settings.area, Extend):
+            box, bounds, old = extended(canvas.width, canvas.height, settings.area)
+            return box, bounds, old, lambda part: marks(part, old)
+        if isinstance(settings.area, Tile):
+            return canvas, canvas, None, frame(canvas, settings.area)
+        found, some, left, top, right, bottom = Gimp.Selection.bounds(image)
+        if not found or not some:
+            raise Refused(NO_SELECTION)
+        bounds = Box(left, top, right - left, bottom - top)
+        buffer = image.get_selection().get_buffer()
+        if settings.feather:
+            buffer = pixels.softened(buffer, bounds, settings.feather)
+        return (
+            grown_box(bounds, canvas.width, canvas.height),
+            bounds,
+            None,
+            lambda part: pixels.read(buffer, part, pixels.MARKS),
+        )
+
+    # ---- writing ----
+    def add_layer(self, target: Target, name: str, above_active: bool = False) -> PreviewLayer:
+        """One new, empty layer above the run's active layer, for an `Extend` with the larger canvas: one undo step.
+        The selected layers stay selected. Raises `Refused`.
+
+        above_active: above the layer that is selected now (for a picture put in later) instead of at the click.
+        """
+        image = find_image(target.document)
+        if image is None:
+            raise Refused(CLOSED_DOCUMENT)
+        if image.get_floating_sel() is not None:
+            raise Refused(FLOATING)
+        size, wanted = (image.get_width(), image.get_height()), grown_size(target)
+        old = target.grown
+        if old is not None and size not in (wanted, (old.width, old.height)):
+            raise Refused(OTHER_SIZE)
+        selected = image.get_selected_layers()
+        above = (selected[0] if selected else None) if above_active else find_layer(image, target.active)
+        layer = Gimp.Layer.new(
+            image,
+            name,
+            target.bounds.width,
+            target.bounds.height,
+            KINDS[image.get_base_type()],
+            100.0,
+            image.get_default_new_layer_mode(),
+        )
+        layer.fill(Gimp.FillType.TRANSPARENT)
+        layer.set_offsets(target.bounds.x, target.bounds.y)
+        parent, place = _place(image, above)
+        with self.probe.host():
+            image.undo_group_start()
+            try:
+                if old is not None and size != wanted:
+                    image.resize(*wanted, old.x, old.y)
+                added = image.insert_layer(layer, parent, place)
+            finally:
+                image.undo_group_end()
+            if added and selected:
+                image.set_selected_layers(selected)
+            Gimp.displays_flush()
+        if not added:
+            layer.delete()
+            raise Refused(NOT_ADDED)
+        return PreviewLayer(self.probe, target, layer, selected)
+
+    def withdraw(self, target: Target) -> None:
+        """After a cancel: nothing, for the layer takes the larger canvas with it, in one undo step."""
+
+
+def _key(image: Any, make: bool = False) -> str:
+    """What the plug-in has left in the image to know it again, "" if nothing; it is saved with an .xcf."""
+    parasite = image.get_parasite(PARASITE)
+    if parasite is not None:
+        return bytes(parasite.get_data()).decode("ascii", "replace")[:64]
+    if not make:
+        return ""
+    key = secrets.token_hex(16)
+    # Not undoable: neither an undo step, nor is the image marked as changed.
+    image.attach_parasite(Gimp.Parasite.new(PARASITE, Gimp.PARASITE_PERSISTENT, key.encode("ascii")))
+    return key
+
+
+def _path(image: Any) -> str:
+    file = image.get_file()
+    return str(file.get_path() or "") if file is not None else ""
+
+
+def _place(image: Any, wanted: Any) -> Tuple[Any, int]:
+    """Parent and position for a layer just above ``wanted``; the top of the image if that is None.
+
+    Layers of earlier runs directly above stay below the new one: the model has seen them, and they would hide it.
+    """
+    if wanted is None:
+        return None, 0
+    parent = wanted.get_parent()
+    siblings = parent.get_children() if parent is not None else image.get_layers()
+    place = int(image.get_item_position(wanted))
+    while place > 0 and siblings[place - 1].get_name().startswith(OURS):
+        place -= 1
+    return parent, place

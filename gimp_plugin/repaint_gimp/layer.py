@@ -1,0 +1,180 @@
+"""The preview layer's life: added once, repainted in place, promoted or removed — never an orphan.
+
+Adding is one undo step. Writing to a layer's buffer is none, and what GIMP would record of a name or of the visibility
+is kept off the undo stack, so that one Ctrl+Z takes everything away and a redo brings the newest pixels back.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import Any, Generator, Iterator, List, Set, Tuple
+
+from gi.repository import Gimp, GLib
+
+from bridge_server.client.editor.areas import slices
+from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
+from bridge_server.client.editor.probe import Probe
+from bridge_server.client.geometry import Box
+
+from . import pixels
+from .lookup import find_image, find_layer
+
+STRIP = 1 << 18  # pixels written in one step of the event loop (some 5 ms)
+REDO_MS = 500  # how often it is looked whether an undone, half-made picture has come back
+
+
+class PreviewLayer:
+    """One layer in one image. All methods are for the main thread and never raise for a layer that is gone.
+
+    An undo makes the layer's id invalid, a redo makes it valid again: it is the same layer.
+    """
+
+    def __init__(self, probe: Probe, target: Target, layer: Any, selected: List[Any]) -> None:
+        self.probe = probe
+        self.target = target
+        self._id = str(layer.get_id())
+        self._selected = selected
+        self.layer = layer
+
+    def _there(self) -> bool:
+        image = find_image(self.target.document)
+        return image is not None and find_layer(image, self._id) is not None
+
+    def state(self) -> str:
+        if find_image(self.target.document) is None:
+            return CLOSED
+        return THERE if self._there() else GONE
+
+    def give_back_active(self) -> bool:
+        """True: GIMP's selected layers were given back when this one was added."""
+        return True
+
+    def paint(self, picture: Picture) -> Generator[None, None, float]:
+        """Puts the selected part of ``picture`` (the whole box) into the layer, a strip per step, then lets GIMP
+        refresh once, so that no half-written picture is ever seen; returns the refresh's seconds."""
+        if not self._there():
+            return 0.0
+        buffer = self.layer.get_buffer()
+        strips = self._strips()
+        for number, strip in enumerate(strips):
+            if number:
+                yield
+                if not self._there():
+                    return 0.0
+            pixels.write(buffer, self._inside(strip), self._cut(picture, strip))
+        return self._refresh(buffer)
+
+    def holds(self, picture: Picture) -> Generator[None, None, bool]:
+        """Whether GIMP took the pixels: reads them back, a strip per step, and compares with what they become in the
+        layer's own precision, colour space or palette."""
+        if not self._there():
+            return False
+        expected = self.layer.get_buffer().dup()  # a buffer of this format
+        for strip in self._strips():
+            if not self._there():
+                return False
+            part = self._inside(strip)
+            pixels.write(expected, part, self._cut(picture, strip))
+            if pixels.read(self.layer.get_buffer(), part, None) != pixels.read(expected, part, None):
+                return False
+            yield
+        return True
+
+    def _strips(self) -> List[Box]:
+        """The selected part in pieces of at most `STRIP` pixels (or one row), canvas coordinates at the click."""
+        return slices(self.target.bounds, STRIP)
+
+    def _inside(self, strip: Box) -> Box:
+        """In the layer's own coordinates: previews follow a layer that the user moves."""
+        return Box(strip.x - self.target.bounds.x, strip.y - self.target.bounds.y, strip.width, strip.height)
+
+    def _cut(self, picture: Picture, strip: Box) -> bytes:
+        box = self.target.box
+        return pixels.cut(picture.rgba, picture.width, Box(strip.x - box.x, strip.y - box.y, strip.width, strip.height))
+
+    def _refresh(self, buffer: Any) -> float:
+        began = time.monotonic()
+        with self.probe.host():
+            buffer.flush()
+            self.layer.update(0, 0, self.layer.get_width(), self.layer.get_height())
+            Gimp.displays_flush()
+        return time.monotonic() - began
+
+    def clear(self) -> None:
+        """Empties the layer. One that an undo has taken out of the image cannot be written: it is emptied as soon as a
+        redo brings it back."""
+        if self._there():
+            buffer = self.layer.get_buffer()
+            for strip in self._strips():
+                pixels.write(buffer, self._inside(strip), bytes(4 * strip.width * strip.height))
+            self._refresh(buffer)
+        elif find_image(self.target.document) is not None:
+            _empty_when_redone(self)
+
+    def set_visible(self, visible: bool) -> None:
+        """Shows or hides it, to compare with the original; no undo step."""
+        if self._there():
+            with _without_undo(self.layer.get_image()):
+                self.layer.set_visible(visible)
+            Gimp.displays_flush()
+
+    def rename(self, name: str) -> None:
+        if self._there() and self.layer.get_name() != name:
+            with _without_undo(self.layer.get_image()):
+                self.layer.set_name(name)
+
+    def remove(self) -> None:
+        """Takes the layer out of the image, with the canvas that grew for it; the selected layers stay selected."""
+        if not self._there():
+            return
+        image = self.layer.get_image()
+        selected = [layer for layer in image.get_selected_layers() if layer != self.layer]
+        with self.probe.host():
+            image.undo_group_start()
+            try:
+                image.remove_layer(self.layer)
+                old = self.target.grown
+                if old is not None and (image.get_width(), image.get_height()) == grown_size(self.target):
+                    image.resize(old.width, old.height, -old.x, -old.y)
+            finally:
+                image.undo_group_end()
+            back = selected or [layer for layer in self._selected if find_layer(image, str(layer.get_id()))]
+            if back:
+                image.set_selected_layers(back)
+            Gimp.displays_flush()
+
+
+def grown_size(target: Target) -> Tuple[int, int]:
+    """Width and height of the canvas after an `Extend`; (0, 0) for another target."""
+    old, bounds = target.grown, target.bounds
+    if old is None:
+        return 0, 0
+    return max(old.x + old.width, bounds.x + bounds.width), max(old.y + old.height, bounds.y + bounds.height)
+
+
+@contextmanager
+def _without_undo(image: Any) -> Iterator[None]:
+    image.undo_freeze()
+    try:
+        yield
+    finally:
+        image.undo_thaw()
+
+
+_undone: Set[PreviewLayer] = set()
+
+
+def _empty_when_redone(layer: PreviewLayer) -> None:
+    if not _undone:
+        GLib.timeout_add(REDO_MS, _look_at_undone)
+    _undone.add(layer)
+
+
+def _look_at_undone() -> bool:
+    """Two small questions to GIMP for each such layer, as long as its image is open; then it ends by itself."""
+    for layer in list(_undone):
+        if layer.state() != GONE:
+            _undone.discard(layer)
+            layer.clear()
+    return bool(_undone)

@@ -1,0 +1,28 @@
+"""Images and layers found again by their ids: what was there at the click may be closed or undone later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gi.repository import Gimp
+
+
+def find_image(image_id: str) -> Any:
+    """The open image with this id, else None. GIMP gives no id twice."""
+    number = int(image_id) if image_id else 0
+    return Gimp.Image.get_by_id(number) if number > 0 and Gimp.Image.id_is_valid(number) else None
+
+
+def find_layer(image: Any, layer_id: str) -> Any:
+    """The layer with this id if it stands in the image now, else None."""
+    number = int(layer_id) if layer_id else 0
+    if number < 1 or not Gimp.Item.id_is_valid(number):
+        return None
+    item = Gimp.Item.get_by_id(number)
+    return item if isinstance(item, Gimp.Layer) and item.get_image() == image else None
+
+
+def selected_layer(image: Any) -> Any:
+    """The first of the selected layers, None if a channel, a path or nothing is selected."""
+    layers = image.get_selected_layers()
+    return layers[0] if layers else None
