@@ -50,7 +50,7 @@ class Steps:
 
         def cost(kind: str) -> int:
             jump, times, late = JUMPS[kind]
-            return int(kept.remaining_by(self._states.branched(kept, jump, times, late)))
+            return int(self._states.branched(kept, jump, times, late).remaining)
 
         return StepEntry(kept.call - self.before, kept.remaining, cost("harmonise"), cost("idea"))
 

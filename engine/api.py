@@ -29,7 +29,7 @@ from engine.models import load as load_model
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampler import Guidance, Settings, State, repaint
-from engine.states import Cache, Kept, branched, digest
+from engine.states import Cache, Kept, branched, calls_left, digest
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -179,14 +179,14 @@ def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning
     Raises:
         EngineError: before the first event for bad input; later for a failing model or too little memory.
     """
-    levels, settings = resolve(job)
+    resolve(job)
     if model.info.id != job.model:
         raise BadInput("model_missing", f"The model {job.model!r} is not loaded.")
     if job.learn is not None:
         unknown, scale = _selection(job) > 0, job.scale or 1.0
         learned = yield from adapt.learn(job.image, unknown, model, job.learn, scale=scale)
         model = adapt.with_learned(model, learned)
-    yield from _keeping(_execute(job, model, levels, settings, _seeds(job.seed, job.variants)), cache)
+    yield from _keeping(_execute(job, model, _seeds(job.seed, job.variants)), cache)
 
 
 def resume(
@@ -216,11 +216,12 @@ def resume(
         model = adapt.with_learned(model, learned)
     if digest(model.info) != kept.digest:
         raise BadInput("bad_state", f"This state was made with another model than {model.info.title}; run it anew.")
-    levels = kept.schedule if jump is None else branched(kept, jump, times, late)
-    if kept.settings.calls(levels) + kept.after <= kept.state.call:
+    if jump is not None:
+        kept = branched(kept, jump, times, late)
+    if kept.remaining < 1:
         raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
     seeds = _seeds(kept.seed if seed is None else seed, variants)
-    yield from _keeping(_execute(kept.job, model, levels, kept.settings, seeds, kept), cache)
+    yield from _keeping(_execute(kept.job, model, seeds, kept), cache)
 
 
 def _keeping(events: Iterator[Step | Finished], cache: Cache | None) -> Iterator[Step | Finished]:
@@ -235,16 +236,12 @@ def _keeping(events: Iterator[Step | Finished], cache: Cache | None) -> Iterator
 def _execute(
     job: Job,
     model: Model,
-    levels: schedule.Schedule,
-    settings: Settings,
     seeds: list[int],
     start: Kept | None = None,
 ) -> Iterator[Step | Finished]:
     """All stages; each takes as known what the ones before it painted.
 
-    Args:
-        levels: of the first stage to run; the later ones walk the job's own schedule.
-        start: where to go on.
+    ``start``: where to go on; its stage walks its schedule with its settings, the later ones those of the job.
     """
     selection, began = _selection(job), time.monotonic()
     near = canvas.surroundings(selection, job.padding, job.wrap)
@@ -254,15 +251,19 @@ def _execute(
     first, made, draws, windows = (start.stage, start.before, start.state.draws, 0) if start else (0, 0, 0, 0)
     nothing = np.zeros((region.height, region.width, 3), np.float32)
     painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
-    own = settings.calls(resolve(job)[0])
+    plan = resolve(job)
+    own = plan[1].calls(plan[0])
     for stage in range(first, last + 1):
-        calls, after, after_this = settings.calls(levels), (last - stage) * own, list(painted)
+        here = start if stage == first else None
+        resumed = here.state if here else None
+        levels, settings = (here.schedule, here.settings) if here else plan
+        calls = here.state.call + here.left if here else own
+        after, after_this = (last - stage) * own, list(painted)
         shown = np.where(order <= stage, small.selection, 0)
-        resumed = start.state if start and stage == first else None
         if resumed is not None and resumed.call == calls:  # kept at the end of a stage
             part = stages.part(small.image, order, stage, model.geometry, job.padding, job.scale, job.wrap)
             painted = [part.put(each, resumed.x[0]) for each in painted]
-            made, levels = made + calls, resolve(job)[0]
+            made += calls
             continue
         for variant, part, state, place in _stage(
             small, model, order, stage, painted, levels, settings, seeds, draws, resumed
@@ -284,7 +285,7 @@ def _execute(
                     yield Finished(
                         variant, seeds[variant], made + calls, seconds, after_this[variant], region, windows, selection
                     )
-        painted, made, levels = after_this, made + calls, resolve(job)[0]
+        painted, made = after_this, made + calls
 
 
 def _stage(
@@ -330,7 +331,8 @@ def _stage(
                 raise
             log.warning("out of memory with windows of %d, trying smaller ones", geometry.window)
     first = start.call + 1 if start else 1
-    for call in range(first, settings.calls(levels) + 1):
+    calls = start.call + calls_left(start, levels, settings) if start else settings.calls(levels)
+    for call in range(first, calls + 1):
         for row, run in zip(rows, runs, strict=True):
             state = probe if call == first and run is runs[0] else next(run)
             for place, variant in enumerate(row):

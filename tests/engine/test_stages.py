@@ -168,9 +168,8 @@ def test_a_branch_of_a_stage_changes_it_and_what_comes_after(model):
     image, selection = _extension(64, 80, 160)
     events = list(api.run(_job(image, selection), model))
     kept = next(event for event in events if isinstance(event, api.Step) and event.call == 8).keep()
-    levels = states.branched(kept, "large")
     rest = list(api.resume(kept, model, seed=9, jump="large"))
-    assert sum(isinstance(event, api.Step) for event in rest) == kept.remaining_by(levels)
+    assert sum(isinstance(event, api.Step) for event in rest) == states.branched(kept, "large").remaining
     assert rest[-2].call == rest[-2].calls == rest[-1].calls
     before, after = events[-1].layer(), rest[-1].layer()
     assert np.array_equal(before[:, :160], after[:, :160])
@@ -181,7 +180,7 @@ def test_a_branch_at_the_end_of_a_stage_is_another_next_stage(model):
     image, selection = _extension(64, 80, 160)
     events = list(api.run(_job(image, selection), model))
     kept = next(event for event in events if isinstance(event, api.Step) and event.call == 6).keep()
-    assert kept.remaining_by(states.branched(kept, "large")) == 6
+    assert states.branched(kept, "large").remaining == 6
     *_, last = api.resume(kept, model, seed=9, jump="large")
     before, after = events[-1].layer(), last.layer()
     assert np.array_equal(before[:, :160], after[:, :160])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from engine import api, cli, schedule, states
 from engine.errors import BadInput, EngineError
-from engine.imagefile import Picture, write
+from engine.imagefile import Picture, read, write
 
+JURY = Path(api.__file__).parent / "bench/jury"
 SHAPES = {
     "fast": {"steps": 20, "jump_length": 4, "jump_samples": 2},
     "repaint": {"steps": 20, "jump_length": 4, "jump_samples": 2},
@@ -93,8 +96,7 @@ def test_larger_jumps_change_more_and_cost_more(model):
     late = kept[36]
     away, costs = [], []
     for jump in ("small", "medium", "large"):
-        levels = states.branched(late, jump)
-        costs.append(late.settings.calls(levels) - late.state.call)
+        costs.append(states.branched(late, jump).remaining)
         other = _last(api.resume(late, model, seed=9, jump=jump)).layer()
         away.append(np.abs(other.astype(float) - final).mean())
     assert away[0] < away[1] < away[2]
@@ -107,13 +109,16 @@ def test_branch_schedules():
         return api.Kept(None, "", levels, replace(states.Settings(), corrections=corrections), 0,
                          states.State(position, position, tensors, tensors, 0, corrections))  # fmt: skip
 
+    def branched(*arguments, **more):
+        return states.branched(*arguments, **more).schedule.levels
+
     plain = schedule.plain(6)  # 5 4 3 2 1 0 -1
-    assert states.branched(kept(plain, 3), 2).levels == (5, 4, 3, 2, 3, 4, 3, 2, 1, 0, -1)
-    assert states.branched(kept(plain, 3), 1, times=2).levels == (5, 4, 3, 2, 3, 2, 3, 2, 1, 0, -1)
-    assert states.branched(kept(plain, 3), 2, late=True).levels == (5, 4, 3, 2, 1, 0, 1, 2, 1, 0, -1)
-    assert states.branched(kept(plain, 3), 6).levels == (5, 4, 3, 2, 3, 4, 5, 4, 3, 2, 1, 0, -1)
-    assert states.branched(kept(plain, 0), 3).levels == plain.levels
-    assert states.branched(kept(plain, 2, corrections=1), 1).levels == (5, 4, 3, 2, 3, 2, 1, 0, -1)
+    assert branched(kept(plain, 3), 2) == (5, 4, 3, 2, 3, 4, 3, 2, 1, 0, -1)
+    assert branched(kept(plain, 3), 1, times=2) == (5, 4, 3, 2, 3, 2, 3, 2, 1, 0, -1)
+    assert branched(kept(plain, 3), 2, late=True) == (5, 4, 3, 2, 1, 0, 1, 2, 1, 0, -1)
+    assert branched(kept(plain, 3), 6) == (5, 4, 3, 2, 3, 4, 5, 4, 3, 2, 1, 0, -1)
+    assert branched(kept(plain, 0), 3) == plain.levels
+    assert branched(kept(plain, 2, corrections=1), 1) == (5, 4, 3, 2, 3, 2, 1, 0, -1)
     for arguments in ({"jump": 0}, {"jump": 7}, {"jump": "huge"}, {"jump": 1, "times": 0}, {"jump": 1, "times": 99}):
         with pytest.raises(BadInput):
             states.branched(kept(plain, 3), **arguments)
@@ -121,12 +126,74 @@ def test_branch_schedules():
         states.branched(kept(plain, 6), 1)
 
 
+@pytest.mark.parametrize("preset", api.PRESETS)
+@pytest.mark.parametrize("kind", [("small", 3, True), ("medium", 1, False), ("large", 1, False)])
+def test_a_branch_at_half_costs_at_most_55_percent(preset, kind):
+    """Of the presets as they are; and wherever a branch begins, it ends at the end of a lawful schedule."""
+    levels, settings = api.PRESETS[preset].schedule, api.PRESETS[preset].settings
+    whole = settings.calls(levels)
+    for state in _places(levels, settings):
+        own = states.Kept(None, "", levels, settings, 0, state)
+        branch = states.branched(own, *kind)
+        assert branch.schedule.levels[: state.position + 1] == levels.levels[: state.position + 1]
+        assert branch.settings.corrections <= settings.corrections
+        assert branch.schedule != levels or state.call == 1  # there is nothing to jump to yet
+        if state.call == whole // 2:
+            assert own.remaining / whole <= 0.51
+            assert branch.remaining / whole <= 0.55
+        assert branch.remaining <= max(own.remaining, whole // 2) + whole // 20
+
+
+def _places(levels, settings):
+    """States without pixels at some twenty calls of a run and at half of it."""
+    whole = settings.calls(levels)
+    wanted, call = {*range(1, whole, max(1, whole // 20)), whole // 2}, 0
+    nothing = torch.zeros(1, 3, 8, 8)
+    for position, (t, s) in enumerate(pairwise(levels.levels)):
+        for correction in range(1, settings.corrections + 2 if t > 0 else 2) if s < t else ():
+            call += 1
+            if call in wanted:
+                done = settings.corrections and t > 0 and correction <= settings.corrections
+                yield states.State(call, position if done else position + 1, nothing, nothing, 0,
+                                   correction if done else 0)  # fmt: skip
+    assert call == whole
+
+
+@pytest.mark.parametrize("preset", ["fast", "quality"])
+@pytest.mark.parametrize("kind", [("small", 3, True), ("large", 1, False)])
+def test_a_branch_makes_the_calls_it_told(model, preset, kind):
+    _, kept = _run(_job(preset, steps=None, jump_length=None, jump_samples=None), model)
+    for share in (0.1, 0.5, 0.9):
+        state = kept[round(share * len(kept))]
+        events = list(api.resume(state, model, 5, 1, *kind))
+        steps = [event for event in events if isinstance(event, api.Step)]
+        assert len(steps) == states.branched(state, *kind).remaining
+        assert steps[-1].call == steps[-1].calls == events[-1].calls
+        middle = steps[len(steps) // 2].keep()
+        assert np.array_equal(_last(api.resume(middle, model)).layer(), events[-1].layer())
+
+
+def test_jumps_change_less_the_later_they_come():
+    """With the shipped model: the exact Gaussian one knows only how much is known, not what has formed."""
+    image = read(JURY / "pebbles.png").rgba8()[100:164, 100:164].copy()
+    selection = np.zeros((64, 64), np.uint8)
+    selection[16:40, 16:40] = 255
+    texture = api.load_model("texture", "cpu")
+    final, kept = _run(api.Job(image, selection, seed=3, **SHAPES["fast"]), texture)
+    for kind in (("small", 3, True), ("large", 1, False)):
+        away = []
+        for share in (0.2, 0.9):
+            branch = _last(api.resume(kept[round(share * len(kept))], texture, 5, 1, *kind)).layer()
+            away.append(np.abs(branch.astype(float) - final).sum() / (selection > 0).sum())
+        assert away[0] > 1.1 * away[1] > 0, kind
+
+
 def test_quality_branches_too(model):
     final, kept = _run(_job("quality"), model)
     for call in (7, 10, 13):
         branch = _last(api.resume(kept[call], model, seed=9, jump="medium", times=2))
         assert not np.array_equal(branch.layer(), final)
-        assert branch.calls > len(kept)
+        assert branch.calls <= 1.55 * len(kept)
 
 
 def test_variants_of_a_branch_are_single_branches(model):
