@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -22,15 +21,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 sys.path.append(str(REPOSITORY))
 
 import installer  # noqa: E402  (a script of the repository's root, not a package)
+from tests.driven import Display, Driven, HostFailure, end  # noqa: E402
 from tests.hosts import CannotBuild, Krita, chosen_krita, hosts_cache  # noqa: E402
 
 PROGRAMS = ("Xvfb", "openbox", "xdotool", "import")
@@ -39,10 +37,6 @@ HOME_FORMAT = "3"  # raise when the warmed home's content changes
 
 KRITARC = "[python]\nenable_repaint_krita=true\nenable_repaint_test_driver=true\n"
 KRITADISPLAYRC = "[General]\nOpenGLRenderer=none\n"
-
-
-class HostFailure(AssertionError):
-    """Krita showed or printed an error, died, or did not answer in time."""
 
 
 def missing_programs() -> list[str]:
@@ -54,52 +48,6 @@ def missing_programs() -> list[str]:
     except CannotBuild as error:
         missing.append(str(error))
     return missing
-
-
-class Display:
-    """An Xvfb with openbox on a display number that the X server chooses itself."""
-
-    def __init__(self, width: int = 1600, height: int = 1000) -> None:
-        read_end, write_end = os.pipe()
-        self.server = subprocess.Popen(
-            [
-                "Xvfb",
-                "-displayfd",
-                str(write_end),
-                "-screen",
-                "0",
-                f"{width}x{height}x24",
-                "-nolisten",
-                "tcp",
-                "-noreset",
-            ],
-            pass_fds=[write_end],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(write_end)
-        with os.fdopen(read_end) as pipe:
-            number = pipe.readline().strip()
-        if not number:
-            raise HostFailure("Xvfb did not start")
-        self.name = f":{number}"
-        self.manager = subprocess.Popen(
-            ["openbox"], env={**os.environ, "DISPLAY": self.name}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    def close(self) -> None:
-        for process in (self.manager, self.server):
-            _end(process, 3.0)
-
-
-def _end(process: subprocess.Popen, seconds: float) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(seconds)
 
 
 def _environment(krita: Krita, home: Path, display: str, extra: dict[str, str]) -> dict[str, str]:
@@ -185,12 +133,14 @@ def warmed_home(krita: Krita, seconds: float = 240.0) -> Path:
     return ready
 
 
-class KritaHost:
+class KritaHost(Driven):
     """One running Krita.
 
     work: folder for the driver's files, the log and the private home. plugin: install the RePaint plug-in as
     ``installer.py krita`` does. environment: more variables for Krita. krita: which one, else the chosen one.
     """
+
+    name = "krita"
 
     def __init__(
         self,
@@ -202,17 +152,9 @@ class KritaHost:
         environment: dict[str, str] | None = None,
         krita: Krita | None = None,
     ) -> None:
+        super().__init__(work, display)
         self.krita = krita or chosen_krita()
-        self.work = work
-        self.display = display
-        self.commands = work / "commands"
-        self.commands.mkdir(parents=True, exist_ok=True)
-        self.log_path = work / "krita.log"
-        self._count = 0
-        self._shots = 0
         self._log_checked = 0
-        self.process: subprocess.Popen | None = None
-        self.pointer = (0, 0)
         if home is None:
             home = work / "home"
             if not home.exists():
@@ -244,13 +186,13 @@ class KritaHost:
             )
         except HostFailure:
             self.screenshot("start-failed")
-            _end(self.process, 5.0)
+            end(self.process, 5.0)
             raise
 
     def stop(self) -> None:
         """Ends Krita by SIGTERM (it asks nothing) and checks its log for the last time."""
         if self.process is not None:
-            _end(self.process, 10.0)
+            end(self.process, 10.0)
             self.process = None
             self.check()
 
@@ -273,9 +215,7 @@ class KritaHost:
     # ---- health ----
     def log(self) -> str:
         """Krita's output without Qt's constant complaints about painters."""
-        if not self.log_path.exists():
-            return ""
-        lines = self.log_path.read_text(errors="replace").splitlines(keepends=True)
+        lines = super().log().splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith("QPainter::"))
 
     def check(self) -> None:
@@ -290,85 +230,6 @@ class KritaHost:
             raise HostFailure("Krita printed an error:\n" + fresh[-4000:])
         if self.process is not None and self.process.poll() is not None:
             raise HostFailure(f"Krita ended by itself with {self.process.returncode}:\n{text[-4000:]}")
-
-    # ---- code inside Krita ----
-    def run(self, code: str, seconds: float = 20.0) -> Any:
-        """Executes Python inside Krita; the value of a last expression comes back (as JSON holds it)."""
-        self._count += 1
-        name = f"{self._count:06d}"
-        part = self.commands / f"{name}.new"
-        part.write_text(json.dumps({"code": code}))
-        part.rename(self.commands / f"{name}.cmd")
-        answer = self.commands / f"{name}.ans"
-        end = time.monotonic() + seconds
-        while not answer.exists():
-            if time.monotonic() > end:
-                self.check()
-                self.screenshot("no-answer")
-                raise HostFailure(f"Krita did not answer within {seconds} s to:\n{code}\n{self.log()[-2000:]}")
-            if self.process is not None and self.process.poll() is not None:
-                self.check()
-            if any(self.commands.glob("*.alarm")):
-                self.check()
-            time.sleep(0.004)
-        result = json.loads(answer.read_text())
-        answer.unlink()
-        self.check()
-        if "error" in result:
-            raise HostFailure(f"The test's own code failed in Krita:\n{result['error']}\n{code}")
-        return result["value"]
-
-    def wait(self, condition: str, seconds: float = 20.0, what: str = "") -> Any:
-        """Waits until the expression is true inside Krita and returns its value."""
-        end = time.monotonic() + seconds
-        while True:
-            value = self.run(condition, seconds=max(1.0, end - time.monotonic()))
-            if value:
-                return value
-            if time.monotonic() > end:
-                self.screenshot("waited-in-vain")
-                raise HostFailure(f"Not true in Krita after {seconds} s: {what or condition}\n{self.log()[-1500:]}")
-            time.sleep(0.03)
-
-    # ---- hands ----
-    def xdo(self, *words: Any) -> str:
-        done = subprocess.run(
-            ["xdotool", *map(str, words)],
-            env={**os.environ, "DISPLAY": self.display.name},
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-        if done.returncode:
-            raise HostFailure(f"xdotool {words}: {done.stderr}")
-        return done.stdout.strip()
-
-    def click(self, x: float, y: float, button: int = 1) -> None:
-        self.xdo("mousemove", int(x), int(y), "sleep", "0.05", "click", button)
-
-    def drag(self, x0: float, y0: float, x1: float, y1: float) -> None:
-        """Presses at the first point, moves in steps as a hand does, lets go at the second."""
-        words: list[Any] = ["mousemove", int(x0), int(y0), "sleep", "0.15", "mousedown", 1, "sleep", "0.1"]
-        for part in (0.1, 0.3, 0.6, 0.9, 1.0):
-            words += ["mousemove", round(x0 + (x1 - x0) * part), round(y0 + (y1 - y0) * part), "sleep", "0.05"]
-        self.xdo(*words, "mouseup", 1)
-
-    def keys(self, *names: str) -> None:
-        self.xdo("key", "--delay", "60", *names)
-
-    def screenshot(self, name: str, folder: Path | None = None) -> Path | None:
-        """The whole screen as a PNG in `folder` (default: REPAINT_BRIDGE_SHOTS, else the work folder)."""
-        folder = folder or Path(os.environ.get("REPAINT_BRIDGE_SHOTS") or self.work / "shots")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._shots += 1
-        path = folder / f"krita-{self._shots:02d}-{name}.png"
-        done = subprocess.run(
-            ["import", "-window", "root", str(path)],
-            capture_output=True,
-            timeout=30,
-            env={**os.environ, "DISPLAY": self.display.name},
-        )
-        return path if done.returncode == 0 else None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,171 @@
+"""An editor that a test drives: a private X server, code run inside by the driver's files, mouse, keys, screenshots.
+
+The driver, a part of each editor's tests that is loaded inside the editor, executes the files that `Driven.run` drops
+into a folder and answers with files. The mouse and the keyboard are xdotool's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+
+class HostFailure(AssertionError):
+    """The editor showed or printed an error, died, or did not answer in time."""
+
+
+class Display:
+    """An Xvfb with openbox on a display number that the X server chooses itself."""
+
+    def __init__(self, width: int = 1600, height: int = 1000) -> None:
+        read_end, write_end = os.pipe()
+        self.server = subprocess.Popen(
+            [
+                "Xvfb",
+                "-displayfd",
+                str(write_end),
+                "-screen",
+                "0",
+                f"{width}x{height}x24",
+                "-nolisten",
+                "tcp",
+                "-noreset",
+            ],
+            pass_fds=[write_end],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(write_end)
+        with os.fdopen(read_end) as pipe:
+            number = pipe.readline().strip()
+        if not number:
+            raise HostFailure("Xvfb did not start")
+        self.name = f":{number}"
+        self.manager = subprocess.Popen(
+            ["openbox"], env={**os.environ, "DISPLAY": self.name}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def close(self) -> None:
+        for process in (self.manager, self.server):
+            end(process, 3.0)
+
+
+def end(process: subprocess.Popen, seconds: float) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(seconds)
+
+
+class Driven:
+    """One running editor. A subclass starts it, says what its log holds and raises in `check` what went wrong."""
+
+    name = "editor"
+
+    def __init__(self, work: Path, display: Display | None) -> None:
+        self.work = work
+        self.display = display
+        self.commands = work / "commands"
+        self.commands.mkdir(parents=True, exist_ok=True)
+        self.log_path = work / f"{self.name}.log"
+        self.process: subprocess.Popen | None = None
+        self._count = 0
+        self._shots = 0
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def check(self) -> None:
+        """Raises `HostFailure` if the editor showed or printed an error, or died, since the last look."""
+        raise NotImplementedError
+
+    # ---- code inside the editor ----
+    def run(self, code: str, seconds: float = 20.0) -> Any:
+        """Executes Python inside the editor; the value of a last expression comes back (as JSON holds it)."""
+        self._count += 1
+        name = f"{self._count:06d}"
+        part = self.commands / f"{name}.new"
+        part.write_text(json.dumps({"code": code}))
+        part.rename(self.commands / f"{name}.cmd")
+        answer = self.commands / f"{name}.ans"
+        end = time.monotonic() + seconds
+        while not answer.exists():
+            if time.monotonic() > end:
+                self.check()
+                self.screenshot("no-answer")
+                raise HostFailure(f"{self.name} did not answer within {seconds} s to:\n{code}\n{self.log()[-2000:]}")
+            if self.process is not None and self.process.poll() is not None:
+                self.check()
+            if any(self.commands.glob("*.alarm")):
+                self.check()
+            time.sleep(0.004)
+        result = json.loads(answer.read_text())
+        answer.unlink()
+        self.check()
+        if "error" in result:
+            raise HostFailure(f"The test's own code failed in {self.name}:\n{result['error']}\n{code}")
+        return result["value"]
+
+    def wait(self, condition: str, seconds: float = 20.0, what: str = "") -> Any:
+        """Waits until the expression is true inside the editor and returns its value."""
+        end = time.monotonic() + seconds
+        while True:
+            value = self.run(condition, seconds=max(1.0, end - time.monotonic()))
+            if value:
+                return value
+            if time.monotonic() > end:
+                self.screenshot("waited-in-vain")
+                raise HostFailure(
+                    f"Not true in {self.name} after {seconds} s: {what or condition}\n{self.log()[-1500:]}"
+                )
+            time.sleep(0.03)
+
+    # ---- hands ----
+    def xdo(self, *words: Any) -> str:
+        assert self.display is not None
+        done = subprocess.run(
+            ["xdotool", *map(str, words)],
+            env={**os.environ, "DISPLAY": self.display.name},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        if done.returncode:
+            raise HostFailure(f"xdotool {words}: {done.stderr}")
+        return done.stdout.strip()
+
+    def click(self, x: float, y: float, button: int = 1) -> None:
+        self.xdo("mousemove", int(x), int(y), "sleep", "0.05", "click", button)
+
+    def drag(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        """Presses at the first point, moves in steps as a hand does, lets go at the second."""
+        words: list[Any] = ["mousemove", int(x0), int(y0), "sleep", "0.15", "mousedown", 1, "sleep", "0.1"]
+        for part in (0.1, 0.3, 0.6, 0.9, 1.0):
+            words += ["mousemove", round(x0 + (x1 - x0) * part), round(y0 + (y1 - y0) * part), "sleep", "0.05"]
+        self.xdo(*words, "mouseup", 1)
+
+    def keys(self, *names: str) -> None:
+        self.xdo("key", "--delay", "60", *names)
+
+    def screenshot(self, name: str, folder: Path | None = None) -> Path | None:
+        """The whole screen as a PNG in `folder` (default: REPAINT_BRIDGE_SHOTS, else the work folder)."""
+        if self.display is None:
+            return None
+        folder = folder or Path(os.environ.get("REPAINT_BRIDGE_SHOTS") or self.work / "shots")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._shots += 1
+        path = folder / f"{self.name}-{self._shots:02d}-{name}.png"
+        done = subprocess.run(
+            ["import", "-window", "root", str(path)],
+            capture_output=True,
+            timeout=30,
+            env={**os.environ, "DISPLAY": self.display.name},
+        )
+        return path if done.returncode == 0 else None
