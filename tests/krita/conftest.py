@@ -53,12 +53,17 @@ def start_krita(work: Path, display: Display, **environment: str) -> KritaHost:
     return host
 
 
-@pytest.fixture(scope="session")
-def krita(display: Display, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """The shared Krita, its docker shown and its engine ready."""
+def provide_bridge() -> None:
+    """Lets plug-ins that are started from now on find a bridge in the present REPAINT_BRIDGE_HOME."""
     write_launch_file()
     if chosen_krita().root is not None:  # the plug-in cannot start a program outside its root; it finds this one
         find_or_start("tests", "tests").close()
+
+
+@pytest.fixture(scope="session")
+def krita(display: Display, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The shared Krita, its docker shown and its engine ready."""
+    provide_bridge()
     host = start_krita(tmp_path_factory.mktemp("krita"), display)
     desk = Desk(host)
     host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")

@@ -13,8 +13,8 @@ import pytest
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 
-from .conftest import start_krita
-from .desk import Desk, Document, write_launch_file
+from .conftest import provide_bridge, start_krita
+from .desk import Desk, Document
 from .host import REPOSITORY, Display
 
 
@@ -375,7 +375,7 @@ def test_variants_come_back_after_a_crash_of_krita(display: Display, tmp_path: P
     shutil.copy(REPOSITORY / "engine/assets/demo.png", picture)
     host = None
     try:
-        write_launch_file()
+        provide_bridge()
         host = start_krita(tmp_path / "krita", display)
         desk = Desk(host)
         host.wait("flow.connected and flow.engine == 'ready'", seconds=90)
