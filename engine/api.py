@@ -14,8 +14,9 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from engine import adapt, canvas, schedule, stages
 from engine.adapt import Learning
 from engine.corrector import corrected
 from engine.errors import BadInput, EngineError
+from engine.guidance import Guide, conditioned, left_out
 from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
 from engine.models import load as load_model
 from engine.noise import MAX_SEED, Noise
@@ -41,6 +43,7 @@ __all__ = [
     "Learning",
     "Model",
     "ModelInfo",
+    "Note",
     "Preset",
     "Step",
     "catalogue",
@@ -71,6 +74,9 @@ class Job:
         schedule: a name of :data:`engine.schedule.NAMED`, or a hand-written list of levels.
         label: class of a class-conditional model, by name or number.
         classifier_scale: s of classifier guidance, 0 … 100; acts only where the model comes with a classifier.
+        prompt, negative: what is to be seen and what not, for models that read; both may be empty.
+        guidance: scale of classifier-free guidance, 0 … 30, 1 is none; the model's own if None.
+        guidance_start, guidance_stop: shares of the way from noise to picture within which it acts.
         padding: pixels of surroundings that the model sees on each side, 8 … 1024; the engine chooses if None.
         scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
@@ -92,11 +98,23 @@ class Job:
     schedule: str | tuple[int, ...] = "uniform"
     label: str | int | None = None
     classifier_scale: float = 1.0
+    prompt: str = ""
+    negative: str = ""
+    guidance: float | None = None
+    guidance_start: float = 0.0
+    guidance_stop: float = 1.0
     padding: int | None = None
     scale: float | None = None
     hard: bool = False
     wrap: str = ""
     learn: float | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to tell of a run that goes on nonetheless, in one sentence; comes before its first step."""
+
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -110,12 +128,15 @@ class Step:
     call: int
     calls: int
     seconds: float
-    _preview: Callable[[], np.ndarray] = field(repr=False)
+    _preview: Callable[[bool], np.ndarray] = field(repr=False)
     _keep: Callable[[], Kept] = field(repr=False)
 
-    def preview(self) -> np.ndarray:
-        """The present estimate as a layer, (H, W, 4) uint8, A = selection, 0 in stages to come. Costs when called."""
-        return self._preview()
+    def preview(self, full: bool = False) -> np.ndarray:
+        """The present estimate as a layer, (H, W, 4) uint8, A = selection, 0 in stages to come. Costs when called.
+
+        Of a latent model it is a cheap glance, unless ``full`` asks for what would be kept.
+        """
+        return self._preview(full)
 
     def keep(self) -> Kept:
         """The state after this call, to be saved, resumed or branched from. Copies the tensors."""
@@ -165,7 +186,7 @@ def resolve(job: Job) -> tuple[schedule.Schedule, Settings]:
     return schedule.named(job.schedule, *values, job.start_resampling), preset.settings
 
 
-def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning | Step | Finished]:
+def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning | Note | Step | Finished]:
     """Run a job; stop iterating to cancel, in effect after the network call in progress.
 
     With ``job.learn`` come :class:`Learning` events first, the last of them with ``done`` = 1; only that when the cache
@@ -198,7 +219,7 @@ def resume(
     times: int = 1,
     late: bool = False,
     cache: Cache | None = None,
-) -> Iterator[Step | Finished]:
+) -> Iterator[Note | Step | Finished]:
     """Go on from a kept state, or branch from it.
 
     Without further arguments the run goes on as if it had not been interrupted. ``seed`` (and ``variants``) branch it
@@ -214,7 +235,7 @@ def resume(
         if learned is None:
             raise BadInput("bad_state", "What this run had learned of the picture is no longer here; run it anew.")
         model = adapt.with_learned(model, learned)
-    if digest(model.info) != kept.digest:
+    if _digest(model.info) != kept.digest:
         raise BadInput("bad_state", f"This state was made with another model than {model.info.title}; run it anew.")
     if jump is not None:
         kept = branched(kept, jump, times, late)
@@ -224,7 +245,7 @@ def resume(
     yield from _keeping(_execute(kept.job, model, seeds, kept), cache)
 
 
-def _keeping(events: Iterator[Step | Finished], cache: Cache | None) -> Iterator[Step | Finished]:
+def _keeping(events: Iterator[Note | Step | Finished], cache: Cache | None) -> Iterator[Note | Step | Finished]:
     for event in events:
         if cache is not None and isinstance(event, Step) and event.call < event.calls:
             every = max(1, event.calls // KEPT_STATES)
@@ -238,12 +259,18 @@ def _execute(
     model: Model,
     seeds: list[int],
     start: Kept | None = None,
-) -> Iterator[Step | Finished]:
+) -> Iterator[Note | Step | Finished]:
     """All stages; each takes as known what the ones before it painted.
 
     ``start``: where to go on; its stage walks its schedule with its settings, the later ones those of the job.
     """
     selection, began = _selection(job), time.monotonic()
+    if any(canvas.axes(job.wrap)) and not model.space.wraps:
+        raise BadInput("cannot_tile", f"The model {model.info.title} cannot make tiles; choose a texture model.")
+    guide = model.guide(job.prompt, job.negative, job.guidance, (job.guidance_start, job.guidance_stop))
+    note = left_out([guide.words, guide.against]) if guide else ""
+    if note:
+        yield Note(note)
     near = canvas.surroundings(selection, job.padding, job.wrap)
     small = replace(job, image=job.image[near.slices], selection=selection[near.slices])
     order = stages.order(small.selection, small.image[..., 3] == 255, model.geometry, job.wrap)
@@ -262,13 +289,14 @@ def _execute(
         shown = np.where(order <= stage, small.selection, 0)
         if resumed is not None and resumed.call == calls:  # kept at the end of a stage
             part = stages.part(small.image, order, stage, model.geometry, job.padding, job.scale, job.wrap)
-            painted = [part.put(each, resumed.x[0]) for each in painted]
+            painted = [part.put(each, _leave(model, resumed.x)) for each in painted]
             made += calls
             continue
         for variant, part, state, place in _stage(
-            small, model, order, stage, painted, levels, settings, seeds, draws, resumed
+            small, model, guide, order, stage, painted, levels, settings, seeds, draws, resumed
         ):
-            preview = partial(_layer, part, painted[variant], state.x0_hat[place], shown, near, selection.shape)
+            estimate = state.x0_hat[place : place + 1]
+            preview = partial(_layer, model, part, painted[variant], estimate, shown, near, selection.shape)
             before = painted[variant] if stage else None
             keeper = partial(
                 _kept, job, model.info, levels, settings, seeds[variant], state, place, stage, made, after, before
@@ -277,7 +305,7 @@ def _execute(
             yield Step(variant, made + state.call, made + calls + after, seconds, preview, keeper)
             if state.call == calls:
                 draws = state.draws
-                after_this[variant] = part.put(painted[variant], state.x[place])
+                after_this[variant] = part.put(painted[variant], _leave(model, state.x[place : place + 1]))
                 if variant == 0:
                     windows += calls * len(part.plan.windows)
                 if stage == last:
@@ -291,6 +319,7 @@ def _execute(
 def _stage(
     job: Job,
     model: Model,
+    guide: Guide | None,
     order: np.ndarray,
     stage: int,
     painted: list[np.ndarray],
@@ -308,17 +337,28 @@ def _stage(
     label = model.label_number(job.label)
     for geometry, together in _plans(model, len(seeds)):
         part = stages.part(job.image, order, stage, geometry, job.padding, job.scale, job.wrap)
-        inputs = [part.model_input(each) for each in painted]
+        inputs = [part.model_input(each) for each in (painted if stage else painted[:1])]
         y, keep = torch.cat([each for each, _ in inputs]).to(model.device), inputs[0][1].to(model.device)
+        with _memory():
+            entered = model.space.enter(y, keep)
+        y = entered.y if stage else entered.y.expand(len(seeds), -1, -1, -1)
         if start is not None and start.x.shape[1:] != y.shape[1:]:
             raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
+        network = conditioned(
+            model.predict,
+            label if guide is None else guide,
+            entered.keep,
+            entered.beside,
+            len(model.alpha_bar),
+            partial(canvas.windowed, plan=part.plan.cells(model.space.factor)),
+        )
         sampler = partial(
             corrected if settings.corrections else repaint,
-            canvas.windowed(partial(_predict, model, label), part.plan),
+            network,
             model.diffusion(levels.steps, settings.spacing, settings.first_alpha_bar),
             levels,
-            keep=keep,
-            settings=settings,
+            keep=entered.keep,
+            settings=replace(settings, clip=settings.clip and model.space.clip),
             guidance=_guidance(model, label, job.classifier_scale, part.plan),
         )
         rows = [range(k, min(k + together, len(seeds))) for k in range(0, len(seeds), together)]
@@ -351,21 +391,41 @@ def _selection(job: Job) -> np.ndarray:
 
 
 def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:
-    """Geometries and variants per batch, the roomiest first; only texture models can do with smaller windows."""
+    """Geometries and variants per batch, the roomiest first; only models of more than one size take smaller windows."""
     batches = [variants, 1] if model.device.type == "cuda" and variants > 1 else [1]
     plans = [(model.geometry, batch) for batch in batches]
     window = model.geometry.window // 2
     while model.geometry.any_scale and window >= max(model.geometry.minimum, 2 * model.geometry.multiple):
         plans.append((replace(model.geometry, window=window), 1))
         window //= 2
+    if model.geometry.most and model.geometry.minimum < model.geometry.window:
+        plans.append((replace(model.geometry, window=model.geometry.minimum), 1))
     return plans
 
 
-def warm_up(model: Model) -> None:
-    """One small network call, so that the first click does not pay for lazy initialisation."""
-    side = model.geometry.minimum
+def warm_up(model: Model) -> torch.Tensor:
+    """One small network call, so that the first click does not pay for lazy initialisation; its output."""
+    side, middle = model.geometry.minimum, len(model.alpha_bar) // 2
+    y = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(model.device)
+    entered = model.space.enter(y, torch.ones_like(y[:, :1]))
+    guide = model.guide("", "", None, (0.0, 1.0))
     label = 0 if model.labels else None
-    model.predict(torch.zeros(1, 3, side, side, device=model.device), len(model.alpha_bar) - 1, label)
+    steps = len(model.alpha_bar)
+    network = conditioned(model.predict, guide or label, entered.keep, entered.beside, steps, lambda network: network)
+    return network(entered.y, middle)
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    """A lack of memory becomes a sentence."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _out_of_memory(str(error)) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):
+            raise _out_of_memory(str(error)) from error
+        raise
 
 
 @torch.inference_mode()
@@ -375,14 +435,8 @@ def _sample(
     """One run of a batch of variants, all from ``start`` (one row); a lack of memory becomes a sentence."""
     if start is not None:
         start = _map_tensors(start, lambda tensor: tensor.to(y.device).expand(len(seeds), -1, -1, -1))
-    try:
+    with _memory():
         yield from sampler(y=y, noise=Noise(seeds, draws), start=start)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _out_of_memory(str(error)) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):
-            raise _out_of_memory(str(error)) from error
-        raise
 
 
 def _map_tensors(state: State, change: Callable[[torch.Tensor], torch.Tensor]) -> State:
@@ -404,11 +458,7 @@ def _kept(
     painted: np.ndarray | None,
 ) -> Kept:
     row = _map_tensors(state, lambda tensor: tensor[place : place + 1].cpu().clone())
-    return Kept(job, digest(info), levels, settings, seed, row, stage, before, after, painted)
-
-
-def _predict(model: Model, label: int | None, x: torch.Tensor, timestep: int) -> torch.Tensor:
-    return model.predict(x, timestep, label)
+    return Kept(job, _digest(info), levels, settings, seed, row, stage, before, after, painted)
 
 
 def _guidance(model: Model, label: int | None, scale: float, layout: canvas.Plan) -> Guidance | None:
@@ -420,6 +470,23 @@ def _guidance(model: Model, label: int | None, scale: float, layout: canvas.Plan
         return None
     fused = canvas.windowed(lambda x, timestep: gradient(x, timestep, label), layout)
     return lambda x, timestep: scale * fused(x, timestep)
+
+
+def _digest(info: ModelInfo) -> str:
+    """:func:`engine.states.digest`, computed once as long as the model's files stay as they are: they can be large."""
+    files = sorted(info.folder.rglob("*")) if info.folder is not None else []
+    return _digest_of(info, tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=4)
+def _digest_of(info: ModelInfo, _files: tuple[tuple[str, int, int], ...]) -> str:
+    return digest(info)
+
+
+def _leave(model: Model, x: torch.Tensor) -> torch.Tensor:
+    """The picture (3, H, W) of one row (1, C, h, w)."""
+    with _memory(), torch.inference_mode():
+        return model.space.leave(x.to(model.device))[0]
 
 
 def _out_of_memory(details: str) -> EngineError:
@@ -441,16 +508,20 @@ def _seeds(seed: int | None, variants: int) -> list[int]:
 
 
 def _layer(
+    model: Model,
     part: stages.Part,
     painted: np.ndarray,
     x0_hat: torch.Tensor,
     shown: np.ndarray,
     near: canvas.Box,
     shape: tuple[int, ...],
+    full: bool,
 ) -> np.ndarray:
     """The layer of the whole picture: what ``near`` holds of it, nothing elsewhere."""
+    with torch.inference_mode():
+        picture = _leave(model, x0_hat) if full else model.space.glance(x0_hat)[0]
     out = np.zeros((*shape, 4), np.uint8)
-    out[near.slices] = canvas.layer(part.put(painted, x0_hat), shown, part.region)
+    out[near.slices] = canvas.layer(part.put(painted, picture), shown, part.region)
     return out
 
 

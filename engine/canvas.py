@@ -66,6 +66,14 @@ class Plan:
     batch: int = 1
     wraps: tuple[bool, bool] = (False, False)
 
+    def cells(self, factor: int) -> Plan:
+        """The same for a network whose pixels are cells of so many model pixels a side; for :func:`windowed` only."""
+        if factor == 1:
+            return self
+        boxes = [(box.x, box.y, box.width, box.height) for box in self.windows]
+        windows = tuple(Box(*(length // factor for length in box)) for box in boxes)
+        return replace(self, size=(self.size[0] // factor, self.size[1] // factor), windows=windows)
+
 
 def check(image: np.ndarray, selection: np.ndarray) -> None:
     """Raise BadInput unless image is (H, W, 4) uint8, selection (H, W) uint8 of its size, and something is selected."""
@@ -144,7 +152,7 @@ def plan(
         within: the part of the picture that may be looked at, where it is not the whole.
 
     Raises:
-        BadInput: values out of range, or a plan of more than :data:`MAX_MODEL_AREA` model pixels was asked for.
+        BadInput: values out of range, or a plan of more model pixels than the model takes was asked for.
     """
     wraps = axes(wrap)
     hole = bounds(selection)
@@ -156,20 +164,22 @@ def plan(
         region = replace(region, y=0, height=whole.height)
     if wraps[1]:
         region = replace(region, x=0, width=whole.width)
-    area = region.width * region.height
+    area, most = region.width * region.height, geometry.most or MAX_MODEL_AREA
     if wanted_scale is not None:
         scale = wanted_scale
         if not 1 / 16 <= scale <= 4:
             raise BadInput("bad_scale", f"The scale must be 0.0625 to 4, not {scale}.")
-        if scale**2 * area > MAX_MODEL_AREA:
-            largest = math.floor(math.sqrt(MAX_MODEL_AREA / area) * 1000) / 1000
+        if scale**2 * area > most:
+            largest = math.floor(math.sqrt(most / area) * 1000) / 1000
             raise BadInput("bad_scale", f"This selection is too large for scale {scale:g}; use {largest:g} or less.")
     elif geometry.any_scale:
-        scale = min(1.0, math.sqrt(MAX_MODEL_AREA / area))
+        scale = min(1.0, math.sqrt(most / area))
     else:
         scale = geometry.window / max(region.width, region.height)
+        if scale < 1 and geometry.most:
+            scale = min(1.0, math.sqrt(most / area))
     scaled = (max(1, round(region.height * scale)), max(1, round(region.width * scale)))
-    least = geometry.minimum if geometry.any_scale else geometry.window
+    least = geometry.minimum if geometry.any_scale or geometry.most else geometry.window
     height, width = (
         length if wrapped else max(_round_up(length, geometry), least)
         for length, wrapped in zip(scaled, wraps, strict=True)

@@ -22,7 +22,7 @@ from engine.presets import DEFAULT_PRESET, PRESETS
 from engine.version import __version__
 
 if TYPE_CHECKING:
-    from engine.api import Finished, Job, Learning, Model, Step
+    from engine.api import Finished, Job, Learning, Model, Note, Step
     from engine.imagefile import Picture
 
 log = logging.getLogger(__name__)
@@ -130,6 +130,13 @@ def _add_sampling_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--start-resampling", type=int, metavar="N", help="jump only below this level")
     command.add_argument("--label", metavar="NAME|N", help="class of a class-conditional model")
     command.add_argument("--classifier-scale", type=float, default=1.0, metavar="S", help="classifier guidance")
+    command.add_argument("--prompt", default="", metavar="TEXT", help="what is to be seen, for models that read")
+    command.add_argument("--negative", default="", metavar="TEXT", help="what is not to be seen")
+    command.add_argument("--guidance", type=float, metavar="G", help="how strongly the prompt acts, 0 … 30; 1: plainly")
+    command.add_argument(
+        "--guidance-interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO"),
+        help="part of the way within which guidance acts, 0 (noise) … 1 (picture)",
+    )  # fmt: skip
     command.add_argument("--learn", type=float, metavar="SECONDS", help="learn the known pixels first, 5 … 600")
 
 
@@ -226,6 +233,11 @@ def _job(arguments: argparse.Namespace, image: np.ndarray, selection: np.ndarray
         schedule=_schedule(arguments.schedule),
         label=arguments.label,
         classifier_scale=arguments.classifier_scale,
+        prompt=arguments.prompt,
+        negative=arguments.negative,
+        guidance=arguments.guidance,
+        guidance_start=arguments.guidance_interval[0],
+        guidance_stop=arguments.guidance_interval[1],
         learn=arguments.learn,
         **more,
     )
@@ -273,10 +285,13 @@ class _Run:
         self._learned: Learning | None = None
         self._variants: list[dict[str, Any]] = []
 
-    def take(self, event: Learning | Step | Finished) -> None:
+    def take(self, event: Learning | Note | Step | Finished) -> None:
         from engine import canvas, imagefile
-        from engine.api import Finished, Learning
+        from engine.api import Finished, Learning, Note
 
+        if isinstance(event, Note):
+            print(f"note: {event.sentence}", file=sys.stderr)
+            return
         if isinstance(event, Learning):
             learn_command.show(event)
             self._learned = event

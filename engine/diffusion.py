@@ -1,8 +1,10 @@
-"""The diffusion process: respaced tables and the affine maps between x_t, x̂_0, ε̂ and v.
+"""The diffusion process: respaced tables and the affine maps between x_t, x̂_0, ε̂, v and the velocity of flows.
 
 Levels are respaced indices 0 … T − 1 (0 the cleanest); level −1 is the clean picture, alpha_bar(−1) = 1. Tables are
 float64. Equations: Ho et al. 2020 (arXiv 2006.11239), Nichol & Dhariwal 2021 (arXiv 2102.09672) for respacing and the
-learned variance range, Salimans & Ho 2022 (arXiv 2202.00512) for v.
+learned variance range, Salimans & Ho 2022 (arXiv 2202.00512) for v. A flow-matching model (Lipman et al. 2023, arXiv
+2210.02747) sees x^f = (1 − t) x_0 + t ε and predicts ε − x_0; with ᾱ = (1 − t)²/((1 − t)² + t²) this x^f is x_t times
+1/(√ᾱ + √(1 − ᾱ)), so that the same sampler serves it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import torch
 
 from engine.errors import BadInput, EngineError
 
-Prediction = Literal["epsilon", "v_prediction", "sample"]
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
 Network = Callable[[torch.Tensor, int], torch.Tensor]
 """(x (B, C, H, W) float32, timestep 0 … N − 1) → output (B, C or 2C, H, W) float32."""
 
@@ -26,11 +28,24 @@ Spacing = Literal["even", "karras"]
 
 CLIP_RANGE = (-1.0, 1.0)
 KARRAS_SIGMAS = (0.0292, 157.0)
+LEAST_ALPHA_BAR = 1e-8
+"""Stands for 0 in tables of models that begin at pure noise."""
 
 
 def linear_alpha_bar(timesteps: int = 1000, start: float = 1e-4, end: float = 0.02) -> np.ndarray:
     """ᾱ of the linear schedule of Ho et al. 2020, shape (timesteps,), float64."""
     return np.cumprod(1.0 - np.linspace(start, end, timesteps, dtype=np.float64))
+
+
+def flow_alpha_bar(timesteps: int = 1000, shift: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """ᾱ of a flow-matching model at evenly spaced times, and the times t in (0, 1] that its network is to be told.
+
+    Both have shape (timesteps,), float64. ``shift``: of the times towards noise, t' = s t / (1 + (s − 1) t), as large
+    pictures need it (Esser et al. 2024, arXiv 2403.03206, Eq. 23). ᾱ at t = 1 is not quite 0.
+    """
+    t = np.arange(1, timesteps + 1, dtype=np.float64) / timesteps
+    t = shift * t / (1 + (shift - 1) * t)
+    return np.maximum((1 - t) ** 2 / ((1 - t) ** 2 + t**2), LEAST_ALPHA_BAR), t
 
 
 def cosine_alpha_bar(timesteps: int = 1000, max_beta: float = 0.999) -> np.ndarray:
@@ -132,16 +147,19 @@ class Diffusion:
         Raises:
             EngineError: the network returned NaN or infinity.
         """
-        output = network(x, int(self.timesteps[level]))
+        alpha_bar = self.alpha_bar(level)
+        signal, noise = math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar)
+        gain = 1 / (signal + noise) if self.prediction == "flow" else 1.0
+        output = network(gain * x if gain != 1 else x, int(self.timesteps[level]))
         channels = x.shape[1]
         fraction = (output[:, channels:] + 1) / 2 if output.shape[1] == 2 * channels else None
         output = output[:, :channels]
-        alpha_bar = self.alpha_bar(level)
-        signal, noise = math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar)
         if self.prediction == "epsilon":
             x0_hat = (x - noise * output) / signal
         elif self.prediction == "v_prediction":
             x0_hat = signal * x - noise * output
+        elif self.prediction == "flow":
+            x0_hat = gain * (x - noise * output)
         else:
             x0_hat = output
         if not torch.isfinite(x0_hat).all():

@@ -10,8 +10,9 @@ import importlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -19,11 +20,14 @@ import torch
 
 from engine.diffusion import Diffusion, Prediction, Spacing
 from engine.errors import BadInput, EngineError
+from engine.guidance import Guide, Words
 from engine.models.entries import Entry, known_models
-from engine.models.folders import CLASSIFIER, NAME, read_origin
+from engine.models.folders import CLASSIFIER, NAME, is_lora, is_pipeline, read_origin
+from engine.space import Pixels, Space
 
 FAMILIES = {
     "diffusers-pixel": "engine.models.unet",
+    "latent": "engine.models.latent",
     "gaussian": "engine.models.gaussian",
 }
 
@@ -64,12 +68,15 @@ class Geometry:
         window: longest side of one network call.
         any_scale: True for models that work at the picture's own scale (textures); False for models of whole scenes,
             to which the hole and its surroundings are scaled to fit ``window``.
+        most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
+            picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
     """
 
     multiple: int
     minimum: int
     window: int
     any_scale: bool
+    most: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,15 +84,18 @@ class Model:
     """A loaded model: one function and what the sampler must know about it.
 
     Attributes:
-        predict: (x (B, 3, H, W) float32 on ``device``, timestep, label number or None) → output float32.
+        predict: (x (B, C, h, w) float32 on ``device``, timestep, :data:`engine.guidance.Condition`) → output float32.
         alpha_bar: the model's own ᾱ of its training timesteps, shape (N,), float64.
         labels: names of the classes of a class-conditional model or of its classifier, by number; else empty.
         label_optional: True where only the classifier knows classes, so that the model also works without a label.
         classifier_gradient: (x, timestep, label number) → ∇_x log p(label | x), x's shape; None without a classifier.
+        space: what ``predict`` works in.
+        read: a prompt as the network takes it; None for models without prompts.
+        guidance: scale of classifier-free guidance where a job names none.
     """
 
     info: ModelInfo
-    predict: Callable[[torch.Tensor, int, int | None], torch.Tensor]
+    predict: Callable[[torch.Tensor, int, Any], torch.Tensor]
     alpha_bar: np.ndarray
     prediction: Prediction
     geometry: Geometry
@@ -93,6 +103,22 @@ class Model:
     labels: tuple[str, ...] = ()
     label_optional: bool = False
     classifier_gradient: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None
+    space: Space = field(default_factory=Pixels)
+    read: Callable[[str], Words] | None = None
+    guidance: float = 1.0
+
+    def guide(self, prompt: str, negative: str, scale: float | None, interval: tuple[float, float]) -> Guide | None:
+        """What a job's words mean to this model; None for a model without prompts.
+
+        Raises:
+            BadInput: words for a model without prompts, a scale or an interval out of range.
+        """
+        if self.read is None:
+            if prompt or negative:
+                raise BadInput("bad_prompt", f"The model {self.info.title} takes no prompt; leave it out.")
+            return None
+        guide = Guide(self.read(prompt), self.read(negative), self.guidance if scale is None else scale, interval)
+        return guide if prompt or negative else replace(guide, scale=1.0)
 
     def diffusion(self, steps: int, spacing: Spacing = "even", first_alpha_bar: float = 0.0) -> Diffusion:
         return Diffusion(self.alpha_bar, steps, self.prediction, spacing, first_alpha_bar)
@@ -179,13 +205,15 @@ def _local(folder: Path, entry: Entry | None) -> ModelInfo:
     licence = entry.licence if entry else str(origin.get("licence", "see the folder"))
     classifier = folder / CLASSIFIER
     has_classifier = (classifier / "config.json").is_file()
+    latent = is_pipeline(folder) or is_lora(folder)
     return ModelInfo(
         folder.name,
         title,
-        "diffusers-pixel",
+        "latent" if latent else "diffusers-pixel",
         licence,
         folder,
-        installed=_is_complete(folder),
+        installed=latent or _is_complete(folder),
+        takes_prompt=latent,
         takes_label=has_classifier or _class_conditional(folder),
         classifier=classifier if has_classifier else None,
     )

@@ -23,6 +23,8 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 ORIGIN = "origin.json"
 LABELS = "labels.txt"
 CLASSIFIER = "classifier"
+INDEX = "model_index.json"
+LORA, LORA_CLASS = "lora.safetensors", "LoRA"
 STALE_SECONDS = 24 * 3600
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -38,6 +40,25 @@ def valid_name(name: str) -> str:
             "bad_name", f"{name!r} cannot be a model's name; use up to 64 letters, digits, dots, dashes or underscores."
         )
     return name
+
+
+def is_pipeline(folder: Path) -> bool:
+    """Whether a folder in diffusers' layout holds a pipeline with text, supported or not."""
+    return any(name.startswith("text_encoder") for name in _object(folder / INDEX))
+
+
+def is_lora(folder: Path) -> bool:
+    """Whether a folder holds a LoRA and names the model that it changes (:mod:`engine.models.lora`)."""
+    return _object(folder / "config.json").get("_class_name") == LORA_CLASS
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; empty where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 @contextmanager
@@ -98,11 +119,7 @@ def record_origin(folder: Path, **facts: Any) -> dict[str, Any]:
 
 def read_origin(folder: Path) -> dict[str, Any]:
     """The record beside a model; empty where there is none or it cannot be read."""
-    try:
-        origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return origin if isinstance(origin, dict) else {}
+    return _object(folder / ORIGIN)
 
 
 def check_files(folder: Path) -> int:

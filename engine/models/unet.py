@@ -44,10 +44,10 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     config, scheduler, unet = read(info)
     classes = unet.config.num_class_embeds
     predict = predictor(unet, device)
-    alpha_bar = _alpha_bar(scheduler, info)
+    alpha_bar = alpha_bar_of(scheduler, info)
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction", "sample"):
-        raise _corrupt(info, f"its prediction type {prediction!r} is not known")
+        raise corrupt(info, f"its prediction type {prediction!r} is not known")
     geometry = _geometry(unet, config, Geometry)
     gradient, classifier_classes = None, None
     if info.classifier is not None:
@@ -73,17 +73,17 @@ def read(info: ModelInfo) -> tuple[dict[str, Any], dict[str, Any], Any]:
     """
     assert info.folder is not None
     unet_dir = info.folder / "unet" if (info.folder / "unet").is_dir() else info.folder
-    config = _read_json(unet_dir / "config.json", info)
+    config = read_json(unet_dir / "config.json", info)
     scheduler_dir = info.folder / "scheduler" if (info.folder / "scheduler").is_dir() else info.folder
-    scheduler = _read_json(scheduler_dir / "scheduler_config.json", info)
+    scheduler = read_json(scheduler_dir / "scheduler_config.json", info)
     weights = _read_weights(unet_dir, info)
     try:
         unet = build(config, weights)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
-        raise _corrupt(info, "its weights do not fit its configuration", str(error)) from error
+        raise corrupt(info, "its weights do not fit its configuration", str(error)) from error
     channels = unet.config.in_channels
     if channels != 3 or unet.config.out_channels not in (channels, 2 * channels):
-        raise _corrupt(info, "it is not a model of colour pictures", f"channels {channels}")
+        raise corrupt(info, "it is not a model of colour pictures", f"channels {channels}")
     return config, scheduler, unet
 
 
@@ -130,7 +130,7 @@ def _set_heads(unet: Any, heads: int) -> None:
 def _labels(info: ModelInfo, classes: int | None, classifier_classes: int | None) -> tuple[str, ...]:
     """Class names by number: from the model's or the classifier's ``labels.txt``, else the numbers themselves."""
     if classes is not None and classifier_classes not in (None, classes):
-        raise _corrupt(info, "its classifier knows other classes", f"{classes}, {classifier_classes}")
+        raise corrupt(info, "its classifier knows other classes", f"{classes}, {classifier_classes}")
     number = classes or classifier_classes
     if number is None:
         return ()
@@ -138,7 +138,7 @@ def _labels(info: ModelInfo, classes: int | None, classifier_classes: int | None
     for folder in (info.folder, info.classifier):
         names = read_labels(folder / LABELS) if folder is not None else ()
         if names and len(names) != number:
-            raise _corrupt(info, f"it has {number} classes, but {LABELS} names {len(names)}")
+            raise corrupt(info, f"it has {number} classes, but {LABELS} names {len(names)}")
         if names:
             return names
     return tuple(str(each) for each in range(number))
@@ -164,7 +164,8 @@ def _geometry(unet: Any, config: dict[str, Any], geometry: Any) -> Any:
     return geometry(multiple, sample_size, sample_size, False)
 
 
-def _alpha_bar(scheduler: dict[str, Any], info: ModelInfo) -> np.ndarray:
+def alpha_bar_of(scheduler: dict[str, Any], info: ModelInfo) -> np.ndarray:
+    """ᾱ of the betas that a scheduler's configuration describes, (N,) float64."""
     timesteps = int(scheduler.get("num_train_timesteps", 1000))
     betas = scheduler.get("trained_betas")
     kind = scheduler.get("beta_schedule", "linear")
@@ -177,10 +178,11 @@ def _alpha_bar(scheduler: dict[str, Any], info: ModelInfo) -> np.ndarray:
         return np.cumprod(1.0 - np.linspace(*ends, timesteps, dtype=np.float64) ** 2)
     if kind == "squaredcos_cap_v2":
         return cosine_alpha_bar(timesteps)
-    raise _corrupt(info, f"its noise schedule {kind!r} is not known")
+    raise corrupt(info, f"its noise schedule {kind!r} is not known")
 
 
-def _read_json(path: Path, info: ModelInfo) -> dict[str, Any]:
+def read_json(path: Path, info: ModelInfo) -> dict[str, Any]:
+    """A configuration file of a model; EngineError ``model_missing`` or ``model_corrupt``."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -188,9 +190,9 @@ def _read_json(path: Path, info: ModelInfo) -> dict[str, Any]:
             "model_missing", f"The model {info.title} is not complete here; install it again.", str(error)
         ) from error
     except (OSError, ValueError) as error:
-        raise _corrupt(info, f"{path.name} cannot be read", str(error)) from error
+        raise corrupt(info, f"{path.name} cannot be read", str(error)) from error
     if not isinstance(data, dict):
-        raise _corrupt(info, f"{path.name} is not an object")
+        raise corrupt(info, f"{path.name} is not an object")
     return data
 
 
@@ -210,7 +212,7 @@ def _read_weights(folder: Path, info: ModelInfo) -> dict[str, torch.Tensor]:
     try:
         return _renamed(load_file(path))
     except Exception as error:  # safetensors raises its own SafetensorError, OSError or ValueError
-        raise _corrupt(info, "its weight file is damaged", repr(error)) from error
+        raise corrupt(info, "its weight file is damaged", repr(error)) from error
 
 
 def _renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -224,7 +226,8 @@ def _renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return renamed
 
 
-def _corrupt(info: ModelInfo, why: str, details: str = "") -> EngineError:
+def corrupt(info: ModelInfo, why: str, details: str = "") -> EngineError:
+    """The error of a model that is here but cannot be used."""
     return EngineError(
         "model_corrupt", f"The model {info.title} cannot be used: {why}; install it again or choose another.", details
     )

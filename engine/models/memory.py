@@ -1,0 +1,66 @@
+"""Where the parts of a latent model go, decided by a forecast before anything is moved.
+
+The forecast adds the weights and the largest activations of one evaluation; attention itself takes no quadratic memory
+(torch's scaled dot products). Measured on one network only, so it leaves room.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+
+log = logging.getLogger(__name__)
+
+MIB = 2**20
+RESERVE = 600 * MIB
+"""Of a CUDA device: its context, and what other programs show on the screen."""
+VAE_BYTES_PER_PIXEL = 6000
+"""Activations of a Stable Diffusion autoencoder's decoder in float32, per pixel."""
+CELL_BYTES = 1100
+"""Activations of a diffusion network per latent cell and channel of its first level, a pair of prompts, 16 bit."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a model runs on a CUDA device.
+
+    Attributes:
+        beside: text encoders and autoencoder are on the device as well; otherwise they work on the CPU.
+        streamed: the network's weights lie on the CPU and each layer is sent over when its turn comes.
+        paired: both prompts of a guidance pair go through the network together.
+    """
+
+    beside: bool
+    streamed: bool
+    paired: bool
+
+
+def placement(free: int, network: int, others: int, cells: int, width: int, pixels: int) -> Placement:
+    """The fastest placement that is expected to fit.
+
+    Args:
+        free: bytes of the device.
+        network, others: bytes of the weights of the network, and of text encoders and autoencoder.
+        cells: latent cells of one network call.
+        width: channels of the network's first level.
+        pixels: of what the autoencoder takes at once.
+    """
+    work = CELL_BYTES * cells * width
+    decode = VAE_BYTES_PER_PIXEL * pixels
+    for needed, chosen in (
+        (network + others + max(work, decode), Placement(True, False, True)),
+        (network + work, Placement(False, False, True)),
+        (network + work // 2, Placement(False, False, False)),
+    ):
+        if needed + RESERVE <= free:
+            return chosen
+    log.warning(
+        "the network's %d MiB do not fit into %d MiB: it is sent over layer by layer", network // MIB, free // MIB
+    )
+    return Placement(False, True, False)
+
+
+def weight_bytes(module: torch.nn.Module) -> int:
+    return sum(parameter.nbytes for parameter in module.parameters())

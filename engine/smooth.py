@@ -1,0 +1,27 @@
+"""A smooth fill of what is unknown: colours of near known pixels, without any detail."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def smooth_fill(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Known pixels as they are, the others a mean of known ones, of near ones where there are enough.
+
+    Args:
+        pixels: (H, W, C) float32.
+        known: (H, W) bool, at least one.
+    """
+    size = (known.shape[1], known.shape[0])
+    weight = known.astype(np.float32)
+    around = np.broadcast_to(pixels[known].mean(axis=0), pixels.shape)
+    for cell in (64, 16, 4):
+        small = (-(-size[0] // cell), -(-size[1] // cell))
+        share, colour = (
+            cv2.resize(cv2.resize(each, small, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR)
+            for each in (weight, pixels * weight[..., None])
+        )
+        trust = np.minimum(1, 5 * share)[..., None]
+        around = trust * colour / np.maximum(share, 1e-6)[..., None] + (1 - trust) * around
+    return np.where(known[..., None], pixels, around).astype(np.float32)
