@@ -54,7 +54,7 @@ def test_closed_form(row):
     assert abs(x.var().item() - row["variance"]) < 4 * variance_error
 
 
-@pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
+@pytest.mark.parametrize("prediction", ["v_prediction", "sample", "flow"])
 def test_every_prediction_type_gives_the_same_picture(prediction):
     levels, alpha_bar = schedule.uniform(20, 5, 2), linear_alpha_bar()
     expected = _final(levels, Settings(clip=False), samples=100)
