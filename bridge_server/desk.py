@@ -279,6 +279,17 @@ class Desk:
             self._jobs.remove(job)
             self.steps.released(job.job)
 
+    def _drop(self, peer: Peer, message: messages.Drop, _: Any) -> None:
+        job = self._jobs.owned(peer.client, message.job)
+        if job is None or not job.ended or message.variant not in job.finished:
+            return
+        if len(job.finished) == 1:
+            self._release(peer, messages.Release(job.job), None)
+            return
+        with contextlib.suppress(DiskFull):  # its row goes with the job; its pixels are gone in any case
+            self._jobs.journal.drop(job, message.variant)
+        self.steps.dropped(job.job, message.variant)
+
     def _cancel(self, peer: Peer, message: messages.Cancel, _: Any) -> None:
         job = self._jobs.owned(peer.client, message.job)
         if job is None:
@@ -367,6 +378,7 @@ class Desk:
         messages.Pull: _pull,
         messages.Claim: _claim,
         messages.Release: _release,
+        messages.Drop: _drop,
         messages.Cancel: _cancel,
         messages.Attach: _attach,
         messages.ListJobs: _list,

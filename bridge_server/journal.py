@@ -224,6 +224,13 @@ class Journal:
         job.finished[variant].claimed = True
         self._write("UPDATE results SET claimed=1 WHERE job=? AND variant=?", (job.job, variant))
 
+    def drop(self, job: Job, variant: int) -> None:
+        """Forget a finished variant and delete its files."""
+        job.finished.pop(variant, None)
+        for name in (f"variant-{variant}", f"state-{variant}"):
+            (self.spool / job.job / name).unlink(missing_ok=True)
+        self._write("DELETE FROM results WHERE job=? AND variant=?", (job.job, variant))
+
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         try:
             self._base.execute(statement, values)

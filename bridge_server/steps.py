@@ -67,6 +67,13 @@ class KeptSteps:
             parent.lasting.clear()
             self._tidy(name)
 
+    def dropped(self, name: str, variant: int) -> None:
+        """One variant's files go."""
+        parent = self._parents.get(name)
+        if parent is not None:
+            parent.lasting.pop(variant, None)
+            self._tidy(name)
+
     def worker_gone(self) -> list[tuple[str, int]]:
         """All that lay in its memory is lost; (job, variant) of what changed."""
         changed = [(name, variant) for name, parent in self._parents.items() for variant in parent.steps]

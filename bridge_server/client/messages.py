@@ -521,6 +521,15 @@ class Release:
     job: str = value(IDENT)
 
 
+@WIRE.add("drop", TO_BRIDGE)
+@dataclass(frozen=True)
+class Drop:
+    """Delete one finished variant of an ended job, on disk, too; with the last one the job is released."""
+
+    job: str = value(IDENT)
+    variant: int = value(VARIANT)
+
+
 @WIRE.add("cancel", TO_BRIDGE)
 @dataclass(frozen=True)
 class Cancel:

@@ -153,6 +153,7 @@ class Session:
         self._link: Link | None = None
         self._jobs: Dict[str, _Job] = {}
         self._ended: Set[str] = set()  # handed over, and to be released at the bridge
+        self._dropped: Set[Tuple[str, int]] = set()  # single results that are to go; said again after each connecting
         self._recovered: Dict[str, messages.JobEntry] = {}
         self._kept: Dict[str, int] = {}  # ended, not released: number of variants
         self._view: Tuple[Tuple[str, int, int], bytearray] | None = None
@@ -200,6 +201,10 @@ class Session:
     def release(self, job: str) -> None:
         """Delete an ended job and its results at the bridge (``history``)."""
         self._command(self._release, job)
+
+    def drop(self, job: str, variant: int) -> None:
+        """Delete one result of an ended job at the bridge (``history``); with its last one the job goes, too."""
+        self._command(self._drop, job, variant)
 
     def submit(self, request: JobRequest) -> str:
         """Queue a job and return its id; also before ``Connected``.  A bad request ends in ``Failed``."""
@@ -331,6 +336,10 @@ class Session:
         if self._link is not None:
             self._link.send(messages.Release(name))
 
+    def _drop(self, name: str, variant: int) -> None:
+        self._dropped.add((name, variant))
+        self._send(messages.Drop(name, variant))
+
     # ------------------------------------------------------------------------------------------------- the thread
 
     def _run(self) -> None:
@@ -395,6 +404,8 @@ class Session:
             job.credit_due.clear()
         for name in self._ended:
             link.send(messages.Release(name))
+        for name, variant in self._dropped:
+            link.send(messages.Drop(name, variant))
         wanted = [name for name, job in self._jobs.items() if job.sent]
         self._attached = set(wanted)
         for start in range(0, max(1, len(wanted)), messages.MAX_JOBS_LISTED):

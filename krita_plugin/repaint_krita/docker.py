@@ -61,6 +61,7 @@ class RePaintDocker(DockWidget):
             if not self._flow.busy and any(name and name in self._choices.documents for name in document):
                 self._show_choices()
         self._flow.document_changed()
+        self.extend_page.refresh()
 
     def _forget(self) -> None:
         if self.refresh in self._flow.listeners:
@@ -77,7 +78,7 @@ class RePaintDocker(DockWidget):
         self.seed, self.lock, self.dice = self.form.seed, self.form.lock, self.form.dice
         self.selection_page = SelectionPage(self.repaint)
         self.source, self.button = self.selection_page.source, self.selection_page.button
-        self.extend_page = ExtendPage(self.repaint)
+        self.extend_page = ExtendPage(self._flow, self.repaint)
         self.tile_page = TilePage(self._flow, self.repaint)
         self.more_page = MorePage(self._flow, lambda: str(self.preset.currentData()), self._delete)
         self.pages = named(PageButtons(("Repaint", "Extend", "Tile", "More")), "pages")
@@ -90,7 +91,7 @@ class RePaintDocker(DockWidget):
             layout.addWidget(page)
         layout.addLayout(self._build_progress())
         layout.addLayout(self._build_status())
-        self.gallery = Gallery(self._pump, self.refresh)
+        self.gallery = Gallery(self._pump, self.refresh, self._drop)
         layout.addWidget(self.gallery, 1)
         layout.addLayout(self._build_variant())
         self.branches = BranchPanel(self._pump, self.gallery)
@@ -153,7 +154,8 @@ class RePaintDocker(DockWidget):
         self.more_like = button("more_like", "More &like this", "Paint relatives of this one", self._more_like)
         both = QtWidgets.QVBoxLayout()
         both.setSpacing(4)
-        both.addLayout(row(self.seed_note, self.copy, stretch=0))
+        self.drop = tool("drop", icon("edit-delete"), "Delete this picture, also on disk", self._drop)
+        both.addLayout(row(self.seed_note, self.copy, self.drop, stretch=0))
         for left, right in ((self.apply, self.compare), (self.more, self.more_like)):
             pair = row(left, right)
             pair.setStretch(0, 1)
@@ -224,12 +226,25 @@ class RePaintDocker(DockWidget):
             (run, variant), number = chosen, self.variants.value()
             self._pump.do("more like", lambda: self._flow.more_like(run, variant.index, number))
 
-    def _delete(self, everything: bool) -> None:
+    def _drop(self) -> None:
+        """Deletes the chosen picture, after a question."""
+        chosen = self.gallery.chosen()
+        if chosen is None or not chosen[1].finished or chosen[0] is self._flow.run:
+            return
+        run, variant = chosen
+        if self._sure(tr("Delete the picture with the seed {seed}?").format(seed=variant.seed)):
+            self._pump.do("drop", lambda: self._flow.drop(run, variant.index))
+
+    def _sure(self, question: str) -> bool:
         """Asks first: nothing finished is lost by a slip."""
-        question = "Delete all pictures of all documents?" if everything else "Delete all pictures of this document?"
         buttons = QtWidgets.QMessageBox
         yes, no = (scoped(buttons, "StandardButton", name) for name in ("Yes", "No"))
-        if buttons.question(self, TITLE, tr(question), yes | no, no) != yes:
+        return bool(buttons.question(self, TITLE, question, yes | no, no) == yes)
+
+    def _delete(self, everything: bool) -> None:
+        if not self._sure(
+            tr("Delete all pictures of all documents?") if everything else tr("Delete all pictures of this document?")
+        ):
             return
         if everything:
             self._pump.do("forget", self._flow.forget_all)
@@ -266,6 +281,7 @@ class RePaintDocker(DockWidget):
         self.branches.refresh()
         self.more_page.refresh()
         self.tile_page.refresh()
+        self.extend_page.refresh()
         self._warn_of_history()
 
     def _show_variant(self) -> None:
@@ -275,6 +291,7 @@ class RePaintDocker(DockWidget):
         self.compare.setEnabled(chosen is not None or self._flow.busy)
         free = chosen is not None and not self._flow.busy
         self.apply.setEnabled(free)
+        self.drop.setEnabled(chosen is not None and chosen[1].finished and chosen[0] is not self._flow.run)
         self.more.setEnabled(free and chosen is not None and chosen[0].capture is not None)
         self.more_like.setEnabled(free and chosen is not None and bool(chosen[1].steps))
 

@@ -63,6 +63,22 @@ class KritaHost:
             return None
         return document.rootNode().uniqueId().toString(), _key(document), str(document.fileName() or "")
 
+    def canvas_size(self) -> Optional[Tuple[str, int, int]]:
+        """The document in front: its id, width and height; None if there is none."""
+        document = Krita.instance().activeDocument()
+        if document is None or document.rootNode() is None:
+            return None
+        return document.rootNode().uniqueId().toString(), document.width(), document.height()
+
+    def thumbnail(self, side: int) -> Any:
+        """A QImage of the document in front, at most ``side`` pixels each way; None if there is none."""
+        document = Krita.instance().activeDocument()
+        if document is None:
+            return None
+        scale = min(1.0, side / max(document.width(), document.height()))
+        with self.probe.host():
+            return document.thumbnail(max(1, round(scale * document.width())), max(1, round(scale * document.height())))
+
     # ---- reading ----
     def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:
         """Reads what ``settings.area`` asks for of the active document; yields None between slices and at last the

@@ -9,13 +9,14 @@ from krita import Krita
 
 from bridge_server.client.editor.flow import Flow
 from bridge_server.client.editor.model import MAX_SEED
+from bridge_server.client.editor.texts import PRESETS
 from bridge_server.client.editor.words import tr
 
-from .qt import QtCore, QtGui, QtWidgets
+from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import combo, form, named, spin, tool
 
 NO_MODEL = ("texture", "Texture")
-NO_PRESET = ("fast", "Fast")
+NO_PRESET = ("fast", PRESETS["fast"])
 
 
 class CommonForm(QtWidgets.QWidget):
@@ -128,7 +129,10 @@ class CommonForm(QtWidgets.QWidget):
             return
         self._known = known
         self._fill(self.model, "model", [(m.id, m.title, m.installed) for m in known[0]])
-        self._fill(self.preset, "preset", [(p.name, p.title, True) for p in known[1]])
+        self._fill(self.preset, "preset", [(p.name, PRESETS.get(p.name, p.title), True) for p in known[1]])
+        for place, preset in enumerate(known[1]):
+            tip = tr("{calls} network calls for each variant").format(calls=preset.calls)
+            self.preset.setItemData(place, tip, scoped(QtCore.Qt, "ItemDataRole", "ToolTipRole"))
         self._show_words()
 
     def _fill(self, box: Any, key: str, entries: List[Tuple[str, str, bool]]) -> None:

@@ -21,15 +21,19 @@ Place = Tuple[int, int]  # number of the run, index of the variant
 class Gallery(QtWidgets.QListWidget):
     """All variants, the newest series first; within a series in the order in which they came."""
 
-    def __init__(self, pump: Pump, picked: Callable[[], None]) -> None:
+    def __init__(self, pump: Pump, picked: Callable[[], None], drop: Callable[[], None]) -> None:
         super().__init__()
-        self._pump, self._flow, self._picked_one = pump, pump.flow, picked
+        self._pump, self._flow, self._picked_one, self._drop = pump, pump.flow, picked, drop
         self._items: Dict[Place, Any] = {}
         self._states: Dict[Place, Any] = {}
         self._order: List[Place] = []
         self._followed: Any = None  # the flow's choice that was last made the current item
         self._thumbnails = Thumbnails(THUMBNAIL)
-        named(self, "gallery", "Click: show in the layer. Double click or Enter: apply. Space, held: compare.")
+        named(
+            self,
+            "gallery",
+            "Click: show in the layer. Double click or Enter: apply. Space, held: compare. Delete: delete.",
+        )
         self.setViewMode(scoped(QtWidgets.QListView, "ViewMode", "IconMode"))
         self.setResizeMode(scoped(QtWidgets.QListView, "ResizeMode", "Adjust"))
         self.setMovement(scoped(QtWidgets.QListView, "Movement", "Static"))
@@ -81,13 +85,13 @@ class Gallery(QtWidgets.QListWidget):
     def _is_mine(event: Any) -> bool:
         plain = event.modifiers() == scoped(QtCore.Qt, "KeyboardModifier", "NoModifier")
         control = event.modifiers() == scoped(QtCore.Qt, "KeyboardModifier", "ControlModifier")
-        named_keys = ("Return", "Enter", "Space", "Left", "Right", "Up", "Down", "Home", "End")
+        named_keys = ("Return", "Enter", "Space", "Delete", "Left", "Right", "Up", "Down", "Home", "End")
         mine = [scoped(QtCore.Qt, "Key", "Key_" + name) for name in named_keys]
         return (plain and event.key() in mine) or (control and event.key() == scoped(QtCore.Qt, "Key", "Key_C"))
 
     def keyPressEvent(self, event: Any) -> None:
         key = event.key()
-        keys = {name: scoped(QtCore.Qt, "Key", "Key_" + name) for name in ("Return", "Enter", "Space", "C")}
+        keys = {name: scoped(QtCore.Qt, "Key", "Key_" + name) for name in ("Return", "Enter", "Space", "Delete", "C")}
         control = scoped(QtCore.Qt, "KeyboardModifier", "ControlModifier")
         if key in (keys["Return"], keys["Enter"]):
             if self.currentItem() is not None:
@@ -95,6 +99,8 @@ class Gallery(QtWidgets.QListWidget):
         elif key == keys["Space"]:
             if not event.isAutoRepeat():
                 self._pump.do("compare", lambda: self._flow.compare(True))
+        elif key == keys["Delete"]:
+            self._drop()
         elif key == keys["C"] and event.modifiers() == control:
             self.copy_seed()
         else:

@@ -6,15 +6,18 @@ from typing import Any, Callable, Dict, List
 
 from bridge_server.client.editor.choices import FIELDS
 from bridge_server.client.editor.flow import Flow
+from bridge_server.client.editor.frame import MOST
 from bridge_server.client.editor.model import Area, Extend, Run, Tile
 from bridge_server.client.editor.schedule import levels
 from bridge_server.client.editor.words import tr
 
+from .framing import FramePicture
 from .pictures import composite
 from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import button, column, combo, form, main_button, named, note, spin
 
 Click = Callable[[Area], None]
+THUMBNAIL = 256  # pixels of the picture that the frame surrounds
 
 
 class SelectionPage(QtWidgets.QWidget):
@@ -55,14 +58,19 @@ class ExtendPage(QtWidgets.QWidget):
     SIDES = (("left", "Left"), ("top", "Top"), ("right", "Right"), ("bottom", "Bottom"))
     LEARN_SECONDS = 60
 
-    def __init__(self, click: Click) -> None:
+    def __init__(self, flow: Flow, click: Click) -> None:
         super().__init__()
+        self._flow = flow
+        self._shown: Any = None
         layout = column(self)
+        self.frame = FramePicture(self._show_sides)
+        layout.addWidget(self.frame)
         lines = form(None)
         self.sides: Dict[str, Any] = {}
         for side, text in self.SIDES:
-            box = spin("extend_" + side, "Pixels to add on this side", 0, 4096, "px")
+            box = spin("extend_" + side, "Pixels to add on this side", 0, MOST, "px")
             box.setSingleStep(16)
+            box.valueChanged.connect(lambda *_: self.frame.show_sides(self.area()))
             lines.addRow(tr(text), box)
             self.sides[side] = box
         layout.addLayout(lines)
@@ -84,9 +92,27 @@ class ExtendPage(QtWidgets.QWidget):
     def area(self) -> Extend:
         return Extend(*(self.sides[side].value() for side in ("left", "top", "right", "bottom")))
 
-    def show_choices(self, values: Dict[str, Any]) -> None:
+    def _show_sides(self, sides: Extend) -> None:
         for side, box in self.sides.items():
-            box.setValue(values["extend_" + side])
+            box.setValue(getattr(sides, side))
+
+    def show_choices(self, values: Dict[str, Any]) -> None:
+        self._show_sides(Extend(*(values["extend_" + side] for side in ("left", "top", "right", "bottom"))))
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """The canvas in front as it is now, when that may have changed."""
+        state = (self._flow.host.canvas_size(), self._flow.busy)
+        if state == self._shown or not self.isVisible():
+            return
+        self._shown = state
+        size = state[0]
+        self.frame.setVisible(size is not None)
+        if size is not None:
+            self.frame.show_canvas(self._flow.host.thumbnail(THUMBNAIL), size[1], size[2])
 
     def options(self) -> Dict[str, Any]:
         return {"learn": self.LEARN_SECONDS} if self.learn.isChecked() else {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -97,6 +99,39 @@ def test_a_cancelled_extension_takes_the_canvas_back(desk: Desk) -> None:
     assert sized(desk, document) == document
     assert desk.tree(document) == tree
     assert np.array_equal(desk.pixels(document), before)
+
+
+def test_a_frame_is_dragged_by_the_mouse(desk: Desk) -> None:
+    document = desk.new(160, 120)
+    desk.choose()
+    extend(desk)
+    assert "how many pixels" in desk.wait_end()
+    desk.host.run("frame = dock().extend_page.frame\ndock().widget().ensureWidgetVisible(frame)")
+
+    def edge(across: float, down: float) -> list[float]:
+        """Where that place of the frame lies on the screen; 0 … 1 each way."""
+        return desk.host.run(
+            f"x, y, w, h = frame.frame().outer\n"
+            f"p = frame.mapToGlobal(QtCore.QPoint(round(x + {across} * w), round(y + {down} * h)))\n[p.x(), p.y()]"
+        )
+
+    desk.screenshot("frame")
+    x, y = edge(1.0, 0.5)
+    desk.host.drag(x, y, x + 20, y)
+    right = desk.host.run("dock().extend_page.sides['right'].value()")
+    assert right >= 32
+    assert right % 8 == 0
+    assert desk.host.run("[dock().extend_page.sides[s].value() for s in ('left', 'top', 'bottom')]") == [0, 0, 0]
+    x, y = edge(0.5, 0.0)
+    desk.host.drag(x, y, x, y - 12)
+    assert desk.host.run("dock().extend_page.sides['top'].value()") >= 16
+    x, y = edge(0.5, 0.0)
+    desk.host.drag(x, y, x, y + 60)
+    assert desk.host.run("dock().extend_page.sides['top'].value()") == 0
+    desk.screenshot("frame-dragged")
+    desk.host.run("dock().extend_page.button.click()")
+    assert desk.wait_end().startswith("Done")
+    assert sized(desk, document).width == 160 + right
 
 
 def test_extending_by_nothing_is_refused(desk: Desk) -> None:
@@ -283,6 +318,50 @@ def test_more_variants_are_appended(desk: Desk) -> None:
     assert desk.wait_end().startswith("Done")
     assert desk.host.run("dock().gallery.count()") == 4
     assert len(desk.tree(document)) == 2
+
+
+def test_a_single_picture_is_deleted_after_a_question(desk: Desk) -> None:
+    document = finished(desk, variants=3)
+    shown = desk.fingerprint(document)
+    used = desk.host.run("flow.history_bytes")
+    desk.host.run("app.activeWindow().qwindow().activateWindow()\ndock().gallery.setFocus()")
+    desk.host.keys("Right")
+    desk.host.wait("flow.selected[1] == 1")
+    rest(desk)
+    desk.host.keys("Delete")
+    desk.host.wait("QtWidgets.QApplication.activeModalWidget() is not None", what="a question")
+    desk.screenshot("delete")
+    desk.host.keys("Escape")
+    desk.host.wait("QtWidgets.QApplication.activeModalWidget() is None")
+    assert desk.host.run("dock().gallery.count()") == 3
+    job = desk.host.run("flow.runs[-1].job")
+    folder = launch.user_folders().state / "spool" / job
+    assert (folder / "variant-1").is_file()
+    desk.host.keys("Delete")
+    desk.host.wait("QtWidgets.QApplication.activeModalWidget() is not None", what="a question")
+    desk.host.keys("alt+y")
+    desk.host.wait("dock().gallery.count() == 2")
+    assert desk.host.run("[v.seed for v in flow.runs[-1].variants]") == [20, 22]
+    assert desk.host.run("flow.history_bytes") == used * 2 // 3
+    until(lambda: not (folder / "variant-1").exists())
+    assert (folder / "variant-0").is_file()
+    desk.host.run("dock().gallery.walk(-2)")
+    rest(desk)
+    assert desk.fingerprint(document) == shown
+    for _ in range(2):
+        desk.host.run(
+            "c = dock().gallery.chosen() or (flow.runs[-1], flow.runs[-1].variants[0])\nflow.drop(c[0], c[1].index)"
+        )
+    assert desk.host.run("len(flow.runs)") == 0
+    until(lambda: not folder.exists())
+    assert desk.fingerprint(document) == shown, "what stands in a layer stays"
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_more_actions_are_in_kritas_shortcut_settings(desk: Desk) -> None:

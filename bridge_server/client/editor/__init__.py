@@ -2,6 +2,7 @@
 
 flow       one RePaint from click to layer as a state machine; says what it asks of the editor's side
 model      plain data: settings, targets, captures, runs, variants
+frame      the frame to drag when a canvas is to be extended
 areas      which pixels are sent and which are repainted: selection, extended canvas, tile
 choices    what the artist has chosen, kept between sessions
 history    finished pictures of earlier sessions, found again

@@ -358,6 +358,19 @@ class Flow:
             self.selected = None
         self._changed()
 
+    def drop(self, run: Run, index: int) -> None:
+        """Deletes one picture, also on disk; what stands in a layer stays."""
+        if run is self.run or run.variant(index) is None:
+            return
+        if len(run.variants) == 1:
+            self.forget([run])
+            return
+        self.session.drop(run.job, index)
+        run.variants = [variant for variant in run.variants if variant.index != index]
+        if self.selected == (run, index):
+            self.selected = None
+        self._changed()
+
     def forget_all(self) -> None:
         """As `forget`, and the pictures of all other documents, too."""
         for job in self.history.forget():

@@ -5,6 +5,12 @@ from __future__ import annotations
 from .model import Run, Variant
 from .words import tr
 
+# presets in plain words
+PRESETS = {
+    "fast": "Fast – good for most",
+    "quality": "Quality – slower, more detail",
+    "repaint": "RePaint reference – very slow",
+}
 # kinds of branches → what they are called
 KINDS = (("harmonise", "Harmonise"), ("idea", "New idea"), ("continue", "Same plan, other noise"))
 
