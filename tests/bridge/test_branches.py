@@ -237,6 +237,40 @@ def test_history_outlives_the_bridge_and_is_fetched_again(home: Home) -> None:
     assert (home.state / "spool" / stopped).exists()
 
 
+def test_a_single_result_is_dropped_and_the_last_one_takes_the_job_along(home: Home) -> None:
+    watched = home.session(client_id="painter", history=True)
+    job, results = finished(watched, variants=3)
+    folder = home.state / "spool" / job
+    home.kill()
+    watched.session.drop(job, 1)  # said as soon as there is a bridge again
+    watched.session.fetch(job)
+    until(lambda: not (folder / "variant-1").exists(), "its pixels are deleted")
+    until(lambda: len(watched.of(job, events.Done)) == 2, "the others once more")
+    later = sorted(watched.of(job, events.Result)[3:], key=lambda result: result.variant)
+    assert [(result.variant, result.rgba) for result in later] == [(0, results[0].rgba), (2, results[2].rgba)]
+    watched.session.drop(job, 1)
+    watched.session.drop(job, 0)
+    until(lambda: not (folder / "variant-0").exists(), "the next")
+    assert (folder / "variant-2").exists()
+    watched.session.drop(job, 2)
+    until(lambda: not folder.exists(), "the job")
+
+
+def test_a_branch_at_half_of_a_preset_costs_at_most_55_percent(shared: Home) -> None:
+    watched = shared.session()
+    for preset in ("fast", "quality"):
+        job = watched.session.submit(request(preset=preset))
+        assert isinstance(watched.end(job), events.Done)
+        whole = watched.of(job, events.Result)[0].calls
+        step = next(step for step in steps_of(watched, job) if step.call >= whole / 2)
+        for kind in ("continue", "harmonise", "idea"):
+            before = shared.status().calls_total
+            branch(watched, BranchRequest(job, 0, step.call, kind, seed=9))
+            used = shared.status().calls_total - before
+            assert used == getattr(step, "remaining" if kind == "continue" else kind)
+            assert used <= 0.55 * whole, (preset, kind)
+
+
 def test_a_journal_of_the_last_version_is_taken_over(home: Home) -> None:
     """Version 0.1 knew no kept steps."""
     home.state.mkdir(parents=True, exist_ok=True)
