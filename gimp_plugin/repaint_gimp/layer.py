@@ -70,7 +70,7 @@ class PreviewLayer:
         layer's own precision, colour space or palette."""
         if not self._there():
             return False
-        expected = self.layer.get_buffer().dup()  # a buffer of this format
+        expected = pixels.like(self.layer.get_buffer())
         for strip in self._strips():
             if not self._there():
                 return False

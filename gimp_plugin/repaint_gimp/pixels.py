@@ -16,6 +16,12 @@ COLOUR = "R'G'B'A u8"  # the wire's own: straight alpha, rows from the top
 MARKS = "Y u8"  # a selection's bytes as they are
 
 
+def load() -> None:
+    """Loads GEGL's operations, a tenth of a second the first time: whatever is more than reading and writing a buffer
+    needs them."""
+    Gegl.init(None)
+
+
 def read(buffer: Any, part: Box, form: Any = COLOUR) -> bytes:
     """The rectangle's pixels; zeros outside the buffer. ``form`` None: in the buffer's own format."""
     rectangle = Gegl.Rectangle.new(part.x, part.y, part.width, part.height)
@@ -25,6 +31,12 @@ def read(buffer: Any, part: Box, form: Any = COLOUR) -> bytes:
 def write(buffer: Any, part: Box, data: bytes) -> None:
     """``data``: RGBA as `COLOUR`. What lies outside the buffer is dropped. `bytes` only: others are far slower."""
     buffer.set(Gegl.Rectangle.new(part.x, part.y, part.width, part.height), COLOUR, data)
+
+
+def like(buffer: Any) -> Any:
+    """A buffer of this plug-in's own with the same format, size and content."""
+    load()
+    return buffer.dup()
 
 
 def cut(data: bytes, width: int, part: Box) -> bytes:
@@ -40,7 +52,7 @@ def softened(selection: Any, box: Box, feather: int) -> Any:
 
     The picture's own border is no edge: what is selected up to it stays wholly selected there.
     """
-    Gegl.init(None)  # loads its operations the first time; buffers alone need none
+    load()
     graph = Gegl.Node()
 
     def node(operation: str, **properties: Any) -> Any:

@@ -1,0 +1,185 @@
+"""What a test does at GIMP's desk: make and open images, select, look at layers and pixels, work RePaint's window."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bridge_server.__main__ import connect
+from bridge_server.client import launch, messages
+
+from .host import GimpHost, HostFailure
+
+PRELUDE = """
+import base64, gc, hashlib, math, time
+import gi
+from gi.repository import Gegl, Gimp, Gio, GLib, GObject
+from bridge_server.client.editor.model import Extend, Settings, Tile
+from bridge_server.client.geometry import Box
+from repaint_gimp import service as service_module
+service = next(found for found in gc.get_objects() if isinstance(found, service_module.Service))
+pump, flow, host = service.pump, service.pump.flow, service.host
+pdb = Gimp.get_pdb()
+images = {}
+
+def pattern(width, height):
+    # soft waves: R'G'B' bytes
+    def wave(x): return int(128 + 90 * math.sin(x))
+    row = [bytes((wave(x / 17), wave((x + 40) / 29), 90)) for x in range(width)]
+    rows = [b"".join(row[y % 37:] + row[:y % 37]) for y in range(37)]
+    return b"".join(rows[y % 37] for y in range(height))
+
+def new(width, height, kind="RGB", precision="U8_NON_LINEAR", alpha=False, show=True):
+    first = "RGB" if kind == "INDEXED" else kind
+    base = getattr(Gimp.ImageBaseType, first)
+    image = Gimp.Image.new_with_precision(width, height, base, getattr(Gimp.Precision, precision))
+    form = getattr(Gimp.ImageType, first + ("A_IMAGE" if alpha else "_IMAGE"))
+    layer = Gimp.Layer.new(image, "Background", width, height, form, 100, image.get_default_new_layer_mode())
+    image.insert_layer(layer, None, 0)
+    buffer = layer.get_buffer()
+    buffer.set(Gegl.Rectangle.new(0, 0, width, height), "R'G'B' u8", pattern(width, height))
+    buffer.flush()
+    layer.update(0, 0, width, height)
+    if kind == "INDEXED":
+        image.convert_indexed(Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 64, False, False, "")
+    image.undo_disable()
+    image.undo_enable()
+    image.clean_all()
+    if show and DISPLAY:
+        Gimp.Display.new(image)
+    return image
+
+def bytes_of(drawable, form=None):
+    return bytes(drawable.get_buffer().get(
+        Gegl.Rectangle.new(0, 0, drawable.get_width(), drawable.get_height()), 1.0, form, Gegl.AbyssPolicy.NONE))
+
+def walk(layers):
+    for layer in layers:
+        yield layer
+        if layer.is_group():
+            yield from walk(layer.get_children())
+
+def tree(image):
+    return [[layer.get_name(), layer.get_id()] for layer in walk(image.get_layers())]
+
+def layers_hash(image):
+    # every layer as it is: pixels in their own format, offsets, visibility, size; and the selection
+    found = hashlib.sha256()
+    for layer in walk(image.get_layers()):
+        place = tuple(layer.get_offsets())[1:]
+        found.update(repr((layer.get_name(), layer.get_id(), place, layer.get_visible())).encode())
+        if not layer.is_group():
+            found.update(bytes_of(layer))
+    found.update(bytes_of(image.get_selection()))
+    found.update(repr((image.get_width(), image.get_height())).encode())
+    return found.hexdigest()
+
+def visible(image, form="R'G'B'A u8"):
+    layer = Gimp.Layer.new_from_visible(image, image, "test")
+    data = bytes_of(layer, form)
+    layer.delete()
+    return data
+
+def call(name, image, **arguments):
+    # a procedure, non-interactively: status, message, ids of returned layers
+    procedure = pdb.lookup_procedure(name)
+    config = procedure.create_config()
+    for key, value in {"run_mode": Gimp.RunMode.NONINTERACTIVE, **arguments}.items():
+        config.set_property(key.replace("_", "-"), value)
+    config.set_property("image", image)
+    config.set_core_object_array("drawables", image.get_selected_drawables())
+    values = procedure.run(config)
+    status = values.index(0)
+    rest = [values.index(i) for i in range(1, values.length())]
+    return [status.value_nick, pdb.get_last_error(), [x.get_id() if isinstance(x, Gimp.Layer) else None for x in rest]]
+"""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An open image by the name it has in the driver's namespace."""
+
+    name: str
+    width: int
+    height: int
+
+    @property
+    def code(self) -> str:
+        return f"images[{self.name!r}]"
+
+
+class Desk:
+    """Wraps a running GIMP; every method is a thing that a person, or a script, does or sees."""
+
+    def __init__(self, host: GimpHost) -> None:
+        self.host = host
+        host.run(f"DISPLAY = {host.display is not None}\n" + PRELUDE + "\nNone")
+
+    # ---- images ----
+    def new(self, width: int, height: int, kind: str = "RGB", precision: str = "U8_NON_LINEAR", **more: Any) -> Image:
+        """An image of a soft pattern with one layer "Background", nothing to undo; in a window if there can be one."""
+        name = secrets.token_hex(4)
+        self.host.run(f"images[{name!r}] = new({width}, {height}, {kind!r}, {precision!r}, **{more!r})\nNone")
+        return Image(name, width, height)
+
+    def select(self, image: Image, x: int, y: int, width: int, height: int) -> None:
+        self.host.run(
+            f"{image.code}.select_rectangle(Gimp.ChannelOps.REPLACE, {x}, {y}, {width}, {height})\n"
+            "Gimp.displays_flush()\nNone"
+        )
+
+    def tree(self, image: Image) -> list[list[Any]]:
+        return list(self.host.run(f"tree({image.code})"))
+
+    def names(self, image: Image) -> list[str]:
+        return [layer[0] for layer in self.tree(image)]
+
+    def fingerprint(self, image: Image) -> str:
+        """Hash of all layers, each in its own precision, of the selection and the canvas' size."""
+        return str(self.host.run(f"layers_hash({image.code})", seconds=60))
+
+    def pixels(self, image: Image) -> np.ndarray:
+        """What is seen: (height, width, 4) uint8 sRGB."""
+        text = self.host.run(f"base64.b64encode(visible({image.code})).decode()")
+        return np.frombuffer(base64.b64decode(text), np.uint8).reshape(image.height, image.width, 4)
+
+    def layer_pixels(self, image: Image, name: str, form: str = "R'G'B'A u8") -> np.ndarray:
+        """One layer's own pixels: (height, width, channels) uint8."""
+        width, height, text = self.host.run(
+            f"l = next(l for l in walk({image.code}.get_layers()) if l.get_name() == {name!r})\n"
+            f"[l.get_width(), l.get_height(), base64.b64encode(bytes_of(l, {form!r})).decode()]"
+        )
+        return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, -1)
+
+    # ---- procedures ----
+    def call(self, procedure: str, image: Image, seconds: float = 120.0, **arguments: Any) -> list[Any]:
+        """Runs a procedure non-interactively: its status, the error message, the ids of the layers it returns."""
+        return list(self.host.run(f"call({procedure!r}, {image.code}, **{arguments!r})", seconds=seconds))
+
+    # ---- the bridge ----
+    def bridge(self) -> messages.Status:
+        """The running bridge's own account of itself, asked by a second client."""
+        link = connect(launch.user_folders().state)
+        try:
+            answer = link.ask(messages.GetStatus(), messages.Status)
+            link.send(messages.Bye())
+            link.flush()
+            return answer
+        finally:
+            link.close()
+
+    def wait_bridge(self, what: str, condition: Callable[[messages.Status], Any], seconds: float = 30.0) -> Any:
+        end = time.monotonic() + seconds
+        while True:
+            answer = self.bridge()
+            if condition(answer):
+                return answer
+            if time.monotonic() > end:
+                raise HostFailure(f"not within {seconds} s: {what}; the bridge says {answer}")
+            time.sleep(0.02)
