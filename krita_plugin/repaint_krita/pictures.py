@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Tuple
 
+from bridge_server.client.editor.areas import surroundings
 from bridge_server.client.editor.model import Picture, Run, Variant
 
 from .pixels import image
@@ -60,11 +61,8 @@ class Thumbnails:
         if found is not None:
             return found
         box, bounds = run.target.box, run.target.bounds
-        margin = max(8, max(bounds.width, bounds.height) // 8)
-        region = QtCore.QRectF(
-            bounds.x - box.x - margin, bounds.y - box.y - margin, bounds.width + 2 * margin, bounds.height + 2 * margin
-        )
-        region = region.intersected(QtCore.QRectF(0, 0, box.width, box.height))
+        shown = surroundings(box, bounds)
+        region = QtCore.QRectF(shown.x, shown.y, shown.width, shown.height)
         scale = self.side / max(region.width(), region.height())
         pixmap = QtGui.QPixmap(max(1, round(region.width() * scale)), max(1, round(region.height() * scale)))
         pixmap.fill(base)

@@ -48,6 +48,15 @@ def frame(canvas: Box, area: Tile) -> Callable[[Box], bytes]:
     return lambda part: marks(part, rest)
 
 
+def surroundings(box: Box, bounds: Box) -> Box:
+    """The part of ``box`` that a thumbnail shows: ``bounds`` and a little around. In ``box``'s own coordinates."""
+    margin = max(8, max(bounds.width, bounds.height) // 8)
+    left, top = max(0, bounds.x - box.x - margin), max(0, bounds.y - box.y - margin)
+    right = min(box.width, bounds.x - box.x + bounds.width + margin)
+    bottom = min(box.height, bounds.y - box.y + bounds.height + margin)
+    return Box(left, top, right - left, bottom - top)
+
+
 def marks(part: Box, keep: Box) -> bytes:
     """255 for the pixels of ``part`` outside ``keep``, 0 for the others, rows of whole bytes."""
     left = min(part.width, max(0, keep.x - part.x))
