@@ -181,10 +181,11 @@ def catalogue() -> list[ModelInfo]:
         ModelInfo(
             entry.id,
             entry.title,
-            "diffusers-pixel",
+            "latent" if entry.layout else "diffusers-pixel",
             entry.licence,
             home / entry.id,
             installed=False,
+            takes_prompt=entry.layout is not None,
             takes_label=entry.takes_label,
         )
         for entry in known.values()

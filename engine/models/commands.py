@@ -25,12 +25,24 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     get.add_argument("--classifier", action="store_true", help="also the classifier for classifier guidance")
     get.set_defaults(run=_get)
 
-    convert = actions.add_parser("convert", help="convert a guided-diffusion or RePaint checkpoint, offline")
-    convert.add_argument("file", type=Path, metavar="FILE.pt")
-    convert.add_argument("--as", dest="kind", required=True, metavar="KIND", help="adm-256, lsun-256, classifier-256 …")
+    convert = actions.add_parser("convert", help="convert a checkpoint file into a model folder, offline")
+    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.add_argument(
+        "--as", dest="kind", metavar="KIND", help="of a guided-diffusion or RePaint checkpoint: adm-256, lsun-256 …"
+    )
+    convert.add_argument(
+        "--like", metavar="MODEL", help="of a Stable Diffusion file: an installed latent model of the same kind"
+    )
     convert.add_argument("-o", "--out", metavar="NAME", help="name of the new model; of the old one for a classifier")
     convert.add_argument("--attention", choices=("legacy", "new"), help="row order where it departs from its kind's")
     convert.set_defaults(run=_convert)
+
+    lora = actions.add_parser("lora", help="add a LoRA file, as a model of its own that changes a latent model")
+    lora.add_argument("file", type=Path, metavar="FILE.safetensors")
+    lora.add_argument("--of", required=True, metavar="MODEL", help="the installed latent model that it changes")
+    lora.add_argument("--weight", type=float, default=1.0, metavar="W", help="how strongly")
+    lora.add_argument("-o", "--out", metavar="NAME", help="name of the new model; the file's name if absent")
+    lora.set_defaults(run=_lora)
 
     verify = actions.add_parser("verify", help="compare a model's files with how they arrived, load it, call it once")
     verify.add_argument("id", metavar="ID")
@@ -46,7 +58,7 @@ def _list(arguments: argparse.Namespace) -> None:
 
     infos = catalogue()
     if arguments.json:
-        keys = ("id", "title", "family", "licence", "installed", "takes_label")
+        keys = ("id", "title", "family", "licence", "installed", "takes_label", "takes_prompt")
         print(json.dumps([{key: getattr(info, key) for key in keys} for info in infos]))
         return
     for info in infos:
@@ -62,10 +74,23 @@ def _get(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from engine.models import convert, models_dir
+    from engine.models import convert, models_dir, single_file
 
+    if (arguments.kind is None) == (arguments.like is None):
+        raise BadInput("bad_kind", "Say what the file is: --as KIND, or --like MODEL for a Stable Diffusion file.")
+    if arguments.like is not None:
+        target = single_file.convert(arguments.file, arguments.like, arguments.out, models_dir())
+        print(f"converted: {target}")
+        return
     target = convert.convert(arguments.file, arguments.kind, arguments.out, models_dir(), arguments.attention, print)
     print(f"converted: {target}")
+
+
+def _lora(arguments: argparse.Namespace) -> None:
+    from engine.models import lora, models_dir
+
+    target = lora.add(arguments.file, arguments.of, arguments.weight, arguments.out, models_dir())
+    print(f"installed: {target}")
 
 
 def _verify(arguments: argparse.Namespace) -> None:
@@ -84,6 +109,7 @@ def verify(model_id: str) -> list[str]:
     """
     import torch
 
+    from engine import api
     from engine.models import find, load
     from engine.models.folders import check_files, record_origin
 
@@ -98,11 +124,10 @@ def verify(model_id: str) -> list[str]:
         elif folder.parent == _models_dir():
             unpinned.append(folder)
     model = load(model_id, "cpu")
-    side = model.geometry.minimum
-    label = 0 if model.labels else None
-    x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    outputs = [model.predict(x, len(model.alpha_bar) // 2, label)]
+    outputs = [api.warm_up(model)]
     if model.classifier_gradient is not None:
+        side = model.geometry.minimum
+        x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
         outputs.append(model.classifier_gradient(x, len(model.alpha_bar) // 2, 0))
     if not all(bool(torch.isfinite(output).all()) for output in outputs):
         raise EngineError(
@@ -157,9 +182,14 @@ def _models_dir() -> Path:
 def _load_strictly(folder: Path) -> None:
     import torch
 
-    from engine.models import ModelInfo, unet
+    from engine.models import ModelInfo, pipeline_folder, unet
+    from engine.models.folders import is_pipeline
 
-    unet.load(ModelInfo(folder.name, folder.name, "diffusers-pixel", "", folder), torch.device("cpu"))
+    info = ModelInfo(folder.name, folder.name, "", "", folder)
+    if is_pipeline(folder):
+        pipeline_folder.read(info, torch.float16)
+    else:
+        unet.load(info, torch.device("cpu"))
 
 
 class Meter:

@@ -14,6 +14,13 @@ from pathlib import Path
 
 CATALOGUE = Path(__file__).with_name("catalogue.json")
 CONFIG_FILES = ("config.json", "scheduler_config.json")
+_TOKENIZER = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
+LAYOUTS = {
+    "sd": ("unet", "text_encoder"),
+    "sdxl": ("unet", "text_encoder", "text_encoder_2"),
+    "sd3": ("transformer", "text_encoder", "text_encoder_2"),
+}
+"""Network and text encoders of a pipeline of each kind; Stable Diffusion 3 without its large third encoder."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,9 @@ class Entry:
         repo: hub id; files at ``revision``: :data:`CONFIG_FILES` and ``weights``.
         url: of a checkpoint that :mod:`engine.models.convert` converts as ``kind``.
         page: where a person downloads ``file``, to convert it as ``kind``.
+        layout: of a pipeline with text, one of :data:`LAYOUTS`; ``weights`` then do not count.
+        half: the repository offers its weights in float16 as files of their own, which are taken.
+        gated: the repository is handed out only to accounts that have accepted its licence.
         sha256: of the weights or checkpoint; None where no public page states it.
         size: of the same, bytes.
     """
@@ -37,12 +47,32 @@ class Entry:
     url: str | None = None
     page: str | None = None
     file: str | None = None
+    layout: str | None = None
+    half: bool = False
+    gated: bool = False
     sha256: str | None = None
     size: int | None = None
     kind: str | None = None
     takes_label: bool = False
     classifier_url: str | None = None
     classifier_kind: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What a hub is asked for, in that order: what is small first."""
+        if self.layout is None:
+            return (*CONFIG_FILES, self.weights)
+        network, *encoders = LAYOUTS[self.layout]
+        suffix = ".fp16.safetensors" if self.half else ".safetensors"
+        parts = [network, "vae", *encoders]
+        tokenizers = [encoder.replace("text_encoder", "tokenizer") for encoder in encoders]
+        return (
+            "model_index.json",
+            "scheduler/scheduler_config.json",
+            *(f"{part}/config.json" for part in parts),
+            *(f"{tokenizer}/{name}" for tokenizer in tokenizers for name in _TOKENIZER),
+            *(f"{part}/{'diffusion_pytorch_model' if part in (network, 'vae') else 'model'}{suffix}" for part in parts),
+        )
 
     @property
     def source(self) -> str:

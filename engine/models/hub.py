@@ -77,18 +77,20 @@ def get(
 
 def _from_hub(entry: Entry, place: Path, target: Path, check: Check, progress: Progress) -> None:
     assert entry.repo
-    for name in (*CONFIG_FILES, entry.weights):
+    for name in entry.files:
         expected = entry.sha256 if name == entry.weights else None
         if not _have(place / name, expected) and not _from_cache(entry, name, place, expected):
             remote = _remote(entry, name, expected, place)
             fetch(remote, place / name, progress, room=2 if name.endswith(".bin") else 1)
-    downloaded = {entry.weights: sha256(place / entry.weights)}
-    with _discarding(*(place / name for name in (*CONFIG_FILES, entry.weights, WEIGHTS))):
-        if entry.weights != WEIGHTS:
+    kept = entry.files if entry.layout else (*CONFIG_FILES, WEIGHTS)
+    downloaded = {name: sha256(place / name) for name in entry.files if name not in CONFIG_FILES}
+    with _discarding(*(place / name for name in {*entry.files, *kept})):
+        if entry.layout is None and entry.weights != WEIGHTS:
             convert.to_safetensors(place / entry.weights, place / WEIGHTS)
         check(place)
     with staging(target) as folder:
-        for name in (*CONFIG_FILES, WEIGHTS):
+        for name in kept:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).replace(folder / name)
         record_origin(
             folder,
@@ -124,6 +126,13 @@ def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remot
         found = get_hf_file_metadata(url, endpoint=endpoint, timeout=stall_seconds())
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "error"
+        if entry.gated and status in (401, 403):
+            raise EngineError(
+                "gated",
+                f"{entry.title} is handed out only to accounts that accepted its licence ({entry.licence}): do so on "
+                f"the page of {entry.repo}, put a token of that account into HF_TOKEN, and run the same command again.",
+                repr(error),
+            ) from error
         raise EngineError(
             "not_found" if status in (401, 403, 404) else "download_failed",
             f"{urlsplit(url).hostname} does not hand out {entry.repo} (HTTP {status}); "
@@ -158,6 +167,7 @@ def _from_cache(entry: Entry, name: str, place: Path, expected: str | None) -> b
     cached = try_to_load_from_cache(entry.repo, name, revision=entry.revision)
     if not isinstance(cached, str) or (expected is not None and sha256(Path(cached)) != expected):
         return False
+    (place / name).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(cached, place / name)
     return True
 

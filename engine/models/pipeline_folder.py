@@ -116,7 +116,11 @@ def read(info: ModelInfo, dtype: torch.dtype) -> Parts:
     kind, index = kind_of(info)
     made = KINDS[kind]
     scheduler = read_json(info.folder / "scheduler" / "scheduler_config.json", info)
-    there = [pair for number, pair in enumerate(made.encoders) if number < made.needed or _named(index, pair[0])]
+    there = [
+        pair
+        for number, pair in enumerate(made.encoders)
+        if number < made.needed or (_named(index, pair[0]) and (info.folder / pair[0]).is_dir())
+    ]
     for name in (made.network, "vae", *(encoder for encoder, _ in there)):
         _check_part(info, name)
     network, vae = _load(info, made.network, dtype), _load(info, "vae", torch.float32)
@@ -176,7 +180,7 @@ def _load(info: ModelInfo, part: str, dtype: torch.dtype) -> Any:
     library = importlib.import_module("transformers" if part.startswith("text") else "diffusers")
     plain = any(".fp16." not in path.name for path in place.glob("*.safetensors"))
     options = {"dtype" if part.startswith("text") else "torch_dtype": dtype}
-    with _quietly(), _explained(info, part):
+    with quietly(), _explained(info, part):
         network, report = getattr(library, _class_name(info, part)).from_pretrained(
             place,
             use_safetensors=True,
@@ -199,7 +203,7 @@ def _load_tokenizer(info: ModelInfo, part: str) -> Any:
     if not place.is_dir():
         raise _incomplete(info, part, str(place))
     loader = AutoTokenizer if part == "tokenizer_3" else CLIPTokenizer
-    with _quietly(), _explained(info, part):
+    with quietly(), _explained(info, part):
         tokenizer = loader.from_pretrained(place, local_files_only=True)
     if len(tokenizer) < 4:  # a tokenizer without its files is made of its special tokens
         raise _incomplete(info, part, str(place))
@@ -229,7 +233,7 @@ def _explained(info: ModelInfo, part: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """No progress bars and no advice on stderr."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

@@ -101,7 +101,7 @@ class Average:
 
 def rate(step: int, steps: int, peak: float) -> float:
     """Warm-up, then a half cosine down to a fiftieth."""
-    return peak * min(1, (step + 1) / 50) * (0.02 + 0.98 * (1 + np.cos(np.pi * step / steps)) / 2)
+    return float(peak * min(1, (step + 1) / 50) * (0.02 + 0.98 * (1 + np.cos(np.pi * step / steps)) / 2))
 
 
 def fit(networks, loss_of, steps: int, peak: float, place: Path, decay: float = 0.995) -> None:
@@ -244,13 +244,26 @@ def load_judge() -> torch.nn.Module:
     return network.eval().requires_grad_(False)
 
 
+def write_tokenizer(words, place: Path) -> None:
+    """As Stable Diffusion 1 has it: vocabulary and merges in files of their own."""
+    place.mkdir(parents=True, exist_ok=True)
+    model = json.loads(words.backend_tokenizer.to_str())["model"]
+    (place / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = "\n".join(" ".join(pair) for pair in model["merges"])
+    (place / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    special = {"bos_token": "<|startoftext|>"} | dict.fromkeys(("eos_token", "pad_token", "unk_token"), "<|endoftext|>")
+    (place / "special_tokens_map.json").write_text(json.dumps(special))
+    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": TOKENS, "do_lower_case": True, **special}
+    (place / "tokenizer_config.json").write_text(json.dumps(config))
+
+
 def write(folder: Path, vae, text, unet, words, network) -> None:
     """The model in diffusers' layout, float16."""
     from diffusers import PNDMScheduler
 
     for name, part in (("vae", vae), ("text_encoder", text), ("unet", unet)):
         part.half().save_pretrained(folder / name, safe_serialization=True)
-    words.save_pretrained(folder / "tokenizer")
+    write_tokenizer(words, folder / "tokenizer")
     PNDMScheduler.from_config(SCHEDULER).save_pretrained(folder / "scheduler")
     index = {
         "_class_name": "StableDiffusionPipeline",
