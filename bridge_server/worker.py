@@ -165,8 +165,9 @@ class Engine:
     """The main thread's side: one loaded model, one job at a time."""
 
     def __init__(self, line: Line, scratch: Path, spool: Path) -> None:
-        from engine import api, states  # seconds: torch
+        from engine import api, forecast, states  # seconds: torch
 
+        self._need = forecast.need
         self._api, self._line = api, line
         self._model: Any = None
         self._shelf = Shelf(states, scratch, spool)
@@ -182,10 +183,7 @@ class Engine:
                 log.warning("not warmed: %s: %s %s", warm, error.code, error.details)
             except Exception:
                 log.exception("not warmed: %s", warm)
-        models = tuple(
-            messages.ModelEntry(i.id, i.title, i.family, i.licence, i.installed, i.takes_prompt, i.takes_label)
-            for i in api.catalogue()
-        )
+        models = tuple(_entry(info, self._need(info)) for info in api.catalogue())
         presets = tuple(
             messages.PresetEntry(name, p.title, p.calls, p.steps, p.jump_length, p.jump_samples)
             for name, p in api.PRESETS.items()
@@ -382,6 +380,13 @@ class Engine:
             self._line.last_step = time.monotonic()
             self._line.loading = False
             self._line.say(self._line.beat())
+
+
+def _entry(info: Any, need: Any) -> messages.ModelEntry:
+    """A model for the wire; ``need``: its memory, or None."""
+    memory = (-(-need.fixed >> 20), need.per_pixel, need.per_variant) if need is not None else (0, 0, 0)
+    about = (info.id, info.title, info.family, info.licence, info.installed, info.takes_prompt, info.takes_label)
+    return messages.ModelEntry(*about, *memory)
 
 
 class Pace:

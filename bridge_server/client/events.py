@@ -16,7 +16,11 @@ from typing import Union
 
 @dataclass(frozen=True)
 class Model:
-    """One model the engine knows.  ``installed`` is False while its file is missing or broken."""
+    """One model the engine knows.  ``installed`` is False while its file is missing or broken.
+
+    Memory that a run is expected to take on the CPU: ``memory_mib`` (0: not known), and for each pixel sent
+    ``pixel_bytes``, ``variant_bytes`` more for each further variant.
+    """
 
     id: str
     title: str
@@ -25,6 +29,9 @@ class Model:
     installed: bool
     takes_prompt: bool
     takes_label: bool
+    memory_mib: int = 0
+    pixel_bytes: int = 0
+    variant_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -255,6 +255,9 @@ class ModelEntry:
     installed: bool = value(FLAG)
     takes_prompt: bool = value(FLAG)
     takes_label: bool = value(FLAG)
+    memory_mib: int = value(COUNT, 0)
+    pixel_bytes: int = value(COUNT, 0)
+    variant_bytes: int = value(COUNT, 0)
 
 
 @dataclass(frozen=True)

@@ -80,11 +80,13 @@ class RePaintDocker(DockWidget):
         self.source, self.button = self.selection_page.source, self.selection_page.button
         self.extend_page = ExtendPage(self._flow, self.repaint)
         self.tile_page = TilePage(self._flow, self.repaint)
-        self.more_page = MorePage(self._flow, lambda: str(self.preset.currentData()), self._delete)
+        self.more_page = MorePage(self._flow, self.form, self._delete)
         self.pages = named(PageButtons(("Repaint", "Extend", "Tile", "More")), "pages")
         self._pages: Tuple[Any, ...] = (self.selection_page, self.extend_page, self.tile_page, self.more_page)
         self.pages.currentChanged.connect(lambda *_: self._show_page())
         self.preset.currentIndexChanged.connect(lambda *_: self.more_page.show_schedule())
+        self.model.currentIndexChanged.connect(lambda *_: self.more_page.show_memory())
+        self.variants.valueChanged.connect(lambda *_: self.more_page.show_memory())
         layout.addWidget(self.form)
         layout.addWidget(self.pages)
         for page in self._pages:

@@ -70,6 +70,19 @@ class KritaHost:
             return None
         return document.rootNode().uniqueId().toString(), document.width(), document.height()
 
+    def sent_pixels(self) -> int:
+        """How many pixels a run with the present selection would send; 0 without one."""
+        document = Krita.instance().activeDocument()
+        selection = document.selection() if document is not None else None
+        if selection is None or selection.width() < 1 or selection.height() < 1:
+            return 0
+        width, height = document.width(), document.height()
+        box = clipped(Box(selection.x(), selection.y(), selection.width(), selection.height()), width, height)
+        if box is None:
+            return 0
+        sent = grown_box(box, width, height)
+        return sent.width * sent.height
+
     def thumbnail(self, side: int) -> Any:
         """A QImage of the document in front, at most ``side`` pixels each way; None if there is none."""
         document = Krita.instance().activeDocument()

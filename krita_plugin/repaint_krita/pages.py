@@ -7,10 +7,12 @@ from typing import Any, Callable, Dict, List
 from bridge_server.client.editor.choices import FIELDS
 from bridge_server.client.editor.flow import Flow
 from bridge_server.client.editor.frame import MOST
+from bridge_server.client.editor.memory import forecast
 from bridge_server.client.editor.model import Area, Extend, Run, Tile
 from bridge_server.client.editor.schedule import levels
 from bridge_server.client.editor.words import tr
 
+from .forms import CommonForm
 from .framing import FramePicture
 from .pictures import composite
 from .qt import QtCore, QtGui, QtWidgets, scoped
@@ -238,9 +240,9 @@ class MorePage(QtWidgets.QWidget):
         ("learn", "Learn", "Seconds in which the model learns this picture first", 0, 600, "s", "off"),
     )
 
-    def __init__(self, flow: Flow, preset: Callable[[], str], forget: Callable[[bool], None]) -> None:
+    def __init__(self, flow: Flow, common: CommonForm, forget: Callable[[bool], None]) -> None:
         super().__init__()
-        self._flow, self._preset = flow, preset
+        self._flow, self._common = flow, common
         layout = column(self)
         lines = form(None)
         self.numbers: Dict[str, Any] = {}
@@ -265,6 +267,8 @@ class MorePage(QtWidgets.QWidget):
         layout.addWidget(self.hard)
         self.reset = button("reset", "As at the beginning", "All numbers of this page as at first", self._reset)
         layout.addWidget(self.reset)
+        self.memory = note(name="memory")
+        layout.addWidget(self.memory)
         self.used = note(name="history_used")
         self.limit = spin(
             "history_mib",
@@ -322,7 +326,7 @@ class MorePage(QtWidgets.QWidget):
         self.show_choices({**{name: default for name, (default, _) in FIELDS.items()}, "history_mib": limit})
 
     def show_schedule(self) -> None:
-        preset = next((p for p in self._flow.presets if p.name == self._preset()), None)
+        preset = next((p for p in self._flow.presets if p.name == self._common.preset.currentData()), None)
         if preset is None or not preset.steps:
             return
         given = {name: self.numbers[name].value() for name in ("steps", "jump_length", "jump_samples")}
@@ -336,3 +340,21 @@ class MorePage(QtWidgets.QWidget):
         count = self._flow.history.pictures() + sum(v.finished for run in self._flow.runs for v in run.variants)
         text = tr("History: {count} pictures, {used} of {limit} MiB on disk.")
         self.used.setText(text.format(count=count, used=f"{used:.1f}", limit=limit))
+        self.show_memory()
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self.show_memory()
+
+    def enterEvent(self, event: Any) -> None:
+        """Krita tells nobody of a new selection: the artist's way here does."""
+        super().enterEvent(event)
+        self.show_memory()
+
+    def show_memory(self) -> None:
+        if self.isVisible():
+            model = next((m for m in self._flow.models if m.id == self._common.model.currentData()), None)
+            pixels = self._flow.host.sent_pixels()
+            text = forecast(model, pixels, self._common.variants.value()) if model is not None else None
+            self.memory.setText(text or "")
+            self.memory.setVisible(bool(text))

@@ -7,6 +7,7 @@ areas      which pixels are sent and which are repainted: selection, extended ca
 choices    what the artist has chosen, kept between sessions
 history    finished pictures of earlier sessions, found again
 schedule   the walk through the noise levels, to be drawn
+memory     what a run will take of the machine's memory
 identity   this user's name at the bridge, and the plug-in's log
 texts      short texts made of numbers
 pump       runs the flow on an event loop, keeps exceptions from the editor; probe: how long that took

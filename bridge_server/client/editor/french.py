@@ -181,4 +181,6 @@ WORDS = {
     "Drag the edges of the frame outwards: what is new will be painted": "Tirez les bords du cadre vers l’extérieur : la partie nouvelle sera peinte",
     "Delete this picture, also on disk": "Supprimer cette image, aussi du disque",
     "Delete the picture with the seed {seed}?": "Supprimer l’image de graine {seed} ?",
+    "Memory for what is selected: about {need} MiB.": "Mémoire pour la sélection : environ {need} Mio.",
+    "Only {free} MiB are free: select less, or fewer variants.": "Seulement {free} Mio sont libres : sélectionnez moins, ou moins de variantes.",
 }

@@ -181,4 +181,6 @@ WORDS = {
     "Drag the edges of the frame outwards: what is new will be painted": "Zieh die Kanten des Rahmens nach außen: Was neu ist, wird gemalt",
     "Delete this picture, also on disk": "Dieses Bild löschen, auch von der Platte",
     "Delete the picture with the seed {seed}?": "Das Bild mit dem Startwert {seed} löschen?",
+    "Memory for what is selected: about {need} MiB.": "Speicher für das Ausgewählte: etwa {need} MiB.",
+    "Only {free} MiB are free: select less, or fewer variants.": "Nur {free} MiB sind frei: wähle weniger aus oder weniger Varianten.",
 }

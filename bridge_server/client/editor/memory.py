@@ -1,0 +1,37 @@
+"""What a run will take of the machine's memory, told before it begins."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from bridge_server.client.events import Model
+
+from .words import tr
+
+FORECAST = "Memory for what is selected: about {need} MiB."
+SHORT = "Only {free} MiB are free: select less, or fewer variants."
+
+
+def forecast(model: Model, pixels: int, variants: int) -> Optional[str]:
+    """A sentence or two for a run with so many pixels sent; None where the engine cannot tell."""
+    if not model.memory_mib or pixels < 1:
+        return None
+    moving = pixels * (model.pixel_bytes + model.variant_bytes * (variants - 1)) / (1 << 20)
+    text = tr(FORECAST).format(need=f"{model.memory_mib + moving:.0f}")
+    free = free_mib()
+    if free is not None and moving > free:  # the engine has the rest already
+        text += " " + tr(SHORT).format(free=f"{free:.0f}")
+    return text
+
+
+def free_mib(meminfo: str = "/proc/meminfo") -> Optional[float]:
+    """Memory that programs can still have; None where the system does not tell (anything but Linux)."""
+    try:
+        with open(meminfo, encoding="ascii") as file:
+            for line in file:
+                name, _, rest = line.partition(":")
+                if name == "MemAvailable":
+                    return int(rest.split()[0]) / 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
