@@ -1,4 +1,4 @@
-"""``python -m engine bench [jury|texture]``: the clock, the jury, the judgement on textures.
+"""``python -m engine bench [jury|texture|latent]``: the clocks, the jury, the judgement on textures.
 
 Heavy imports wait until a command runs.
 """
@@ -20,7 +20,7 @@ def add_commands(commands: Any) -> None:
     bench.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each row is timed, in turns")
     bench.add_argument("--device", choices=("cpu", "cuda"))
     bench.add_argument("--json", action="store_true", help="print one line of JSON at the end")
-    kinds = bench.add_subparsers(metavar="[jury|texture]")
+    kinds = bench.add_subparsers(metavar="[jury|texture|latent]")
 
     jury = kinds.add_parser("jury", help="repaint the bundled cases by every method and measure the pictures")
     jury.add_argument("--presets", default="fast,quality", help="names, T/L/n/κ/variance, corrector/levels/steps/λ/dt")
@@ -52,6 +52,13 @@ def add_commands(commands: Any) -> None:
     texture.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture then")
     texture.add_argument("--budget", action="store_true", help="measure the time and memory budgets too")
     texture.set_defaults(run=_texture)
+
+    latent = kinds.add_parser("latent", help="time latent models of real size with random weights, beside diffusers")
+    latent.add_argument("--sizes", default="sd15", metavar="NAMES", help="of sd15, sdxl (default: sd15)")
+    latent.add_argument("--calls", type=int, default=3, metavar="N", help="network calls that are timed (default 3)")
+    latent.add_argument("--device", choices=("cpu", "cuda"))
+    latent.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+    latent.set_defaults(run=_latent)
 
 
 def _jury(arguments: argparse.Namespace) -> None:
@@ -128,6 +135,15 @@ def _texture(arguments: argparse.Namespace) -> None:
     if missing:
         print(f"{missing} pictures are still missing; run the same command again to go on.")
     print("written: " + ", ".join(str(path) for path in paths))
+
+
+def _latent(arguments: argparse.Namespace) -> None:
+    from engine.bench import latent
+
+    result = latent.measure(_names(arguments.sizes), arguments.calls, arguments.device)
+    print(latent.table(result))
+    if arguments.json:
+        print(json.dumps(result))
 
 
 def _names(text: str) -> list[str]:

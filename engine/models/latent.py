@@ -34,11 +34,19 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     Raises:
         EngineError: ``model_missing``, ``model_pickled`` or ``model_corrupt``, with what to do next.
     """
-    from engine.models import Model
-
     dtype = inference_dtype(device)
     base, merge = lora.base_of(info)
-    parts = merge(pipeline_folder.read(base, dtype))
+    return assembled(merge(pipeline_folder.read(base, dtype)), info, device, dtype)
+
+
+def assembled(parts: Parts, info: ModelInfo, device: torch.device, dtype: torch.dtype) -> Model:
+    """The model that parts make up; they are moved to where they are to work.
+
+    Raises:
+        EngineError: ``model_corrupt``, a prediction type or noise schedule that is not known.
+    """
+    from engine.models import Model
+
     prediction, alpha_bar, times = _process(parts, info)
     geometry = _geometry(parts)
     others = [parts.vae, *(encoder for _, encoder in parts.encoders)]
