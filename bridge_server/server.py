@@ -213,6 +213,8 @@ class Bridge:
             self._engine.send(work.Input(job.job, message.what, message.offset), piece)
         elif isinstance(message, work.Learning):
             self._desk.say(job, messages.Learning(job.job, message.fraction, message.seconds_left))
+        elif isinstance(message, work.Note):
+            self._desk.say(job, messages.Note(job.job, message.sentence))
         elif isinstance(message, work.Step):
             count = job.request["variants"]
             place = (job.job, message.variant, count, message.call, message.calls)

@@ -185,6 +185,15 @@ class Learning:
     seconds_left: float = value(NUMBER)
 
 
+@WORK.add("note", FROM_WORKER)
+@dataclass(frozen=True)
+class Note:
+    """As client.messages.Note."""
+
+    job: str = value(IDENT)
+    sentence: str = value(SENTENCE)
+
+
 @WORK.add("step", FROM_WORKER)
 @dataclass(frozen=True)
 class Step:

@@ -242,6 +242,9 @@ class Engine:
                 if isinstance(event, api.Learning):
                     self._say_learning(start.job, event)
                     continue
+                if isinstance(event, api.Note):
+                    line.say(work.Note(start.job, event.sentence[:500]))
+                    continue
                 variant = start.first + event.variant
                 if isinstance(event, api.Finished):
                     del latest[variant]
@@ -323,7 +326,7 @@ class Engine:
             entry = steps.entry(kept)
             steps.paint(variant, entry.call, event.preview)
             self._shelf.keep(start.job, variant, kept, entry.call)
-            line.say_pixels(work.Output, event.preview().tobytes(), job=start.job, variant=variant)
+            line.say_pixels(work.Output, event.preview(full=True).tobytes(), job=start.job, variant=variant)
             line.say(work.Steps(start.job, variant, steps.of(variant)))
             seconds = time.monotonic() - began
             line.say(work.Result(start.job, variant, kept.seed, seconds, entry.call, (entry,)))
@@ -355,12 +358,15 @@ class Engine:
         for name, option in options.items():
             if option is None:
                 continue
-            numeric = name in ("steps", "jump_length", "jump_samples", "start_resampling")
+            whole = name in ("steps", "jump_length", "jump_samples", "start_resampling")
+            number = name in ("learn", "guidance", "guidance_start", "guidance_stop")
+            text = name in ("prompt", "negative")
             word = name == "schedule" and isinstance(option, str)
             if (
                 name not in allowed
-                or (numeric and type(option) is not int)
-                or (name == "learn" and type(option) not in (int, float))
+                or (whole and type(option) is not int)
+                or (number and type(option) not in (int, float))
+                or (text and not isinstance(option, str))
                 or (name == "hard" and type(option) is not bool)
                 or (word and not re.fullmatch(r"[a-z][a-z_-]{0,31}", option))
             ):

@@ -95,6 +95,14 @@ class Learning:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something to tell of a job that goes on nonetheless, in one sentence."""
+
+    job: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """``call`` of ``calls`` network calls of this variant (0-based) are done.
 
@@ -230,6 +238,7 @@ Event = Union[
     Disconnected,
     Accepted,
     Learning,
+    Note,
     Progress,
     Preview,
     Result,

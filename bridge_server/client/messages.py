@@ -432,6 +432,15 @@ class Learning:
     seconds_left: float = value(NUMBER)
 
 
+@WIRE.add("note", TO_CLIENT)
+@dataclass(frozen=True)
+class Note:
+    """Something to tell of a job that goes on nonetheless, such as a prompt that was too long; before its progress."""
+
+    job: str = value(IDENT)
+    sentence: str = value(SENTENCE)
+
+
 @WIRE.add("progress", TO_CLIENT)
 @dataclass(frozen=True)
 class Progress:

@@ -545,6 +545,8 @@ class Session:
             self._put(events.Accepted(name, message.position, message.calls))
         elif isinstance(message, messages.Learning):
             self._put(events.Learning(name, message.fraction, message.seconds_left), ("learning", name))
+        elif isinstance(message, messages.Note):
+            self._put(events.Note(name, message.sentence))
         elif isinstance(message, messages.Progress):
             fields = (message.variants, message.call, message.calls, message.seconds_left)
             self._put(events.Progress(name, message.variant, *fields), ("progress", name, message.variant))

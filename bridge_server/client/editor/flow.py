@@ -498,6 +498,12 @@ class Flow:
             self.learning, self.seconds_left = event.fraction, event.seconds_left
             self.sentence, self.is_error = tr("Learning this picture …"), False
 
+    def _on_note(self, event: events.Note) -> None:
+        if self.run is not None and self.phase == RUNNING:
+            self.run.note = event.sentence
+            self._hold = self.clock() + HOLD
+            self.say(event.sentence)
+
     def _on_preview(self, event: events.Preview) -> None:
         run = self.run
         assert run is not None
@@ -589,7 +595,8 @@ class Flow:
         elif self.keeping:
             self._end("kept", KEPT)
         else:
-            self._end("done", tr("Done in {seconds} s.").format(seconds=f"{event.seconds:.0f}"))
+            done = tr("Done in {seconds} s.").format(seconds=f"{event.seconds:.0f}")
+            self._end("done", f"{done} {run.note}".strip())
 
     def _promote(self, run: Run, variant: Variant, apply: bool) -> Generator[None, None, None]:
         taken = yield from self._promoted(run, variant)

@@ -147,6 +147,7 @@ class Run:
     created: float = 0.0  # wall clock, for the order after a restart
     clicked: float = 0.0
     pace: float = 0.0  # seconds per network call, 0 while unknown
+    note: str = ""  # what the engine had to say of it
     timings: Dict[str, float] = field(default_factory=dict)  # seconds after the click
 
     @property
