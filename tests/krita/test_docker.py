@@ -16,7 +16,7 @@ from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 
 from .conftest import provide_bridge, start_krita
-from .desk import Desk, Document
+from .desk import PRELUDE, Desk, Document
 from .host import REPOSITORY, Display
 
 
@@ -370,6 +370,60 @@ def test_more_actions_are_in_kritas_shortcut_settings(desk: Desk) -> None:
     assert names == []
     text = (REPOSITORY / "krita_plugin/repaint_krita.action").read_text()
     assert desk.host.run(f"[n for n in ACTIONS if 'name=\"' + n + '\"' not in {text!r}]") == []
+
+
+# ---------------------------------------------------------------- the first time
+
+
+def test_from_opening_krita_to_an_applied_variant_in_four_actions(display: Display, tmp_path: Path) -> None:
+    """A person who has just installed the plug-in: opens a picture, takes a selection tool, draws, clicks. The docker
+    and the engine come by themselves, and the variant stands in a layer of its own when it is done."""
+    provide_bridge()
+    host = start_krita(tmp_path / "krita", display)  # nothing is shown or moved for the test
+    try:
+        picture = tmp_path / "photo.png"
+        shutil.copy(REPOSITORY / "engine/assets/demo.png", picture)
+        host.run(PRELUDE)
+        assert host.wait("dock() is not None and dock().isVisible()", what="the docker is there by itself")
+        path = str(host.lend(picture))
+        host.run(f"documents['photo'] = add(app.openDocument({path!r}))")  # 1: File ▸ Open
+        host.wait("app.activeDocument() is not None and canvas().isVisible()")
+        host.run("app.action('KisToolSelectRectangular').trigger()")  # 2: a button of the toolbox
+        x, y = host.run("center(canvas())")
+        host.drag(x - 40, y - 30, x + 40, y + 30)  # 3
+        host.wait("documents['photo'].selection() is not None")
+        host.run("dock().widget().ensureWidgetVisible(dock().button)")
+        host.wait("dock().model.findData('test/gaussian') >= 0", seconds=60)
+        host.run("dock().model.setCurrentIndex(dock().model.findData('test/gaussian'))")  # for the test's sake: quick
+        host.click(*host.run("center(dock().button)"))  # 4
+        host.wait("flow.busy", what="it runs")
+        host.wait("not flow.busy and not flow.has_steps", seconds=60, what="the run ends")
+        assert host.run("flow.sentence").startswith("Done")
+        names = host.run("[entry[0] for entry in tree(documents['photo'])]")
+        assert len(names) == 2
+        assert names[1].startswith("RePaint test/gaussian · seed ")
+        assert host.run("flow.runs[-1].series.shown") is not None
+        host.screenshot("first-time")
+        host.run("documents['photo'].setModified(False)")
+        host.stop()
+    finally:
+        host.kill()
+
+
+def test_memory_is_forecast_on_the_more_page(desk: Desk) -> None:
+    document = desk.new(400, 300)
+    desk.choose("test/gaussian")
+    desk.host.run("dock().pages.setCurrentIndex(3)")
+    assert desk.host.run("dock().more_page.memory.isVisible()") is False, "nothing is selected"
+    desk.select(document, 100, 100, 60, 60)
+    desk.host.run("dock().more_page.show_memory()")
+    text = desk.host.run("dock().more_page.memory.text()")
+    assert text.startswith("Memory for what is selected: about ")
+    few = int(text.split()[-2])
+    assert 300 < few < 600
+    desk.select(document, 0, 0, 400, 300)
+    desk.host.run("dock().variants.setValue(8)")
+    assert int(desk.host.run("dock().more_page.memory.text()").split()[-2]) > few
 
 
 # ---------------------------------------------------------------- choices and words
