@@ -59,6 +59,21 @@ class GimpHost:
         image = find_image(self.image)
         return (self.image, _key(image), _path(image)) if image is not None else None
 
+    def canvas_size(self) -> Optional[Tuple[str, int, int]]:
+        """The image worked on: its id, width and height; None if there is none."""
+        image = find_image(self.image)
+        return (self.image, image.get_width(), image.get_height()) if image is not None else None
+
+    def thumbnail(self, side: int) -> Any:
+        """A pixbuf of the image worked on, at most ``side`` pixels each way; None if there is none."""
+        image = find_image(self.image)
+        if image is None:
+            return None
+        scale = min(1.0, side / max(image.get_width(), image.get_height()))
+        width, height = max(1, round(scale * image.get_width())), max(1, round(scale * image.get_height()))
+        with self.probe.host():
+            return image.get_thumbnail(width, height, Gimp.PixbufTransparency.KEEP_ALPHA)
+
     # ---- reading ----
     def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:
         """Reads what ``settings.area`` asks for of the image; yields None between slices and at last the Capture.

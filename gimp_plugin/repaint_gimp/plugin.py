@@ -143,10 +143,10 @@ class RePaint(Gimp.PlugIn):
                 values.insert(1, GObject.Value(Gimp.Layer, layer))
                 return values
             start = mode == Gimp.RunMode.WITH_LAST_VALS and gesture.area is not None
-            if not service.hand_over(image, gesture.page, start):
+            if not service.hand_over(image, Gimp.default_display(), gesture.page, start):
                 self.service = service.Service(self)
                 self.service.install()
-                self.service.show(image, gesture.page, start)
+                self.service.show(image, Gimp.default_display(), gesture.page, start)
                 self.service.run()
             return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
         except (Refused, BridgeError) as error:

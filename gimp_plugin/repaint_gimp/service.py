@@ -23,13 +23,14 @@ READWRITE = GObject.ParamFlags.READWRITE
 NO_WINDOW = "RePaint's window cannot be shown here; run the procedure non-interactively."
 
 
-def hand_over(image: Any, page: str, start: bool) -> bool:
+def hand_over(image: Any, display: Any, page: str, start: bool) -> bool:
     """Asks the running service to show its window for an image; False if none runs. Raises `Refused`: no display."""
     if not Gimp.get_pdb().procedure_exists(SHOW):
         return False
     procedure = Gimp.get_pdb().lookup_procedure(SHOW)
     config = procedure.create_config()
     config.set_property("image", image)
+    config.set_property("display", display)
     config.set_property("page", page)
     config.set_property("start", start)
     if procedure.run(config).index(0) != Gimp.PDBStatusType.SUCCESS:
@@ -54,6 +55,7 @@ class Service:
         procedure = Gimp.Procedure.new(self.plug_in, SHOW, Gimp.PDBProcType.TEMPORARY, self._asked, None)
         procedure.set_documentation("Shows RePaint's window", "For RePaint's own procedures.", SHOW)
         procedure.add_image_argument("image", "Image", "The image to work on", True, READWRITE)
+        procedure.add_display_argument("display", "Display", "The image's window", True, READWRITE)
         procedure.add_string_argument("page", "Page", "selection, extend, tile, or empty", "", READWRITE)
         procedure.add_boolean_argument("start", "Start", "Start at once", False, READWRITE)
         self.plug_in.add_temp_procedure(procedure)
@@ -64,15 +66,16 @@ class Service:
         GLib.MainLoop().run()
 
     def _asked(self, procedure: Any, config: Any, _data: Any) -> Any:
-        image, page, start = (config.get_property(name) for name in ("image", "page", "start"))
+        image, display, page, start = (config.get_property(name) for name in ("image", "display", "page", "start"))
         if not self._can_show():
             error = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), NO_WINDOW, 0)
             return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, error)
-        GLib.idle_add(self._show_once, image, page, start)  # GIMP waits for this call, and the window asks GIMP
+        # Later: GIMP waits for the end of this call, and the window asks GIMP this and that.
+        GLib.idle_add(self._show_once, image, display, page, start)
         return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
 
-    def _show_once(self, image: Any, page: str, start: bool) -> bool:
-        self.show(image, page, start)
+    def _show_once(self, image: Any, display: Any, page: str, start: bool) -> bool:
+        self.show(image, display, page, start)
         return False
 
     @staticmethod
@@ -84,13 +87,15 @@ class Service:
             return False
         return True
 
-    def show(self, image: Any, page: str, start: bool) -> None:
-        """The window on that page; ``start``: and its gesture begins at once with the choices of last time."""
+    def show(self, image: Any, display: Any, page: str, start: bool) -> None:
+        """The window on that page, above the image's own; ``start``: and its gesture begins at once, as last time."""
         from .window import Window
 
         if self.window is None:
-            self.window = Window(self.pump, self.choices)
-        self.window.present(image, page, start)
+            self.window = Window(self.pump, self.choices, user_folders().config / "gimp-window.json")
+        self.window.open(image, display, page, start)
 
     def close(self) -> None:
+        if self.window is not None:
+            self.window.remember()
         self.session.close(timeout=1.0)

@@ -1,0 +1,179 @@
+"""The grid of variants: they form while they run; click or arrow keys show one, double click or Enter applies it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from gi.repository import Gdk, GdkPixbuf, GLib, Gtk
+
+from bridge_server.client.editor.model import Run, Variant
+from bridge_server.client.editor.texts import caption
+from bridge_server.client.editor.words import tr
+
+from .eventloop import Pump
+from .pictures import Thumbnails
+from .widgets import named
+
+THUMBNAIL = 72
+PICTURE, TEXT, NUMBER, INDEX, TIP = range(5)
+LET_GO_MS = 60  # a key that repeats is let go and pressed again in less
+Place = Tuple[int, int]  # number of the run, index of the variant
+
+
+class Gallery(Gtk.IconView):
+    """All variants, the newest series first; within a series in the order in which they came."""
+
+    def __init__(self, pump: Pump, picked: Callable[[], None], drop: Callable[[], None]) -> None:
+        self.rows = Gtk.ListStore(GdkPixbuf.Pixbuf, str, int, int, str)
+        super().__init__(
+            model=self.rows, pixbuf_column=PICTURE, text_column=TEXT, tooltip_column=TIP,
+            item_width=THUMBNAIL, column_spacing=2, row_spacing=2, margin=2,
+        )  # fmt: skip
+        self._pump, self._flow, self._picked_one, self._drop = pump, pump.flow, picked, drop
+        self._states: Dict[Place, Any] = {}
+        self._order: List[Place] = []
+        self._followed: Any = None  # the flow's choice that was last made the current item
+        self._quiet = False  # the selection is changed by this class, not by the artist
+        self._letting_go = 0
+        self._thumbnails = Thumbnails(THUMBNAIL)
+        named(
+            self,
+            "gallery",
+            "Click: show in the layer. Double click or Enter: apply. Space, held: compare. Delete: delete.",
+        )
+        self.set_has_tooltip(True)
+        self.set_selection_mode(Gtk.SelectionMode.BROWSE)
+        self.connect("selection-changed", self._selected)
+        self.connect("item-activated", lambda *_: self.show_chosen(apply=True))
+        self.connect("button-press-event", self._press)
+        self.connect("key-press-event", self._key)
+        self.connect("key-release-event", self._key_up)
+        self.connect("focus-out-event", self._left)
+
+    # ---- what the artist does ----
+    def show_chosen(self, apply: bool = False) -> None:
+        chosen = self.chosen()
+        if chosen is not None:
+            self._pump.choose(chosen[0], chosen[1].index, apply)
+            self._picked_one()
+
+    def chosen(self) -> Optional[Tuple[Run, Variant]]:
+        """The current item's."""
+        paths = self.get_selected_items()
+        if not paths:
+            return None
+        line = self.rows[paths[0]]
+        run = self._flow.find(line[NUMBER])
+        variant = run.variant(line[INDEX]) if run is not None else None
+        return (run, variant) if run is not None and variant is not None else None
+
+    def select(self, key: Place) -> None:
+        """Makes it the current item without showing it."""
+        if key in self._order:
+            path = Gtk.TreePath.new_from_indices([self._order.index(key)])
+            self._quiet = True
+            self.select_path(path)
+            self.set_cursor(path, None, False)
+            self._quiet = False
+
+    def _selected(self, _widget: Any) -> None:
+        if not self._quiet:
+            self.show_chosen()
+
+    def _press(self, _widget: Any, event: Any) -> bool:
+        """A click on the current item shows it once more: its layer may have been undone."""
+        path = self.get_path_at_pos(int(event.x), int(event.y))
+        if event.type == Gdk.EventType.BUTTON_PRESS and path is not None and self.path_is_selected(path):
+            self.show_chosen()
+        return False
+
+    def _key(self, _widget: Any, event: Any) -> bool:
+        control = bool(event.state & Gdk.ModifierType.CONTROL_MASK)
+        if event.keyval == Gdk.KEY_space and not control:
+            if self._letting_go:
+                GLib.source_remove(self._letting_go)
+                self._letting_go = 0
+            self._compare(True)
+        elif event.keyval == Gdk.KEY_Delete:
+            self._drop()
+        elif event.keyval in (Gdk.KEY_c, Gdk.KEY_C) and control:
+            self.copy_seed()
+        else:
+            return False
+        return True
+
+    def _key_up(self, _widget: Any, event: Any) -> bool:
+        if event.keyval != Gdk.KEY_space:
+            return False
+        if not self._letting_go:
+            self._letting_go = GLib.timeout_add(LET_GO_MS, self._let_go)
+        return True
+
+    def _let_go(self) -> bool:
+        self._letting_go = 0
+        self._compare(False)
+        return False
+
+    def _left(self, *_: Any) -> bool:
+        self._compare(False)  # its release will never come here
+        return False
+
+    def _compare(self, hidden: bool) -> None:
+        self._pump.do("compare", lambda: self._flow.compare(hidden))
+
+    def copy_seed(self) -> None:
+        chosen = self.chosen()
+        if chosen is not None:
+            Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(str(chosen[1].seed), -1)
+
+    # ---- what it shows ----
+    def refresh(self) -> None:
+        wanted: Dict[Place, Tuple[Run, Variant]] = {}
+        for run in self._sorted():
+            for variant in run.variants:
+                wanted[run.number, variant.index] = (run, variant)
+        if list(wanted) != self._order:
+            self._arrange(list(wanted))
+        self._thumbnails.keep({number for number, _ in wanted})
+        for place, (key, (run, variant)) in enumerate(wanted.items()):
+            self._fill(self.rows[place], key, run, variant)
+        chosen = self._flow.selected
+        if chosen is not None and (not self.get_selected_items() or chosen != self._followed):
+            self._followed = chosen
+            self.select((chosen[0].number, chosen[1]))
+
+    def _sorted(self) -> List[Run]:
+        first: Dict[int, int] = {}
+        for run in self._flow.runs:
+            first.setdefault(id(run.series), run.number)
+        return sorted(self._flow.runs, key=lambda run: (-first[id(run.series)], run.number))
+
+    def _arrange(self, order: List[Place]) -> None:
+        """The list anew; the current item stays it."""
+        paths = self.get_selected_items()
+        current = self._order[paths[0].get_indices()[0]] if paths else None
+        self._quiet = True
+        self.rows.clear()
+        for number, index in order:
+            self.rows.append((None, "", number, index, ""))
+        self._quiet = False
+        self._order = order
+        self._states.clear()
+        if current is not None:
+            self.select(current)
+
+    def _fill(self, line: Any, key: Place, run: Run, variant: Variant) -> None:
+        text = caption(run, variant)
+        if variant.finished and run.series.shown == key:
+            text = "✓ " + text
+        state = (variant.version, text)
+        known = self._states.get(key)
+        if known == state:
+            return
+        self._states[key] = state
+        line[TEXT] = text
+        if known is None or known[0] != variant.version:
+            line[PICTURE] = self._thumbnails.of(run, variant.picture)
+            line[TIP] = GLib.markup_escape_text(
+                f"{run.settings.model} · {run.settings.preset} · " + tr("seed") + f" {variant.seed}"
+            )

@@ -1,0 +1,116 @@
+"""Small pictures of variants: what the artist would see, from what was sent and what came back. By GdkPixbuf alone."""
+
+from __future__ import annotations
+
+from typing import Any, Collection, Dict, List, Optional, Tuple
+
+from gi.repository import GdkPixbuf, GLib
+
+from bridge_server.client.editor.areas import surroundings
+from bridge_server.client.editor.model import Picture, Run, Variant
+from bridge_server.client.geometry import Box
+
+GRAY = 0x808080FF  # where nothing is known
+INK, PAPER = b"\x30\x50\x90\xff", b"\xff\xff\xff\xff"
+RGB = GdkPixbuf.Colorspace.RGB
+ROUGH, SMOOTH = GdkPixbuf.InterpType.NEAREST, GdkPixbuf.InterpType.BILINEAR
+
+
+def pixbuf(rgba: bytes, width: int, height: int) -> Any:
+    return GdkPixbuf.Pixbuf.new_from_bytes(GLib.Bytes.new(rgba), RGB, True, 8, width, height, 4 * width)
+
+
+def scaled(picture: Any, width: int, height: int) -> Any:
+    """A good small picture in a time that does not grow with the large one's size."""
+    rough_width, rough_height = min(picture.get_width(), 4 * width), min(picture.get_height(), 4 * height)
+    if (rough_width, rough_height) != (picture.get_width(), picture.get_height()):
+        picture = picture.scale_simple(rough_width, rough_height, ROUGH)
+    return picture.scale_simple(width, height, SMOOTH)
+
+
+def _blank(width: int, height: int) -> Any:
+    made = GdkPixbuf.Pixbuf.new(RGB, True, 8, width, height)
+    made.fill(GRAY)
+    return made
+
+
+def _put(below: Any, above: Any) -> None:
+    """Blends ``above`` over ``below``; both are of one size."""
+    width, height = below.get_width(), below.get_height()
+    above.composite(below, 0, 0, width, height, 0, 0, 1, 1, ROUGH, 255)
+
+
+def composite(run: Run, variant: Variant, side: int) -> Any:
+    """The whole box with the variant over it, at most ``side`` pixels each way."""
+    box = run.target.box
+    scale = side / max(box.width, box.height)
+    made = _blank(max(1, round(box.width * scale)), max(1, round(box.height * scale)))
+    pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels)]
+    pictures += [] if variant.picture is None else [variant.picture]
+    for picture in pictures:
+        whole = pixbuf(picture.rgba, picture.width, picture.height)
+        _put(made, scaled(whole, made.get_width(), made.get_height()))
+    return made
+
+
+def repeated(tile: Any) -> Any:
+    """Two by two of it."""
+    width, height = tile.get_width(), tile.get_height()
+    made = GdkPixbuf.Pixbuf.new(RGB, True, 8, 2 * width, 2 * height)
+    for x, y in ((0, 0), (width, 0), (0, height), (width, height)):
+        tile.copy_area(0, 0, width, height, made, x, y)
+    return made
+
+
+def curve(walk: List[int], width: int, height: int) -> Any:
+    """The walk through the noise levels: noisy at the top, clean at the bottom, time from left to right."""
+    top = max(walk) + 1
+    rows = [round((height - 1) * (1 - (walk[len(walk) * x // width] + 1) / (top or 1))) for x in range(width)]
+    data = bytearray(PAPER * (width * height))
+    for x, end in enumerate(rows):
+        begin = rows[x - 1] if x else end
+        for y in range(min(begin, end), max(begin, end) + 1):
+            data[4 * (y * width + x) : 4 * (y * width + x) + 4] = INK
+    return pixbuf(bytes(data), width, height)
+
+
+class Thumbnails:
+    """The selected part with some surroundings, ``side`` pixels each way at most; backdrops are made once per run."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self._backdrops: Dict[int, Tuple[Any, Box]] = {}
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Forgets the backdrops of other runs."""
+        self._backdrops = {number: found for number, found in self._backdrops.items() if number in numbers}
+
+    def of(self, run: Run, picture: Optional[Picture]) -> Any:
+        """The picture may be smaller than the box."""
+        backdrop, region = self._backdrop(run)
+        if picture is None:
+            return backdrop
+        made = backdrop.copy()
+        x, y = picture.width / run.target.box.width, picture.height / run.target.box.height
+        left, top = min(picture.width - 1, int(region.x * x)), min(picture.height - 1, int(region.y * y))
+        width = max(1, min(picture.width - left, round(region.width * x)))
+        height = max(1, min(picture.height - top, round(region.height * y)))
+        part = pixbuf(picture.rgba, picture.width, picture.height).new_subpixbuf(left, top, width, height)
+        _put(made, scaled(part, made.get_width(), made.get_height()))
+        return made
+
+    def _backdrop(self, run: Run) -> Tuple[Any, Box]:
+        """The source around the selection, scaled down, and which part of the box it shows."""
+        found = self._backdrops.get(run.number)
+        if found is not None:
+            return found
+        box = run.target.box
+        region = surroundings(box, run.target.bounds)
+        scale = self.side / max(region.width, region.height)
+        made = _blank(max(1, round(region.width * scale)), max(1, round(region.height * scale)))
+        if run.capture is not None:
+            whole = pixbuf(run.capture.pixels, box.width, box.height)
+            part = whole.new_subpixbuf(region.x, region.y, region.width, region.height)
+            _put(made, scaled(part, made.get_width(), made.get_height()))
+        self._backdrops[run.number] = (made, region)
+        return made, region
