@@ -20,8 +20,8 @@ from bridge_server.client.errors import NotInstalled
 NAME = "repaint-bridge"
 HOME_VARIABLE = "REPAINT_BRIDGE_HOME"
 NOT_INSTALLED = (
-    "The RePaint engine is not set up for this user yet: run “python3 installer.py krita” in the project's folder "
-    "once, then click again."
+    "The RePaint engine is not set up for this user yet: run “python3 installer.py krita” (or gimp) in the project's "
+    "folder once, then click again."
 )
 
 

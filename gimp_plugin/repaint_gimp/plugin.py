@@ -29,6 +29,7 @@ from . import script, service  # noqa: E402
 EXTENSION = "extension-repaint"
 PREFIX = "plug-in-repaint-"
 MENU = "<Image>/Filters/RePaint"
+NO_SCRIPT = "There is nothing to run without a window here."
 READWRITE = GObject.ParamFlags.READWRITE
 
 
@@ -136,7 +137,7 @@ class RePaint(Gimp.PlugIn):
         try:
             if mode == Gimp.RunMode.NONINTERACTIVE:
                 if gesture.area is None:
-                    return _failed(procedure, "There is nothing to run without a window here.")
+                    return _failed(procedure, NO_SCRIPT)
                 layer = script.run(image, script.settings(config, gesture.area(config)))
                 values = procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
                 values.remove(1)
@@ -150,7 +151,7 @@ class RePaint(Gimp.PlugIn):
                 self.service.run()
             return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
         except (Refused, BridgeError) as error:
-            return _failed(procedure, tr(error.sentence))
+            return _failed(procedure, error.sentence)
 
 
 def _common_arguments(procedure: Any) -> None:
@@ -183,7 +184,7 @@ def _help(gesture: Gesture) -> str:
 
 
 def _failed(procedure: Any, sentence: str) -> Any:
-    error = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), sentence, 0)
+    error = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), tr(sentence), 0)
     return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, error)
 
 

@@ -17,7 +17,8 @@ FOLDERS = (EDITOR, ROOT / "krita_plugin", ROOT / "gimp_plugin")
 
 # function → which of its arguments are shown to the artist
 SHOWN = {"tr": (0,), "note": (0,), "button": (1, 2), "main_button": (1, 2), "tool": (2,), "combo": (1,), "named": (2,),
-         "spin": (1, 4, 5), "say": (0,), "Refused": (0,), "_stop": (0,), "_end": (1,)}  # fmt: skip
+         "spin": (1, 4, 5), "say": (0,), "Refused": (0,), "_stop": (0,), "_end": (1,),
+         "Gesture": (0, 1), "_failed": (1,)}  # fmt: skip
 TABLES = {"NUMBERS": (1, 2, 5, 6), "KINDS": (1,), "SIDES": (1,)}
 
 
