@@ -289,7 +289,7 @@ def _execute(
         shown = np.where(order <= stage, small.selection, 0)
         if resumed is not None and resumed.call == calls:  # kept at the end of a stage
             part = stages.part(small.image, order, stage, model.geometry, job.padding, job.scale, job.wrap)
-            painted = [part.put(each, _leave(model, resumed.x)) for each in painted]
+            painted = [part.put(each, _leave(model, part, each, resumed.x)) for each in painted]
             made += calls
             continue
         for variant, part, state, place in _stage(
@@ -305,7 +305,8 @@ def _execute(
             yield Step(variant, made + state.call, made + calls + after, seconds, preview, keeper)
             if state.call == calls:
                 draws = state.draws
-                after_this[variant] = part.put(painted[variant], _leave(model, state.x[place : place + 1]))
+                done = _leave(model, part, painted[variant], state.x[place : place + 1])
+                after_this[variant] = part.put(painted[variant], done)
                 if variant == 0:
                     windows += calls * len(part.plan.windows)
                 if stage == last:
@@ -483,10 +484,10 @@ def _digest_of(info: ModelInfo, _files: tuple[tuple[str, int, int], ...]) -> str
     return digest(info)
 
 
-def _leave(model: Model, x: torch.Tensor) -> torch.Tensor:
+def _leave(model: Model, part: stages.Part, painted: np.ndarray, x: torch.Tensor) -> torch.Tensor:
     """The picture (3, H, W) of one row (1, C, h, w)."""
     with _memory(), torch.inference_mode():
-        return model.space.leave(x.to(model.device))[0]
+        return model.space.leave(x.to(model.device), part.model_input(painted))[0]
 
 
 def _out_of_memory(details: str) -> EngineError:
@@ -519,7 +520,7 @@ def _layer(
 ) -> np.ndarray:
     """The layer of the whole picture: what ``near`` holds of it, nothing elsewhere."""
     with torch.inference_mode():
-        picture = _leave(model, x0_hat) if full else model.space.glance(x0_hat)[0]
+        picture = _leave(model, part, painted, x0_hat) if full else model.space.glance(x0_hat)[0]
     out = np.zeros((*shape, 4), np.uint8)
     out[near.slices] = canvas.layer(part.put(painted, picture), shown, part.region)
     return out

@@ -26,6 +26,10 @@ class Entered:
     beside: torch.Tensor | None = None
 
 
+Known = tuple[torch.Tensor, torch.Tensor]
+"""y (1, 3, H, W), 0 where unknown, and keep (1, 1, H, W), 1 where known, as they are before a space is entered."""
+
+
 class Space(Protocol):
     """Into the space and back.
 
@@ -42,8 +46,8 @@ class Space(Protocol):
     def enter(self, y: torch.Tensor, keep: torch.Tensor) -> Entered:
         """From y (B, 3, H, W), 0 where unknown, and keep (1, 1, H, W), 1 where known; sides are multiples of factor."""
 
-    def leave(self, x: torch.Tensor) -> torch.Tensor:
-        """The picture (B, 3, H, W) of x (B, C, h, w), as well as can be."""
+    def leave(self, x: torch.Tensor, known: Known | None = None) -> torch.Tensor:
+        """The picture (B, 3, H, W) of x (B, C, h, w), as well as can be, fitted to what is ``known``."""
 
     def glance(self, x: torch.Tensor) -> torch.Tensor:
         """The same for a preview: cheap, and less exact."""
@@ -57,7 +61,7 @@ class Pixels:
     def enter(self, y: torch.Tensor, keep: torch.Tensor) -> Entered:
         return Entered(y, keep)
 
-    def leave(self, x: torch.Tensor) -> torch.Tensor:
+    def leave(self, x: torch.Tensor, _known: Known | None = None) -> torch.Tensor:
         return x
 
     def glance(self, x: torch.Tensor) -> torch.Tensor:

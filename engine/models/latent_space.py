@@ -2,7 +2,8 @@
 
 Going in, the hole is filled smoothly first (a black hole would bleed into the latents around it), the mode of the
 encoder's distribution is taken, and a cell is known only where neither a pixel of it nor a neighbouring cell is
-unknown. Coming out is a full decode; a preview is a linear map of the latents to RGB, fitted once to this autoencoder.
+unknown. Coming out is a full decode, corrected by its error around the hole; a preview is a linear map of the
+latents to RGB, fitted once to this autoencoder.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from engine.smooth import smooth_fill
-from engine.space import Entered
+from engine.space import Entered, Known
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,16 @@ TILED_FROM = 1024 * 1024
 """Pixels beyond which the autoencoder works in overlapping tiles."""
 CHART_CELLS = 32
 """Side in cells of the picture to which the preview is fitted."""
+
+
+def _offset(pictures: torch.Tensor, y: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """What the autoencoder gets wrong of the known pixels, continued smoothly into the hole: without it the decoded
+    hole stands out from the pixels around it by that error (B, 3, H, W)."""
+    flags = keep[0, 0].cpu().numpy() > 0
+    if not flags.any():
+        return torch.zeros_like(pictures)
+    errors = (y.cpu() - pictures).permute(0, 2, 3, 1).numpy()
+    return torch.from_numpy(np.stack([smooth_fill(each, flags) for each in errors])).permute(0, 3, 1, 2)
 
 
 class LatentSpace:
@@ -53,11 +64,13 @@ class LatentSpace:
         beside = torch.cat([hole.expand(len(y), -1, -1, -1), self._encode(y)], dim=1) if self._masked else None
         return Entered(latents, 1 - F.max_pool2d(hole, 3, stride=1, padding=1), beside)
 
-    def leave(self, x: torch.Tensor) -> torch.Tensor:
+    def leave(self, x: torch.Tensor, known: Known | None = None) -> torch.Tensor:
         place = next(self._vae.parameters()).device
         z = (x.float() / self._scale + self._shift).to(place)
-        pictures = [self._sparingly(self._vae.decode, row, self.factor).sample for row in z.split(1)]
-        return torch.cat(pictures).clamp(-1, 1).to(x.device)
+        pictures = torch.cat([self._sparingly(self._vae.decode, row, self.factor).sample for row in z.split(1)])
+        if known is not None:
+            pictures = pictures + _offset(pictures.cpu(), *known).to(place)
+        return pictures.clamp(-1, 1).to(x.device)
 
     def glance(self, x: torch.Tensor) -> torch.Tensor:
         linear = self._linear.to(x.device)
