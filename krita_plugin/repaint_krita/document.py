@@ -32,6 +32,7 @@ from bridge_server.client.geometry import Box, clipped, grown_box, selection_bou
 from . import pixels
 from .layer import PreviewLayer
 from .lookup import find_document, find_node, is_mask, layer_of
+from .undo import Top, take_back, top
 
 ANNOTATION = "repaint_bridge"
 OURS = "RePaint "  # how the names of the plug-in's layers begin
@@ -54,6 +55,7 @@ class KritaHost:
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
+        self._grown: Optional[Top] = None  # of the undo stack after the last enlarging
 
     # ---- which document ----
     def identity(self) -> Optional[Tuple[str, str, str]]:
@@ -177,6 +179,8 @@ class KritaHost:
         if document is None or old is None:
             return
         with self.probe.host():
+            if take_back(self._grown, lambda: (document.width(), document.height()) == (old.width, old.height)):
+                return
             document.resizeImage(old.x, old.y, old.width, old.height)
             document.waitForDone()
 
@@ -233,6 +237,8 @@ class KritaHost:
         node = document.createNode(name, "paintlayer")
         if not target.plain:
             node.setColorSpace("RGBA", "U8", SRGB)
+        if target.grown is not None:
+            self._grown = top(target.document)  # by now Krita's menu knows of the enlarging
         parent, above = _place(document, wanted)
         with self.probe.host():
             added = parent.addChildNode(node, above)

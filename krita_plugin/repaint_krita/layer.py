@@ -6,7 +6,7 @@ Adding is one undo step, repainting none: one Ctrl+Z takes everything away and a
 from __future__ import annotations
 
 import time
-from typing import Any, Generator, List, Tuple
+from typing import Any, Generator, List, Optional, Tuple
 
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
 from bridge_server.client.editor.probe import Probe
@@ -14,6 +14,7 @@ from bridge_server.client.geometry import Box
 
 from . import pixels
 from .lookup import find_document, find_node, has_node
+from .undo import Top, take_back, top
 
 STRIP = 1 << 18  # pixels written in one step of the event loop (one or two milliseconds)
 GIVE_BACK_CALLS = 40  # Krita makes a new layer the active one some event-loop turns later, on a busy machine seconds
@@ -32,6 +33,7 @@ class PreviewLayer:
         self._node = node
         self._id = node.uniqueId().toString()
         self._users_layer = users_layer
+        self._top: Optional[Top] = None  # of the undo stack when the layer was the last thing on it
         self._asked = 0  # how often the user's layer was to be given back
         self._origin = (node.position().x(), node.position().y())
 
@@ -59,6 +61,8 @@ class PreviewLayer:
         active = document.activeNode()
         if active is None or active.uniqueId().toString() != self._id:
             return False
+        if self._top is None:
+            self._top = top(self.target.document)
         node = find_node(document, self._users_layer)
         if node is None:
             return True
@@ -142,15 +146,19 @@ class PreviewLayer:
             self._node.setName(name)
 
     def remove(self) -> None:
-        """Takes the layer out of the document and gives the user's layer back."""
+        """Takes the layer out of the document and gives the user's layer back: by an undo if nothing has been done
+        since it was added, else by a command of its own."""
         document = self._document()
         if not self._there(document):
             return
         active = document.activeNode()
-        was_active = active is not None and active.uniqueId().toString() == self._id
+        wanted = active.uniqueId().toString() if active is not None else self._id
+        wanted = self._users_layer if wanted == self._id else wanted
         with self.probe.host():
-            self._node.remove()
-        if was_active and self._users_layer:
-            back = find_node(document, self._users_layer)
+            if not take_back(self._top, lambda: not self._there(document)):
+                self._node.remove()
+        active = document.activeNode()
+        if wanted and (active is None or active.uniqueId().toString() != wanted):
+            back = find_node(document, wanted)
             if back is not None:
                 document.setActiveNode(back)

@@ -96,6 +96,7 @@ def test_a_cancelled_extension_takes_the_canvas_back(desk: Desk) -> None:
     desk.wait_preview()
     desk.click("cancel_button")
     assert desk.wait_end() == "Cancelled."
+    assert desk.host.run("app.action('edit_undo').text()").strip() == "Undo", "nothing to undo is left behind"
     assert sized(desk, document) == document
     assert desk.tree(document) == tree
     assert np.array_equal(desk.pixels(document), before)

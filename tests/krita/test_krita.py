@@ -81,9 +81,34 @@ def test_cancel_by_mouse_leaves_nothing(desk: Desk) -> None:
     idle = desk.wait_bridge("the worker is idle", lambda status: not status.running)
     assert 0 <= idle.calls_after_cancel <= 1
     calls = idle.calls_total
-    desk.undo()  # whatever the undo history shows, it never shows a half-made picture
+    assert desk.host.run("app.action('edit_undo').text()").strip() == "Undo", "nothing to undo is left behind"
+    desk.undo()
     assert desk.fingerprint(document) == before
+    desk.redo()
+    assert desk.fingerprint(document) == before, "no half-made picture comes back either"
     assert desk.bridge().calls_total == calls
+
+
+@pytest.mark.parametrize("same_name", [False, True])
+def test_cancel_after_other_work_takes_back_its_own_only(desk: Desk, same_name: bool) -> None:
+    """Another command was made since the preview layer came; with ``same_name`` it is called alike."""
+    document = desk.new(300, 200)
+    desk.choose("test/gaussian-slow")
+    desk.select(document, 100, 100, 50, 50)
+    desk.press()
+    desk.wait_preview()
+    desk.host.wait("flow._settling is None", what="the layer has come to rest")
+    if same_name:
+        desk.host.run(f"d = {document.code}\nd.rootNode().addChildNode(d.createNode('mine', 'paintlayer'), None)")
+    else:
+        desk.host.run(f"d = {document.code}\nd.crop(0, 0, 280, 200)\nd.waitForDone()")
+    desk.host.run("pump.cancel()")
+    assert desk.wait_end() == "Cancelled."
+    if same_name:
+        assert sorted(desk.names(document)) == ["Background", "mine"]
+    else:
+        assert desk.names(document) == ["Background"]
+        assert desk.host.run(f"{document.code}.width()") == 280
 
 
 def test_cancel_at_once(desk: Desk) -> None:
