@@ -48,6 +48,14 @@ class StandIn:
         return f"http://127.0.0.1:{self.port}"
 
 
+def _name(path: str) -> str:
+    """The file that an address asks for, with the folders it lies in within its repository."""
+    for mark, more in (("/resolve/", 1), ("/storage/", 0), ("/plain/", 0)):
+        if mark in path:
+            return path.split(mark, 1)[1].split("/", more)[-1]
+    return path.rsplit("/", 1)[-1]
+
+
 @contextmanager
 def running() -> Iterator[StandIn]:
     hub = StandIn()
@@ -62,7 +70,7 @@ def running() -> Iterator[StandIn]:
             self._answer(body=True)
 
         def _answer(self, body: bool) -> None:
-            name = self.path.rsplit("/", 1)[-1]
+            name = _name(self.path)
             status = hub.statuses.get(name, 200 if name in hub.files else 404)
             if status != 200:
                 return self._head(status, {"Content-Length": "0"})

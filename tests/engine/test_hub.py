@@ -18,7 +18,7 @@ from safetensors.torch import save
 from engine import api
 from engine.errors import BadInput, EngineError
 from engine.models import catalogue, commands, convert, download, entries, hub, models_dir, unpickle
-from tests.engine import standin_hub
+from tests.engine import standin_hub, toys
 from tests.engine.standin_hub import REVISION, StandIn
 from tests.engine.test_convert import CLASSIFIER, Evil, Shape, _classifier_config, _config, _relative, _weights, _x
 
@@ -409,3 +409,65 @@ def test_the_catalogue_itself():
             assert entry.takes_label == (getattr(convert.PRESETS[entry.kind], "classes", None) is not None)
     assert {"ddpm-celebahq-256", "ddpm-church-256", "ddpm-bedroom-256", "ddpm-cat-256"} <= set(ids)
     assert ids == [info.id for info in catalogue() if info.id in ids]
+
+
+# ------------------------------------------------------------------------------------------ whole pipelines with text
+
+
+@pytest.fixture
+def pipeline(tmp_path, monkeypatch, standin) -> StandIn:
+    """The stand-in also holds the toy latent model as a hub would, and a catalogue that names it."""
+    for path in toys.FOLDER.rglob("*"):
+        if path.is_file():
+            name = path.relative_to(toys.FOLDER).as_posix()
+            standin.files[name.replace(".safetensors", ".fp16.safetensors")] = path.read_bytes()
+    listed = [
+        {"id": name, "title": "Toy", "licence": "a licence", "repo": "some/toy", "revision": REVISION,
+         "layout": "sd", "half": True, "gated": name == "gated"}
+        for name in ("words", "gated")
+    ]  # fmt: skip
+    path = tmp_path / "pipelines.json"
+    path.write_text(json.dumps(listed))
+    monkeypatch.setattr(entries, "CATALOGUE", path)
+    return standin
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_a_whole_pipeline_is_installed_and_its_licence_said_first():
+    said: list[str] = []
+    listed = next(info for info in catalogue() if info.id == "words")
+    assert (listed.installed, listed.takes_prompt, listed.licence) == (False, True, "a licence")
+    target = _get("words", say=said.append)
+    assert "a licence" in said[0]
+    assert "some/toy" in said[0]
+    model = api.load_model("words", "cpu")
+    assert model.info.takes_prompt
+    assert api.load_model(str(toys.FOLDER), "cpu").read("red").embeddings.keys() == model.read("red").embeddings.keys()
+    origin = json.loads((target / "origin.json").read_text())
+    assert "unet/diffusion_pytorch_model.fp16.safetensors" in origin["files"]
+    assert commands.verify("words")[0].endswith("as they arrived")
+    assert not (models_dir() / ".downloads" / "words").exists()
+    assert commands.remove("words") == "words"
+
+
+def test_a_pipeline_goes_on_where_it_was_cut(pipeline):
+    """A cut, then a silence; the second try asks for the rest only."""
+    pipeline.cuts = [50_000] + [0] * 20
+    _fails("download_failed", "words")
+    pipeline.cuts = []
+    _get("words")
+    assert any(asked and asked.startswith("bytes=50000") for asked in pipeline.ranges)
+
+
+def test_a_damaged_part_of_a_pipeline_is_not_installed(pipeline):
+    name = "vae/config.json"
+    pipeline.files[name] = pipeline.files["unet/config.json"]
+    _fails("model_corrupt", "words")
+
+
+def test_a_gated_repository_says_what_to_do(pipeline):
+    pipeline.statuses["model_index.json"] = 401
+    error = _fails("gated", "gated")
+    assert "HF_TOKEN" in error.sentence
+    assert "a licence" in error.sentence
+    _fails("not_found", "words")

@@ -1,0 +1,9 @@
+"""Networks compute in float32 on every machine here: tests compare them with float32, and bfloat16 is chosen by the
+processor (:func:`engine.models.unet.inference_dtype`)."""
+
+from __future__ import annotations
+
+import torch
+
+torch.cpu._is_avx512_bf16_supported = lambda: False
+torch.cpu._is_amx_tile_supported = lambda: False
