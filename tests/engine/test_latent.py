@@ -16,13 +16,12 @@ from engine import api, canvas, states
 from engine.errors import BadInput, EngineError
 from engine.guidance import Guide, Words, conditioned
 from engine.models import find, memory
-from engine.models.unet import inference_dtype
 from tests.engine.latent_help import QUICK, hole, image, job, last, relative, toy
 from tests.engine.toys import FOLDER, kinds
 
 CPU = torch.device("cpu")
-TOLERANCE = 1e-4 if inference_dtype(CPU) == torch.float32 else 0.03
-"""Between our calls and diffusers' in float32."""
+TOLERANCE = 1e-4
+"""Between our calls and diffusers'."""
 
 
 @pytest.fixture(scope="module")

@@ -80,14 +80,16 @@ def selection() -> np.ndarray:
 
 
 @torch.inference_mode()
-def paint(model: Model, known: np.ndarray, prompts: list[str], guidance: float, way: Way, seed: int) -> np.ndarray:
+def paint(
+    model: Model, known: np.ndarray, prompts: list[str], guidance: float, way: Way, seed: int, against: str = ""
+) -> np.ndarray:
     """All pictures at once through space, guidance and sampler, pasted back: (B, 128, 128, 3) uint8."""
     assert model.read is not None
     hole = selection()
     y = torch.from_numpy(known.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
     keep = torch.from_numpy((hole == 0).astype(np.float32))[None, None]
     entered = model.space.enter(y * keep, keep)
-    guide = Guide(_together(model, prompts), _together(model, [""] * len(prompts)), guidance)
+    guide = Guide(_together(model, prompts), _together(model, [against] * len(prompts)), guidance)
     network = conditioned(
         partial(_each, model), guide, entered.keep, entered.beside, len(model.alpha_bar), lambda inner: inner
     )
@@ -131,14 +133,19 @@ def measure(painted: np.ndarray, truth: np.ndarray, wanted: list[pictures.Scene]
     seen = classify(painted, judge)
     asked = np.array([train.classes(scene) for scene in wanted])
     new = selection() > 0
-    inner = cv2.erode(new.astype(np.uint8), np.ones((2 * RIM + 1,) * 2)) > 0
-    rim = new & ~inner
     return Measured(
         float((seen[:, 0] == asked[:, 0]).mean()),
         float((seen[:, 1] == asked[:, 1]).mean()),
         float(np.median([seam_jump(each, new) for each in painted])),
-        float(np.abs(painted[:, rim].astype(float) - truth[:, rim]).mean()),
+        rim_error(painted, truth),
     )
+
+
+def rim_error(painted: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute error in the hole's rim, 0 … 255."""
+    new = (selection() > 0).astype(np.uint8)
+    rim = (new > 0) & ~(cv2.erode(new, np.ones((2 * RIM + 1,) * 2)) > 0)
+    return float(np.abs(painted[:, rim].astype(float) - truth[:, rim]).mean())
 
 
 @torch.inference_mode()
