@@ -32,6 +32,7 @@ from engine import canvas, learned
 from engine.errors import BadInput, EngineError
 from engine.learned import Facts, Learned
 from engine.models import Model, folders, unet
+from engine.smooth import smooth_fill
 from engine.states import digest
 from engine.version import __version__
 
@@ -232,7 +233,7 @@ class Crops:
             self.judged[block.slices] = known[block.slices]
         self.known = known & ~self.judged
         self.pixels = pixels
-        self._filled = _smooth_fill(pixels, self.known)
+        self._filled = smooth_fill(pixels, self.known)
         self._shapes = [(side, count, places) for side, count in CROPS if len(places := _places(self.known, side))]
         if not self._shapes:
             self._shapes = [(SMALLEST, 8, _places(self.known, SMALLEST))]
@@ -305,22 +306,6 @@ def _held_out(known: np.ndarray) -> list[canvas.Box]:
         blocks.append(canvas.Box(left, top, side, side))
         distance = np.minimum(distance, np.hypot(y - top, x - left))
     return blocks
-
-
-def _smooth_fill(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Known pixels as they are, the others a mean of known ones, of near ones where there are enough."""
-    size = (known.shape[1], known.shape[0])
-    weight = known.astype(np.float32)
-    around = np.broadcast_to(pixels[known].mean(axis=0), pixels.shape)
-    for cell in (64, 16, 4):
-        small = (-(-size[0] // cell), -(-size[1] // cell))
-        share, colour = (
-            cv2.resize(cv2.resize(each, small, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR)
-            for each in (weight, pixels * weight[..., None])
-        )
-        trust = np.minimum(1, 5 * share)[..., None]
-        around = trust * colour / np.maximum(share, 1e-6)[..., None] + (1 - trust) * around
-    return np.where(known[..., None], pixels, around).astype(np.float32)
 
 
 # ------------------------------------------------------------------------------------------------------- how it learns
