@@ -6,11 +6,15 @@ picture outside the selection.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
+
+from engine.bench.measures import delta_e
 
 from .desk import Desk, Document
 
@@ -81,6 +85,57 @@ SPACES = [
     ("GRAYA", "U16", "Gray-D50-elle-V2-g10.icc"),
     ("LABA", "F32", "Lab identity built-in"),
 ]
+
+
+IDENTITY = """
+d = {code}
+def seen():
+    picture = d.projection(0, 0, d.width(), d.height()).convertToFormat(QtGui.QImage.Format.Format_RGBA8888)
+    return base64.b64encode(bytes(picture.constBits().asstring(picture.sizeInBytes()))).decode()
+before = seen()
+capture = None
+reader = flow.host.capture(Settings("texture", "fast", 1))
+while capture is None: capture = next(reader)
+from bridge_server.client.editor.model import Picture
+rgba = bytearray(capture.pixels)
+rgba[3::4] = capture.selection
+box = capture.target.box
+layer = flow.host.add_layer(capture.target, "RePaint identity")
+for _ in layer.paint(Picture(box.width, box.height, bytes(rgba))): pass
+d.waitForDone()
+d.refreshProjection()
+after = seen()
+node = d.createNode("", "paintlayer")
+node.setColorSpace("RGBA", "U8", "sRGB-elle-V2-srgbtrc.icc")
+bgra = d.projection(0, 0, d.width(), d.height()).convertToFormat(QtGui.QImage.Format.Format_ARGB32)
+node.setPixelData(bytes(bgra.constBits().asstring(bgra.sizeInBytes())), 0, 0, d.width(), d.height())
+node.setColorSpace(d.colorModel(), d.colorDepth(), d.colorProfile())
+node.setColorSpace("RGBA", "U8", "sRGB-elle-V2-srgbtrc.icc")
+bgra = bytes(node.pixelData(0, 0, d.width(), d.height()))
+rgba = bytearray(bgra)
+rgba[0::4], rgba[2::4] = bgra[2::4], bgra[0::4]
+[before, after, base64.b64encode(bytes(rgba)).decode()]
+"""
+
+
+def identity_difference(desk: Desk, document: Document) -> tuple[float, float]:
+    """Largest ΔE00 inside the selection when what was read of it lies over it as the plug-in's layer; and of the same
+    colours through Krita's own conversion into the document's colour space and back: its gamut and quantisation."""
+    before, after, converted = (
+        np.frombuffer(base64.b64decode(text), np.uint8).reshape(document.height, document.width, 4)[..., :3]
+        for text in desk.host.run(IDENTITY.format(code=document.code))
+    )
+    x, y, width, height = HOLE
+    inside = slice(y, y + height), slice(x, x + width)
+    return float(delta_e(after, before)[inside].max()), float(delta_e(converted, before)[inside].max())
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space[0] + space[1])
+def test_what_was_read_and_put_back_looks_the_same(desk: Desk, space: tuple[str, str, str]) -> None:
+    document = desk.new(WIDTH, HEIGHT, *space)
+    desk.select(document, *HOLE)
+    ours, the_documents = identity_difference(desk, document)
+    assert ours <= max(1.0, the_documents + 0.5)
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space[0] + space[1])
