@@ -167,7 +167,7 @@ def digest(info: ModelInfo) -> str:
     if info.folder is None:
         return info.id
     total = hashlib.sha256()
-    for path in sorted([*info.folder.rglob("*.safetensors"), *info.folder.rglob("config.json")]):
+    for path in sorted([*info.folder.rglob("*.safetensors"), *info.folder.rglob("*config.json")]):
         with open(path, "rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     total.update(info.learned.encode())
