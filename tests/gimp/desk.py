@@ -26,7 +26,7 @@ from repaint_gimp import service as service_module
 service = next(found for found in gc.get_objects() if isinstance(found, service_module.Service))
 pump, flow, host = service.pump, service.pump.flow, service.host
 pdb = Gimp.get_pdb()
-images = {}
+images, displays = {}, {}
 
 def pattern(width, height):
     # soft waves: R'G'B' bytes
@@ -52,7 +52,7 @@ def new(width, height, kind="RGB", precision="U8_NON_LINEAR", alpha=False, show=
     image.undo_enable()
     image.clean_all()
     if show and DISPLAY:
-        Gimp.Display.new(image)
+        displays[image.get_id()] = Gimp.Display.new(image)
     return image
 
 def bytes_of(drawable, form=None):
@@ -85,6 +85,31 @@ def visible(image, form="R'G'B'A u8"):
     data = bytes_of(layer, form)
     layer.delete()
     return data
+
+def interactive(name, image, mode):
+    # a click in the menu: the procedure's own process, in the image's window
+    procedure = pdb.lookup_procedure(name)
+    config = procedure.create_config()
+    config.set_property("run-mode", mode)
+    config.set_property("image", image)
+    config.set_core_object_array("drawables", image.get_selected_drawables())
+    return procedure.run(config).index(0).value_nick
+
+def close(image):
+    display = displays.pop(image.get_id(), None)
+    if display is not None and display.is_valid():
+        display.delete()
+    if image.is_valid():
+        image.delete()
+
+def click(widget):
+    # where a widget's middle is on the screen
+    window = widget.get_window()
+    _, x, y = window.get_origin()
+    place = widget.get_allocation()
+    if not widget.get_has_window():
+        x, y = x + place.x, y + place.y
+    return [x + place.width // 2, y + place.height // 2]
 
 def call(name, image, **arguments):
     # a procedure, non-interactively: status, message, ids of returned layers
@@ -149,13 +174,117 @@ class Desk:
         text = self.host.run(f"base64.b64encode(visible({image.code})).decode()")
         return np.frombuffer(base64.b64decode(text), np.uint8).reshape(image.height, image.width, 4)
 
-    def layer_pixels(self, image: Image, name: str, form: str = "R'G'B'A u8") -> np.ndarray:
+    def layer_pixels(self, image: Image, name: str, form: str | None = "R'G'B'A u8") -> np.ndarray:
         """One layer's own pixels: (height, width, channels) uint8."""
         width, height, text = self.host.run(
             f"l = next(l for l in walk({image.code}.get_layers()) if l.get_name() == {name!r})\n"
             f"[l.get_width(), l.get_height(), base64.b64encode(bytes_of(l, {form!r})).decode()]"
         )
         return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, -1)
+
+    def selected(self, image: Image) -> list[str]:
+        """Names of the selected layers."""
+        return list(self.host.run(f"[layer.get_name() for layer in {image.code}.get_selected_layers()]"))
+
+    def close(self, image: Image) -> None:
+        """Closes the image's window, and with it the image."""
+        self.host.run(f"close({image.code})\nNone")
+
+    def forget_images(self) -> None:
+        self.host.run("for image in list(images.values()): close(image)\nimages.clear()\nNone")
+
+    def close_all(self) -> None:
+        """Cancels what runs, closes every image, forgets every picture."""
+        self.host.run("pump.cancel()")
+        self.host.wait("not flow.busy and not flow.has_steps", seconds=15)
+        self.forget_images()
+        self.host.run(
+            "pump.do('forget', flow.forget_all)\nflow.say('')\nhost.image = ''\n"
+            "window.pages.set_visible_child_name('selection')\n"
+            "part = [part.show_choices(defaults()) for part in window._parts()]\nNone"
+        )
+
+    # ---- keys ----
+    def keys(self, *names: str) -> None:
+        """Keys for GIMP's main window."""
+        self.host.xdo("windowactivate", "--sync", self.host.window_of("GIMP$"))
+        self.host.keys(*names)
+
+    def undo(self, image: Image) -> None:
+        """Ctrl+Z, and waits until the layers are other ones."""
+        before = self.tree(image)
+        self.keys("ctrl+z")
+        self.host.wait(f"tree({image.code}) != {before!r}", what="the undo is done")
+
+    def redo(self, image: Image) -> None:
+        before = self.tree(image)
+        self.keys("ctrl+y")
+        self.host.wait(f"tree({image.code}) != {before!r}", what="the redo is done")
+
+    # ---- RePaint's window ----
+    def open_window(self) -> None:
+        """By the menu's own procedure, on an image that is closed again."""
+        image = self.new(64, 64)
+        self.menu("variants", image)
+        self.host.wait("service.window is not None and service.window.get_mapped()", what="RePaint's window is there")
+        self.host.run(
+            "from gi.repository import Gtk\nfrom bridge_server.client.editor.choices import defaults\n"
+            "window = service.window\nNone"
+        )
+        self.close(image)
+
+    def menu(self, gesture: str, image: Image, mode: str = "INTERACTIVE") -> str:
+        """What a click on the menu entry does; returns GIMP's status of it."""
+        code = f"interactive('plug-in-repaint-{gesture}', {image.code}, Gimp.RunMode.{mode})"
+        return str(self.host.run(code, seconds=30))
+
+    def choose(
+        self, model: str = "test/gaussian", preset: str = "fast", seed: int | None = 1234, variants: int = 1
+    ) -> None:
+        """Sets the window's fields; the seed is locked, or drawn at the click if None."""
+        self.host.wait(
+            f"{model!r} in window.form.model.values() and {preset!r} in window.form.preset.values()",
+            seconds=60,
+            what=f"the window offers {model} and {preset}",
+        )
+        self.host.run(
+            f"form = window.form\nform.model.choose({model!r})\nform.preset.choose({preset!r})\n"
+            f"form.variants.set_value({variants})\nform.lock.set_active({seed is not None})\n"
+            f"form.seed.set_text({'' if seed is None else str(seed)!r})\nNone"
+        )
+
+    def work_on(self, image: Image) -> None:
+        """Chooses the image in the window's list."""
+        self.host.run(f"window._images_changed()\nwindow.image.set_active_id(str({image.code}.get_id()))\nNone")
+
+    def press(self, image: Image | None = None, button: str = "selection_page.button") -> None:
+        """One of the window's buttons without the mouse's way."""
+        if image is not None:
+            self.work_on(image)
+        self.host.run(f"window.{button}.clicked()\nNone")
+
+    def click(self, widget: str) -> None:
+        """A click of the real mouse on one of the window's widgets."""
+        self.host.xdo("windowactivate", "--sync", self.host.window_of("^RePaint$"))
+        self.host.click(*self.host.run(f"click(window.{widget})"))
+
+    def status(self) -> str:
+        return str(self.host.run("window.status.get_text()"))
+
+    def wait_end(self, seconds: float = 60.0) -> str:
+        """Waits until the run has ended; returns the status line."""
+        self.host.wait("not flow.busy and not flow.has_steps", seconds=seconds, what="the run ends")
+        return self.status()
+
+    def wait_preview(self, seconds: float = 30.0) -> None:
+        """Waits until a preview stands in the layer of the running run."""
+        self.host.wait(
+            "flow.run is not None and 'first_preview' in flow.run.timings", seconds=seconds, what="a first preview"
+        )
+
+    def repaint(self, image: Image, seconds: float = 60.0) -> str:
+        self.press(image)
+        return self.wait_end(seconds)
 
     # ---- procedures ----
     def call(self, procedure: str, image: Image, seconds: float = 120.0, **arguments: Any) -> list[Any]:

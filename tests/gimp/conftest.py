@@ -1,0 +1,99 @@
+"""One GIMP with a window and one in a console for the tests of this folder, each started when it is first needed.
+
+The bridge of these tests has a home of its own in a folder that GIMP sees, too (tests/gimp/host.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge_server.__main__ import main as bridge_command
+from bridge_server.client import launch
+from bridge_server.client.link import find_or_start
+from tests.driven import Display
+from tests.krita.desk import write_launch_file
+
+from .desk import Desk
+from .host import GimpHost, HostFailure, chosen_gimp, missing_programs
+
+
+def plugin_log() -> str:
+    path = launch.user_folders().state / "logs" / "gimp.log"
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def check_plugin_log(since: int) -> None:
+    """The plug-in keeps its own exceptions from GIMP; they stand in its log and fail a test as loudly."""
+    if "Traceback (most recent call last)" in plugin_log()[since:]:
+        raise HostFailure("The plug-in logged an exception:\n" + plugin_log()[since:][-4000:])
+
+
+@pytest.fixture(scope="package")
+def work() -> Iterator[Path]:
+    """A folder that GIMP sees, with the bridge's home; a bridge runs."""
+    missing = missing_programs()
+    if missing:
+        sentence = f"real-GIMP tests lack: {', '.join(missing)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    folder = Path(tempfile.mkdtemp(dir=chosen_gimp().temporary, prefix="gimp-tests-"))
+    before = os.environ[launch.HOME_VARIABLE]
+    os.environ[launch.HOME_VARIABLE] = str(folder / "bridge")
+    write_launch_file()
+    find_or_start("tests", "tests").close()  # the plug-in cannot start a program outside its root; it finds this one
+    yield folder
+    bridge_command(["stop"])
+    os.environ[launch.HOME_VARIABLE] = before
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="package")
+def display(work: Path) -> Iterator[Display]:
+    del work  # says what is missing
+    shown = Display()
+    yield shown
+    shown.close()
+
+
+@pytest.fixture(scope="package")
+def console(work: Path) -> Iterator[Desk]:
+    host = GimpHost(work / "console", None)
+    host.start()
+    yield Desk(host)
+    host.stop()
+
+
+@pytest.fixture(scope="package")
+def gimp(work: Path, display: Display) -> Iterator[Desk]:
+    """The shared GIMP with RePaint's window open and its engine ready."""
+    host = GimpHost(work / "gimp", display)
+    host.start()
+    desk = Desk(host)
+    desk.open_window()
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")
+    yield desk
+    host.stop()
+
+
+@pytest.fixture
+def desk(gimp: Desk) -> Iterator[Desk]:
+    gimp.close_all()
+    log = len(plugin_log())
+    yield gimp
+    gimp.host.check()
+    check_plugin_log(log)
+
+
+@pytest.fixture
+def shell(console: Desk) -> Iterator[Desk]:
+    """The console with no image open."""
+    console.forget_images()
+    yield console
+    console.host.check()
