@@ -33,6 +33,7 @@ class CommonForm(QtWidgets.QWidget):
         self.variants = spin("variants", "How many different pictures to paint; each has its own seed", 1, 8)
         self.prompt = named(QtWidgets.QLineEdit(), "prompt", "What is to be seen, in words")
         self.negative = named(QtWidgets.QLineEdit(), "negative", "What is not to be seen, in words")
+        self.guidance = spin("guidance", "How strongly the words act; 1: plainly", 0, 30, "", "as the model")
         self.label = named(QtWidgets.QLineEdit(), "label", "What is to be seen: name or number of one of its classes")
         self._words = QtWidgets.QWidget()
         inner = form(self._words)
@@ -40,6 +41,7 @@ class CommonForm(QtWidgets.QWidget):
         for name, text, widget in (
             ("prompt", "Prompt", self.prompt),
             ("negative", "Not", self.negative),
+            ("guidance", "Guidance", self.guidance),
             ("label", "Class", self.label),
         ):
             self._rows[name] = (self._add(inner, text, widget), widget)
@@ -101,6 +103,7 @@ class CommonForm(QtWidgets.QWidget):
             self.seed.setText(str(values["seed"]))
         for name, field in (("prompt", self.prompt), ("negative", self.negative), ("label", self.label)):
             field.setText(values[name])
+        self.guidance.setValue(values["guidance"])
 
     def choices(self) -> Dict[str, Any]:
         """Draws a seed unless it is locked."""
@@ -115,12 +118,14 @@ class CommonForm(QtWidgets.QWidget):
         }
         self._wanted.update(model=chosen["model"], preset=chosen["preset"])
         words = (("prompt", self.prompt), ("negative", self.negative), ("label", self.label))
-        return {**chosen, **{name: field.text() for name, field in words}}
+        return {**chosen, "guidance": self.guidance.value(), **{name: field.text() for name, field in words}}
 
     def words(self) -> Dict[str, Any]:
         """Options for the engine: what this model takes of the words."""
         fields = (("prompt", self.prompt), ("negative", self.negative), ("label", self.label))
-        return {name: f.text().strip() for name, f in fields if f.isVisibleTo(self) and f.text().strip()}
+        words = {name: f.text().strip() for name, f in fields if f.isVisibleTo(self) and f.text().strip()}
+        strength = self.guidance.value()
+        return {**words, "guidance": strength} if strength and self.guidance.isVisibleTo(self) else words
 
     # ---- catalogue ----
     def refresh(self) -> None:
@@ -156,7 +161,7 @@ class CommonForm(QtWidgets.QWidget):
         """Words only for a model that takes them."""
         model = next((m for m in self._flow.models if m.id == self.model.currentData()), None)
         takes_prompt, takes_label = (model.takes_prompt, model.takes_label) if model is not None else (False, False)
-        for name, shown in (("prompt", takes_prompt), ("negative", takes_prompt), ("label", takes_label)):
+        for name in self._rows:
             for widget in self._rows[name]:
-                widget.setVisible(shown)
+                widget.setVisible(takes_label if name == "label" else takes_prompt)
         self._words.setVisible(takes_prompt or takes_label)

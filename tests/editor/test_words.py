@@ -64,7 +64,7 @@ def shown() -> set[str]:
         if path.name == "forms.py":
             calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "attr", "") == "_add"]
             found |= {n.args[1].value for n in calls if isinstance(n.args[1], ast.Constant)}
-            found |= {"Prompt", "Not", "Class"}
+            found |= {"Prompt", "Not", "Guidance", "Class"}
     return {text for text in found if re.search("[A-Za-z]{2}|s", text)} - {"px", "MiB", "s"}
 
 

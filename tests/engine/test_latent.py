@@ -400,10 +400,12 @@ def test_variants_are_single_runs_and_previews_do_not_matter():
     assert np.array_equal(event.layer(), layers[0])
 
 
-def test_a_state_of_another_model_is_refused(others):
+@pytest.mark.parametrize("kind", ["inpaint", "v"])
+def test_a_state_of_another_model_is_refused(kind, others):
+    """Other weights, or the same weights with another prediction."""
     model = toy()
     kept = next(event for event in api.run(job(model), model) if isinstance(event, api.Step)).keep()
-    other = api.load_model(str(others["inpaint"]), "cpu")
+    other = api.load_model(str(others[kind]), "cpu")
     with pytest.raises(BadInput) as caught:
         list(api.resume(kept, replace(other, info=replace(other.info, id=model.info.id))))
     assert caught.value.code == "bad_state"

@@ -69,6 +69,7 @@ FIELDS: Dict[str, Tuple[Any, Callable[[Any], Any]]] = {
     "lock_seed": (False, _flag),
     "prompt": ("", _text),
     "negative": ("", _text),
+    "guidance": (0, _integer(0, 30)),
     "label": ("", _text),
     "steps": (0, _integer(0, 1000)),
     "jump_length": (0, _integer(0, 1000)),
