@@ -51,7 +51,7 @@ KRITA_TEST_PACKAGES = [
 ]
 # Other Kritas for the tests: root file systems of tests/hosts.py, beside the Krita of this machine.
 OTHER_KRITA_TESTS = ["tests/krita"]
-SAME_OUTSIDE = ["-k", "not worker_killed and not texture"]  # left out in the usual run: the engine's side of things
+ESSENTIAL = ["-m", "essential", "-k", "not texture"]  # of them in the usual run
 GIMP_STARTS = "repaint_gimp/repaint_gimp.py"
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 HOSTS: dict[str, list[str]] = {"own": [], "usual": ["trixie"], "all": ["trixie", "sid", "experimental"]}
@@ -490,7 +490,7 @@ def test(arguments: argparse.Namespace) -> None:
     if hosts and not shutil.which("debootstrap") and _is_debian() and os.geteuid() == 0:
         _apt(["debootstrap"])
     codes = [subprocess.run([str(python), "-m", "pytest", *arguments.pytest], cwd=str(ROOT)).returncode]
-    chosen = OTHER_KRITA_TESTS + (SAME_OUTSIDE if arguments.hosts != "all" else [])
+    chosen = OTHER_KRITA_TESTS + (ESSENTIAL if arguments.hosts != "all" else [])
     codes += [_test_in(python, host, chosen) for host in hosts]
     if any(codes):
         sys.exit(max(codes))
@@ -630,8 +630,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.add_argument(
                 "--hosts",
                 choices=list(HOSTS),
-                default="own",
-                help="own (the default): this machine's Krita; usual: and the Krita of Debian 13; all: and the newest",
+                default="usual",
+                help="own: this machine's Krita; usual (the default): and the essential tests in Debian 13's; all: "
+                "everything in these and in the newest",
             )
             command.add_argument("pytest", nargs="*", help="passed on to pytest (after --)")
         if name in ("krita", "gimp"):

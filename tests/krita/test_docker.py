@@ -47,6 +47,7 @@ def extend(desk: Desk, **sides: int) -> None:
     desk.host.run("dock().pages.setCurrentIndex(1)\ndock().extend_page.button.click()")
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("sides", [{"right": 48}, {"left": 32, "bottom": 24}], ids=lambda sides: " ".join(sides))
 def test_extending_keeps_the_original_and_takes_two_undos(desk: Desk, sides: dict[str, int]) -> None:
     document = desk.new(160, 120)
@@ -88,6 +89,7 @@ def test_undo_while_extending_cancels_then_takes_the_canvas_back(desk: Desk) -> 
     assert np.array_equal(desk.pixels(document), before)
 
 
+@pytest.mark.essential
 def test_a_cancelled_extension_takes_the_canvas_back(desk: Desk) -> None:
     document = desk.new(160, 120)
     desk.choose("test/gaussian-slow")
@@ -102,6 +104,7 @@ def test_a_cancelled_extension_takes_the_canvas_back(desk: Desk) -> None:
     assert np.array_equal(desk.pixels(document), before)
 
 
+@pytest.mark.essential
 def test_a_frame_is_dragged_by_the_mouse(desk: Desk) -> None:
     document = desk.new(160, 120)
     desk.choose()
@@ -143,6 +146,7 @@ def test_extending_by_nothing_is_refused(desk: Desk) -> None:
     assert sized(desk, document) == document
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("axis", ["both", "x"])
 def test_a_tile_is_a_layer_along_the_borders(desk: Desk, axis: str) -> None:
     document = desk.new(160, 120)
@@ -193,6 +197,7 @@ dock().more_page.numbers["steps"].setValue(10)
 # ---------------------------------------------------------------- branches, keep, apply, compare
 
 
+@pytest.mark.essential
 def test_branching_from_a_step_by_the_docker(desk: Desk) -> None:
     document = finished(desk)
     before, layer = desk.fingerprint(document), desk.tree(document)[-1][2]
@@ -226,6 +231,7 @@ def flow_number(desk: Desk, index: int) -> int:
     return int(desk.host.run(f"flow.runs[{index}].number"))
 
 
+@pytest.mark.essential
 def test_stop_and_keep_and_continue_by_mouse(desk: Desk) -> None:
     document = desk.new(300, 240)
     desk.choose("test/gaussian-slow", seed=40, variants=2)
@@ -263,6 +269,7 @@ def test_cancelling_a_branch_gives_the_parent_back(desk: Desk) -> None:
     assert desk.names(document) == ["Background"]
 
 
+@pytest.mark.essential
 def test_keyboard_only(desk: Desk) -> None:
     """From the click on to the applied second variant: shortcuts' actions, arrows, Space and Enter."""
     document = desk.new(200, 160)
@@ -365,6 +372,7 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.essential
 def test_more_actions_are_in_kritas_shortcut_settings(desk: Desk) -> None:
     desk.host.run("from repaint_krita.extension import ACTIONS")
     names = desk.host.run("[n for n in ACTIONS if app.action(n) is None or not app.action(n).text()]")
@@ -376,6 +384,7 @@ def test_more_actions_are_in_kritas_shortcut_settings(desk: Desk) -> None:
 # ---------------------------------------------------------------- the first time
 
 
+@pytest.mark.essential
 def test_from_opening_krita_to_an_applied_variant_in_four_actions(display: Display, tmp_path: Path) -> None:
     """A person who has just installed the plug-in: opens a picture, takes a selection tool, draws, clicks. The docker
     and the engine come by themselves, and the variant stands in a layer of its own when it is done."""
@@ -501,6 +510,7 @@ def test_a_document_remembers_its_choices(desk: Desk, tmp_path: Path) -> None:
 # ---------------------------------------------------------------- after a crash
 
 
+@pytest.mark.essential
 def test_variants_come_back_after_a_crash_of_krita(display: Display, tmp_path: Path) -> None:
     home = tmp_path / "home"
     before = os.environ[launch.HOME_VARIABLE]

@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from bridge_server.client import launch
 
 from .conftest import start_krita
@@ -35,6 +37,7 @@ def without_plugin(work: Path, display: Display) -> KritaHost:
     return host
 
 
+@pytest.mark.essential
 def test_packaged_zip_through_kritas_importer_says_what_to_run(display: Display, tmp_path: Path) -> None:
     """`installer.py package` → import inside Krita → the docker is there after a restart and, since no installer has
     written a launch file for this user, says in one sentence what to run; a click sends nothing and harms nothing."""

@@ -20,6 +20,7 @@ def inside(document: Document, x: int, y: int, width: int, height: int) -> np.nd
     return mask
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("model", ["test/gaussian-slow", "texture"])
 def test_select_click_watch_undo_redo(desk: Desk, model: str) -> None:
     """The whole road by mouse: select, click, watch it form in a layer, one Ctrl+Z, redo."""
@@ -66,6 +67,7 @@ driver.watchers["states"] = watch
 # ---------------------------------------------------------------- stopping
 
 
+@pytest.mark.essential
 def test_cancel_by_mouse_leaves_nothing(desk: Desk) -> None:
     document = desk.new(400, 300)
     desk.choose("test/gaussian-slow")
@@ -128,6 +130,7 @@ def test_cancel_at_once(desk: Desk) -> None:
     assert desk.fingerprint(document) == before
 
 
+@pytest.mark.essential
 def test_undo_mid_run_cancels(desk: Desk) -> None:
     document = desk.new(400, 300)
     desk.choose("test/gaussian-slow")
@@ -145,6 +148,7 @@ def test_undo_mid_run_cancels(desk: Desk) -> None:
     assert desk.fingerprint(document) == before, "redo brings back an empty layer, not a half-made picture"
 
 
+@pytest.mark.essential
 def test_layer_deleted_mid_run_cancels(desk: Desk) -> None:
     document = desk.new(400, 300)
     desk.choose("test/gaussian-slow")
@@ -159,6 +163,7 @@ def test_layer_deleted_mid_run_cancels(desk: Desk) -> None:
     assert desk.repaint().startswith("Done")
 
 
+@pytest.mark.essential
 def test_document_closed_mid_run(desk: Desk) -> None:
     document, other = desk.new(400, 300), desk.new(200, 200)
     untouched, tree = desk.fingerprint(other), desk.tree(other)
@@ -174,6 +179,7 @@ def test_document_closed_mid_run(desk: Desk) -> None:
     assert desk.tree(other) == tree
 
 
+@pytest.mark.essential
 def test_second_document_mid_run_stays_untouched(desk: Desk) -> None:
     document, other = desk.new(400, 300), desk.new(400, 300, "RGBA", "U16")
     untouched, tree = desk.fingerprint(other), desk.tree(other)
@@ -395,6 +401,7 @@ COLOUR_SPACES = [
 ]
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("space", COLOUR_SPACES, ids=lambda space: space[0] + space[1])
 def test_every_colour_space_goes_through_krita(desk: Desk, space: tuple[str, str, str]) -> None:
     """What is sent is Krita's own conversion to 8-bit sRGB; the layer is sRGB; outside nothing changes at all."""
@@ -491,6 +498,7 @@ inner.addChildNode(mask, None)
 # ---------------------------------------------------------------- variants, seeds, settings
 
 
+@pytest.mark.essential
 def test_variants_stand_as_thumbnails_and_a_click_swaps_them(desk: Desk) -> None:
     document = desk.new(300, 240)
     desk.choose("test/gaussian-slow", seed=20, variants=3)
@@ -565,6 +573,7 @@ def test_unknown_model_is_one_sentence_and_no_layer(desk: Desk) -> None:
     assert desk.tree(document) == tree
 
 
+@pytest.mark.essential
 def test_action_for_a_shortcut(desk: Desk) -> None:
     """Tools ▸ Scripts ▸ RePaint selection does the same as the button and shows a hidden docker."""
     document = desk.new(160, 120)
@@ -581,6 +590,7 @@ def test_action_for_a_shortcut(desk: Desk) -> None:
 # ---------------------------------------------------------------- the GUI thread and the docker's shape
 
 
+@pytest.mark.essential
 def test_gui_thread_is_never_held(desk: Desk) -> None:
     """2048², wholly selected, sent, three previews painted, cancelled: a slot of the plug-in takes 50 ms at most (99th
     percentile). Processor time is held to it, for other programs of the machine can stretch any wall-clock time."""
@@ -598,5 +608,6 @@ def test_gui_thread_is_never_held(desk: Desk) -> None:
     assert found["slots"] > 20
 
 
+@pytest.mark.essential
 def test_docker_fits_250_pixels(desk: Desk) -> None:
     assert desk.host.run("dock().body.minimumSizeHint().width()") <= 250 - 14, "and a scroll bar"
