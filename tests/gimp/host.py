@@ -215,16 +215,23 @@ class GimpHost(Driven):
                 raise HostFailure(f"GIMP was not up within {seconds} s:\n{self.log()[-2000:]}")
             time.sleep(0.02)
 
-    def window_of(self, title: str) -> str:
-        """The X id of a visible window whose title matches, "" if there is none."""
+    def window_of(self, title: str, seconds: float = 10.0) -> str:
+        """The X id of a visible window whose title matches; waits for it."""
         assert self.display is not None
-        done = subprocess.run(
-            ["xdotool", "search", "--onlyvisible", "--name", title],
-            env={**os.environ, "DISPLAY": self.display.name},
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout.split("\n")[-2] if done.stdout.strip() else ""
+        deadline = time.monotonic() + seconds
+        while True:
+            done = subprocess.run(
+                ["xdotool", "search", "--onlyvisible", "--name", title],
+                env={**os.environ, "DISPLAY": self.display.name},
+                capture_output=True,
+                text=True,
+            )
+            if done.stdout.strip():
+                return done.stdout.split()[-1]
+            if time.monotonic() > deadline:
+                self.screenshot("no-window")
+                raise HostFailure(f"no window “{title}” within {seconds} s")
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """Ends GIMP as its menu does, without questions, and checks its log for the last time."""
