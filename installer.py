@@ -55,6 +55,7 @@ ESSENTIAL = ["-m", "essential", "-k", "not texture"]  # of them in the usual run
 GIMP_STARTS = "repaint_gimp/repaint_gimp.py"
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 HOSTS: dict[str, list[str]] = {"own": [], "usual": ["trixie"], "all": ["trixie", "sid", "experimental"]}
+OTHER_GIMPS: dict[str, list[str]] = {"own": [], "usual": [], "all": ["sid"]}  # Debian 13's is always tested
 
 
 class Stop(Exception):
@@ -487,26 +488,40 @@ def test(arguments: argparse.Namespace) -> None:
             _apt(KRITA_TEST_PACKAGES)
         else:
             print("SKIPPING the tests in real Krita: {} missing (Debian, root: installed).".format(", ".join(missing)))
-    if hosts and not shutil.which("debootstrap") and _is_debian() and os.geteuid() == 0:
-        _apt(["debootstrap"])
+    tools = ["debootstrap", *(["bubblewrap"] if arguments.hosts == "all" else [])]
+    names = {"debootstrap": "debootstrap", "bubblewrap": "bwrap"}
+    if any(not shutil.which(names[tool]) for tool in tools) and _is_debian() and os.geteuid() == 0:
+        _apt(tools)
+    _set_up_gimp(python)
     codes = [subprocess.run([str(python), "-m", "pytest", *arguments.pytest], cwd=str(ROOT)).returncode]
     chosen = OTHER_KRITA_TESTS + (ESSENTIAL if arguments.hosts != "all" else [])
-    codes += [_test_in(python, host, chosen) for host in hosts]
+    codes += [_test_in(python, host, "krita", chosen) for host in hosts]
+    codes += [_test_in(python, host, "gimp", ["tests/gimp"]) for host in OTHER_GIMPS[arguments.hosts]]
     if any(codes):
         sys.exit(max(codes))
 
 
-def _test_in(python: Path, host: str, chosen: list[str]) -> int:
-    """The Krita tests once more in the Krita of another Debian release; returns pytest's exit status."""
-    print(f"\nThe Krita of Debian {host}: preparing its root file system (minutes, the first time) …", flush=True)
-    built = subprocess.run([str(python), "-m", "tests.hosts", "build", host], cwd=str(ROOT)).returncode
+def _set_up_gimp(python: Path) -> None:
+    """GIMP 3 in the root file system of Debian 13. The tests themselves say what is missing, and fail in CI."""
+    print("Real GIMP 3: its root file system is looked at (some minutes, the first time) …", flush=True)
+    built = subprocess.run([str(python), "-m", "tests.hosts", "build", "trixie", "gimp"], cwd=str(ROOT)).returncode
+    if built == CANNOT_HERE:
+        print("SKIPPING the tests in real GIMP 3 (Debian, root: installed).", flush=True)
+
+
+def _test_in(python: Path, host: str, editor: str, chosen: list[str]) -> int:
+    """An editor's tests once more in that of another Debian release; returns pytest's exit status."""
+    name = {"krita": "Krita", "gimp": "GIMP"}[editor]
+    print(f"\nThe {name} of Debian {host}: preparing its root file system (minutes, the first time) …", flush=True)
+    built = subprocess.run([str(python), "-m", "tests.hosts", "build", host, editor], cwd=str(ROOT)).returncode
     if built == CANNOT_HERE and os.environ.get("CI") != "true":
-        print(f"SKIPPING the tests in the Krita of Debian {host}.", flush=True)
+        print(f"SKIPPING the tests in the {name} of Debian {host}.", flush=True)
         return 0
     if built:
         return built
     command = [str(python), "-m", "pytest", *chosen]
-    return subprocess.run(command, cwd=str(ROOT), env={**os.environ, "REPAINT_BRIDGE_KRITA": host}).returncode
+    chooses = {**os.environ, f"REPAINT_BRIDGE_{editor.upper()}": host}
+    return subprocess.run(command, cwd=str(ROOT), env=chooses).returncode
 
 
 def doctor(_arguments: argparse.Namespace) -> None:
@@ -631,8 +646,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "--hosts",
                 choices=list(HOSTS),
                 default="usual",
-                help="own: this machine's Krita; usual (the default): and the essential tests in Debian 13's; all: "
-                "everything in these and in the newest",
+                help="own: this machine's Krita and Debian 13's GIMP; usual (the default): and the essential tests in "
+                "Debian 13's Krita; all: everything in these and in the newest",
             )
             command.add_argument("pytest", nargs="*", help="passed on to pytest (after --)")
         if name in ("krita", "gimp"):
