@@ -12,7 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 STDLIB = set(sys.stdlib_module_names)
-PLUGIN_SIDE = [ROOT / "bridge_server" / "client", ROOT / "krita_plugin"]
+PLUGIN_SIDE = [ROOT / "bridge_server" / "client", ROOT / "krita_plugin", ROOT / "gimp_plugin"]
+HOST_MODULES = {
+    "krita_plugin": {"krita", "PyQt5", "PyQt6", "sip", "repaint_krita"},
+    "gimp_plugin": {"gi", "repaint_gimp"},
+}
 
 
 def _tracked(*suffixes: str) -> list[Path]:
@@ -69,11 +73,11 @@ def test_bridge_and_client_load_no_torch():
 
 @pytest.mark.parametrize("folder", PLUGIN_SIDE, ids=lambda folder: folder.name)
 def test_plugin_side_uses_the_standard_library_and_its_host_only(folder):
-    allowed = {"krita", "PyQt5", "PyQt6", "sip", "repaint_krita"} if folder.name == "krita_plugin" else set()
+    allowed = HOST_MODULES.get(folder.name, set())
     for path in folder.rglob("*.py"):
         for name in _imports(path):
             top = name.split(".")[0]
-            own = _under(name, "bridge_server.client") or name == "bridge_server" or top in ("krita_plugin", "")
+            own = _under(name, "bridge_server.client") or name == "bridge_server" or top in (folder.name, "")
             assert top in STDLIB | allowed or own, f"{path.relative_to(ROOT)} imports {name}"
 
 
@@ -88,6 +92,22 @@ def test_client_imports_nothing_of_the_plugins_or_the_server():
                 assert not _under(name, "bridge_server.client.editor"), f"{path} imports {name}"
 
 
+def test_gtk_is_imported_by_the_window_only():
+    """A console has no display; whatever the service imports at its start must do without."""
+    window = {"window", "branches", "forms", "framing", "gallery", "pages", "widgets"}
+    users = {
+        path.stem
+        for path in (ROOT / "gimp_plugin").rglob("*.py")
+        if any(name in ("gi.repository.Gtk", "gi.repository.Gdk") for name in _imports(path))
+    }
+    assert users <= window
+    for path in (ROOT / "gimp_plugin").rglob("*.py"):
+        if path.stem not in window:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            at_once = {node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.level}
+            assert not at_once & window, path.name
+
+
 def test_qt_is_imported_in_one_place():
     users = [
         path.name
@@ -97,7 +117,9 @@ def test_qt_is_imported_in_one_place():
     assert users == ["qt.py"]
 
 
-@pytest.mark.parametrize("folder", [*PLUGIN_SIDE, ROOT / "tests/krita/driver"], ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder", [*PLUGIN_SIDE, ROOT / "tests/krita/driver", ROOT / "tests/gimp/driver"], ids=lambda folder: folder.name
+)
 def test_plugin_side_is_python_3_8(folder):
     for path in folder.rglob("*.py"):
         ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))
