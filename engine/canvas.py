@@ -16,6 +16,7 @@ import torch
 from engine.diffusion import Network
 from engine.errors import BadInput
 from engine.models import Geometry
+from engine.smooth import smooth_fill
 
 MAX_SIDE = 16384
 MAX_MODEL_AREA = 1024 * 1024
@@ -201,6 +202,8 @@ def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[t
     y: np.ndarray = crop[..., :3].astype(np.float32) / 127.5 - 1.0
     if plan.scaled != known.shape:
         shrinks = plan.scaled[0] < known.shape[0]
+        if not shrinks and known.any() and not known.all():  # the cubic kernel reaches over the edge of what is known
+            y = smooth_fill(y, known)
         y = cv2.resize(y, plan.scaled[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).clip(-1, 1)
     y = _pad(y, plan.size, 0.0)
     keep = ~_to_model(~known, plan.scaled, plan.size, fill=True)

@@ -306,6 +306,18 @@ def test_a_hole_smaller_than_a_latent_cell_is_repainted(size):
     assert abs(found.reshape(-1, 3).mean(0) - np.median(around, axis=0)).max() < 60  # ground, not magenta
 
 
+def test_a_picture_selected_whole_and_one_with_transparent_pixels():
+    """Nothing known at all; and holes that come from transparency are unknown, never black."""
+    event = last(toy(), selection=np.full((128, 128), 255, np.uint8))
+    assert event.fill.shape == (128, 128, 3)
+    picture = image(3)
+    picture[:40, :40, 3] = 0
+    picture[:40, :40, :3] = 0
+    clear = last(toy(), picture=picture, selection=hole(128, 30, 30, 20))
+    picture[:40, :40, :3] = 255
+    assert np.array_equal(clear.fill, last(toy(), picture=picture, selection=hole(128, 30, 30, 20)).fill)
+
+
 def test_a_large_picture_is_painted_at_its_own_scale_in_windows():
     sizes = []
 
