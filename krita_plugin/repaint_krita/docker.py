@@ -49,9 +49,18 @@ class RePaintDocker(DockWidget):
         self.destroyed.connect(lambda *_: self._forget())
         self.refresh()
 
-    def canvasChanged(self, _canvas: Any) -> None:
+    def canvasChanged(self, canvas: Any) -> None:
         """Another document may be in front: its own choices, and its pictures of earlier times."""
         self._pump.do("document", self._changed_document)
+        if canvas is not None and self._choices.first_time:
+            self._choices.first_time = False
+            self._choices.keep({})
+            QtCore.QTimer.singleShot(0, self._show_first)
+
+    def _show_first(self) -> None:
+        """Once, to whoever has just installed the plug-in: Krita 5.2 and later hide a docker that is new to them."""
+        self.show()
+        self.raise_()
 
     def _changed_document(self) -> None:
         where = self._flow.host.identity()

@@ -389,19 +389,20 @@ def test_from_opening_krita_to_an_applied_variant_in_four_actions(display: Displ
     """A person who has just installed the plug-in: opens a picture, takes a selection tool, draws, clicks. The docker
     and the engine come by themselves, and the variant stands in a layer of its own when it is done."""
     provide_bridge()
-    host = start_krita(tmp_path / "krita", display)  # nothing is shown or moved for the test
+    (launch.user_folders().config / "krita.json").unlink(missing_ok=True)
+    host = start_krita(tmp_path / "krita", display)  # no docker is shown or moved for the test
     try:
         picture = tmp_path / "photo.png"
         shutil.copy(REPOSITORY / "engine/assets/demo.png", picture)
-        host.run(PRELUDE)
-        assert host.wait("dock() is not None and dock().isVisible()", what="the docker is there by itself")
+        host.run(PRELUDE + "app.activeWindow().qwindow().showMaximized()")
         path = str(host.lend(picture))
         host.run(f"documents['photo'] = add(app.openDocument({path!r}))")  # 1: File ▸ Open
         host.wait("app.activeDocument() is not None and canvas().isVisible()")
+        host.wait("dock() is not None and dock().isVisible()", what="the docker is there by itself")
         host.run("app.action('KisToolSelectRectangular').trigger()")  # 2: a button of the toolbox
         x, y = host.run("center(canvas())")
         host.drag(x - 40, y - 30, x + 40, y + 30)  # 3
-        host.wait("documents['photo'].selection() is not None")
+        host.wait("(lambda s: s is not None and s.width() > 4)(documents['photo'].selection())", what="a selection")
         host.run("dock().widget().ensureWidgetVisible(dock().button)")
         host.wait("dock().model.findData('test/gaussian') >= 0", seconds=60)
         host.run("dock().model.setCurrentIndex(dock().model.findData('test/gaussian'))")  # for the test's sake: quick

@@ -95,12 +95,13 @@ def defaults() -> Dict[str, Any]:
 
 
 class Choices:
-    """The file's content. ``notice``: what to tell the artist once, or "" ; what its braces stand for is in
-    ``notice_fields``."""
+    """The file's content. ``first_time``: there was none. ``notice``: what to tell the artist once, or "" ; what its
+    braces stand for is in ``notice_fields``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notice = ""
+        self.first_time = False
         self.replaced: Tuple[str, ...] = ()
         self.user = defaults()
         self.documents: Dict[str, Dict[str, Any]] = {}
@@ -141,6 +142,7 @@ class Choices:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             user, documents = dict(content["user"]), dict(content["documents"])
         except FileNotFoundError:
+            self.first_time = True
             return
         except (OSError, ValueError, KeyError, TypeError):
             self.notice = UNREADABLE
