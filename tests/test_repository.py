@@ -17,6 +17,7 @@ HOST_MODULES = {
     "krita_plugin": {"krita", "PyQt5", "PyQt6", "sip", "repaint_krita"},
     "gimp_plugin": {"gi", "repaint_gimp"},
 }
+DRIVERS = [ROOT / "tests" / "krita" / "driver", ROOT / "tests" / "gimp" / "driver"]
 
 
 def _tracked(*suffixes: str) -> list[Path]:
@@ -117,9 +118,7 @@ def test_qt_is_imported_in_one_place():
     assert users == ["qt.py"]
 
 
-@pytest.mark.parametrize(
-    "folder", [*PLUGIN_SIDE, ROOT / "tests/krita/driver", ROOT / "tests/gimp/driver"], ids=lambda folder: folder.name
-)
+@pytest.mark.parametrize("folder", [*PLUGIN_SIDE, *DRIVERS], ids=lambda folder: folder.name)
 def test_plugin_side_is_python_3_8(folder):
     for path in folder.rglob("*.py"):
         ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))

@@ -94,6 +94,8 @@ class Gallery(Gtk.IconView):
                 GLib.source_remove(self._letting_go)
                 self._letting_go = 0
             self._compare(True)
+        elif event.keyval in (Gdk.KEY_Left, Gdk.KEY_Right):
+            self._walk(1 if event.keyval == Gdk.KEY_Right else -1)
         elif event.keyval == Gdk.KEY_Delete:
             self._drop()
         elif event.keyval in (Gdk.KEY_c, Gdk.KEY_C) and control:
@@ -101,6 +103,14 @@ class Gallery(Gtk.IconView):
         else:
             return False
         return True
+
+    def _walk(self, by: int) -> None:
+        """Left and right go on in the next row, which GTK's own do not."""
+        paths = self.get_selected_items()
+        place = paths[0].get_indices()[0] + by if paths else 0
+        if 0 <= place < len(self._order):
+            self.select(self._order[place])
+            self.show_chosen()
 
     def _key_up(self, _widget: Any, event: Any) -> bool:
         if event.keyval != Gdk.KEY_space:

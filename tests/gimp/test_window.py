@@ -1,0 +1,283 @@
+"""RePaint's window in a real GIMP: variants, branches, pages, what is remembered; by mouse and keyboard, too."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from bridge_server.client import launch
+
+from .desk import Desk, Image
+
+
+def finished(desk: Desk, model: str = "test/gaussian", seed: int = 20, variants: int = 1) -> Image:
+    """A new image with a finished run."""
+    image = desk.new(200, 160)
+    desk.choose(model, seed=seed, variants=variants)
+    desk.select(image, 60, 50, 40, 40)
+    assert desk.repaint(image).startswith("Done")
+    return image
+
+
+def rest(desk: Desk) -> None:
+    desk.host.wait("not flow.busy and not flow.has_steps")
+
+
+def test_variants_form_side_by_side(desk: Desk) -> None:
+    image = desk.new(200, 160)
+    desk.choose("test/gaussian-slow", seed=20, variants=3)
+    desk.select(image, 60, 50, 40, 40)
+    desk.press(image)
+    forming = "flow.run is not None and all(v.version > 1 for v in flow.run.variants)"
+    desk.host.wait(forming, what="all of them have previews")
+    texts = desk.host.run("[row[1] for row in window.gallery.rows]")
+    assert len(texts) == 3
+    assert all(text.endswith("%") for text in texts)
+    assert desk.host.run("[row[0].get_width() for row in window.gallery.rows]") == [72, 72, 72]
+    first = desk.host.run("hashlib.sha256(bytes(window.gallery.rows[1][0].get_pixels())).hexdigest()")
+    desk.host.wait(f"hashlib.sha256(bytes(window.gallery.rows[1][0].get_pixels())).hexdigest() != {first!r}")
+    assert 0 < desk.host.run("window.bar.get_fraction()") < 1
+    desk.host.wait("'left' in window.bar.get_text()", what="the time that is left")
+    assert desk.wait_end().startswith("Done")
+    assert desk.host.run("[row[1] for row in window.gallery.rows]") == ["✓ 1", "2", "3"]
+    desk.host.screenshot("variants")
+
+
+def test_keyboard_only(desk: Desk) -> None:
+    """From the menu on to the applied second variant: Enter starts, arrows walk, Space compares, Enter applies."""
+    image = desk.new(200, 160)
+    desk.choose(seed=20, variants=3)
+    desk.select(image, 60, 50, 40, 40)
+    before = desk.pixels(image)
+    desk.menu("selection", image)
+    desk.host.wait(f"host.image == str({image.code}.get_id())")
+    desk.host.xdo("windowactivate", "--sync", desk.host.window_of("^RePaint$"))
+    desk.host.run("window.gallery.grab_focus()\nwindow.selection_page.button.grab_focus()\nNone")
+    desk.host.keys("Return")
+    desk.host.wait("flow.runs and not flow.busy and not flow.has_steps")
+    first = desk.pixels(image)
+    desk.host.run("window.gallery.grab_focus()\nNone")
+    desk.host.keys("Right")
+    desk.host.wait("flow.selected[1] == 1")
+    rest(desk)
+    second = desk.pixels(image)
+    assert not np.array_equal(second, before)
+    assert not np.array_equal(second, first)
+    desk.host.xdo("keydown", "space")
+    desk.host.wait("flow.comparing")
+    assert np.array_equal(desk.pixels(image), before)
+    desk.host.xdo("keyup", "space")
+    desk.host.wait("not flow.comparing")
+    assert np.array_equal(desk.pixels(image), second)
+    desk.host.keys("ctrl+c")
+    desk.host.run("from gi.repository import Gdk")
+    desk.host.wait("Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).wait_for_text() == '21'")
+    desk.host.keys("Return")
+    desk.host.wait("'Applied' in flow.sentence")
+    assert desk.names(image) == ["RePaint test/gaussian · seed 21", "Background"]
+    desk.host.keys("Right")
+    desk.host.wait("flow.selected[1] == 2")
+    rest(desk)
+    assert desk.names(image)[:2] == ["RePaint test/gaussian · seed 22", "RePaint test/gaussian · seed 21"]
+    desk.undo(image)
+    desk.undo(image)
+    assert np.array_equal(desk.pixels(image), before)
+
+
+def test_compare_and_walking_add_no_undo_step(desk: Desk) -> None:
+    image = finished(desk, variants=2)
+    desk.host.run("flow.compare(True)\nflow.compare(False)\nNone")
+    for index in (1, 0, 1):
+        desk.host.run(f"pump.choose(flow.runs[-1], {index})\nNone")
+        rest(desk)
+    assert desk.names(image) == ["RePaint test/gaussian · seed 21", "Background"]
+    desk.undo(image)
+    assert desk.names(image) == ["Background"]
+
+
+def test_branching_from_a_step(desk: Desk) -> None:
+    image = finished(desk)
+    before, layer = desk.fingerprint(image), desk.tree(image)[0][1]
+    desk.host.wait("window.branches.go.get_sensitive()")
+    desk.host.run("window.branches.slider.set_value(2)\nNone")
+    desk.host.wait("len(window.gallery.chosen()[1].views) > 0", what="the picture of a step")
+    desk.host.wait("window.branches.picture.get_pixbuf() is not None")
+    call = desk.host.run("window.branches.chosen_step()[2].call")
+    desk.host.run("window.branches.kind.choose('idea')\nwindow.branches.number.set_value(2)\nNone")
+    assert "2 × " in desk.host.run("window.branches.cost.get_text()")
+    desk.press(button="branches.go")
+    assert desk.wait_end().startswith("Done")
+    desk.host.screenshot("branched")
+    assert desk.tree(image)[0][1] == layer, "the branches form in the layer of their parent"
+    assert len(desk.tree(image)) == 2
+    assert desk.fingerprint(image) != before
+    assert desk.host.run("[list(flow.runs[-1].parent), len(window.gallery.rows)]") == [
+        [desk.host.run("flow.runs[0].number"), 0, call],
+        3,
+    ]
+    top = desk.host.run("rows = window.branches.rows\n[[child[1] for child in row.iterchildren()] for row in rows]")
+    assert len(top) == 1
+    assert len(top[0]) == 2
+    assert "New idea" in top[0][0]
+    assert desk.host.run("window.branches.tree.get_mapped()")
+    desk.undo(image)
+    assert desk.names(image) == ["Background"]
+
+
+def test_stop_and_keep_and_continue_by_mouse(desk: Desk) -> None:
+    image = desk.new(200, 160)
+    desk.choose("test/gaussian-slow", seed=40, variants=2)
+    desk.select(image, 60, 50, 40, 40)
+    desk.press(image)
+    desk.wait_preview()
+    desk.click("keep_button")
+    assert desk.wait_end().startswith("Stopped; what there was is kept")
+    assert desk.names(image) == ["RePaint test/gaussian-slow · seed 40", "Background"]
+    kept = desk.pixels(image)
+    assert desk.host.run("[v.unfinished and 0 < v.call < v.calls for v in flow.runs[-1].variants]") == [True, True]
+    desk.host.wait("window.branches.resume.get_mapped() and window.branches.resume.get_sensitive()")
+    desk.click("branches.resume")
+    desk.host.wait("flow.busy")
+    assert desk.wait_end().startswith("Done")
+    continued = desk.pixels(image)
+    assert not np.array_equal(continued, kept)
+    desk.undo(image)
+    desk.choose("test/gaussian-slow", seed=40)
+    assert desk.repaint(image).startswith("Done")
+    assert np.array_equal(desk.pixels(image), continued), "as if it had never been stopped"
+
+
+def test_more_variants_are_appended(desk: Desk) -> None:
+    image = finished(desk, variants=2)
+    desk.host.run("window.form.variants.set_value(1)\nNone")
+    desk.press(button="more")
+    assert desk.wait_end().startswith("Done")
+    assert desk.names(image) == ["RePaint test/gaussian · seed 22", "Background"]
+    desk.host.wait("window.more_like.get_sensitive()")
+    desk.press(button="more_like")
+    assert desk.wait_end().startswith("Done")
+    assert desk.host.run("len(window.gallery.rows)") == 4
+    assert len(desk.tree(image)) == 2
+
+
+def test_one_picture_is_deleted_after_a_question(desk: Desk) -> None:
+    finished(desk, variants=2)
+    desk.host.run("window._sure = lambda question: (asked.append(question), len(asked) > 1)[1]\nasked = []\nNone")
+    desk.press(button="drop")
+    assert desk.host.run("[len(window.gallery.rows), len(asked)]") == [2, 1]
+    desk.press(button="drop")
+    desk.host.wait("len(window.gallery.rows) == 1")
+    desk.host.run("del window._sure\nNone")
+
+
+def test_the_question_is_a_real_one(desk: Desk) -> None:
+    image = finished(desk)
+    desk.host.run("GLib.idle_add(lambda: window.more_page.forget_here.clicked() and False)\nNone")
+    desk.host.wait("any(isinstance(w, Gtk.MessageDialog) and w.get_mapped() for w in Gtk.Window.list_toplevels())")
+    desk.host.screenshot("question")
+    desk.host.run(
+        "dialog = next(w for w in Gtk.Window.list_toplevels() if isinstance(w, Gtk.MessageDialog))\n"
+        "dialog.response(Gtk.ResponseType.YES)\nNone"
+    )
+    desk.host.wait("len(window.gallery.rows) == 0")
+    assert desk.names(image) == ["RePaint test/gaussian · seed 20", "Background"], "what stands in a layer stays"
+
+
+def test_a_frame_is_dragged_by_the_mouse(desk: Desk) -> None:
+    image = desk.new(160, 120)
+    desk.choose()
+    desk.host.run(
+        "window.extend_page.show_choices({'extend_left': 0, 'extend_top': 0, 'extend_right': 0, 'extend_bottom': 0})\n"
+        "window.pages.set_visible_child_name('extend')\nNone"
+    )
+    desk.work_on(image)
+    desk.host.wait("window.extend_page.frame.frame() is not None and window.extend_page.frame.get_mapped()")
+    desk.host.xdo("windowactivate", "--sync", desk.host.window_of("^RePaint$"))
+    x, y = desk.host.run("""
+frame = window.extend_page.frame
+x, y, w, h = frame.frame().outer
+_, left, top = frame.get_window().get_origin()
+[round(left + x + w), round(top + y + h / 2)]
+""")
+    desk.host.drag(x, y, x + 20, y)
+    right = desk.host.run("window.extend_page.sides['right'].value")
+    assert right >= 32
+    assert right % 8 == 0
+    assert desk.host.run("[window.extend_page.sides[s].value for s in ('left', 'top', 'bottom')]") == [0, 0, 0]
+    desk.host.screenshot("frame")
+    desk.press(button="extend_page.button")
+    assert desk.wait_end().startswith("Done")
+    assert desk.host.run(f"{image.code}.get_width()") == 160 + right
+
+
+def test_choices_and_place_are_remembered(desk: Desk) -> None:
+    image = desk.new(160, 120)
+    desk.select(image, 60, 40, 30, 30)
+    desk.choose(seed=5, variants=2)
+    desk.host.run("window.more_page.numbers['feather'].set_value(3)\nwindow.more_page.schedule.choose('late')\nNone")
+    assert desk.repaint(image).startswith("Done")
+    kept = json.loads((launch.user_folders().config / "gimp.json").read_text(encoding="utf-8"))
+    assert kept["user"]["feather"] == 3
+    assert kept["user"]["schedule"] == "late"
+    assert kept["user"]["seed"] == 5
+    desk.host.run("window.move(300, 120)\nwindow.resize(860, 720)\nNone")
+    desk.host.wait("list(window.get_size()) == [860, 720]")
+    place = desk.host.run("list(window.get_position())")
+    desk.host.run("window._close()\nNone")
+    desk.host.wait("not window.get_mapped()")
+    desk.menu("variants", image)
+    desk.host.wait("window.get_mapped()")
+    desk.host.wait("list(window.get_size()) == [860, 720]")
+    found = desk.host.run("list(window.get_position())")
+    assert max(abs(a - b) for a, b in zip(found, place, strict=True)) <= 30, (found, place)
+    stored = json.loads((launch.user_folders().config / "gimp-window.json").read_text(encoding="utf-8"))
+    assert (stored["width"], stored["height"]) == (860, 720)
+
+
+def test_closing_the_window_does_not_stop_a_run(desk: Desk) -> None:
+    image = desk.new(200, 160)
+    desk.choose("test/gaussian-slow", seed=7)
+    desk.select(image, 60, 50, 40, 40)
+    desk.press(image)
+    desk.wait_preview()
+    desk.host.run("window._close()\nNone")
+    desk.host.wait("not flow.busy and not flow.has_steps", seconds=60)
+    assert desk.names(image) == ["RePaint test/gaussian-slow · seed 7", "Background"]
+    desk.menu("variants", image)
+    desk.host.wait("window.get_mapped() and window.status.get_text().startswith('Done')")
+
+
+def test_every_page_fits_and_speaks_german(desk: Desk) -> None:
+    """A second window in another language: no English is left on buttons, nothing is wider than the window."""
+    english = desk.host.run("window.form.captions[window.form.model].get_text()")
+    desk.host.run("""
+from bridge_server.client.editor import words
+from repaint_gimp.window import Window
+import pathlib
+words.choose("de")
+german = Window(pump, service.choices, pathlib.Path("/nonexistent/window.json"))
+german.set_title("German")
+german.show()
+None
+""")
+    try:
+        desk.host.wait("german.get_mapped()")
+        assert desk.host.run("german.form.captions[german.form.model].get_text()") == "Modell" != english
+        assert desk.host.run("german.cancel_button.get_label()") == "A_bbrechen"
+        for page in ("selection", "extend", "tile", "more"):
+            desk.host.run(f"german.pages.set_visible_child_name({page!r})\nNone")
+            assert desk.host.run("german.get_preferred_width()[0]") <= 900
+    finally:
+        desk.host.run("german.destroy()\nwords.choose('en')\nNone")
+
+
+@pytest.mark.parametrize("preset", ["fast", "quality", "repaint"])
+def test_presets_in_plain_words(desk: Desk, preset: str) -> None:
+    desk.host.wait(f"{preset!r} in window.form.preset.values()")
+    text = desk.host.run(f"[row[1] for row in window.form.preset.get_model() if row[0] == {preset!r}][0]")
+    assert "–" in text
+    desk.choose(preset=preset)
+    desk.host.run("window.pages.set_visible_child_name('more')\nwindow.more_page.show_schedule()\nNone")
+    assert desk.host.run("window.more_page.picture.get_pixbuf() is not None")
