@@ -15,7 +15,7 @@ from bridge_server.client.editor.words import tr
 from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import combo, form, named, spin, tool
 
-NO_MODEL = ("texture", "Texture")
+NO_MODEL = ("texture", "Texture (built in)")
 NO_PRESET = ("fast", PRESETS["fast"])
 
 

@@ -101,6 +101,7 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
             desk.wait_end(900)
         for width in WIDTHS:
             host.run(FLOAT.format(page=number, width=width, height=960))
+            host.wait(f"dock().isFloating() and [dock().width(), dock().height()] == [{width}, 960]")
             host.wait("not dock().branches._timer.isActive() and not flow.has_steps")
             shot = folder / "docker.png"
             host.run(f"dock().grab().save({str(shot)!r})")

@@ -200,4 +200,5 @@ WORDS = {
     "RePaint's window cannot be shown here; run the procedure non-interactively.": "La fenêtre de RePaint ne peut pas être affichée ici ; exécutez la procédure de façon non interactive.",
     "The picture's size has changed since it was extended; extend it anew.": "La taille de l’image a changé depuis qu’elle a été étendue ; étendez-la de nouveau.",
     "There is a floating selection; anchor it or make it a layer first, then click RePaint.": "Il y a une sélection flottante ; ancrez-la ou faites-en un calque, puis cliquez sur RePaint.",
+    "Texture (built in)": "Texture (intégrée)",
 }

@@ -200,4 +200,5 @@ WORDS = {
     "RePaint's window cannot be shown here; run the procedure non-interactively.": "Das Fenster von RePaint kann hier nicht gezeigt werden; führe die Prozedur nicht interaktiv aus.",
     "The picture's size has changed since it was extended; extend it anew.": "Die Größe des Bildes hat sich seit dem Erweitern geändert; erweitere es noch einmal.",
     "There is a floating selection; anchor it or make it a layer first, then click RePaint.": "Es gibt eine schwebende Auswahl; verankere sie oder mach sie zur Ebene, dann klicke auf RePaint.",
+    "Texture (built in)": "Textur (eingebaut)",
 }
