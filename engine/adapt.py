@@ -170,13 +170,15 @@ def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
         ) from error
 
 
-def known_part(image: np.ndarray, unknown: np.ndarray, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def known_part(
+    image: np.ndarray, unknown: np.ndarray, scale: float = 1.0, least: int = LEAST_KNOWN
+) -> tuple[np.ndarray, np.ndarray]:
     """The part of a picture to learn from: pixels (H, W, 3) float32 in [−1, 1] and known (H, W) bool.
 
     Unknown pixels are 0.
 
     Raises:
-        BadInput: too few known pixels.
+        BadInput: fewer than ``least`` known pixels.
     """
     height, width = unknown.shape
     if unknown.any():
@@ -196,7 +198,7 @@ def known_part(image: np.ndarray, unknown: np.ndarray, scale: float = 1.0) -> tu
     whole = canvas.Plan(canvas.Box(0, 0, box.width, box.height), size, size, ())
     y, keep = canvas.model_input(part, wiped.astype(np.uint8), whole)
     known = keep[0, 0].numpy() > 0
-    if known.sum() < LEAST_KNOWN:
+    if known.sum() < least:
         raise BadInput("too_little_known", "There is too little of the picture left to learn from; select less of it.")
     return np.ascontiguousarray(y[0].permute(1, 2, 0).numpy()), known
 

@@ -24,6 +24,7 @@ import torch
 from engine import adapt, canvas, schedule, stages
 from engine.adapt import Learning
 from engine.corrector import corrected
+from engine.diffusion import Network
 from engine.errors import BadInput, EngineError
 from engine.guidance import Guide, conditioned, left_out
 from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
@@ -31,6 +32,7 @@ from engine.models import load as load_model
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampler import Guidance, Settings, State, repaint
+from engine.space import Entered
 from engine.states import Cache, Kept, branched, calls_left, digest
 
 __all__ = [
@@ -345,14 +347,17 @@ def _stage(
         y = entered.y if stage else entered.y.expand(len(seeds), -1, -1, -1)
         if start is not None and start.x.shape[1:] != y.shape[1:]:
             raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
-        network = conditioned(
-            model.predict,
-            label if guide is None else guide,
-            entered.keep,
-            entered.beside,
-            len(model.alpha_bar),
-            partial(canvas.windowed, plan=part.plan.cells(model.space.factor)),
-        )
+        if model.exemplar is not None:
+            network = _of_itself(model, job, order, part.plan, entered)
+        else:
+            network = conditioned(
+                model.predict,
+                label if guide is None else guide,
+                entered.keep,
+                entered.beside,
+                len(model.alpha_bar),
+                partial(canvas.windowed, plan=part.plan.cells(model.space.factor)),
+            )
         sampler = partial(
             corrected if settings.corrections else repaint,
             network,
@@ -380,6 +385,14 @@ def _stage(
                 yield variant, part, state, place
 
 
+def _of_itself(model: Model, job: Job, order: np.ndarray, plan: canvas.Plan, entered: Entered) -> Network:
+    """The denoiser made of the picture's own known pixels, all of those that the job can look at."""
+    assert model.exemplar is not None
+    scale = plan.scaled[1] / plan.region.width
+    pixels, known = adapt.known_part(job.image, order >= 0, scale, least=0)
+    return model.exemplar(pixels, known).network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
+
+
 def _selection(job: Job) -> np.ndarray:
     """The job's selection as it acts.
 
@@ -396,7 +409,11 @@ def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:
     batches = [variants, 1] if model.device.type == "cuda" and variants > 1 else [1]
     plans = [(model.geometry, batch) for batch in batches]
     window = model.geometry.window // 2
-    while model.geometry.any_scale and window >= max(model.geometry.minimum, 2 * model.geometry.multiple):
+    while (
+        model.geometry.any_scale
+        and model.exemplar is None
+        and window >= max(model.geometry.minimum, 2 * model.geometry.multiple)
+    ):
         plans.append((replace(model.geometry, window=window), 1))
         window //= 2
     if model.geometry.most and model.geometry.minimum < model.geometry.window:
@@ -406,8 +423,12 @@ def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:
 
 def warm_up(model: Model) -> torch.Tensor:
     """One small network call, so that the first click does not pay for lazy initialisation; its output."""
-    side, middle = model.geometry.minimum, len(model.alpha_bar) // 2
+    side, middle = max(model.geometry.minimum, 32), len(model.alpha_bar) // 2
     y = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(model.device)
+    if model.exemplar is not None:
+        pixels = y[0].permute(1, 2, 0).cpu().numpy()
+        made = model.exemplar(pixels, np.ones((side, side), bool))
+        return made.network(y, torch.zeros_like(y[:, :1]), model.alpha_bar)(y, middle)
     entered = model.space.enter(y, torch.ones_like(y[:, :1]))
     guide = model.guide("", "", None, (0.0, 1.0))
     label = 0 if model.labels else None

@@ -59,7 +59,7 @@ def order(selection: np.ndarray, opaque: np.ndarray, geometry: Geometry, wrap: s
     if not geometry.any_scale:
         return out
     wraps = canvas.axes(wrap)
-    number = _bands(selected, selected | ~opaque, wraps)
+    number = _bands(selected, selected | ~opaque, wraps) if geometry.bands else np.zeros(selected.sum(), np.int64)
     box = canvas.bounds(selection)
     long = [wrapped and length > LONG for wrapped, length in zip(wraps, selection.shape, strict=True)]
     margin = 2 * canvas.context(box, geometry)

@@ -20,6 +20,7 @@ import torch
 
 from engine.diffusion import Diffusion, Prediction, Spacing
 from engine.errors import BadInput, EngineError
+from engine.exemplar import Exemplar
 from engine.guidance import Guide, Words
 from engine.models.entries import Entry, known_models
 from engine.models.folders import CLASSIFIER, NAME, is_lora, is_pipeline, read_origin
@@ -28,10 +29,11 @@ from engine.space import Pixels, Space
 FAMILIES = {
     "diffusers-pixel": "engine.models.unet",
     "latent": "engine.models.latent",
+    "exemplar": "engine.models.exemplar",
     "gaussian": "engine.models.gaussian",
 }
 
-DEFAULT_MODEL = "texture"
+DEFAULT_MODEL = "exemplar"
 _EMBEDDED = Path(__file__).parents[1] / "weights"
 
 
@@ -68,6 +70,9 @@ class Geometry:
         window: longest side of one network call.
         any_scale: True for models that work at the picture's own scale (textures); False for models of whole scenes,
             to which the hole and its surroundings are scaled to fit ``window``.
+        bands: wide new areas are painted in bands (:mod:`engine.stages`); False for models to which distance from the
+            known pixels means nothing.
+        sight: surroundings of the hole that the model looks at, where it has its own need; 0: the usual.
         most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
             picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
     """
@@ -77,6 +82,8 @@ class Geometry:
     window: int
     any_scale: bool
     most: int = 0
+    bands: bool = True
+    sight: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ class Model:
         space: what ``predict`` works in.
         read: a prompt as the network takes it; None for models without prompts.
         guidance: scale of classifier-free guidance where a job names none.
+        exemplar: for models made of the picture itself: (pixels (H, W, 3) float32 in [−1, 1], known (H, W) bool) → its
+            patches, whose denoiser then takes the place of ``predict``.
     """
 
     info: ModelInfo
@@ -106,6 +115,7 @@ class Model:
     space: Space = field(default_factory=Pixels)
     read: Callable[[str], Words] | None = None
     guidance: float = 1.0
+    exemplar: Callable[[np.ndarray, np.ndarray], Exemplar] | None = None
 
     def guide(self, prompt: str, negative: str, scale: float | None, interval: tuple[float, float]) -> Guide | None:
         """What a job's words mean to this model; None for a model without prompts.
@@ -165,14 +175,15 @@ def models_dir() -> Path:
 
 
 def catalogue() -> list[ModelInfo]:
-    """All known models: the embedded one first, then what is installed in :func:`models_dir`, then what can be had by
+    """All known models: the built-in ones first, then what is installed in :func:`models_dir`, then what can be had by
     ``models get`` or ``models convert``, and, where the environment asks for them, the exact test models.
 
     Cheap: it looks for files and reads small ones, but loads nothing.
     """
     home, known = models_dir(), {entry.id: entry for entry in known_models()}
     texture = ModelInfo("texture", "Texture (built in)", "diffusers-pixel", "GPL-3.0-or-later", _EMBEDDED / "texture")
-    found = [replace(texture, installed=_is_complete(_EMBEDDED / "texture"))]
+    exemplar = ModelInfo("exemplar", "This picture's own texture (built in)", "exemplar", "GPL-3.0-or-later")
+    found = [exemplar, replace(texture, installed=_is_complete(_EMBEDDED / "texture"))]
     if home.is_dir():
         folders = (folder for folder in sorted(home.iterdir()) if folder.is_dir() and NAME.fullmatch(folder.name))
         found += [_local(folder, known.get(folder.name)) for folder in folders]

@@ -1,0 +1,31 @@
+"""The picture's own texture: the exact denoiser of its patches (:mod:`engine.exemplar`), on the linear noise schedule.
+
+Nothing is stored and nothing is trained: the patches are those of the known pixels around the hole.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from engine.diffusion import linear_alpha_bar
+from engine.exemplar import SIGHT, Exemplar
+
+if TYPE_CHECKING:
+    from engine.models import Model, ModelInfo
+
+WINDOW = 1024
+"""No window at all up to :data:`engine.canvas.MAX_MODEL_AREA`: what is unknown is compared in pieces anyway."""
+
+
+def load(info: ModelInfo, device: torch.device) -> Model:
+    from engine.models import Geometry, Model
+
+    def predict(_x: torch.Tensor, _timestep: int, _condition: Any = None) -> torch.Tensor:
+        raise RuntimeError("this model has no network of its own; it is made from a picture")
+
+    geometry = Geometry(1, 1, WINDOW, any_scale=True, bands=False, sight=SIGHT)
+    make = partial(Exemplar, device=device)
+    return Model(info, predict, linear_alpha_bar(), "sample", geometry, device, exemplar=make)
