@@ -60,6 +60,13 @@ def provide_bridge() -> None:
         find_or_start("tests", "tests").close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_bridge_is_left() -> Iterator[None]:
+    """Whichever Krita started it."""
+    yield
+    bridge_command(["stop"])
+
+
 @pytest.fixture(scope="session")
 def krita(display: Display, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The shared Krita, its docker shown and its engine ready."""
@@ -69,7 +76,6 @@ def krita(display: Display, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")
     yield desk
     host.stop()
-    bridge_command(["stop"])
 
 
 @pytest.fixture
