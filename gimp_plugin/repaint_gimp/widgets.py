@@ -30,7 +30,7 @@ class Combo(Gtk.ComboBox):
 
     def __init__(self) -> None:
         super().__init__(model=Gtk.ListStore(str, str, bool), id_column=0, hexpand=True)
-        cell = Gtk.CellRendererText(ellipsize=Pango.EllipsizeMode.END, width_chars=8)
+        cell = Gtk.CellRendererText(ellipsize=Pango.EllipsizeMode.END, width_chars=8, max_width_chars=18)
         self.pack_start(cell, True)
         self.add_attribute(cell, "text", 1)
         self.add_attribute(cell, "sensitive", 2)
@@ -54,6 +54,26 @@ class Combo(Gtk.ComboBox):
     @property
     def value(self) -> str:
         return self.get_active_id() or ""
+
+
+class Tabs(Gtk.Box):
+    """A row of the names of a stack's pages: Gtk.StackSwitcher's own buttons are too wide for a narrow window."""
+
+    def __init__(self, stack: Any) -> None:
+        super().__init__(homogeneous=True)
+        self.get_style_context().add_class("linked")
+        self._buttons: Dict[str, Any] = {}
+        for page in stack.get_children():
+            name, text = (stack.child_get_property(page, key) for key in ("name", "title"))
+            tab = Gtk.RadioButton(label=text, draw_indicator=False)
+            tab.join_group(next(iter(self._buttons.values()), None))
+            tab.connect("toggled", lambda tab, name=name: tab.get_active() and stack.set_visible_child_name(name))
+            self.pack_start(tab, True, True, 0)
+            self._buttons[name] = tab
+        stack.connect("notify::visible-child-name", lambda *_: self._show(stack.get_visible_child_name()))
+
+    def _show(self, name: str) -> None:
+        self._buttons[name].set_active(True)
 
 
 def combo(name: str, tip: str, entries: Iterable[Tuple[str, str]] = ()) -> Combo:

@@ -30,7 +30,7 @@ from .forms import CommonForm  # noqa: E402
 from .gallery import THUMBNAIL, Gallery  # noqa: E402
 from .lookup import find_image  # noqa: E402
 from .pages import ExtendPage, MorePage, SelectionPage, TilePage  # noqa: E402
-from .widgets import GAP, Combo, button, column, named, note, row, tool  # noqa: E402
+from .widgets import GAP, Combo, Tabs, button, column, named, note, row, tool  # noqa: E402
 
 TITLE = "RePaint"
 SIZE = (680, 640)
@@ -81,16 +81,13 @@ class Window(Gtk.Window):
             ("more", tr("More"), self.more_page),
         ):
             self.pages.add_titled(page, name, text)
-        switcher = Gtk.StackSwitcher(stack=self.pages, homogeneous=True, halign=Gtk.Align.FILL)
-        for tab in switcher.get_children():
-            tab.set_hexpand(True)
         self.gallery = Gallery(self._pump, self.refresh, self._drop)
         grid = _scrolled(self.gallery)
         grid.set_shadow_type(Gtk.ShadowType.IN)
         grid.set_min_content_height(THUMBNAIL + 44)
         self.branches = BranchPanel(self._pump, self.gallery)
         left, right = column(), column()
-        left.pack_start(_scrolled(column(self.form, switcher, self.pages)), True, True, 0)
+        left.pack_start(_scrolled(column(self.form, Tabs(self.pages), self.pages)), True, True, 0)
         left.pack_end(column(self._build_progress(), self._build_status()), False, False, 0)
         right.pack_start(grid, True, True, 0)
         right.pack_end(column(self._build_variant(), self.branches), False, False, 0)

@@ -181,13 +181,14 @@ class GimpHost(Driven):
         }
 
     # ---- life ----
-    def start(self, *files: Path, seconds: float = 90.0) -> None:
-        """Starts GIMP and returns when it is whole and the driver in RePaint's service answers."""
+    def start(self, *files: Path, seconds: float = 90.0, batch: str = "") -> None:
+        """Starts GIMP and returns when it is whole and the driver in RePaint's service answers. ``batch``: Python that
+        runs beside it from then on, in a plug-in process of its own."""
         console = self.display is None
         up = self.work / "up"
         up.unlink(missing_ok=True)
         # GIMP starts its extensions in the middle of its own start, and runs batch commands when it is whole.
-        touch = f"open({str(self.gimp.inside(up))!r}, 'w').close()"
+        touch = f"open({str(self.gimp.inside(up))!r}, 'w').close()\n" + batch
         words = ["--no-interface"] if console else ["--no-splash"]
         words += ["--batch-interpreter", "python-fu-eval", "--batch", touch]
         with open(self.log_path, "ab") as log:

@@ -606,6 +606,8 @@ class Flow:
             self.compare(False)
             run.series.layer = None
             self.say(tr("Applied: {layer}.").format(layer=layer_name(run, variant)))
+        else:
+            self._changed()
 
     def _promoted(self, run: Run, variant: Variant) -> Generator[None, None, bool]:
         """Gives the layer its lasting name and reads the pixels back; whether Krita took them."""

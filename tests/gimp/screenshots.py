@@ -1,0 +1,142 @@
+"""Makes the documentation's pictures in a real GIMP: python -m tests.gimp.screenshots [--out docs/images]
+
+With the bundled photograph and its selection: the menu (gimp-menu.png), the whole screen while the preview forms
+(gimp.png) and after the end (gimp-done.png), and RePaint's window alone, each page (gimp-window-PAGE.png).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image as Pillow
+
+import tests.conftest  # noqa: F401  (the run's own home, before anything of the project is imported)
+from bridge_server.__main__ import main as bridge_command
+from bridge_server.client import launch
+from bridge_server.client.link import find_or_start
+from tests.driven import Display
+from tests.krita.desk import write_launch_file
+from tests.krita.screenshots import _keep as keep
+
+from .desk import Desk, Image
+from .host import REPOSITORY, GimpHost, chosen_gimp
+
+ASSETS = REPOSITORY / "engine/assets"
+WIDE, HIGH = 1680, 900
+SELECT = """
+import base64
+channel = Gimp.Channel.new({image}, "selection", {image}.get_width(), {image}.get_height(), 50, Gegl.Color.new("red"))
+buffer = channel.get_buffer()
+buffer.set(Gegl.Rectangle.new(0, 0, channel.get_width(), channel.get_height()), "Y u8", base64.b64decode({marks!r}))
+buffer.flush()
+{image}.insert_channel(channel, None, 0)
+{image}.select_item(Gimp.ChannelOps.REPLACE, channel)
+{image}.remove_channel(channel)
+{image}.set_selected_layers({image}.get_layers())
+Gimp.displays_flush()
+None
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "docs/images")
+    parser.add_argument("--model", default="texture")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--part", type=float, default=0.8, help="of the run at which the picture is taken")
+    chosen = parser.parse_args()
+    display = Display(WIDE, HIGH)
+    with tempfile.TemporaryDirectory(dir=chosen_gimp().temporary) as folder:
+        work = Path(folder)
+        os.environ[launch.HOME_VARIABLE] = str(work / "bridge")
+        write_launch_file(warm=chosen.model)
+        find_or_start("tests", "tests").close()
+        host = GimpHost(work / "gimp", display)
+        try:
+            host.start()
+            _take(host, work, chosen)
+            host.stop()
+        finally:
+            host.kill()
+            bridge_command(["stop"])
+            display.close()
+
+
+def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
+    desk = Desk(host)
+    image = _open(host, folder)
+    main_window = host.window_of("GIMP$")
+    host.xdo("windowmove", main_window, 0, 0, "windowsize", main_window, WIDE, HIGH - 20)
+    time.sleep(1)
+    host.xdo("windowactivate", "--sync", main_window)
+    host.keys("1")  # 1:1
+    host.keys("alt+r", "Up", "Right")
+    time.sleep(1)
+    _shot(host, folder, chosen.out / "gimp-menu.png", (360, 0, 960, 620))
+    host.keys("Escape", "Escape", "Escape")
+    desk.menu("selection", image)
+    host.run("from gi.repository import Gtk")
+    host.wait("service.window is not None and service.window.get_mapped()")
+    host.run("window = service.window\nwindow.resize(700, 660)\nwindow.move(960, 200)\nNone")
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
+    desk.choose(chosen.model, seed=chosen.seed, variants=3)
+    host.xdo("mousemove", WIDE - 1, HIGH - 1)
+    desk.press()
+    host.wait(f"flow.fraction >= {chosen.part}", seconds=900)
+    _shot(host, folder, chosen.out / "gimp.png")
+    print(desk.wait_end(900), host.run("flow.runs[-1].timings"))
+    _shot(host, folder, chosen.out / "gimp-done.png")
+    host.run("run = flow.runs[-1]\nv = run.variants[0]\nNone")
+    host.run("pump.do('b', lambda: flow.branch(run, 0, v.steps[-4].call, 'harmonise', 2, 5))\nNone")
+    desk.wait_end(900)
+    host.run("pump.choose(run, 0)\nNone")
+    host.wait("not flow.has_steps and flow.selected[0] is run and len(v.views)", what="the first run is chosen")
+    for page in ("selection", "extend", "more"):
+        host.run(f"window.pages.set_visible_child_name({page!r})\nNone")
+        _window(host, folder, chosen.out / f"gimp-window-{page}.png")
+    host.run("window.form.variants.set_value(1)\nwindow.repaint(window.tile_page.area())\nNone")
+    host.run("window.pages.set_visible_child_name('tile')\nNone")
+    desk.wait_end(900)
+    _window(host, folder, chosen.out / "gimp-window-tile.png")
+
+
+def _open(host: GimpHost, folder: Path) -> Image:
+    path = folder / "demo.png"
+    shutil.copyfile(ASSETS / "demo.png", path)
+    with Pillow.open(ASSETS / "demo-selection.png") as mask:
+        marks = base64.b64encode(mask.convert("L").tobytes()).decode()
+    size = host.run(
+        f"i = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path({str(host.gimp.inside(path))!r}))\n"
+        "images['demo'] = i\ndisplays[i.get_id()] = Gimp.Display.new(i)\n[i.get_width(), i.get_height()]",
+        seconds=60,
+    )
+    image = Image("demo", *size)
+    host.run(SELECT.format(image=image.code, marks=marks))
+    return image
+
+
+def _shot(host: GimpHost, folder: Path, target: Path, part: tuple[int, int, int, int] | None = None) -> None:
+    """The screen, or a part of it (left, top, right, bottom)."""
+    shot = host.screenshot("screen", folder)
+    assert shot is not None
+    if part is not None:
+        with Pillow.open(shot) as whole:
+            whole.crop(part).save(shot)
+    keep(shot, target)
+
+
+def _window(host: GimpHost, folder: Path, target: Path) -> None:
+    """RePaint's window alone."""
+    time.sleep(0.7)
+    x, y, width, height = host.run("_, x, y = window.get_window().get_origin()\n[x, y, *window.get_size()]")
+    _shot(host, folder, target, (x, y, x + width, y + height))
+
+
+if __name__ == "__main__":
+    main()
