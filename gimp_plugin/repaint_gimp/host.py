@@ -64,6 +64,15 @@ class GimpHost:
         image = find_image(self.image)
         return (self.image, image.get_width(), image.get_height()) if image is not None else None
 
+    def sent_pixels(self) -> int:
+        """How many pixels a run with the present selection would send; 0 without one."""
+        image = find_image(self.image)
+        bounds = _selected(image) if image is not None else None
+        if image is None or bounds is None:
+            return 0
+        box = grown_box(bounds, image.get_width(), image.get_height())
+        return box.width * box.height
+
     def thumbnail(self, side: int) -> Any:
         """A pixbuf of the image worked on, at most ``side`` pixels each way; None if there is none."""
         image = find_image(self.image)
@@ -138,10 +147,10 @@ class GimpHost:
             return box, bounds, old, lambda part: marks(part, old)
         if isinstance(settings.area, Tile):
             return canvas, canvas, None, frame(canvas, settings.area)
-        found, some, left, top, right, bottom = Gimp.Selection.bounds(image)
-        if not found or not some:
+        selected = _selected(image)
+        if selected is None:
             raise Refused(NO_SELECTION)
-        bounds = Box(left, top, right - left, bottom - top)
+        bounds = selected
         buffer = image.get_selection().get_buffer()
         if settings.feather:
             buffer = pixels.softened(buffer, bounds, settings.feather)
@@ -200,6 +209,12 @@ class GimpHost:
 
     def withdraw(self, target: Target) -> None:
         """After a cancel: nothing, for the layer takes the larger canvas with it, in one undo step."""
+
+
+def _selected(image: Any) -> Optional[Box]:
+    """The box around every selected pixel; None if nothing is selected."""
+    found, some, left, top, right, bottom = Gimp.Selection.bounds(image)
+    return Box(left, top, right - left, bottom - top) if found and some else None
 
 
 def _key(image: Any, make: bool = False) -> str:

@@ -9,10 +9,12 @@ from gi.repository import Gtk
 from bridge_server.client.editor.choices import FIELDS
 from bridge_server.client.editor.flow import Flow
 from bridge_server.client.editor.frame import MOST
+from bridge_server.client.editor.memory import forecast
 from bridge_server.client.editor.model import Area, Extend, Run, Tile
 from bridge_server.client.editor.schedule import levels
 from bridge_server.client.editor.words import tr
 
+from .forms import CommonForm
 from .framing import FramePicture
 from .pictures import composite, curve, repeated
 from .widgets import GAP, Form, button, combo, main_button, mnemonic, named, note, spin
@@ -185,8 +187,8 @@ class MorePage(Page):
     )
     WIDE, HIGH = 260, 56  # of the picture of the run
 
-    def __init__(self, flow: Flow, preset: Callable[[], str], forget: Callable[[bool], None]) -> None:
-        self._flow, self._preset = flow, preset
+    def __init__(self, flow: Flow, common: CommonForm, forget: Callable[[bool], None]) -> None:
+        self._flow, self._common = flow, common
         form = Form()
         self.numbers: Dict[str, Any] = {}
         self.schedule = combo(
@@ -213,6 +215,7 @@ class MorePage(Page):
             "No soft edge: half selected or more is wholly repainted",
         )
         self.reset = button("reset", "As at the beginning", "All numbers of this page as at first", self._reset)
+        self.memory = note(name="memory")
         self.used = note(name="history_used")
         self.limit = spin(
             "history_mib", "Beyond this the docker says so; nothing is deleted by itself", 64, 1 << 20, "MiB"
@@ -228,8 +231,19 @@ class MorePage(Page):
             lambda: forget(True),
         )  # fmt: skip
         super().__init__(
-            form, self.picture, self.hard, self.reset, self.used, history, self.forget_here, self.forget_all
+            form,
+            self.picture,
+            self.hard,
+            self.reset,
+            self.memory,
+            self.used,
+            history,
+            self.forget_here,
+            self.forget_all,
         )
+        common.preset.connect("changed", lambda *_: self.show_schedule())
+        common.model.connect("changed", lambda *_: self.show_memory())
+        common.variants.on_change(self.show_memory)
 
     def show_choices(self, values: Dict[str, Any]) -> None:
         for name, box in self.numbers.items():
@@ -262,7 +276,7 @@ class MorePage(Page):
         self.show_choices({**{name: default for name, (default, _) in FIELDS.items()}, "history_mib": limit})
 
     def show_schedule(self) -> None:
-        preset = next((p for p in self._flow.presets if p.name == self._preset()), None)
+        preset = next((p for p in self._flow.presets if p.name == self._common.preset.value), None)
         if preset is None or not preset.steps:
             return
         steps, length, samples = (self.numbers[name].value for name in ("steps", "jump_length", "jump_samples"))
@@ -276,3 +290,12 @@ class MorePage(Page):
         count = self._flow.history.pictures() + sum(v.finished for run in self._flow.runs for v in run.variants)
         text = tr("History: {count} pictures, {used} of {limit} MiB on disk.")
         self.used.set_text(text.format(count=count, used=f"{used:.1f}", limit=limit))
+        self.show_memory()
+
+    def show_memory(self) -> None:
+        """GIMP tells nobody of a new selection; the window asks when it gets the focus."""
+        if self.get_mapped():
+            model = next((m for m in self._flow.models if m.id == self._common.model.value), None)
+            pixels = self._flow.host.sent_pixels()
+            text = forecast(model, pixels, self._common.variants.value) if model is not None else None
+            self.memory.set_text(text or "")

@@ -71,8 +71,7 @@ class Window(Gtk.Window):
         self.selection_page = SelectionPage(self.repaint)
         self.extend_page = ExtendPage(self._flow, self.repaint)
         self.tile_page = TilePage(self._flow, self.repaint)
-        self.more_page = MorePage(self._flow, lambda: self.form.preset.value, self._delete)
-        self.form.preset.connect("changed", lambda *_: self.more_page.show_schedule())
+        self.more_page = MorePage(self._flow, self.form, self._delete)
         self.pages = Gtk.Stack(vhomogeneous=False, hhomogeneous=True)
         for name, text, page in (
             ("selection", tr("Repaint"), self.selection_page),
@@ -211,6 +210,7 @@ class Window(Gtk.Window):
         elif self.image.value != self._flow.host.image:
             self.image.set_active_id(self._flow.host.image)
         self.extend_page.refresh()
+        self.more_page.show_memory()
         return False
 
     def _pick_image(self) -> None:
@@ -321,6 +321,7 @@ class Window(Gtk.Window):
             start.grab_default()
         self.tile_page.refresh()
         self.extend_page.refresh()
+        self.more_page.show_memory()
 
     def refresh(self) -> None:
         if not self.get_visible():

@@ -281,3 +281,17 @@ def test_presets_in_plain_words(desk: Desk, preset: str) -> None:
     desk.choose(preset=preset)
     desk.host.run("window.pages.set_visible_child_name('more')\nwindow.more_page.show_schedule()\nNone")
     assert desk.host.run("window.more_page.picture.get_pixbuf() is not None")
+
+
+def test_memory_is_told_before(desk: Desk) -> None:
+    image = desk.new(400, 300)
+    desk.choose("texture")
+    desk.work_on(image)
+    desk.host.run("window.pages.set_visible_child_name('more')\nNone")
+    assert desk.host.run("window.more_page.memory.get_text()") == ""
+    desk.select(image, 100, 100, 100, 100)
+    desk.host.run("window._images_changed()\nNone")
+    text = desk.host.run("window.more_page.memory.get_text()")
+    assert text.startswith("Memory for what is selected: about ")
+    desk.host.run("form.variants.set_value(8)\nNone")
+    assert desk.host.run("window.more_page.memory.get_text()") != text
