@@ -78,7 +78,7 @@ def _previews(desk: Desk) -> None:
         desk.wait_preview(120)
         firsts.append(host.run("flow.run.timings['first_preview']"))
         before, began = host.run("[flow.run.variants[0].version, time.monotonic()]")
-        time.sleep(3)
+        time.sleep(1.5)
         after, ended = host.run("[flow.run.variants[0].version, time.monotonic()]")
         rates.append((after - before) / (ended - began))
         host.run("pump.cancel()")
@@ -98,9 +98,8 @@ def _previews(desk: Desk) -> None:
     new[150:230, 200:280] = True
     filled = desk.pixels(document)
     outside = int(np.abs(filled.astype(int) - original)[~new].max())
-    print(
-        "largest change outside the selection:", outside, " seam jump:", seam_jump(filled[..., 2::-1], new), flush=True
-    )
+    seam = seam_jump(filled[..., 2::-1], new)
+    print(f"largest change outside the selection: {outside}, seam jump: {seam:.2f}", flush=True)
 
 
 def _large(desk: Desk) -> None:
