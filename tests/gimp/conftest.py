@@ -5,6 +5,7 @@ The bridge of these tests has a home of its own in a folder that GIMP sees, too 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -34,6 +35,21 @@ def check_plugin_log(since: int) -> None:
         raise HostFailure("The plug-in logged an exception:\n" + plugin_log()[since:][-4000:])
 
 
+@contextlib.contextmanager
+def bridge_in(home: Path) -> Iterator[None]:
+    """The bridge's home for what happens meanwhile, with a bridge that runs: a plug-in cannot start a program outside
+    its root, but finds this one."""
+    before = os.environ[launch.HOME_VARIABLE]
+    os.environ[launch.HOME_VARIABLE] = str(home)
+    try:
+        write_launch_file()
+        find_or_start("tests", "tests").close()
+        yield
+        bridge_command(["stop"])
+    finally:
+        os.environ[launch.HOME_VARIABLE] = before
+
+
 @pytest.fixture(scope="package")
 def work() -> Iterator[Path]:
     """A folder that GIMP sees, with the bridge's home; a bridge runs."""
@@ -44,13 +60,8 @@ def work() -> Iterator[Path]:
             pytest.fail(sentence)
         pytest.skip(sentence)
     folder = Path(tempfile.mkdtemp(dir=chosen_gimp().temporary, prefix="gimp-tests-"))
-    before = os.environ[launch.HOME_VARIABLE]
-    os.environ[launch.HOME_VARIABLE] = str(folder / "bridge")
-    write_launch_file()
-    find_or_start("tests", "tests").close()  # the plug-in cannot start a program outside its root; it finds this one
-    yield folder
-    bridge_command(["stop"])
-    os.environ[launch.HOME_VARIABLE] = before
+    with bridge_in(folder / "bridge"):
+        yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 

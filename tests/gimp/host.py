@@ -65,7 +65,8 @@ class Gimp:
         if self.root is None:
             return [self.program(console)]
         if self.name != "trixie" and not console:  # sid's starts its plug-ins' windows only with a /proc and a /dev
-            return ["bwrap", "--bind", str(self.root), "/", "--dev", "/dev", "--proc", "/proc", self.program(console)]
+            bwrap = ["bwrap", "--die-with-parent", "--bind", str(self.root), "/", "--dev", "/dev", "--proc", "/proc"]
+            return [*bwrap, self.program(console)]
         return ["chroot", str(self.root), self.program(console)]
 
     @property

@@ -14,6 +14,7 @@ import pytest
 
 from tests.driven import Display
 
+from .conftest import bridge_in
 from .desk import Desk, Image
 from .host import GimpHost
 
@@ -26,11 +27,13 @@ QUEUE = (
 
 @pytest.fixture
 def host(work: Path, display: Display) -> Iterator[GimpHost]:
-    """A GIMP of this test's own."""
-    made = GimpHost(work / f"own-{time.monotonic_ns()}", display)
-    made.start()
-    yield made
-    made.kill()
+    """A GIMP of this test's own, with a bridge of its own: another GIMP at the same one has the user's name there."""
+    folder = work / f"own-{time.monotonic_ns()}"
+    with bridge_in(folder / "bridge"):
+        made = GimpHost(folder, display)
+        made.start()
+        yield made
+        made.kill()
 
 
 def begin(host: GimpHost) -> tuple[Desk, Image]:
