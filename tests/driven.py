@@ -169,3 +169,10 @@ class Driven:
             env={**os.environ, "DISPLAY": self.display.name},
         )
         return path if done.returncode == 0 else None
+
+
+def keep_picture(shot: Path | None, target: Path) -> None:
+    """Into the repository, without the time and the program's name inside."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["convert", str(shot), "-strip", "-define", "png:compression-level=9", str(target)], check=True)
+    print(target, target.stat().st_size // 1024, "KiB")

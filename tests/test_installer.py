@@ -179,6 +179,25 @@ def test_gimp_plugin_is_installed_whole_and_taken_away(tmp_path):
     assert not installer.uninstall_gimp(tmp_path)
 
 
+def test_gimp_command_installs_everywhere_and_writes_the_launch_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(installer, "set_up", lambda _extra, _torch: Path(sys.executable))
+    monkeypatch.setattr(installer.Path, "home", classmethod(lambda _cls: tmp_path))
+    monkeypatch.setattr(installer.platform, "system", lambda: "Linux")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path / "rb"))
+    monkeypatch.syspath_prepend(str(ROOT))
+    for version in ("3.0", "3.2"):
+        (tmp_path / ".config/GIMP" / version).mkdir(parents=True)
+    assert installer.main(["gimp"]) == 0
+    for version in ("3.0", "3.2"):
+        assert (tmp_path / ".config/GIMP" / version / "plug-ins" / installer.GIMP_STARTS).stat().st_mode & 0o111
+    content = json.loads((tmp_path / "rb/config/launch.json").read_text())
+    assert content["interpreter"] == sys.executable
+    assert "Filters ▸ RePaint" in capsys.readouterr().out
+    assert installer.main(["gimp", "--target", str(tmp_path / "elsewhere")]) == 0
+    assert (tmp_path / "elsewhere/plug-ins" / installer.GIMP_STARTS).is_file()
+
+
 def test_gimp_needs_a_gimp_3(tmp_path):
     """Without a configuration folder nothing is set up; GIMP 2.10 is named as too old."""
     program = tmp_path / "bin" / "gimp"

@@ -34,7 +34,9 @@ from tests.hosts import ROOTS, CannotBuild, hosts_cache  # noqa: E402
 
 CHOICE_VARIABLE = "REPAINT_BRIDGE_GIMP"
 PROGRAMS = ("Xvfb", "openbox", "xdotool", "import")
-BAD = re.compile(r"Traceback \(most recent call last\)|CRITICAL|Plug-in crashed|SyntaxError|ModuleNotFound")
+BAD = re.compile(
+    r"Traceback \(most recent call last\)|CRITICAL|Plug-in crashed|left image undo|SyntaxError|ModuleNotFound"
+)
 NOISE = re.compile("gdk_device_|gdk_window_get_device|gimp_device_info")  # GIMP 3.2 without a mouse
 HOME_FORMAT = "1"  # raise when the warmed home's content changes
 GIMPRC = """(show-welcome-dialog no)

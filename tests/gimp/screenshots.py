@@ -20,9 +20,8 @@ import tests.conftest  # noqa: F401  (the run's own home, before anything of the
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
-from tests.driven import Display
+from tests.driven import Display, keep_picture
 from tests.krita.desk import write_launch_file
-from tests.krita.screenshots import _keep as keep
 
 from .desk import Desk, Image
 from .host import REPOSITORY, GimpHost, chosen_gimp
@@ -128,7 +127,7 @@ def _shot(host: GimpHost, folder: Path, target: Path, part: tuple[int, int, int,
     if part is not None:
         with Pillow.open(shot) as whole:
             whole.crop(part).save(shot)
-    keep(shot, target)
+    keep_picture(shot, target)
 
 
 def _window(host: GimpHost, folder: Path, target: Path) -> None:

@@ -8,12 +8,12 @@ With the bundled photograph and its selection: the whole screen while the previe
 from __future__ import annotations
 
 import argparse
-import subprocess
 import tempfile
 from pathlib import Path
 
 import tests.conftest  # noqa: F401  (the run's own home, before anything of the project is imported)
 from bridge_server.__main__ import main as bridge_command
+from tests.driven import keep_picture
 
 from .conftest import start_krita
 from .desk import Desk, Document, write_launch_file
@@ -84,9 +84,9 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
     if language == "en" and not chosen.pages_only:
         desk.press()
         host.wait(f"flow.fraction >= {chosen.part}", seconds=900)
-        _keep(host.screenshot("forming", folder), chosen.out / "krita.png")
+        keep_picture(host.screenshot("forming", folder), chosen.out / "krita.png")
         print(desk.wait_end(900), host.run("flow.runs[-1].timings"))
-        _keep(host.screenshot("done", folder), chosen.out / "krita-done.png")
+        keep_picture(host.screenshot("done", folder), chosen.out / "krita-done.png")
     else:
         desk.repaint(900)
     run = "flow.runs[-1]"
@@ -106,18 +106,11 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
             shot = folder / "docker.png"
             host.run(f"dock().grab().save({str(shot)!r})")
             suffix = "" if language == "en" else "-" + language
-            _keep(shot, chosen.out / f"docker-{page}-{width}{suffix}.png")
+            keep_picture(shot, chosen.out / f"docker-{page}-{width}{suffix}.png")
 
 
 def _select(host: KritaHost, document: Document) -> None:
     host.run(SELECT.format(path=str(REPOSITORY / "engine/assets/demo-selection.png"), document=document.code))
-
-
-def _keep(shot: Path | None, target: Path) -> None:
-    """Into the repository, without the time and the program's name inside."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["convert", str(shot), "-strip", "-define", "png:compression-level=9", str(target)], check=True)
-    print(target, target.stat().st_size // 1024, "KiB")
 
 
 if __name__ == "__main__":
