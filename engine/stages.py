@@ -35,8 +35,6 @@ from engine.models import Geometry
 
 BAND = 32
 """Depth of a band in pixels, more or less: bands of one selection are equally deep."""
-DEEP = 64
-"""A hole known on all sides and no deeper than this in pixels is painted at once."""
 BLOCK = 512
 """Side in pixels of the blocks that a band is cut into where it is too large for one plan."""
 LONG = 2 * BLOCK
@@ -59,7 +57,7 @@ def order(selection: np.ndarray, opaque: np.ndarray, geometry: Geometry, wrap: s
     if not geometry.any_scale:
         return out
     wraps = canvas.axes(wrap)
-    number = _bands(selected, selected | ~opaque, wraps) if geometry.bands else np.zeros(selected.sum(), np.int64)
+    number = _bands(selected, selected | ~opaque, wraps, geometry.deep)
     box = canvas.bounds(selection)
     long = [wrapped and length > LONG for wrapped, length in zip(wraps, selection.shape, strict=True)]
     margin = 2 * canvas.context(box, geometry)
@@ -162,7 +160,7 @@ def part(
     return Part(plan, stage, rolled, image, order, canvas.bounds(order >= 0))
 
 
-def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: tuple[bool, bool]) -> np.ndarray:
+def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: tuple[bool, bool], deep: int) -> np.ndarray:
     """The band, 0 …, of each selected pixel (in the order of ``selected[selected]``) by chessboard distance."""
     none = np.zeros(np.count_nonzero(selected), np.int64)
     if unknown.all():
@@ -177,7 +175,7 @@ def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: tuple[bool, bool]) 
     # What reaches a border of the picture is known on one side only.
     open_y = not wraps[0] and bool(selected[[0, -1]].any())
     open_x = not wraps[1] and bool(selected[:, [0, -1]].any())
-    if distance.max() <= DEEP and not (open_y or open_x):
+    if distance.max() <= deep and not (open_y or open_x):
         return none
     count = max(1, round(float(distance.max()) / BAND))
     return none if count == 1 else np.ceil(distance * (count / distance.max())).astype(np.int64) - 1

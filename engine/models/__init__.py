@@ -70,8 +70,7 @@ class Geometry:
         window: longest side of one network call.
         any_scale: True for models that work at the picture's own scale (textures); False for models of whole scenes,
             to which the hole and its surroundings are scaled to fit ``window``.
-        bands: wide new areas are painted in bands (:mod:`engine.stages`); False for models to which distance from the
-            known pixels means nothing.
+        deep: a hole known on all sides and no deeper than this in pixels is painted at once (:mod:`engine.stages`).
         sight: surroundings of the hole that the model looks at, where it has its own need; 0: the usual.
         most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
             picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
@@ -82,7 +81,7 @@ class Geometry:
     window: int
     any_scale: bool
     most: int = 0
-    bands: bool = True
+    deep: int = 64
     sight: int = 0
 
 
