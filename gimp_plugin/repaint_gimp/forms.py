@@ -14,7 +14,7 @@ from bridge_server.client.editor.words import tr
 
 from .widgets import Combo, Form, combo, named, row, spin, tool
 
-NO_MODEL = ("texture", "Texture")
+NO_MODEL = ("exemplar", "From this picture (built in)")
 NO_PRESET = ("fast", PRESETS["fast"])
 SEED_TIP = "The same seed gives the same picture again (0 … 2^53−1)"
 LOCK_TIP = "Keep this seed for the next click instead of drawing a new one"

@@ -29,7 +29,7 @@ from bridge_server.client.geometry import Box, grown_box
 
 from . import pixels
 from .layer import PreviewLayer, grown_size
-from .lookup import find_image, find_layer, selected_layer
+from .lookup import find_image, find_layer, select_items, selected_items, selected_layer
 
 PARASITE = "repaint-bridge"
 OURS = "RePaint "  # how the names of the plug-in's layers begin
@@ -164,7 +164,7 @@ class GimpHost:
     # ---- writing ----
     def add_layer(self, target: Target, name: str, above_active: bool = False) -> PreviewLayer:
         """One new, empty layer above the run's active layer, for an `Extend` with the larger canvas: one undo step.
-        The selected layers stay selected. Raises `Refused`.
+        The selected layers or channels stay selected. Raises `Refused`.
 
         above_active: above the layer that is selected now (for a picture put in later) instead of at the click.
         """
@@ -177,8 +177,8 @@ class GimpHost:
         old = target.grown
         if old is not None and size not in (wanted, (old.width, old.height)):
             raise Refused(OTHER_SIZE)
-        selected = image.get_selected_layers()
-        above = (selected[0] if selected else None) if above_active else find_layer(image, target.active)
+        selected = selected_items(image)
+        above = selected_layer(image) if above_active else find_layer(image, target.active)
         layer = Gimp.Layer.new(
             image,
             name,
@@ -197,10 +197,12 @@ class GimpHost:
                 if old is not None and size != wanted:
                     image.resize(*wanted, old.x, old.y)
                 added = image.insert_layer(layer, parent, place)
+                if old is not None and not added:
+                    image.resize(old.width, old.height, -old.x, -old.y)
             finally:
                 image.undo_group_end()
-            if added and selected:
-                image.set_selected_layers(selected)
+            if added:
+                select_items(image, selected)
             Gimp.displays_flush()
         if not added:
             layer.delete()

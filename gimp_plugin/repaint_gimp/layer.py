@@ -18,7 +18,7 @@ from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box
 
 from . import pixels
-from .lookup import find_image, find_layer
+from .lookup import find_image, find_layer, select_items, selected_items
 
 STRIP = 1 << 18  # pixels written in one step of the event loop (some 5 ms)
 REDO_MS = 500  # how often it is looked whether an undone, half-made picture has come back
@@ -129,7 +129,7 @@ class PreviewLayer:
         if not self._there():
             return
         image = self.layer.get_image()
-        selected = [layer for layer in image.get_selected_layers() if layer != self.layer]
+        selected = [item for item in selected_items(image) if item != self.layer]
         with self.probe.host():
             image.undo_group_start()
             try:
@@ -139,9 +139,7 @@ class PreviewLayer:
                     image.resize(old.width, old.height, -old.x, -old.y)
             finally:
                 image.undo_group_end()
-            back = selected or [layer for layer in self._selected if find_layer(image, str(layer.get_id()))]
-            if back:
-                image.set_selected_layers(back)
+            select_items(image, selected or self._selected)
             Gimp.displays_flush()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, List
 
 from gi.repository import Gimp
 
@@ -26,3 +26,17 @@ def selected_layer(image: Any) -> Any:
     """The first of the selected layers, None if a channel, a path or nothing is selected."""
     layers = image.get_selected_layers()
     return layers[0] if layers else None
+
+
+def selected_items(image: Any) -> List[Any]:
+    """What is selected in the list of layers or, if nothing is, in that of channels."""
+    return list(image.get_selected_layers() or image.get_selected_channels())
+
+
+def select_items(image: Any, items: List[Any]) -> None:
+    """Selects those of ``items``, which `selected_items` returned at some time, that still stand in the image."""
+    there = [item for item in items if item.is_valid() and item.get_image() == image]
+    if there and isinstance(there[0], Gimp.Layer):
+        image.set_selected_layers(there)
+    elif there:
+        image.set_selected_channels(there)

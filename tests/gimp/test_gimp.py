@@ -118,6 +118,25 @@ def test_undo_mid_run_cancels(desk: Desk) -> None:
     assert len(desk.tree(image)) == 2
 
 
+def test_a_selected_channel_stays_selected(desk: Desk) -> None:
+    image = desk.new(300, 200)
+    desk.select(image, 100, 60, 80, 60)
+    desk.host.run(f"""
+i = {image.code}
+channel = Gimp.Channel.new(i, "channel", 300, 200, 50, Gegl.Color.new("red"))
+i.insert_channel(channel, None, 0)
+i.set_selected_channels([channel])
+None
+""")
+    names = f"[channel.get_name() for channel in {image.code}.get_selected_channels()]"
+    start(desk, image)
+    assert desk.host.run(names) == ["channel"]
+    desk.press(button="cancel_button")
+    assert desk.wait_end() == "Cancelled."
+    assert desk.host.run(names) == ["channel"]
+    assert desk.selected(image) == []
+
+
 def test_deleting_the_layer_mid_run_cancels(desk: Desk) -> None:
     image = desk.new(300, 200)
     desk.select(image, 100, 60, 80, 60)
