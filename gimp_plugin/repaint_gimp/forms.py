@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Tuple
 
 from gi.repository import Gtk
 
+from bridge_server.client.editor.choices import FIELDS
 from bridge_server.client.editor.flow import Flow
 from bridge_server.client.editor.model import MAX_SEED
 from bridge_server.client.editor.texts import PRESETS
@@ -28,10 +29,12 @@ class CommonForm(Form):
         super().__init__()
         self._flow = flow
         self._add("&Image", image)
-        self._wanted = {"model": NO_MODEL[0], "preset": NO_PRESET[0]}
+        self._wanted = {"model": NO_MODEL, "preset": NO_PRESET}
         self._known: Any = None
-        self.model = combo("model", "The diffusion model that paints", [NO_MODEL])
-        self.preset = combo("preset", "How long and how carefully it paints", [NO_PRESET])
+        self.model = combo("model", "The diffusion model that paints")
+        self.preset = combo("preset", "How long and how carefully it paints")
+        self.model.fill([(NO_MODEL, NO_MODEL.capitalize(), True)])  # until the bridge has told what there is
+        self.preset.fill([(NO_PRESET, tr(PRESETS[NO_PRESET]), True)])
         self.variants = spin("variants", "How many different pictures to paint; each has its own seed", 1, 8)
         self.prompt = named(Gtk.Entry(hexpand=True), "prompt", "What is to be seen, in words")
         self.negative = named(Gtk.Entry(hexpand=True), "negative", "What is not to be seen, in words")
@@ -74,7 +77,7 @@ class CommonForm(Form):
         for name, box in (("model", self.model), ("preset", self.preset)):
             self._wanted[name] = values[name]
             if self._known is None and values[name] not in box.values():
-                box.get_model().append((values[name], values[name], True))  # until the bridge has told what there is
+                box.get_model().append((values[name], values[name], True))
             box.choose(values[name])
         self.variants.set_value(values["variants"])
         self.lock.set_active(values["lock_seed"])
@@ -89,8 +92,8 @@ class CommonForm(Form):
         seed = min(int(text), MAX_SEED) if text and self.lock.get_active() else self.draw_seed()
         variants = self.variants.value
         chosen = {
-            "model": self.model.value or NO_MODEL[0],
-            "preset": self.preset.value or NO_PRESET[0],
+            "model": self.model.value or NO_MODEL,
+            "preset": self.preset.value or NO_PRESET,
             "variants": variants,
             "seed": min(seed, MAX_SEED - variants + 1),
             "lock_seed": self.lock.get_active(),

@@ -240,7 +240,7 @@ def test_seamless(shell: Desk) -> None:
 def test_the_shipped_model(shell: Desk) -> None:
     image = shell.new(120, 90)
     shell.select(image, 50, 40, 16, 16)
-    status, message, _ = shell.call(SELECTION, image, seconds=300, seed=7)
+    status, message, _ = shell.call(SELECTION, image, seconds=300, model="texture", seed=7)
     assert status == "success", message
     fill = shell.layer_pixels(image, "RePaint texture · seed 7")
     assert fill[..., :3].std() > 1
