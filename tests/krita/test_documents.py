@@ -331,6 +331,7 @@ def test_selection_inverted_by_kritas_menu(desk: Desk) -> None:
     document = desk.new(WIDTH, HEIGHT)
     desk.choose()
     desk.select(document, 0, 0, WIDTH, 110)
+    desk.host.wait("app.action('invert_selection').isEnabled()", what="Krita's menu knows of the selection")
     desk.host.run(f"d = {document.code}\napp.action('invert_selection').trigger()\nd.waitForDone()")
     desk.host.wait(f"bytes(d.selection().pixelData(0, 0, 1, {HEIGHT}))[-1] == 255", what="inverted")
     with untouched(desk, document):
