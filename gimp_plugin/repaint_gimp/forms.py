@@ -15,8 +15,8 @@ from bridge_server.client.editor.words import tr
 
 from .widgets import Combo, Form, combo, named, row, spin, tool
 
-NO_MODEL = ("exemplar", "From this picture (built in)")
-NO_PRESET = ("fast", PRESETS["fast"])
+NO_MODEL: str = FIELDS["model"][0]
+NO_PRESET: str = FIELDS["preset"][0]
 SEED_TIP = "The same seed gives the same picture again (0 … 2^53−1)"
 LOCK_TIP = "Keep this seed for the next click instead of drawing a new one"
 LOCKED, FREE = "changes-prevent-symbolic", "changes-allow-symbolic"
