@@ -46,7 +46,7 @@ None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs/images")
-    parser.add_argument("--model", default="texture")
+    parser.add_argument("--model", default="exemplar")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--part", type=float, default=0.8, help="of the run at which the picture is taken")
     chosen = parser.parse_args()
