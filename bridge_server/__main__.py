@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=["serve", "status", "stop"])
     parser.add_argument("--state", type=Path, default=launch.user_folders().state, help="folder of the connection file")
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help="leave after so long without use")
-    parser.add_argument("--warm", default="texture", help="model to load at the start")
+    parser.add_argument("--warm", default="exemplar", help="model to load at the start")
     chosen = parser.parse_args(arguments)
     if chosen.command == "serve":
         return serve(chosen.state, chosen.idle_seconds, chosen.warm)

@@ -31,7 +31,7 @@ MARGIN, CAPTION = 12, 20
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"))
-    parser.add_argument("--model", default="texture")
+    parser.add_argument("--model", default="exemplar")
     parser.add_argument("--preset", default="fast")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

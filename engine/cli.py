@@ -121,7 +121,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sampling_arguments(command: argparse.ArgumentParser) -> None:
     """What defines a new run, see :func:`_job`."""
-    command.add_argument("--model", default="texture", help="id from 'models list', or a folder in diffusers layout")
+    command.add_argument(
+        "--model",
+        help="id from 'models list', or a folder in diffusers layout (default: exemplar; with --learn: texture)",
+    )
     command.add_argument("--preset", choices=sorted(PRESETS), default=DEFAULT_PRESET)
     command.add_argument("--steps", type=int, metavar="N", help="respaced timesteps T, 2 … 1000")
     command.add_argument("--jump-length", type=int, metavar="L")
@@ -150,6 +153,13 @@ def _add_run_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one line of JSON at the end")
 
 
+def _model_id(arguments: argparse.Namespace) -> str:
+    """The model asked for; without one the default, or where the picture is to be learned, the one that can."""
+    from engine.models import DEFAULT_MODEL
+
+    return arguments.model or (DEFAULT_MODEL if arguments.learn is None else "texture")
+
+
 def _inpaint(arguments: argparse.Namespace) -> None:
     from engine import api, canvas, imagefile, plot
 
@@ -160,7 +170,7 @@ def _inpaint(arguments: argparse.Namespace) -> None:
     canvas.check(image, selection)
     if not 0 < arguments.save_at < 100:
         raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
-    model = api.load_model(arguments.model, arguments.device)
+    model = api.load_model(_model_id(arguments), arguments.device)
     chosen = {"padding": arguments.padding, "scale": arguments.scale, "hard": arguments.hard}
     job = _job(arguments, image, selection, model, **chosen)
     levels, settings = api.resolve(job)
@@ -197,7 +207,7 @@ def _fill_frame(arguments: argparse.Namespace, picture: Picture, framed: extend.
     from engine import api, imagefile
 
     names = _output_names(arguments.out, arguments.variants)
-    model = api.load_model(arguments.model, arguments.device)
+    model = api.load_model(_model_id(arguments), arguments.device)
     frame = imagefile.Picture(framed.pixels, picture.icc_profile, picture.dpi)
     image = framed.rgba(frame.rgba8())
     run = _Run(arguments, frame, image, names)

@@ -60,7 +60,7 @@ class JobRequest:
     height: int
     pixels: bytes
     selection: bytes
-    model: str = "texture"
+    model: str = "exemplar"
     preset: str = "fast"
     seed: int | None = None
     variants: int = 1

@@ -28,7 +28,7 @@ def add_commands(commands: Any) -> None:
     jury.add_argument("--seeds", type=int, default=3, metavar="N")
     jury.add_argument("--cases", default=None, metavar="NAMES", help="case names or kinds")
     jury.add_argument("--tuning", type=int, default=0, metavar="N", help="instead N procedural cases, to tune on")
-    jury.add_argument("--model", default="texture")
+    jury.add_argument("--model", default="exemplar,texture", metavar="IDS", help="whose presets (default: %(default)s)")
     jury.add_argument("--device", choices=("cpu", "cuda"))
     jury.add_argument(
         "--out", type=Path, default=Path("jury"), metavar="DIR", help="results; a run there is gone on with"
@@ -46,7 +46,7 @@ def add_commands(commands: Any) -> None:
     texture.add_argument("--rivals", default=None, metavar="NAMES", help="default: all that are here; 'none' for none")
     texture.add_argument("--seeds", type=int, default=3, metavar="N")
     texture.add_argument("--pictures", default=None, metavar="NAMES", help="only these")
-    texture.add_argument("--model", default="texture")
+    texture.add_argument("--model", default="exemplar,texture", metavar="IDS", help="default: %(default)s")
     texture.add_argument("--device", choices=("cpu", "cuda"))
     texture.add_argument("--out", type=Path, default=Path("texture"), metavar="DIR", help="a run there is gone on with")
     texture.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture then")
@@ -74,13 +74,13 @@ def _jury(arguments: argparse.Namespace) -> None:
     else:
         chosen = cases.jury(_names(arguments.cases) if arguments.cases else None)
     earlier = json.loads(arguments.beside.read_text(encoding="utf-8"))["rows"] if arguments.beside else []
-    model = api.load_model(arguments.model, arguments.device)
+    models = [api.load_model(name, arguments.device) for name in _names(arguments.model)]
     specs = [] if arguments.presets == "none" else _names(arguments.presets)
     others = (
         [] if arguments.rivals == "none" else methods.rivals(_names(arguments.rivals) if arguments.rivals else None)
     )
-    everyone = [methods.truth(), *(methods.ours(spec, model) for spec in specs), *others]
-    jury = judge.Jury(arguments.out, chosen, everyone, arguments.seeds, model.device)
+    everyone = [methods.truth(), *(methods.ours(spec, model) for model in models for spec in specs), *others]
+    jury = judge.Jury(arguments.out, chosen, everyone, arguments.seeds, models[0].device)
     missing = jury.paint(arguments.limit)
     with_perceptual = not arguments.no_perceptual and perceptual.available()
     if not with_perceptual and not arguments.no_perceptual:
@@ -88,9 +88,9 @@ def _jury(arguments: argparse.Namespace) -> None:
     results = jury.judge(with_perceptual)
     diversity = jury.diversity(results, perceptual.StLpips("alex")) if with_perceptual else {}
     facts = {
-        "model": model.info.id,
-        "fingerprint": methods.fingerprint(model),
-        "device": device_name(model.device),
+        "model": ", ".join(model.info.id for model in models),
+        "fingerprint": ", ".join(methods.fingerprint(model) for model in models),
+        "device": device_name(models[0].device),
         "missing": missing,
     }
     paths = report.write(arguments.out, results, diversity, facts)
@@ -110,23 +110,23 @@ def _texture(arguments: argparse.Namespace) -> None:
     if not 1 <= arguments.seeds <= 100:
         raise BadInput("bad_seeds", f"The number of seeds must be 1 to 100, not {arguments.seeds}.")
     chosen = texture.cases(_names(arguments.pictures) if arguments.pictures else None)
-    model = api.load_model(arguments.model, arguments.device)
-    own = [methods.ours(arguments.preset, model)]
+    models = [api.load_model(name, arguments.device) for name in _names(arguments.model)]
+    own = [methods.ours(arguments.preset, model) for model in models]
     if arguments.learn is not None:
-        own.append(methods.ours(arguments.preset, model, arguments.learn))
+        own += [methods.ours(arguments.preset, model, arguments.learn) for model in models if model.exemplar is None]
     others = (
         [] if arguments.rivals == "none" else methods.rivals(_names(arguments.rivals) if arguments.rivals else None)
     )
-    jury = judge.Jury(arguments.out, chosen, [*own, *others], arguments.seeds, model.device)
+    jury = judge.Jury(arguments.out, chosen, [*own, *others], arguments.seeds, models[0].device)
     missing = jury.paint(arguments.limit)
     if not perceptual.available():
         print(f"{perceptual.PACKAGE} is not installed: ST-LPIPS is left out.")
     results = jury.judge(perceptual.available())
-    measured = texture.budgets(model) if arguments.budget else []
+    measured = texture.budgets(models[0]) if arguments.budget else []
     facts = {
-        "model": model.info.id,
-        "fingerprint": methods.fingerprint(model),
-        "device": device_name(model.device),
+        "model": ", ".join(model.info.id for model in models),
+        "fingerprint": ", ".join(methods.fingerprint(model) for model in models),
+        "device": device_name(models[0].device),
         "seeds": arguments.seeds,
         "missing": missing,
     }

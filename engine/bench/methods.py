@@ -6,10 +6,11 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from engine import api, canvas
+from engine import api, canvas, exemplar
 from engine.bench.cases import Case
 from engine.bench.rivals import RIVALS, Rival
 from engine.errors import BadInput
@@ -107,9 +108,9 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
 
     levels = f"{preset.steps}/{preset.jump_length}/{preset.jump_samples}"
     key = f"{levels} {preset.settings} {model.geometry} {fingerprint(model)} {model.device.type} {learn}"
-    name, title = spec, preset.title
+    name, title = f"{model.info.id}-{spec}", f"{model.info.id}: {preset.title}"
     if learn is not None:
-        name, title = f"{spec}-learned", f"{preset.title}, learned for {learn:g} s"
+        name, title = f"{name}-learned", f"{title}, learned for {learn:g} s"
     return Method(name, title, paint, ours=True, seeded=True, key=key)
 
 
@@ -136,9 +137,11 @@ def preset_of(spec: str) -> Preset:
 
 
 def fingerprint(model: api.Model) -> str:
-    """The first 12 digits of the SHA-256 of the model's weights and its number type."""
+    """The first 12 digits of the SHA-256 of the model's weights, or of the code that makes it of a picture."""
     digest = hashlib.sha256(model.info.id.encode())
     if model.info.folder is not None:
         for path in sorted(model.info.folder.rglob("*.safetensors")):
             digest.update(path.read_bytes())
+    if model.exemplar is not None:  # its weights are the picture; what it makes of it stands in the code
+        digest.update(Path(exemplar.__file__).read_bytes())
     return digest.hexdigest()[:12]

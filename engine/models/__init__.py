@@ -181,7 +181,7 @@ def catalogue() -> list[ModelInfo]:
     """
     home, known = models_dir(), {entry.id: entry for entry in known_models()}
     texture = ModelInfo("texture", "Texture (built in)", "diffusers-pixel", "GPL-3.0-or-later", _EMBEDDED / "texture")
-    exemplar = ModelInfo("exemplar", "This picture's own texture (built in)", "exemplar", "GPL-3.0-or-later")
+    exemplar = ModelInfo("exemplar", "From this picture (built in)", "exemplar", "GPL-3.0-or-later")
     found = [exemplar, replace(texture, installed=_is_complete(_EMBEDDED / "texture"))]
     if home.is_dir():
         folders = (folder for folder in sorted(home.iterdir()) if folder.is_dir() and NAME.fullmatch(folder.name))

@@ -10,7 +10,7 @@ from gi.repository import Gtk
 from bridge_server.client.editor.choices import FIELDS
 from bridge_server.client.editor.flow import Flow
 from bridge_server.client.editor.model import MAX_SEED
-from bridge_server.client.editor.texts import PRESETS
+from bridge_server.client.editor.texts import MODELS, PRESETS
 from bridge_server.client.editor.words import tr
 
 from .widgets import Combo, Form, combo, named, row, spin, tool
@@ -33,7 +33,7 @@ class CommonForm(Form):
         self._known: Any = None
         self.model = combo("model", "The diffusion model that paints")
         self.preset = combo("preset", "How long and how carefully it paints")
-        self.model.fill([(NO_MODEL, NO_MODEL.capitalize(), True)])  # until the bridge has told what there is
+        self.model.fill([(NO_MODEL, tr(MODELS[NO_MODEL]), True)])  # until the bridge has told what there is
         self.preset.fill([(NO_PRESET, tr(PRESETS[NO_PRESET]), True)])
         self.variants = spin("variants", "How many different pictures to paint; each has its own seed", 1, 8)
         self.prompt = named(Gtk.Entry(hexpand=True), "prompt", "What is to be seen, in words")

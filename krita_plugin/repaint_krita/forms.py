@@ -9,13 +9,13 @@ from krita import Krita
 
 from bridge_server.client.editor.flow import Flow
 from bridge_server.client.editor.model import MAX_SEED
-from bridge_server.client.editor.texts import PRESETS
+from bridge_server.client.editor.texts import MODELS, PRESETS
 from bridge_server.client.editor.words import tr
 
 from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import combo, form, named, spin, tool
 
-NO_MODEL = ("texture", "Texture (built in)")
+NO_MODEL = ("exemplar", MODELS["exemplar"])
 NO_PRESET = ("fast", PRESETS["fast"])
 
 

@@ -43,8 +43,9 @@ def shown() -> set[str]:
         for name, places in TABLES.items():
             for entry in getattr(constants.get(name), "elts", ()):
                 found |= {entry.elts[place].value for place in places if place < len(entry.elts)}
-        if isinstance(constants.get("PRESETS"), ast.Dict):
-            found |= {value.value for value in constants["PRESETS"].values}
+        for name in ("PRESETS", "MODELS"):
+            if isinstance(constants.get(name), ast.Dict):
+                found |= {value.value for value in constants[name].values}
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue

@@ -245,7 +245,7 @@ def test_the_command_writes_table_json_and_sheet(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "OpenCV Telea" in printed
     data = json.loads((out / "jury.json").read_text(encoding="utf-8"))
-    assert [row["method"] for row in data["rows"]] == ["truth", "6/3/2/0/small", "telea"]
+    assert [row["method"] for row in data["rows"]] == ["truth", "test/gaussian-6/3/2/0/small", "telea"]
     assert data["facts"]["missing"] == 0
     sheet = cv2.imread(str(out / "jury.png"))
     assert sheet.shape[1] == report.CELL * (2 + 2 + 1)

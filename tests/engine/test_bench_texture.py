@@ -93,13 +93,13 @@ def test_verdicts_are_medians_against_the_best_rival(gaussian):
     results = [_result(fill, own, value, seed) for seed, value in enumerate((1.0, 1.1, 99.0))]
     results += [_result(fill, telea, 1.06), _result(fill, spots, 2.0), _result(tile, own, 1.0)]
     judged = {(verdict.case.name, verdict.method): verdict for verdict in texture.verdicts(results)}
-    ours = judged["asphalt fill", "fast"]
+    ours = judged["asphalt fill", "test/gaussian-fast"]
     assert ours.values["seam_ratio"] == 1.1
     assert ours.values["st_lpips"] == pytest.approx(1.1 / 1.06)
     assert ours.broken == ()
     assert judged["asphalt fill", "navier-stokes"].broken == ("seam", "far", "spread", "ST-LPIPS / best rival")
-    assert judged["asphalt tile", "fast"].values["st_lpips"] is None
-    assert judged["asphalt tile", "fast"].broken == ("seam jump",)
+    assert judged["asphalt tile", "test/gaussian-fast"].values["st_lpips"] is None
+    assert judged["asphalt tile", "test/gaussian-fast"].broken == ("seam jump",)
     table = texture_report.summary(results, list(judged.values()))
     assert "| 1 of 1 | 0 of 0 | 0 of 1 | 0 of 0 |" in table
 
@@ -141,7 +141,7 @@ def test_bad_arguments_are_sentences(tmp_path, capsys):
 
 def test_titles_of_learned_runs_say_so(gaussian):
     learned = methods.ours("fast", gaussian, 60)
-    assert learned.name == "fast-learned"
+    assert learned.name == "test/gaussian-fast-learned"
     assert "60 s" in learned.title
     assert learned.key != methods.ours("fast", gaussian).key
 

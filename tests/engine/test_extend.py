@@ -148,7 +148,9 @@ def test_constant_colour_stays_that_colour_with_the_texture_model():
     pixels = np.full((64, 48, 3), (120, 130, 110), np.uint8)
     framed = extend.extended(pixels, right=16)
     image = framed.rgba(np.dstack([framed.pixels, np.full(framed.selection.shape, 255, np.uint8)]))
-    *_, last = api.run(api.Job(image, framed.selection, seed=1, steps=8, jump_samples=1), api.load_model("texture"))
+    *_, last = api.run(
+        api.Job(image, framed.selection, "texture", seed=1, steps=8, jump_samples=1), api.load_model("texture")
+    )
     new = last.layer()[:, 48:, :3].astype(float)
     assert np.abs(new.mean(axis=(0, 1)) - pixels[0, 0]).max() < 45
 
@@ -160,7 +162,7 @@ def test_the_texture_model_makes_a_tile_without_a_seam():
     pixels = np.clip(noise + ramp, 0, 255).astype(np.uint8)
     framed = extend.tile(pixels, "x", band=48)
     image = framed.rgba(np.dstack([framed.pixels, np.full(framed.selection.shape, 255, np.uint8)]))
-    job = api.Job(image, framed.selection, seed=1, steps=12, jump_samples=1, wrap="x")
+    job = api.Job(image, framed.selection, "texture", seed=1, steps=12, jump_samples=1, wrap="x")
     *_, last = api.run(job, api.load_model("texture"))
     painted = np.where(framed.selection[..., None] > 0, last.layer()[..., :3], framed.pixels)
     before, after = measures.tile_seam_jump(pixels, "x"), measures.tile_seam_jump(painted, "x")

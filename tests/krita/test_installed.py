@@ -135,7 +135,7 @@ kept = dock().settings(None)
         file.write_text(text[: len(text) // 2])
         host.start()
         Desk(host)
-        assert host.run(choices) == ["texture", "fast", "visible", 1, 0]
+        assert host.run(choices) == ["exemplar", "fast", "visible", 1, 0]
         assert "settings could not be read" in host.run("dock().notice.text()")
         assert (home / "config/krita.broken.json").read_text() == text[: len(text) // 2]
         host.stop()

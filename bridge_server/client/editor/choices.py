@@ -61,7 +61,7 @@ def _text(value: Any) -> Any:
 
 # name → default and check; 0 stands for "as the preset or the engine has it" where a preset or the engine decides
 FIELDS: Dict[str, Tuple[Any, Callable[[Any], Any]]] = {
-    "model": ("texture", _name),
+    "model": ("exemplar", _name),
     "preset": ("fast", _name),
     "source": ("visible", _one_of("visible", "layer")),
     "variants": (1, _integer(1, 8)),

@@ -45,6 +45,7 @@ WORDS = {
     "Enlarge the canvas and paint the new part in a new layer; undo twice to go back": "Agrandir le canevas et peindre la nouvelle partie dans un nouveau calque ; annuler deux fois pour revenir",
     "Extend": "Étendre",
     "Feather": "Adoucir",
+    "From this picture (built in)": "D’après cette image (intégrée)",
     "Guidance": "Guidage",
     "Harmonise": "Harmoniser",
     "Harmonise: blends better. New idea: changes more": "Harmoniser : fond mieux. Nouvelle idée : change davantage",

@@ -45,6 +45,7 @@ WORDS = {
     "Enlarge the canvas and paint the new part in a new layer; undo twice to go back": "Die Leinwand vergrößern und das Neue in einer neuen Ebene malen; zweimal rückgängig führt zurück",
     "Extend": "Erweitern",
     "Feather": "Weich",
+    "From this picture (built in)": "Aus diesem Bild (eingebaut)",
     "Guidance": "Führung",
     "Harmonise": "Angleichen",
     "Harmonise: blends better. New idea: changes more": "Angleichen: fügt besser ein. Neue Idee: ändert mehr",

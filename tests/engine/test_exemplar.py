@@ -1,0 +1,181 @@
+"""The denoiser of a picture's own patches: against its definition, and through the whole engine."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from engine import api, extend
+from engine.bench import measures
+from engine.diffusion import linear_alpha_bar
+from engine.errors import BadInput
+from engine.exemplar import GRIDS, SMALL_GRIDS, Exemplar
+
+CPU = torch.device("cpu")
+ALPHA_BAR = linear_alpha_bar()
+
+
+@pytest.fixture(scope="module")
+def model() -> api.Model:
+    return api.load_model("exemplar", "cpu")
+
+
+def stripes(height: int, width: int, period: int = 12) -> np.ndarray:
+    """(H, W, 4) uint8: slanted stripes of two colours with soft edges, which repeat along both axes."""
+    y, x = np.mgrid[:height, :width]
+    share = 0.5 + 0.5 * np.sin(2 * np.pi * (x + y) / period)
+    colours = np.array([30, 60, 90]) + share[..., None] * np.array([180, 120, 40])
+    return np.dstack([np.rint(colours), np.full((height, width), 255)]).astype(np.uint8)
+
+
+def boxed(shape: tuple[int, int], top: int, left: int, height: int, width: int) -> np.ndarray:
+    selection = np.zeros(shape, np.uint8)
+    selection[top : top + height, left : left + width] = 255
+    return selection
+
+
+def painted(image: np.ndarray, selection: np.ndarray, model: api.Model, **more: object) -> np.ndarray:
+    """The picture with the fill, (H, W, 3) uint8."""
+    *_, last = api.run(api.Job(image, selection, "exemplar", seed=3, **more), model)  # type: ignore[arg-type]
+    layer = last.layer()
+    return np.where(selection[..., None] > 0, layer[..., :3], image[..., :3])
+
+
+def test_is_the_posterior_mean_over_patches():
+    """Against the sum over all patches, written out: patches of 3 × 3, whose middle pixel is decided."""
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(-1, 1, (9, 10, 3)).astype(np.float32)
+    known = np.ones((9, 10), bool)
+    known[3:5, 4:6] = False
+    made = Exemplar(pixels, known, CPU)
+    keep = torch.from_numpy(known.astype(np.float32))[None, None]
+    y = torch.from_numpy(np.where(known[..., None], pixels, 0)).permute(2, 0, 1)[None]
+    x = torch.from_numpy(rng.standard_normal((1, 3, 9, 10)).astype(np.float32))
+    timestep = 600
+    signal, sigma = math.sqrt(ALPHA_BAR[timestep]), math.sqrt(1 / ALPHA_BAR[timestep] - 1)
+    got = made.network(y, keep, ALPHA_BAR)(x, timestep)[0].permute(1, 2, 0).numpy()
+    noisy = x[0].permute(1, 2, 0).numpy() / signal
+    sources = [pixels[i : i + 3, j : j + 3] for i in range(7) for j in range(8) if known[i : i + 3, j : j + 3].all()]
+    assert len(sources) < 200  # so few that the smallest patches are taken, whatever the noise
+    # The use of the sources is evened over the four pixels to decide, as Sinkhorn does it.
+    holes = [(3, 4), (3, 5), (4, 4), (4, 5)]
+    scores = np.array(
+        [[-0.5 * ((noisy[i - 1 : i + 2, j - 1 : j + 2] - q) ** 2).sum() / sigma**2 for q in sources] for i, j in holes]
+    )
+    bias = np.zeros(len(sources))
+    for _ in range(3):
+        rows = np.exp(scores + bias - (scores + bias).max(1, keepdims=True))
+        usage = (rows / rows.sum(1, keepdims=True)).mean(0) * len(sources)
+        bias -= np.log(usage + 0.1)
+    rows = np.exp(scores + bias - (scores + bias).max(1, keepdims=True))
+    posterior = rows / rows.sum(1, keepdims=True)
+    for (i, j), row in zip(holes, posterior, strict=True):
+        wanted = sum(weight * q[1, 1] for weight, q in zip(row, sources, strict=True))
+        assert np.allclose(got[i, j], wanted, atol=2e-5)
+    assert np.array_equal(got[known], pixels[known])
+
+
+def test_large_patches_for_much_noise_as_far_as_there_are_enough():
+    rich = Exemplar(np.zeros((96, 96, 3), np.float32), np.ones((96, 96), bool), CPU)
+    sides = [rich._for(sigma).side for sigma in (0.01, 0.7, 1.0, 1.3, 2.0, 100.0)]
+    assert sides == [18, 18, 28, 36, 56, 56]
+    known = np.ones((40, 40), bool)
+    known[18:22, 18:22] = False
+    poor = Exemplar(np.zeros((40, 40, 3), np.float32), known, CPU)
+    assert poor._for(100.0).side < GRIDS[0][0] * GRIDS[0][1]
+    assert (poor._for(0.01).cell, poor._for(0.01).cells) in SMALL_GRIDS
+
+
+@pytest.mark.parametrize("preset", ["fast", "quality"])
+def test_a_regular_pattern_runs_through_the_hole(model, preset):
+    image = stripes(96, 96)
+    selection = boxed((96, 96), 36, 34, 24, 26)
+    hidden = image.copy()
+    hidden[selection > 0, :3] = (255, 0, 255)
+    out = painted(hidden, selection, model, preset=preset)
+    assert np.abs(out.astype(int) - image[..., :3]).max() <= 12  # of 180 between the stripes
+    assert np.array_equal(out[selection == 0], image[selection == 0][:, :3])
+
+
+def test_nothing_of_the_hole_is_looked_at(model):
+    image, selection = stripes(80, 80), boxed((80, 80), 30, 30, 20, 20)
+    other = image.copy()
+    other[selection > 0] = (1, 2, 3, 255)
+    first, second = (painted(each, selection, model, steps=6, jump_samples=1) for each in (image, other))
+    assert np.array_equal(first, second)
+
+
+def test_a_crop_gives_the_same_pixels(model):
+    rng = np.random.default_rng(1)
+    image = np.dstack([rng.integers(0, 256, (300, 320, 3)), np.full((300, 320), 255)]).astype(np.uint8)
+    selection = boxed((300, 320), 140, 150, 20, 24)
+    part = (slice(140 - 64, 160 + 64), slice(150 - 64, 174 + 64))
+    whole = painted(image, selection, model, steps=6, jump_samples=1)
+    crop = painted(image[part], selection[part], model, steps=6, jump_samples=1)
+    assert np.array_equal(whole[part], crop)
+
+
+def test_a_tile_of_a_pattern_that_repeats_has_no_seam(model):
+    image = stripes(96, 96)
+    framed = extend.tile(image)
+    out = painted(framed.rgba(image), framed.selection, model, wrap="both")
+    rolled = np.roll(out, (48, 48), (0, 1))
+    assert measures.tile_seam_jump(rolled, "both") < 1.1
+    assert not np.array_equal(out, image[..., :3])
+
+
+def test_an_extension_goes_on_with_the_pattern(model):
+    image = stripes(84, 96)
+    framed = extend.extended(image[:, :60], right=36)
+    out = painted(framed.rgba(framed.pixels), framed.selection, model)
+    assert np.array_equal(out[:, :60], image[:, :60, :3])
+    assert np.abs(out[:, 60:72].astype(int) - image[:, 60:72, :3]).mean() < 15
+
+
+def test_one_colour_stays_one_colour(model):
+    image = np.full((64, 64, 4), (90, 140, 30, 255), np.uint8)
+    out = painted(image, boxed((64, 64), 20, 20, 20, 20), model, steps=8, jump_samples=1)
+    assert np.abs(out.astype(int) - (90, 140, 30)).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (9, 200), (200, 9)])
+def test_little_is_enough(model, shape):
+    """99 % masked, tall and thin strips, holes in the known part."""
+    image = stripes(*shape)
+    selection = np.full(shape, 255, np.uint8)
+    selection[: max(6, shape[0] // 10), : max(6, shape[1] // 10)] = 0
+    image[2, 1, 3] = 0
+    out = painted(image, selection, model, steps=5, jump_samples=1)
+    low, high = image[selection == 0][:, :3].min(0).astype(int), image[selection == 0][:, :3].max(0)
+    assert (out >= low - 1).all()
+    assert (out <= high.astype(int) + 1).all()
+
+
+def test_nothing_known_is_a_sentence(model):
+    image = stripes(40, 40)
+    with pytest.raises(BadInput) as caught:
+        painted(image, np.full((40, 40), 255, np.uint8), model)
+    assert caught.value.code == "too_little_known"
+    assert "select less" in caught.value.sentence
+
+
+def test_kept_and_gone_on_with_is_the_same(model):
+    noise = np.random.default_rng(2).integers(0, 256, (80, 80, 3))
+    image, selection = np.dstack([noise, np.full((80, 80), 255)]).astype(np.uint8), boxed((80, 80), 30, 30, 20, 20)
+    kept = None
+    for event in api.run(api.Job(image, selection, "exemplar", seed=5, steps=12), model):
+        if isinstance(event, api.Step) and event.call == 7:
+            kept = event.keep()
+    assert isinstance(event, api.Finished)
+    assert kept is not None
+    *_, again = api.resume(kept, model)
+    assert np.array_equal(event.fill, again.fill)
+    *_, other = api.resume(kept, model, seed=6)
+    assert not np.array_equal(event.fill, other.fill)
+
+
+def test_learning_is_for_other_models(model):
+    with pytest.raises(BadInput) as caught:
+        painted(stripes(80, 80), boxed((80, 80), 30, 30, 20, 20), model, learn=15)
+    assert caught.value.code == "cannot_learn"
