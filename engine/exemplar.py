@@ -1,8 +1,8 @@
 """The exact denoiser of a picture's own patches: a diffusion model that needs no training.
 
 If what is unknown is made of patches as they stand in the known part, E[x_0 | x_t] is known in closed form: around each
-block of a few pixels the noisy patch is compared with every source patch q, and x̂_0 is the mean of the blocks in their
-middle, weighted by the posterior w_q ∝ exp(−‖x_t/√ᾱ − q‖² / 2σ²), σ² = 1/ᾱ − 1. So much is what a convolutional
+block of a few pixels the noisy patch is compared with every source patch q, and x̂_0 is the mean of the same blocks of
+these, weighted by the posterior w_q ∝ exp(−‖x_t/√ᾱ − q‖² / 2σ²), σ² = 1/ᾱ − 1. So much is what a convolutional
 denoiser trained on this one picture would converge to (Kamb & Ganguli 2024, arXiv 2412.20292, the local score machine;
 Niedoba et al. 2024, arXiv 2411.19339). The samplers work with it unchanged, and resampling harmonises its fills with
 their surroundings as it does those of a network.
@@ -71,7 +71,8 @@ class Sources:
         basis: (D, K) principal components of the patches, D = 3 cells².
         features: (N, K), the patches by these components.
         energy: (N,), half the squared norm of each row of ``features``.
-        blocks: (N, 3, 2 step, 2 step), the pixels in the middle of each patch: the block and what overlaps with others.
+        pixels: (3, H, W), of which patches are parts.
+        top, left: (N,), first row and column of each patch.
     """
 
     cell: int
@@ -80,17 +81,22 @@ class Sources:
     basis: torch.Tensor
     features: torch.Tensor
     energy: torch.Tensor
-    blocks: torch.Tensor
+    pixels: torch.Tensor
+    top: torch.Tensor
+    left: torch.Tensor
 
     @property
     def side(self) -> int:
         """Of a patch, in pixels."""
         return self.cell * self.cells
 
-    @property
-    def before(self) -> int:
-        """Pixels of a patch left of (above) its middle block."""
-        return (self.side - self.step) // 2
+    def blocks(self, down: int, right: int, outer: int) -> torch.Tensor:
+        """(N, 3 (step + 2 outer)²): a block of each patch, so far from its first row and column, with its surroundings;
+        what these lack at the border of the patch is repeated."""
+        along = torch.arange(-outer, self.step + outer, device=self.top.device)
+        rows = self.top[:, None, None] + (down + along).clamp(0, self.side - 1)[:, None]
+        columns = self.left[:, None, None] + (right + along).clamp(0, self.side - 1)
+        return self.pixels[:, rows, columns].permute(1, 0, 2, 3).reshape(len(self.top), -1)
 
 
 class Exemplar:
@@ -171,9 +177,8 @@ class Exemplar:
         patches = _patches(_cells(self._pixels, cell), top, left, cells, cell)
         basis = _principal(patches)
         features = patches @ basis
-        start = (side - step) // 2 - step // 2
-        blocks = _patches(self._pixels, top + start, left + start, 2 * step, 1).view(-1, 3, 2 * step, 2 * step)
-        return Sources(cell, cells, step, basis, features, 0.5 * (features**2).sum(1), blocks)
+        energy = 0.5 * (features**2).sum(1)
+        return Sources(cell, cells, step, basis, features, energy, self._pixels, top, left)
 
 
 def _estimate(
@@ -182,32 +187,36 @@ def _estimate(
     """x̂_0 (3, H, W) of x_t/√ᾱ (3, H, W), and where there is one, (1, H, W): in and close by blocks to decide.
 
     Args:
-        top, left: first row and column of the blocks to decide, see :func:`_places`. On a sheet with ``sources.before``
-            pixels more on these sides they are those of the patches around them.
+        top, left: first row and column of the blocks to decide, see :func:`_places`.
     """
     height, width = x.shape[-2:]
-    sheet = _cells(_padded(x, sources, wraps), sources.cell)
-    variance = (sigma / sources.cell) ** 2
     step, outer = sources.step, sources.step // 2 if sigma < BLEND_BELOW else 0
     side = step + 2 * outer
-    inner = slice(step // 2 - outer, step // 2 - outer + side)
-    blocks = sources.blocks[:, :, inner, inner].reshape(len(sources.blocks), -1)
+    (sheet_rows, first_row, down), (sheet_columns, first_column, right) = (
+        _patch_places(places, length, sources, wrapped)
+        for places, length, wrapped in zip((top, left), (height, width), wraps, strict=True)
+    )
+    sheet = _cells(x[:, sheet_rows][:, :, sheet_columns], sources.cell)
+    variance = (sigma / sources.cell) ** 2
+    bias = -sources.energy
+    if sigma > EVEN_ABOVE:
+        bias = bias + _evened(sheet, variance, sources, first_row, first_column)
     ramp = torch.hann_window(side + 2, periodic=False, device=x.device)[1:-1] if outer else x.new_ones(side)
     weight = ramp[:, None] * ramp
     out = x.new_zeros((4, height + 2 * step + side, width + 2 * step + side))
     along = torch.arange(side, device=x.device) + step - outer
-    bias = -sources.energy
-    if sigma > EVEN_ABOVE:
-        bias = bias + _evened(sheet, variance, sources, top, left)
-    for first in range(0, len(top), QUERIES):
-        rows, columns = top[first : first + QUERIES], left[first : first + QUERIES]
-        seen = _patches(sheet, rows, columns, sources.cells, sources.cell) @ sources.basis
-        posterior = torch.softmax((seen @ sources.features.T + bias) / variance, dim=1)
-        mean = (posterior @ blocks).view(-1, 3, side, side) * weight
-        weighted = torch.cat([mean, weight.expand(len(mean), 1, side, side)], dim=1).permute(1, 0, 2, 3)
-        place = (rows[:, None, None] + along[:, None], columns[:, None, None] + along)
-        for channel in range(4):
-            out[channel].index_put_(place, weighted[channel], accumulate=True)
+    for offset in torch.unique(down * sources.side + right).tolist():
+        chosen = (down * sources.side + right == offset).nonzero()[:, 0]
+        blocks = sources.blocks(offset // sources.side, offset % sources.side, outer)
+        for first in range(0, len(chosen), QUERIES):
+            each = chosen[first : first + QUERIES]
+            seen = _patches(sheet, first_row[each], first_column[each], sources.cells, sources.cell) @ sources.basis
+            posterior = torch.softmax((seen @ sources.features.T + bias) / variance, dim=1)
+            mean = (posterior @ blocks).view(-1, 3, side, side) * weight
+            weighted = torch.cat([mean, weight.expand(len(mean), 1, side, side)], dim=1).permute(1, 0, 2, 3)
+            place = (top[each][:, None, None] + along[:, None], left[each][:, None, None] + along)
+            for channel in range(4):
+                out[channel].index_put_(place, weighted[channel], accumulate=True)
     out = out[:, step : step + height, step : step + width]
     return out[:3] / out[3:].clamp_min(1e-6), (out[3:] > 0).to(x.dtype)
 
@@ -252,21 +261,29 @@ def _places(keep: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
     return rows * step, columns * step
 
 
-def _padded(x: torch.Tensor, sources: Sources, wraps: tuple[bool, bool]) -> torch.Tensor:
-    """(3, H, W) with room for the patches of all blocks: mirrored, or gone on with from the other side."""
-    rows, columns = (
-        _indices(length, sources.before, sources.side, wrapped).to(x.device)
-        for length, wrapped in zip(x.shape[-2:], wraps, strict=True)
-    )
-    return x[:, rows][:, :, columns]
+def _patch_places(
+    blocks: torch.Tensor, length: int, sources: Sources, wrapped: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Along one side: the patches by which blocks are decided. They have the block in their middle, but for those that
+    would reach over the border: these lie inside, and the block is not in their middle.
 
+    Args:
+        blocks: (Q,), first row of each block.
 
-def _indices(length: int, before: int, after: int, wrapped: bool) -> torch.Tensor:
-    """Where the pixels −before … length + after − 1 of a line are taken from."""
-    places = torch.arange(-before, length + after)
-    if wrapped or length == 1:
-        return places % length
-    return (length - 1) - (places % (2 * length - 2) - (length - 1)).abs()
+    Returns:
+        Which of the ``length`` rows make up the sheet that patches are taken from: all, gone on with from the other
+        side where the picture is periodic, mirrored where it is smaller than a patch; (Q,) the first row of each
+        patch on that sheet; (Q,) the first row of each block in its patch.
+    """
+    before = (sources.side - sources.step) // 2
+    if wrapped:
+        rows = torch.arange(-before, length + sources.side, device=blocks.device) % length
+        return rows, blocks, torch.full_like(blocks, before)
+    rows = torch.arange(max(length, sources.side), device=blocks.device)
+    if length > 1:
+        rows = (length - 1) - (rows % (2 * length - 2) - (length - 1)).abs()
+    first = (blocks - before).clamp(0, len(rows) - sources.side)
+    return rows.clamp(0, length - 1), first, blocks - first
 
 
 def _cells(picture: torch.Tensor, cell: int) -> torch.Tensor:
