@@ -213,7 +213,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "latent-table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     rows = [np.concatenate(list(row), axis=1) for row in sheet]
-    cv2.imwrite(str(arguments.out / "latent-sheet.png"), np.concatenate(rows)[..., ::-1])
+    sheet_picture = cv2.resize(np.concatenate(rows), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(arguments.out / "latent-sheet.png"), sheet_picture[..., ::-1])
 
 
 if __name__ == "__main__":
