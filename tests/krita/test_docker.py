@@ -443,8 +443,9 @@ def test_memory_is_forecast_on_the_more_page(desk: Desk) -> None:
 def test_words_are_asked_for_only_where_a_model_takes_them(desk: Desk) -> None:
     desk.new(160, 120)
     desk.choose()
-    shown = "[w.isVisibleTo(dock()) for w in (dock().form.prompt, dock().form.negative, dock().form.label)]"
-    assert desk.host.run(shown) == [False, False, False]
+    fields = "dock().form.prompt, dock().form.negative, dock().form.guidance, dock().form.label"
+    shown = f"[w.isVisibleTo(dock()) for w in ({fields})]"
+    assert desk.host.run(shown) == [False, False, False, False]
     desk.host.run("""
 from bridge_server.client import events
 kept = list(flow.models)
@@ -453,14 +454,18 @@ flow.models = kept + [events.Model("words", "Takes words", "x", "x", True, True,
 dock().form.refresh()
 """)
     try:
-        for model, wanted in (("words", [True, True, False]), ("classes", [False, False, True])):
+        for model, wanted in (("words", [True, True, True, False]), ("classes", [False, False, False, True])):
             desk.host.run(f"dock().model.setCurrentIndex(dock().model.findData({model!r}))")
             assert desk.host.run(shown) == wanted
+            if model == "words":
+                desk.host.run("dock().form.prompt.setText(' a door ')\ndock().form.guidance.setValue(5)")
+                assert desk.host.run("dock().form.words()") == {"prompt": "a door", "guidance": 5}
         desk.host.run("dock().form.label.setText('7')\ndock().form.prompt.setText('ignored')")
         assert desk.host.run("dock().form.words()") == {"label": "7"}
     finally:
         desk.host.run(
-            "flow.models = kept\ndock().form.label.setText('')\ndock().form.prompt.setText('')\ndock().form.refresh()"
+            "flow.models = kept\ndock().form.label.setText('')\ndock().form.prompt.setText('')\n"
+            "dock().form.guidance.setValue(0)\ndock().form.refresh()"
         )
 
 
