@@ -23,7 +23,8 @@ image[..., 3] = 255
 selection = np.zeros((total, total), np.uint8)
 start = (total - side) // 2
 selection[start : start + side, start : start + side] = 255
-job = api.Job(image, selection, steps=2, jump_length=2, jump_samples=1, seed=1, variants=variants)
+options = {"steps": 2, "jump_length": 2, "jump_samples": 1}
+job = api.Job(image, selection, model="texture", seed=1, variants=variants, **options)
 for event in api.run(job, model):
     if isinstance(event, api.Step):
         event.preview(), event.keep()

@@ -179,7 +179,7 @@ def test_jumps_change_less_the_later_they_come():
     selection = np.zeros((64, 64), np.uint8)
     selection[16:40, 16:40] = 255
     texture = api.load_model("texture", "cpu")
-    final, kept = _run(api.Job(image, selection, seed=3, **SHAPES["fast"]), texture)
+    final, kept = _run(api.Job(image, selection, model="texture", seed=3, **SHAPES["fast"]), texture)
     for kind in (("small", 3, True), ("large", 1, False)):
         away = []
         for share in (0.2, 0.9):
