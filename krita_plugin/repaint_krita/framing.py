@@ -32,7 +32,9 @@ class FramePicture(QtWidgets.QWidget):
 
     def show_canvas(self, image: Any, width: int, height: int) -> None:
         """A small picture of a canvas of that size; 0 × 0: there is none."""
-        self._image, self._size, self._held = image, (width, height), None
+        if (width, height) != self._size:
+            self._size, self._held = (width, height), None
+        self._image = image
         self.update()
 
     def show_sides(self, sides: Extend) -> None:
@@ -57,20 +59,24 @@ class FramePicture(QtWidgets.QWidget):
 
     def mouseMoveEvent(self, event: Any) -> None:
         if self._held is not None:
-            held, grip = self._held
-            held = held.dragged(grip, *_place(event))
-            self._held = (held, grip)
-            self._sides = held.sides
-            self._moved(held.sides)
-            self.update()
+            self._drag(event)
             return
         frame = self.frame()
         grip = frame.grip(*_place(event)) if frame is not None else NONE
         name = CURSORS.get(grip) or CURSORS.get((-grip[0], -grip[1]), "ArrowCursor")
         self.setCursor(scoped(QtCore.Qt, "CursorShape", name))
 
-    def mouseReleaseEvent(self, _event: Any) -> None:
-        self._held = None
+    def mouseReleaseEvent(self, event: Any) -> None:
+        if self._held is not None:
+            self._drag(event)
+            self._held = None
+
+    def _drag(self, event: Any) -> None:
+        assert self._held is not None
+        held, grip = self._held
+        held = held.dragged(grip, *_place(event))
+        self._held, self._sides = (held, grip), held.sides
+        self._moved(held.sides)
         self.update()
 
     # ---- what it shows ----

@@ -122,16 +122,17 @@ def test_a_frame_is_dragged_by_the_mouse(desk: Desk) -> None:
     desk.screenshot("frame")
     x, y = edge(1.0, 0.5)
     desk.host.drag(x, y, x + 20, y)
-    right = desk.host.run("dock().extend_page.sides['right'].value()")
-    assert right >= 32
+    right = desk.host.wait("(lambda v: v >= 32 and v)(dock().extend_page.sides['right'].value())", what="it grows")
+    desk.host.wait("frame._held is None", what="the mouse has let go")
     assert right % 8 == 0
     assert desk.host.run("[dock().extend_page.sides[s].value() for s in ('left', 'top', 'bottom')]") == [0, 0, 0]
     x, y = edge(0.5, 0.0)
     desk.host.drag(x, y, x, y - 12)
-    assert desk.host.run("dock().extend_page.sides['top'].value()") >= 16
+    desk.host.wait("dock().extend_page.sides['top'].value() >= 16 and frame._held is None")
     x, y = edge(0.5, 0.0)
     desk.host.drag(x, y, x, y + 60)
-    assert desk.host.run("dock().extend_page.sides['top'].value()") == 0
+    desk.host.wait("dock().extend_page.sides['top'].value() == 0 and frame._held is None")
+    right = desk.host.run("dock().extend_page.sides['right'].value()")
     desk.screenshot("frame-dragged")
     desk.host.run("dock().extend_page.button.click()")
     assert desk.wait_end().startswith("Done")
