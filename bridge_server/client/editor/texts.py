@@ -34,5 +34,6 @@ def caption(run: Run, variant: Variant) -> str:
         return f"{sign}{100 * variant.call / variant.calls:.0f} %" if variant.calls else "…"
     return f"{sign}{variant.index + 1}" + (" ◐" if variant.unfinished else "")
 
+
 MODELS = {"exemplar": "From this picture (built in)", "texture": "Texture (built in)"}
 """The titles of the engine's built-in models; others come with titles of their own."""
