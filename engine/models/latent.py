@@ -53,7 +53,7 @@ def assembled(parts: Parts, info: ModelInfo, device: torch.device, dtype: torch.
     place = _placement(parts, others, geometry, device)
     aside = device if place.beside else torch.device("cpu")
     for part in others:
-        part.to(aside)
+        torch.nn.Module.to(part, device=aside, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _move(parts.network, device, place.streamed)
     masked = parts.network.config.in_channels > parts.vae.config.latent_channels
     return Model(
