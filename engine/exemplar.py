@@ -13,11 +13,24 @@ the sources. While structure is decided (σ > :data:`EVEN_ABOVE`), sources get a
 about equally, as entropic optimal transport does (Cuturi 2013, arXiv 1306.0895; for textures Galerne, Leclaire & Rabin
 2018, doi 10.1137/18M1175781): without it smooth places, which explain noise best, take over wide fills.
 
-Two things keep borders from showing. At the end (σ < :data:`BLEND_BELOW`) blocks overlap, so that regions
-taken from different places fade into each other; earlier this would only blur (measured on 16 textures: half of the
-spread was lost). And what the estimate misses on the known pixels beside the hole is added to it, fading out over a
-few pixels, as in seamless cloning (Pérez et al. 2003): gradient across the border 1.39 → 1.01 times that in its
-surroundings.
+Two things keep borders from showing. At the end (σ < :data:`BLEND_BELOW`) blocks overlap a little, so that regions taken
+from different places fade into each other. And what the estimate misses on the known pixels beside the hole is added to
+it, fading out over a few pixels, as in seamless cloning (Pérez et al. 2003).
+
+Chosen on ten to sixteen photographed textures of 120² with holes of 44², preset fast, one seed, medians; none of them is
+among the jury's pictures:
+
+==========================  ==========  =========  ============  =========  =====================
+way                         seam ratio  far ratio  spread ratio  seam jump  ST-LPIPS / matchpatch
+==========================  ==========  =========  ============  =========  =====================
+no overlap, no fit          0.97        0.79       0.83          1.43       0.92
+overlap 0.1, fit            0.96        0.75       0.82          1.03       0.88
+overlap 0.25, fit           0.94        0.70       0.79          1.00       0.99
+wide overlap, fit           0.92        0.66       0.72          0.99       1.02
+patches of 11 to 56 pixels  0.85        0.62       0.61          1.22       1.09
+==========================  ==========  =========  ============  =========  =====================
+
+To the eye the first has single blocks standing out, the last two are soft. (matchpatch is G'MIC's, in the same run.)
 """
 
 from __future__ import annotations
@@ -57,6 +70,8 @@ EVEN_ROUNDS = 3
 """On how many blocks, and how often, the use of sources is looked at."""
 BLEND_BELOW = 0.15
 """σ below which blocks overlap."""
+BLEND_WEIGHT = 0.1
+"""Of what lies beyond a block, beside 1 in it."""
 FIT_BELOW = 1.0
 """σ below which the estimate is fitted to the known pixels beside it."""
 FIT_REACH = 1.5
@@ -212,7 +227,9 @@ def _estimate(
     bias = -sources.energy
     if sigma > EVEN_ABOVE:
         bias = bias + _evened(sheet, variance, sources, first_row, first_column)
-    ramp = torch.hann_window(side + 2, periodic=False, device=x.device)[1:-1] if outer else x.new_ones(side)
+    ramp = x.new_ones(side)
+    if outer:
+        ramp[:outer] = ramp[-outer:] = BLEND_WEIGHT
     weight = ramp[:, None] * ramp
     out = x.new_zeros((4, height + 2 * step + side, width + 2 * step + side))
     along = torch.arange(side, device=x.device) + step - outer
