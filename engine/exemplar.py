@@ -13,12 +13,12 @@ the sources. While structure is decided (σ > :data:`EVEN_ABOVE`), sources get a
 about equally, as entropic optimal transport does (Cuturi 2013, arXiv 1306.0895; for textures Galerne, Leclaire & Rabin
 2018, doi 10.1137/18M1175781): without it smooth places, which explain noise best, take over wide fills.
 
-Two things keep borders from showing. At the end (σ < :data:`BLEND_BELOW`) blocks overlap a little, so that regions taken
-from different places fade into each other. And what the estimate misses on the known pixels beside the hole is added to
-it, fading out over a few pixels, as in seamless cloning (Pérez et al. 2003).
+Two things keep borders from showing. At the end (σ < :data:`BLEND_BELOW`) blocks overlap a little, so that regions
+taken from different places fade into each other. And what the estimate misses on the known pixels beside the hole is
+added to it, fading out over a few pixels, as in seamless cloning (Pérez et al. 2003).
 
-Chosen on ten to sixteen photographed textures of 120² with holes of 44², preset fast, one seed, medians; none of them is
-among the jury's pictures:
+Chosen on ten to sixteen photographed textures of 120² with holes of 44², preset fast, one seed, medians; none of them
+is among the jury's pictures:
 
 ==========================  ==========  =========  ============  =========  =====================
 way                         seam ratio  far ratio  spread ratio  seam jump  ST-LPIPS / matchpatch
