@@ -18,8 +18,9 @@ bands of 43    1.07 1.36 1.37 1.25  1.26 1.76 1.76 1.49
 bands of 32    0.99 0.99 1.05 1.18  1.01 1.20 1.26 1.39
 =============  ===================  ===================
 
-To the eye the same: in one piece everything turns brown. A strip of the source laid beyond each band as a goal to paint
-towards was tried on one picture and did not help.
+To the eye the same: in one piece everything turns brown. (The exemplar model sees the whole surroundings at every call
+and wants bands of 64: courses of bricks keep their joints.) A strip of the source laid beyond each band as a goal to
+paint towards was tried on one picture and did not help.
 """
 
 from __future__ import annotations
@@ -33,8 +34,6 @@ import torch
 from engine import canvas
 from engine.models import Geometry
 
-BAND = 32
-"""Depth of a band in pixels, more or less: bands of one selection are equally deep."""
 BLOCK = 512
 """Side in pixels of the blocks that a band is cut into where it is too large for one plan."""
 LONG = 2 * BLOCK
@@ -57,7 +56,7 @@ def order(selection: np.ndarray, opaque: np.ndarray, geometry: Geometry, wrap: s
     if not geometry.any_scale:
         return out
     wraps = canvas.axes(wrap)
-    number = _bands(selected, selected | ~opaque, wraps, geometry.deep)
+    number = _bands(selected, selected | ~opaque, wraps, geometry)
     box = canvas.bounds(selection)
     long = [wrapped and length > LONG for wrapped, length in zip(wraps, selection.shape, strict=True)]
     margin = 2 * canvas.context(box, geometry)
@@ -160,7 +159,7 @@ def part(
     return Part(plan, stage, rolled, image, order, canvas.bounds(order >= 0))
 
 
-def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: tuple[bool, bool], deep: int) -> np.ndarray:
+def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: tuple[bool, bool], geometry: Geometry) -> np.ndarray:
     """The band, 0 …, of each selected pixel (in the order of ``selected[selected]``) by chessboard distance."""
     none = np.zeros(np.count_nonzero(selected), np.int64)
     if unknown.all():
@@ -175,7 +174,7 @@ def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: tuple[bool, bool], 
     # What reaches a border of the picture is known on one side only.
     open_y = not wraps[0] and bool(selected[[0, -1]].any())
     open_x = not wraps[1] and bool(selected[:, [0, -1]].any())
-    if distance.max() <= deep and not (open_y or open_x):
+    if distance.max() <= geometry.deep and not (open_y or open_x):
         return none
-    count = max(1, round(float(distance.max()) / BAND))
+    count = max(1, round(float(distance.max()) / geometry.band))
     return none if count == 1 else np.ceil(distance * (count / distance.max())).astype(np.int64) - 1

@@ -71,6 +71,7 @@ class Geometry:
         any_scale: True for models that work at the picture's own scale (textures); False for models of whole scenes,
             to which the hole and its surroundings are scaled to fit ``window``.
         deep: a hole known on all sides and no deeper than this in pixels is painted at once (:mod:`engine.stages`).
+        band: depth in pixels, more or less, of the bands in which what is deeper is painted.
         sight: surroundings of the hole that the model looks at, where it has its own need; 0: the usual.
         most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
             picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
@@ -82,6 +83,7 @@ class Geometry:
     any_scale: bool
     most: int = 0
     deep: int = 64
+    band: int = 32
     sight: int = 0
 
 

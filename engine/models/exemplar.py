@@ -26,6 +26,6 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     def predict(_x: torch.Tensor, _timestep: int, _condition: Any = None) -> torch.Tensor:
         raise RuntimeError("this model has no network of its own; it is made from a picture")
 
-    geometry = Geometry(1, 1, WINDOW, any_scale=True, deep=32, sight=SIGHT)
+    geometry = Geometry(1, 1, WINDOW, any_scale=True, deep=32, band=64, sight=SIGHT)
     make = partial(Exemplar, device=device)
     return Model(info, predict, linear_alpha_bar(), "sample", geometry, device, exemplar=make)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,18 +13,15 @@ from hypothesis import strategies as st
 from engine import api, canvas, stages, states
 from engine.models import Geometry
 
-TEXTURE = Geometry(multiple=8, minimum=64, window=96, any_scale=True)
+TEXTURE = Geometry(multiple=8, minimum=64, window=96, any_scale=True, band=64)
 SCENE = Geometry(multiple=32, minimum=256, window=256, any_scale=False)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return api.load_model("test/gaussian")
-
-
-@pytest.fixture(autouse=True)
-def _few_bands(monkeypatch):
-    monkeypatch.setattr(stages, "BAND", 64)
+    """With few bands."""
+    model = api.load_model("test/gaussian")
+    return replace(model, geometry=replace(model.geometry, band=64))
 
 
 def _extension(height, width, right):
