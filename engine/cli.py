@@ -6,6 +6,7 @@ import argparse
 import base64
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Cancelled; nothing was written.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         log.debug("unexpected failure", exc_info=True)
         sentence = "Something went wrong inside the engine; run again with --verbose and report what it prints."

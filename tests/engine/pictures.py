@@ -20,7 +20,7 @@ EXTENSIONS = {
     "extend-bricks": ("brick-orange", {"right": 128, "bottom": 48}),
     "extend-pebbles": ("pebbles", {"left": 64, "right": 96}),
 }
-TILE = ("tile-straw", "straw")
+TILE = ("tile-pebbles", "pebbles")
 GAP = 12
 SEED = 1
 

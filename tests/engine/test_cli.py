@@ -138,3 +138,13 @@ def test_models_list(capsys):
     assert {"id", "title", "family", "licence", "installed"} <= set(listed[0])
     assert cli.main(["models", "list"]) == 0
     assert "test/gaussian" in capsys.readouterr().out
+
+
+def test_a_reader_who_has_enough_is_no_failure():
+    """As in “models list | head -1”: the pipe is closed before all is written."""
+    code = (
+        "import os, sys; from engine import cli; os.close(0); r, w = os.pipe(); os.dup2(w, 1); os.close(w); os.close(r)"
+    )
+    code += "; status = cli.main(['models', 'list', '--json']); sys.stdout.flush(); sys.exit(status)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stderr) == (0, "")
