@@ -55,8 +55,8 @@ PATCH_PER_SIGMA = 25.0
 seen, so that the posterior commits itself."""
 MOST_SOURCES = 12_000
 """Of more than these only those at every other row and column are taken, and of these the nearest to the hole.
-Neighbours of a source must be sources too, so that neighbouring blocks can come from one place: as many chosen at random
-gave mush."""
+Neighbours of a source must be sources too, so that neighbouring blocks can come from one place: as many chosen at
+random gave mush."""
 LEAST_SOURCES = 200
 COMPONENTS = 64
 QUERIES = 512
