@@ -65,8 +65,14 @@ SIGHT = 32
 """Pixels of surroundings that a fill looks at: half a patch."""
 EVEN_ABOVE = 0.5
 """σ above which sources are made to be used evenly."""
+EVEN_ABOVE_WIDE = 0.15
+"""The same for wide areas, in whose middle nothing known decides: frames of tiles keep their pebbles. Compact holes
+lose by it (ST-LPIPS 0.083 → 0.090)."""
+WIDE = 6000
+"""Unknown pixels from which on an area is wide."""
 EVEN_QUERIES = 1024
 EVEN_ROUNDS = 3
+EVEN_ROUNDS_WIDE = 6
 """On how many blocks, and how often, the use of sources is looked at."""
 BLEND_BELOW = 0.15
 """σ below which blocks overlap."""
@@ -225,8 +231,10 @@ def _estimate(
     sheet = _cells(x[:, sheet_rows][:, :, sheet_columns], sources.cell)
     variance = (sigma / sources.cell) ** 2
     bias = -sources.energy
-    if sigma > EVEN_ABOVE:
-        bias = bias + _evened(sheet, variance, sources, first_row, first_column)
+    wide = len(top) * step**2 > WIDE
+    if sigma > (EVEN_ABOVE_WIDE if wide else EVEN_ABOVE):
+        rounds = EVEN_ROUNDS_WIDE if wide else EVEN_ROUNDS
+        bias = bias + _evened(sheet, variance, sources, first_row, first_column, rounds)
     ramp = x.new_ones(side)
     if outer:
         ramp[:outer] = ramp[-outer:] = BLEND_WEIGHT
@@ -250,14 +258,14 @@ def _estimate(
 
 
 def _evened(
-    sheet: torch.Tensor, variance: float, sources: Sources, top: torch.Tensor, left: torch.Tensor
+    sheet: torch.Tensor, variance: float, sources: Sources, top: torch.Tensor, left: torch.Tensor, rounds: int
 ) -> torch.Tensor:
     """(N,) to add to the sources' scores so that all are used about equally: some steps of Sinkhorn's algorithm."""
     every = max(1, len(top) // EVEN_QUERIES)
     seen = _patches(sheet, top[::every], left[::every], sources.cells, sources.cell) @ sources.basis
     scores = seen @ sources.features.T - sources.energy
     bias = torch.zeros_like(sources.energy)
-    for _ in range(EVEN_ROUNDS):
+    for _ in range(rounds):
         usage = torch.softmax((scores + bias) / variance, dim=1).mean(0) * len(bias)
         bias = bias - variance * torch.log(usage + 0.1)
     return bias
