@@ -17,7 +17,7 @@ Two things keep borders from showing. At the end (σ < :data:`BLEND_BELOW`) bloc
 taken from different places fade into each other. And what the estimate misses on the known pixels beside the hole is
 added to it, fading out over a few pixels, as in seamless cloning (Pérez et al. 2003).
 
-Chosen on ten to sixteen photographed textures of 120² with holes of 44², preset fast, one seed, medians; none of them
+Chosen on eight to sixteen photographed textures of 120² with holes of 44², preset fast, one seed, medians; none of them
 is among the jury's pictures:
 
 ==========================  ==========  =========  ============  =========  =====================
