@@ -46,6 +46,8 @@ class ModelInfo:
         takes_label: it makes, or its classifier guides towards, one of several classes.
         classifier: folder of its noisy classifier, where it has one.
         learned: SHA-256 of the weights that stand in place of the folder's, where it has learned a picture.
+        learns: it can learn a picture first (:mod:`engine.adapt`).
+        entry: how it can be had, where it is not here.
     """
 
     id: str
@@ -58,6 +60,8 @@ class ModelInfo:
     takes_label: bool = False
     classifier: Path | None = None
     learned: str = ""
+    learns: bool = False
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Geometry:
         sight: surroundings of the hole that the model looks at, where it has its own need; 0: the usual.
         most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
             picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
+        together: largest windows, or as much in smaller ones, that go into one network call.
     """
 
     multiple: int
@@ -85,6 +90,7 @@ class Geometry:
     deep: int = 64
     band: int = 32
     sight: int = 0
+    together: int = 4
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ class Model:
         space: what ``predict`` works in.
         read: a prompt as the network takes it; None for models without prompts.
         guidance: scale of classifier-free guidance where a job names none.
+        perturbs: it answers to words with perturbed self-attention, too.
         exemplar: for models made of the picture itself: (pixels (H, W, 3) float32 in [−1, 1], known (H, W) bool) → its
             patches, whose denoiser then takes the place of ``predict``.
     """
@@ -116,19 +123,27 @@ class Model:
     space: Space = field(default_factory=Pixels)
     read: Callable[[str], Words] | None = None
     guidance: float = 1.0
+    perturbs: bool = False
     exemplar: Callable[[np.ndarray, np.ndarray], Exemplar] | None = None
 
-    def guide(self, prompt: str, negative: str, scale: float | None, interval: tuple[float, float]) -> Guide | None:
+    def guide(
+        self, prompt: str, negative: str, scale: float | None, interval: tuple[float, float], pag_scale: float = 0.0
+    ) -> Guide | None:
         """What a job's words mean to this model; None for a model without prompts.
 
         Raises:
-            BadInput: words for a model without prompts, a scale or an interval out of range.
+            BadInput: words or perturbed attention for a model without, a scale or an interval out of range.
         """
+        if pag_scale and not self.perturbs:
+            raise BadInput(
+                "bad_guidance", f"The model {self.info.title} has no perturbed-attention guidance; leave it at 0."
+            )
         if self.read is None:
             if prompt or negative:
                 raise BadInput("bad_prompt", f"The model {self.info.title} takes no prompt; leave it out.")
             return None
-        guide = Guide(self.read(prompt), self.read(negative), self.guidance if scale is None else scale, interval)
+        strength = self.guidance if scale is None else scale
+        guide = Guide(self.read(prompt), self.read(negative), strength, interval, pag_scale)
         return guide if prompt or negative else replace(guide, scale=1.0)
 
     def diffusion(self, steps: int, spacing: Spacing = "even", first_alpha_bar: float = 0.0) -> Diffusion:
@@ -182,9 +197,10 @@ def catalogue() -> list[ModelInfo]:
     Cheap: it looks for files and reads small ones, but loads nothing.
     """
     home, known = models_dir(), {entry.id: entry for entry in known_models()}
-    texture = ModelInfo("texture", "Texture (built in)", "diffusers-pixel", "GPL-3.0-or-later", _EMBEDDED / "texture")
+    place = _EMBEDDED / "texture"
+    texture = ModelInfo("texture", "Texture (built in)", "diffusers-pixel", "GPL-3.0-or-later", place, learns=True)
     exemplar = ModelInfo("exemplar", "From this picture (built in)", "exemplar", "GPL-3.0-or-later")
-    found = [exemplar, replace(texture, installed=_is_complete(_EMBEDDED / "texture"))]
+    found = [exemplar, replace(texture, installed=_is_complete(place))]
     if home.is_dir():
         folders = (folder for folder in sorted(home.iterdir()) if folder.is_dir() and NAME.fullmatch(folder.name))
         found += [_local(folder, known.get(folder.name)) for folder in folders]
@@ -199,6 +215,7 @@ def catalogue() -> list[ModelInfo]:
             installed=False,
             takes_prompt=entry.layout is not None,
             takes_label=entry.takes_label,
+            entry=entry,
         )
         for entry in known.values()
         if entry.id not in here
@@ -219,6 +236,7 @@ def _local(folder: Path, entry: Entry | None) -> ModelInfo:
     classifier = folder / CLASSIFIER
     has_classifier = (classifier / "config.json").is_file()
     latent = is_pipeline(folder) or is_lora(folder)
+    classes = has_classifier or _config(folder, "num_class_embeds")
     return ModelInfo(
         folder.name,
         title,
@@ -227,8 +245,9 @@ def _local(folder: Path, entry: Entry | None) -> ModelInfo:
         folder,
         installed=latent or _is_complete(folder),
         takes_prompt=latent,
-        takes_label=has_classifier or _class_conditional(folder),
+        takes_label=classes,
         classifier=classifier if has_classifier else None,
+        learns=not latent and not classes and _config(folder, "any_scale"),
     )
 
 
@@ -236,10 +255,11 @@ def _is_complete(folder: Path) -> bool:
     return (folder / "unet" / "config.json").is_file() or (folder / "config.json").is_file()
 
 
-def _class_conditional(folder: Path) -> bool:
+def _config(folder: Path, key: str) -> bool:
+    """Whether a pixel model's configuration says so."""
     unet = folder / "unet" if (folder / "unet").is_dir() else folder
     try:
-        return bool(json.loads((unet / "config.json").read_text(encoding="utf-8")).get("num_class_embeds"))
+        return bool(json.loads((unet / "config.json").read_text(encoding="utf-8")).get(key))
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -23,6 +23,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     get = actions.add_parser("get", help="download a model of the catalogue; goes on where it was interrupted")
     get.add_argument("id", metavar="ID", help="from 'models list'")
     get.add_argument("--classifier", action="store_true", help="also the classifier for classifier guidance")
+    get.add_argument("--watched", action="store_true", help="for programs: JSON lines; stops when standard input ends")
     get.set_defaults(run=_get)
 
     convert = actions.add_parser("convert", help="convert a checkpoint file into a model folder, offline")
@@ -67,8 +68,20 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _get(arguments: argparse.Namespace) -> None:
-    from engine.models import hub, models_dir
+    from engine.models import hub, models_dir, watched
 
+    if arguments.watched:
+        watched.run(
+            lambda report: hub.get(
+                arguments.id,
+                models_dir(),
+                _load_strictly,
+                report,
+                classifier=arguments.classifier,
+                expect=report.expect,
+            )
+        )
+        return
     target = hub.get(arguments.id, models_dir(), _load_strictly, Meter(), print, arguments.classifier)
     print(f"installed: {target.name}")
 

@@ -73,14 +73,15 @@ def fetch(remote: Remote, target: Path, progress: Progress, room: int = 1) -> No
     Raises:
         EngineError: ``offline``, ``not_found``, ``download_failed``, ``checksum`` or ``disk_full``.
     """
-    part = target.with_name(target.name + ".part")
+    part = _part(target)
     note = target.with_name(target.name + ".part.etag")
     target.parent.mkdir(parents=True, exist_ok=True)
     if part.exists() and (not note.exists() or (remote.etag and note.read_text(encoding="utf-8") != remote.etag)):
         part.unlink()
     if remote.etag:
         note.write_text(remote.etag, encoding="utf-8")
-    _check_room(remote, part, target, room)
+    if remote.size is not None:
+        require_room(target.parent, room * remote.size - _size(part))
     best, failures, md5 = _size(part), 0, None
     while True:
         try:
@@ -173,9 +174,19 @@ def _verify(remote: Remote, part: Path, name: str, md5: str | None) -> None:
         )
 
 
-def _check_room(remote: Remote, part: Path, target: Path, room: int) -> None:
-    if remote.size is not None and room * remote.size - _size(part) > shutil.disk_usage(target.parent).free:
-        raise _disk_full(target.parent, room * remote.size - _size(part))
+def require_room(folder: Path, needed: int) -> None:
+    """Raise EngineError ``disk_full`` unless so many bytes are free where that folder lies."""
+    if needed > shutil.disk_usage(folder).free:
+        raise _disk_full(folder, needed)
+
+
+def size_of_part(target: Path) -> int:
+    """Bytes that an earlier try has left of a file."""
+    return _size(_part(target))
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(target.name + ".part")
 
 
 def _disk_full(folder: Path, needed: int | None) -> EngineError:
@@ -203,7 +214,7 @@ def _gave_up(remote: Remote, part: Path, problem: Exception) -> EngineError:
     if _size(part):
         return EngineError(
             "download_failed",
-            f"The download from {host} keeps stopping; run the same command again, it will continue where it stopped.",
+            f"The download from {host} keeps stopping; try again, it will continue where it stopped.",
             repr(problem),
         )
     return EngineError(

@@ -8,11 +8,14 @@ is pinned in the model's ``origin.json``.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
-CATALOGUE = Path(__file__).with_name("catalogue.json")
+CATALOGUE = Path(os.environ.get("REPAINT_BRIDGE_CATALOGUE") or Path(__file__).with_name("catalogue.json"))
+HUB = "https://huggingface.co"
 CONFIG_FILES = ("config.json", "scheduler_config.json")
 _TOKENIZER = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 LAYOUTS = {
@@ -36,6 +39,7 @@ class Entry:
         gated: the repository is handed out only to accounts that have accepted its licence.
         sha256: of the weights or checkpoint; None where no public page states it.
         size: of the same, bytes.
+        download_mb: about so much is fetched in all, 10⁶ bytes; None where no public page states it.
     """
 
     id: str
@@ -52,6 +56,7 @@ class Entry:
     gated: bool = False
     sha256: str | None = None
     size: int | None = None
+    download_mb: int | None = None
     kind: str | None = None
     takes_label: bool = False
     classifier_url: str | None = None
@@ -77,6 +82,23 @@ class Entry:
     @property
     def source(self) -> str:
         return self.repo or self.url or self.page or ""
+
+    @property
+    def where(self) -> str:
+        """Where it comes from, for people to read: the hub or its mirror and the repository, or a page's address."""
+        if self.repo is None:
+            return self.source.removeprefix("https://")
+        return f"{urlsplit(endpoint()).netloc}/{self.repo}"
+
+    @property
+    def download_bytes(self) -> int:
+        """About so much is fetched; 0: not known before."""
+        return self.size or (self.download_mb or 0) * 10**6
+
+
+def endpoint() -> str:
+    """Address of the hub, or of the mirror that ``HF_ENDPOINT`` names."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
 
 
 def known_models() -> tuple[Entry, ...]:

@@ -9,28 +9,37 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from engine.errors import BadInput, EngineError
 from engine.models import convert
-from engine.models.download import Progress, Remote, fetch, stall_seconds
-from engine.models.entries import CONFIG_FILES, Entry, entry_of, known_models
+from engine.models.download import Progress, Remote, fetch, require_room, size_of_part, stall_seconds
+from engine.models.entries import CONFIG_FILES, Entry, endpoint, entry_of, known_models
 from engine.models.folders import WEIGHTS, record_origin, sha256, staging, sweep
 
 Check = Callable[[Path], None]
 Say = Callable[[str], None]
+Expect = Callable[[Mapping[str, int | None]], None]
+"""Told once, before the first byte: the size of each file that makes the model."""
 
 
 def get(
-    model_id: str, models: Path, check: Check, progress: Progress, say: Say = lambda _: None, classifier: bool = False
+    model_id: str,
+    models: Path,
+    check: Check,
+    progress: Progress,
+    say: Say = lambda _: None,
+    classifier: bool = False,
+    expect: Expect = lambda _: None,
 ) -> Path:
     """Install a model of the catalogue into ``models/ID``.
 
     Args:
         check: loads a folder in diffusers layout strictly, or raises EngineError.
+        progress: told of each file, by its name, while it comes.
         classifier: also the model's noisy classifier, where there is one.
 
     Raises:
@@ -57,10 +66,11 @@ def get(
         if not target.exists():
             say(f"{entry.title}, licence: {entry.licence}, from {entry.source}")
             if entry.repo:
-                _from_hub(entry, place, target, check, progress)
+                _from_hub(entry, place, target, check, progress, expect)
             else:
                 assert entry.url is not None
                 assert entry.kind is not None
+                expect({entry.url: entry.size})
                 file = _checkpoint(entry.url, place, Remote(entry.url, entry.size, entry.sha256), progress)
                 with _discarding(file):
                     convert.convert(file, entry.kind, entry.id, models, say=say)
@@ -75,13 +85,23 @@ def get(
     return target
 
 
-def _from_hub(entry: Entry, place: Path, target: Path, check: Check, progress: Progress) -> None:
+def _from_hub(entry: Entry, place: Path, target: Path, check: Check, progress: Progress, expect: Expect) -> None:
     assert entry.repo
-    for name in entry.files:
-        expected = entry.sha256 if name == entry.weights else None
-        if not _have(place / name, expected) and not _from_cache(entry, name, place, expected):
-            remote = _remote(entry, name, expected, place)
-            fetch(remote, place / name, progress, room=2 if name.endswith(".bin") else 1)
+    sums = {name: entry.sha256 if name == entry.weights else None for name in entry.files}
+    room = {name: 2 if name.endswith(".bin") else 1 for name in entry.files}
+    missing = [
+        name
+        for name in entry.files
+        if not _have(place / name, sums[name]) and not _from_cache(entry, name, place, sums[name])
+    ]
+    sizes = {name: _remote(entry, name, sums[name], place).size for name in missing}
+    here = {name: (place / name).stat().st_size for name in entry.files if name not in missing}
+    expect({**here, **sizes})
+    for name, size in here.items():
+        progress(name, size, size)
+    require_room(place, sum(room[name] * (size or 0) - size_of_part(place / name) for name, size in sizes.items()))
+    for name in missing:  # asked again each: the address of a large file holds for a while only
+        fetch(_remote(entry, name, sums[name], place), place / name, progress, room[name])
     kept = entry.files if entry.layout else (*CONFIG_FILES, WEIGHTS)
     downloaded = {name: sha256(place / name) for name in entry.files if name not in CONFIG_FILES}
     with _discarding(*(place / name for name in {*entry.files, *kept})):
@@ -113,24 +133,23 @@ def _checkpoint(url: str, place: Path, remote: Remote, progress: Progress) -> Pa
 
 def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remote:
     """Where the hub keeps a file, and the hash it names: SHA-256 of a large file, git's SHA-1 of a small one."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils import build_hf_headers
 
     assert entry.repo
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or constants.ENDPOINT
-    url = hf_hub_url(entry.repo, name, revision=entry.revision, endpoint=endpoint)
+    url = hf_hub_url(entry.repo, name, revision=entry.revision, endpoint=endpoint())
     if _offline():
         raise _switched_off(url, place)
     try:
-        found = get_hf_file_metadata(url, endpoint=endpoint, timeout=stall_seconds())
+        found = get_hf_file_metadata(url, endpoint=endpoint(), timeout=stall_seconds())
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "error"
         if entry.gated and status in (401, 403):
             raise EngineError(
                 "gated",
                 f"{entry.title} is handed out only to accounts that accepted its licence ({entry.licence}): do so on "
-                f"the page of {entry.repo}, put a token of that account into HF_TOKEN, and run the same command again.",
+                f"the page of {entry.repo}, put a token of that account into HF_TOKEN, and try again.",
                 repr(error),
             ) from error
         raise EngineError(
@@ -143,11 +162,11 @@ def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remot
         raise EngineError(
             "offline",
             f"{urlsplit(url).hostname} cannot be reached; connect to the internet, or set HF_ENDPOINT to a mirror, "
-            f"or put the files of {entry.repo} into {place} by hand, and run the same command again.",
+            f"or put the files of {entry.repo} into {place} by hand, and try again.",
             repr(error),
         ) from error
     etag = found.etag or ""
-    own_server = urlsplit(found.location).netloc == urlsplit(endpoint).netloc
+    own_server = urlsplit(found.location).netloc == urlsplit(endpoint()).netloc
     token = build_hf_headers().get("authorization") if own_server else None
     return Remote(
         found.location,
@@ -196,7 +215,7 @@ def _switched_off(url: str, place: Path) -> EngineError:
     return EngineError(
         "offline",
         "Downloads are switched off by HF_HUB_OFFLINE; unset it, or put "
-        f"{url.rsplit('/', 1)[-1]} from {url} into {place} by hand, and run the same command again.",
+        f"{url.rsplit('/', 1)[-1]} from {url} into {place} by hand, and try again.",
     )
 
 

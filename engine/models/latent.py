@@ -8,6 +8,8 @@ masked picture at every call, and is otherwise used alike.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import torch
 
 from engine.diffusion import LEAST_ALPHA_BAR, Prediction, flow_alpha_bar
 from engine.guidance import Words
-from engine.models import lora, memory, pipeline_folder
+from engine.models import lora, memory, perturbed, pipeline_folder
 from engine.models.latent_space import LatentSpace
 from engine.models.pipeline_folder import KINDS, Parts
 from engine.models.prompts import reader
@@ -66,6 +68,7 @@ def assembled(parts: Parts, info: ModelInfo, device: torch.device, dtype: torch.
         space=LatentSpace(parts.vae, device, masked),
         read=reader(parts, aside, device),
         guidance=KINDS[parts.kind].guidance,
+        perturbs=bool(perturbed.layers(parts.network)),
     )
 
 
@@ -131,7 +134,7 @@ def _move(network: Any, device: torch.device, streamed: bool) -> None:
 def _predictor(
     parts: Parts, times: np.ndarray, dtype: torch.dtype, device: torch.device, paired: bool
 ) -> Callable[[torch.Tensor, int, tuple[Words, ...]], torch.Tensor]:
-    network, kind = parts.network, parts.kind
+    network, kind, middle = parts.network, parts.kind, perturbed.layers(parts.network)
     factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
 
     def evaluate(x: torch.Tensor, time: float, words: tuple[Words, ...]) -> torch.Tensor:
@@ -154,11 +157,15 @@ def _predictor(
     def predict(x: torch.Tensor, timestep: int, words: tuple[Words, ...]) -> torch.Tensor:
         time = float(times[timestep])
         x = x.to(dtype).contiguous(memory_format=torch.channels_last)
+        outputs: list[torch.Tensor] = []
         with torch.inference_mode():
-            if paired:
-                outputs = evaluate(torch.cat([x] * len(words)), time, words).chunk(len(words))
-            else:
-                outputs = tuple(evaluate(x, time, (each,)) for each in words)
+            for apart, group in groupby(words, lambda each: each.perturbed):
+                together = tuple(group)
+                with perturbed.perturbed(middle) if apart else nullcontext():
+                    if paired:
+                        outputs += evaluate(torch.cat([x] * len(together)), time, together).chunk(len(together))
+                    else:
+                        outputs += [evaluate(x, time, (each,)) for each in together]
         return torch.cat(outputs, dim=1).float()
 
     return predict
