@@ -74,6 +74,14 @@ class Clients:
         frames = messages.encode(message, payload)
         self.send_later(peer, lambda: frames)
 
+    def send_all(self, message: Any) -> None:
+        """Send to every peer; progress not to those that have not taken what came before."""
+        for peer in list(self.by_route.values()):
+            if isinstance(message, messages.Downloading):
+                self.send_now(peer, message)
+            else:
+                self.send(peer, message)
+
     def send_now(self, peer: Peer, message: Any) -> bool:
         """Send if there is room, else drop it: for news that the next news replaces."""
         return not peer.unsent and self._send(peer.route, messages.encode(message))

@@ -22,6 +22,7 @@ from bridge_server.client import messages
 from bridge_server.client.errors import WireError
 from bridge_server.client.link import IN_USE
 from bridge_server.clients import MAX_PULLS, MAX_UPLOADS, Clients, Frames, Peer
+from bridge_server.downloads import Downloads
 from bridge_server.jobs import Jobs
 from bridge_server.journal import DiskFull, Finished, Job, Upload
 from bridge_server.steps import KeptSteps
@@ -52,9 +53,16 @@ class Desk:
     """``secret`` proves the bridge; ``stop`` ends it."""
 
     def __init__(
-        self, clients: Clients, jobs: Jobs, engine: Supervisor, secret: bytes, instance: str, stop: Callable[[], None]
+        self,
+        clients: Clients,
+        jobs: Jobs,
+        engine: Supervisor,
+        downloads: Downloads,
+        secret: bytes,
+        instance: str,
+        stop: Callable[[], None],
     ) -> None:
-        self._clients, self._jobs, self._engine = clients, jobs, engine
+        self._clients, self._jobs, self._engine, self._downloads = clients, jobs, engine, downloads
         self._secret, self._instance, self._stop_bridge = secret, instance, stop
         self.steps = KeptSteps()
         self._positions: dict[str, int] = {}
@@ -120,6 +128,8 @@ class Desk:
         self._clients.send(peer, self._catalogue())
         if self._engine.state == "down" and self._engine.sentence:
             self._clients.send(peer, messages.Engine("down", True, False, self._engine.sentence))
+        if self._downloads.now is not None:
+            self._clients.send(peer, self._downloads.now)
 
     def _bye(self, peer: Peer, _message: messages.Bye, _: Any) -> None:
         self._lost(peer)
@@ -358,6 +368,14 @@ class Desk:
         )
         self._clients.send(peer, status)
 
+    def _download(self, peer: Peer, message: messages.Download, _: Any) -> None:
+        refusal = self._downloads.start(message, self._engine.models)
+        if refusal is not None:
+            self._clients.send(peer, refusal)
+
+    def _stop_download(self, _peer: Peer, message: messages.StopDownload, _: Any) -> None:
+        self._downloads.cancel(message.model)
+
     def _restart_engine(self, peer: Peer, _message: messages.RestartEngine, _: Any) -> None:
         log.info("client %s asks for an engine", peer.client)
         self._engine.start()
@@ -383,6 +401,8 @@ class Desk:
         messages.Attach: _attach,
         messages.ListJobs: _list,
         messages.GetStatus: _get_status,
+        messages.Download: _download,
+        messages.StopDownload: _stop_download,
         messages.RestartEngine: _restart_engine,
         messages.Stop: _stop,
     }

@@ -24,6 +24,7 @@ from bridge_server.client import launch, messages
 from bridge_server.client.link import CONNECTION_FILE
 from bridge_server.clients import Clients
 from bridge_server.desk import DISK_FULL, SPOOL_LOST, Desk, version
+from bridge_server.downloads import Downloads
 from bridge_server.jobs import Jobs
 from bridge_server.journal import DiskFull, Finished, Job, Journal
 from bridge_server.supervisor import Limits, Supervisor
@@ -55,9 +56,11 @@ class Bridge:
         self._waker.setblocking(False)
         self._clients = Clients(self._router)
         self._jobs = Jobs(self._journal)
-        self._engine = Supervisor(self._gate, self, self._waker, private_logs(state), warm, limits)
+        logs = private_logs(state)
+        self._engine = Supervisor(self._gate, self, self._waker, logs, warm, limits)
+        self._downloads = Downloads(self._clients.send_all, self._waker, logs, self._engine.look_again)
         stop = lambda: self.stop("asked to")  # noqa: E731
-        self._desk = Desk(self._clients, self._jobs, self._engine, self._secret, self._instance, stop)
+        self._desk = Desk(self._clients, self._jobs, self._engine, self._downloads, self._secret, self._instance, stop)
         self._preview: tuple[str, int, int] | None = None  # the one whose pieces are being passed on
         self._dropped: set[int] = set()  # variants of the present job whose last preview nobody took
         self._used = time.monotonic()
@@ -115,6 +118,7 @@ class Bridge:
             if self._wake.fileno() in ready:
                 self._wake.recv(4096)
                 self._engine.on_exit()
+                self._downloads.on_news()
             if self._gate.socket in ready:
                 self._gate.answer()
             if self._engine.socket in ready:
@@ -126,8 +130,9 @@ class Bridge:
     def _tick(self) -> None:
         self._desk.look_for_lost()
         self._jobs.save_again()
+        self._downloads.tick()
         now = time.monotonic()
-        if self._clients.by_route or self._jobs.active():
+        if self._clients.by_route or self._jobs.active() or self._downloads.now is not None:
             self._used = now
         elif now - self._used > self._idle_seconds:
             self.stop("idle")
@@ -141,6 +146,7 @@ class Bridge:
         except (OSError, ValueError):
             pass
         self._desk.say_bye(self._stopping)
+        self._downloads.stop()
         self._engine.stop()
         self._router.close()
         self._engine.socket.close(0)

@@ -130,6 +130,10 @@ class Supervisor:
             self._cancelled_at = time.monotonic()
             self._send(work.Cancel(self.job))
 
+    def look_again(self) -> None:
+        """Have the catalogue read anew."""
+        self._send(work.LookAgain())
+
     def stop(self) -> None:
         """End the process in order, at the latest after ``limits.quit`` by force."""
         process, self._process = self._process, None
@@ -211,8 +215,6 @@ class Supervisor:
         self.job, self._cancelled_at, self._idle_for, self._loading = "", 0.0, 0.0, False
         password = secrets.token_hex(32)
         self._gate.passwords[_DOMAIN] = (b"worker", password.encode())
-        root = str(Path(__file__).parents[1])
-        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
         with open(self._folder / "worker-output.log", "wb") as output:  # what native libraries say when they die
             process = subprocess.Popen(
                 [sys.executable, "-m", "bridge_server.worker", str(self._folder)],
@@ -220,7 +222,7 @@ class Supervisor:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 # passive: OpenMP threads that wait must not take the editor's cores
-                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path},
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": python_path()},
             )
         self._process = process
         self._since = self._heard = time.monotonic()
@@ -278,6 +280,9 @@ class Supervisor:
             self.models, self.presets, self.device = message.models, message.presets, message.device
             self.state, self.sentence = "ready", ""
             self._listener.engine_changed()
+        elif isinstance(message, work.Models):
+            self.models = message.models
+            self._listener.engine_changed()
         elif isinstance(message, work.Broken):
             log.error("the engine cannot start: %s", message.details)
             self.state, self.sentence = "down", message.sentence
@@ -303,3 +308,9 @@ class Supervisor:
             self.socket.send_multipart([self._route, *messages.encode(message, payload)], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             log.warning("the worker does not listen: %s", error)  # its end will be noticed by itself
+
+
+def python_path() -> str:
+    """PYTHONPATH by which a process that the bridge starts finds this very project."""
+    root = str(Path(__file__).parents[1])
+    return os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)

@@ -165,6 +165,18 @@ class Ready:
     device: str = value(text(100))
 
 
+@WORK.add("look-again", TO_WORKER)
+@dataclass(frozen=True)
+class LookAgain:
+    """A model has come or gone.  Answered by ``models`` at once, whatever the engine is doing."""
+
+
+@WORK.add("models", FROM_WORKER)
+@dataclass(frozen=True)
+class Models:
+    models: tuple[ModelEntry, ...] = value(array(record(ModelEntry), 256))
+
+
 @WORK.add("beat", FROM_WORKER)
 @dataclass(frozen=True)
 class Beat:

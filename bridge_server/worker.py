@@ -21,6 +21,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,6 +70,7 @@ class Line(threading.Thread):
         self._outbox: deque[tuple[Any, messages.Buffer | None]] = deque()
         self.requests: queue.SimpleQueue[Request | work.Look] = queue.SimpleQueue()
         self.present: Request | None = None
+        self.models: Callable[[], tuple[messages.ModelEntry, ...]] | None = None  # as soon as the engine is imported
         self.calls_total = 0
         self.loading = True
         self.last_step = time.monotonic()
@@ -135,6 +137,10 @@ class Line(threading.Thread):
         if isinstance(message, work.Look):
             self.requests.put(message)
             return
+        if isinstance(message, work.LookAgain):
+            if self.models is not None:
+                self.say(work.Models(self.models()))
+            return
         request = self.present
         if request is None or request.start.job != message.job:
             return
@@ -171,6 +177,11 @@ class Engine:
         self._api, self._line = api, line
         self._model: Any = None
         self._shelf = Shelf(states, scratch, spool)
+        line.models = self.models
+
+    def models(self) -> tuple[messages.ModelEntry, ...]:
+        """What there is now; it reads small files only, on any thread."""
+        return tuple(_entry(info, self._need(info)) for info in self._api.catalogue())
 
     def prepare(self, warm: str) -> work.Ready:
         """Load and warm the first model; an engine without it still knows the others."""
@@ -183,12 +194,11 @@ class Engine:
                 log.warning("not warmed: %s: %s %s", warm, error.code, error.details)
             except Exception:
                 log.exception("not warmed: %s", warm)
-        models = tuple(_entry(info, self._need(info)) for info in api.catalogue())
         presets = tuple(
             messages.PresetEntry(name, p.title, p.calls, p.steps, p.jump_length, p.jump_samples)
             for name, p in api.PRESETS.items()
         )
-        return work.Ready(models, presets, str(self._model.device) if self._model is not None else "")
+        return work.Ready(self.models(), presets, str(self._model.device) if self._model is not None else "")
 
     def run(self, request: Request) -> work.Idle:
         """Run a job to its end, whatever that is; the returned message says how it ended."""
@@ -359,7 +369,7 @@ class Engine:
             if option is None:
                 continue
             whole = name in ("steps", "jump_length", "jump_samples", "start_resampling")
-            number = name in ("learn", "guidance", "guidance_start", "guidance_stop")
+            number = name in ("learn", "guidance", "guidance_start", "guidance_stop", "pag_scale")
             text = name in ("prompt", "negative")
             word = name == "schedule" and isinstance(option, str)
             if (
@@ -390,9 +400,23 @@ class Engine:
 
 def _entry(info: Any, need: Any) -> messages.ModelEntry:
     """A model for the wire; ``need``: its memory, or None."""
-    memory = (-(-need.fixed >> 20), need.per_pixel, need.per_variant) if need is not None else (0, 0, 0)
-    about = (info.id, info.title, info.family, info.licence, info.installed, info.takes_prompt, info.takes_label)
-    return messages.ModelEntry(*about, *memory)
+    had = info.entry
+    return messages.ModelEntry(
+        info.id,
+        info.title,
+        info.family,
+        info.licence,
+        info.installed,
+        info.takes_prompt,
+        info.takes_label,
+        memory_mib=-(-need.fixed >> 20) if need is not None else 0,
+        pixel_bytes=need.per_pixel if need is not None else 0,
+        variant_bytes=need.per_variant if need is not None else 0,
+        learns=info.learns,
+        source=had.where[:300] if had is not None else "",
+        download=had is not None and had.page is None,
+        download_bytes=had.download_bytes if had is not None else 0,
+    )
 
 
 class Pace:

@@ -18,6 +18,9 @@ from typing import Union
 class Model:
     """One model the engine knows.  ``installed`` is False while its file is missing or broken.
 
+    ``learns``: it takes the option ``learn``.  ``download``: it can be had by ``Session.download``, ``source``: where
+    it comes from, for people, ``download_bytes``: about so much is fetched, 0: not known.
+
     Memory that a run is expected to take on the CPU: ``memory_mib`` (0: not known), and for each pixel sent
     ``pixel_bytes``, ``variant_bytes`` more for each further variant.
     """
@@ -32,6 +35,10 @@ class Model:
     memory_mib: int = 0
     pixel_bytes: int = 0
     variant_bytes: int = 0
+    learns: bool = False
+    source: str = ""
+    download: bool = False
+    download_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,31 @@ class EngineDown:
 
 
 @dataclass(frozen=True)
+class Downloading:
+    """A model is being downloaded, whoever asked for it.  ``total`` 0: not known (yet); all done: it is checked.
+
+    A newer one replaces one that has not been polled.
+    """
+
+    model: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A download has ended: "installed" (``Connected`` follows), "stopped" (``done`` bytes are kept, the next one goes
+    on from there) or "failed" (``sentence`` may be shown as it is)."""
+
+    model: str
+    end: str
+    done: int
+    code: str
+    sentence: str
+    details: str
+
+
+@dataclass(frozen=True)
 class Recovered:
     """The bridge holds a job of an earlier process with the same client id (only if one was given).
 
@@ -248,6 +280,8 @@ Event = Union[
     Failed,
     Cancelled,
     EngineDown,
+    Downloading,
+    Downloaded,
     Recovered,
 ]
 TERMINAL = (Done, Failed, Cancelled)

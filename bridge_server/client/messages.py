@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Tuple, Type, TypeVar, Union
 from bridge_server.client.errors import WireError
 
 MAGIC = b"RPB1"
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_HEADER = 64 * 1024
 MAX_PAYLOADS = 8
 MAX_PAYLOAD = 4 * 1024 * 1024
@@ -170,6 +170,7 @@ PIECE = integer(1, CHUNK)
 KIND = one_of("continue", "harmonise", "idea")
 STATE = one_of("queued", "running", "done", "failed", "cancelled", "unknown")
 ENGINE = one_of("starting", "ready", "busy", "down")
+DOWNLOAD_END = one_of("installed", "stopped", "failed")
 
 
 def optional(check: Check) -> Check:
@@ -246,7 +247,7 @@ WIRE = Registry()
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model of the catalogue, as events.Model."""
+    """One model of the catalogue, as events.Model; ``source`` is for people to read, nobody acts on it."""
 
     id: str = value(NAME)
     title: str = value(text(200))
@@ -258,6 +259,10 @@ class ModelEntry:
     memory_mib: int = value(COUNT, 0)
     pixel_bytes: int = value(COUNT, 0)
     variant_bytes: int = value(COUNT, 0)
+    learns: bool = value(FLAG, False)
+    source: str = value(text(300), "")
+    download: bool = value(FLAG, False)
+    download_bytes: int = value(COUNT, 0)
 
 
 @dataclass(frozen=True)
@@ -678,6 +683,49 @@ class Status:
     calls_after_cancel: int = value(integer(-1, MAX_INTEGER, "integer -1 … 2^53"))
     memory_mib: float = value(NUMBER)
     uptime: float = value(NUMBER)
+
+
+@WIRE.add("download", TO_BRIDGE)
+@dataclass(frozen=True)
+class Download:
+    """Fetch a model of the catalogue.  ``licence``: what the artist has agreed to, as the catalogue says it."""
+
+    model: str = value(NAME)
+    licence: str = value(text(200))
+
+
+@WIRE.add("stop-download", TO_BRIDGE)
+@dataclass(frozen=True)
+class StopDownload:
+    """Answered by ``downloaded``, if that model is being downloaded."""
+
+    model: str = value(NAME)
+
+
+@WIRE.add("downloading", TO_CLIENT)
+@dataclass(frozen=True)
+class Downloading:
+    """To every client, at most five a second, and after welcome.  ``total`` 0: not known (yet).
+
+    When all is there (``done`` = ``total``), the model is being checked.
+    """
+
+    model: str = value(NAME)
+    done: int = value(COUNT)
+    total: int = value(COUNT)
+
+
+@WIRE.add("downloaded", TO_CLIENT)
+@dataclass(frozen=True)
+class Downloaded:
+    """How a download ended, to every client; a refusal to the one who asked.  ``done``: bytes that are kept."""
+
+    model: str = value(NAME)
+    end: str = value(DOWNLOAD_END)
+    done: int = value(COUNT, 0)
+    code: str = value(CODE, "")
+    sentence: str = value(SENTENCE, "")
+    details: str = value(DETAILS, "")
 
 
 @WIRE.add("restart-engine", TO_BRIDGE)

@@ -160,6 +160,7 @@ class Session:
         self._uploads: Deque[Tuple[str, Iterator[Tuple[Any, Any]]]] = deque()
         self._attached: Set[str] | None = None
         self._pulls = 0
+        self._downloads = 0  # that have ended
         self._catalogue: messages.Catalogue | None = None
         self._disconnected = ""
         self._refusals = 0
@@ -227,6 +228,17 @@ class Session:
     def restart_engine(self) -> None:
         """Ask for a new engine process after EngineDown(will_retry=False)."""
         self._command(self._restart_engine)
+
+    def download(self, model: str, licence: str) -> None:
+        """Fetch a model of the catalogue whose licence, as the catalogue says it, the artist has agreed to.
+
+        ``Downloading`` and in the end ``Downloaded`` follow, also in the other editors of this user.
+        """
+        self._command(self._send, messages.Download(model, licence))
+
+    def stop_download(self, model: str) -> None:
+        """Stop it; what there is of it is kept."""
+        self._command(self._send, messages.StopDownload(model))
 
     def set_preview_interval(self, seconds: float) -> None:
         """At least so many seconds between two previews of a variant (from now on)."""
@@ -528,6 +540,11 @@ class Session:
             self._put(events.Steps(message.job, message.variant, steps), ("steps", message.job, message.variant))
         elif isinstance(message, messages.View) and payload is not None:
             self._on_view(message, payload)
+        elif isinstance(message, messages.Downloading):
+            self._put(events.Downloading(**vars(message)), ("downloading", self._downloads))
+        elif isinstance(message, messages.Downloaded):
+            self._downloads += 1
+            self._put(events.Downloaded(**vars(message)))
         elif isinstance(message, messages.Bye):
             self._resting = not self._jobs
             raise ConnectionLost("The RePaint bridge has stopped; it starts again when it is needed.", message.reason)
