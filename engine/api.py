@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -81,6 +82,7 @@ class Job:
         guidance_start, guidance_stop: shares of the way from noise to picture within which it acts.
         padding: pixels of surroundings that the model sees on each side, 8 … 1024; the engine chooses if None.
         scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
+        pag_scale: of perturbed-attention guidance, 0 … 30, within the same shares; 0 is none.
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
         wrap: ``x``, ``y`` or ``both``: the picture is a tile that goes on beyond its borders with its opposite side,
             so that a selection along the borders makes it seamless.
@@ -107,6 +109,7 @@ class Job:
     guidance_stop: float = 1.0
     padding: int | None = None
     scale: float | None = None
+    pag_scale: float = 0.0
     hard: bool = False
     wrap: str = ""
     learn: float | None = None
@@ -152,7 +155,8 @@ class Finished:
     Attributes:
         fill: the new area's own colour, (region.height, region.width, 3) float32 in [0, 1].
         region: the box around the selection.
-        windows: network windows evaluated: what the run cost.
+        windows: evaluations of the network, each of one window: what the run cost. Guidance makes two of one,
+            perturbed attention makes one more.
     """
 
     variant: int
@@ -269,7 +273,8 @@ def _execute(
     selection, began = _selection(job), time.monotonic()
     if any(canvas.axes(job.wrap)) and not model.space.wraps:
         raise BadInput("cannot_tile", f"The model {model.info.title} cannot make tiles; choose a texture model.")
-    guide = model.guide(job.prompt, job.negative, job.guidance, (job.guidance_start, job.guidance_stop))
+    interval = (job.guidance_start, job.guidance_stop)
+    guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
     note = left_out([guide.words, guide.against]) if guide else ""
     if note:
         yield Note(note)
@@ -310,7 +315,7 @@ def _execute(
                 done = _leave(model, part, painted[variant], state.x[place : place + 1])
                 after_this[variant] = part.put(painted[variant], done)
                 if variant == 0:
-                    windows += calls * len(part.plan.windows)
+                    windows += _evaluations(model, guide, levels, settings) * len(part.plan.windows)
                 if stage == last:
                     seconds = time.monotonic() - began
                     yield Finished(
@@ -395,6 +400,18 @@ def _of_itself(model: Model, job: Job, order: np.ndarray, plan: canvas.Plan, ent
 
 def _selection(job: Job) -> np.ndarray:
     """The job's selection as it acts.
+def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, settings: Settings) -> int:
+    """Of the network on each window, in one stage."""
+    if guide is None:
+        return settings.calls(levels)
+    timesteps = model.diffusion(levels.steps, settings.spacing, settings.first_alpha_bar).timesteps
+    return sum(
+        (1 + settings.corrections * (t > 0)) * guide.evaluations(int(timesteps[t]), len(model.alpha_bar))
+        for t, s in pairwise(levels.levels)
+        if s < t
+    )
+
+
 
     Raises:
         BadInput: picture and selection cannot be used.

@@ -143,6 +143,10 @@ def _add_sampling_arguments(command: argparse.ArgumentParser) -> None:
         "--guidance-interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO"),
         help="part of the way within which guidance acts, 0 (noise) … 1 (picture)",
     )  # fmt: skip
+    command.add_argument(
+        "--pag-scale", type=float, default=0.0, metavar="P",
+        help="perturbed-attention guidance, 0 … 30, for models that read; a third evaluation a call (default: none)",
+    )  # fmt: skip
     command.add_argument("--learn", type=float, metavar="SECONDS", help="learn the known pixels first, 5 … 600")
 
 
@@ -251,6 +255,7 @@ def _job(arguments: argparse.Namespace, image: np.ndarray, selection: np.ndarray
         guidance=arguments.guidance,
         guidance_start=arguments.guidance_interval[0],
         guidance_stop=arguments.guidance_interval[1],
+        pag_scale=arguments.pag_scale,
         learn=arguments.learn,
         **more,
     )

@@ -31,6 +31,8 @@ def test_a_prompt_reaches_the_model_and_what_was_cut_comes_back(words: Home) -> 
     plain = watched.run(request("toy-latent", options=SHORT))[0]
     asked = watched.run(request("toy-latent", options={**options, "prompt": "a red circle on sand"}))[0]
     assert plain.rgba != asked.rgba
+    perturbed = watched.run(request("toy-latent", options={**SHORT, "pag_scale": 5}))[0]
+    assert perturbed.rgba != plain.rgba
     job = watched.session.submit(request("toy-latent", options={**options, "prompt": "red " * 90}))
     assert isinstance(watched.end(job), events.Done)
     (note,) = watched.of(job, events.Note)
@@ -46,7 +48,10 @@ def test_words_that_cannot_be_used_are_one_sentence(words: Home) -> None:
         ("toy-latent", {"prompt": 5}, "prompt"),
         ("toy-latent", {"prompt": "a", "guidance": "much"}, "guidance"),
         ("toy-latent", {"prompt": "a", "guidance": 99}, "0 to 30"),
+        ("toy-latent", {"prompt": "a", "pag_scale": "much"}, "pag_scale"),
+        ("toy-latent", {"prompt": "a", "pag_scale": 99}, "0 to 30"),
         ("test/gaussian", {"prompt": "a cat"}, "takes no prompt"),
+        ("test/gaussian", {"pag_scale": 2}, "perturbed-attention"),
     ):
         end = watched.end(watched.session.submit(request(model, options={**SHORT, **options})))
         assert isinstance(end, events.Failed)
