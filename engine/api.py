@@ -80,9 +80,9 @@ class Job:
         prompt, negative: what is to be seen and what not, for models that read; both may be empty.
         guidance: scale of classifier-free guidance, 0 … 30, 1 is none; the model's own if None.
         guidance_start, guidance_stop: shares of the way from noise to picture within which it acts.
+        pag_scale: of perturbed-attention guidance, 0 … 30, within the same shares; 0 is none.
         padding: pixels of surroundings that the model sees on each side, 8 … 1024; the engine chooses if None.
         scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
-        pag_scale: of perturbed-attention guidance, 0 … 30, within the same shares; 0 is none.
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
         wrap: ``x``, ``y`` or ``both``: the picture is a tile that goes on beyond its borders with its opposite side,
             so that a selection along the borders makes it seamless.
@@ -107,9 +107,9 @@ class Job:
     guidance: float | None = None
     guidance_start: float = 0.0
     guidance_stop: float = 1.0
+    pag_scale: float = 0.0
     padding: int | None = None
     scale: float | None = None
-    pag_scale: float = 0.0
     hard: bool = False
     wrap: str = ""
     learn: float | None = None
@@ -398,8 +398,6 @@ def _of_itself(model: Model, job: Job, order: np.ndarray, plan: canvas.Plan, ent
     return model.exemplar(pixels, known).network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
 
 
-def _selection(job: Job) -> np.ndarray:
-    """The job's selection as it acts.
 def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, settings: Settings) -> int:
     """Of the network on each window, in one stage."""
     if guide is None:
@@ -412,6 +410,8 @@ def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, s
     )
 
 
+def _selection(job: Job) -> np.ndarray:
+    """The job's selection as it acts.
 
     Raises:
         BadInput: picture and selection cannot be used.
