@@ -61,6 +61,9 @@ log = logging.getLogger(__name__)
 
 MAX_VARIANTS = 64
 KEPT_STATES = 20
+NO_MEMORY = ("can't allocate memory", "could not create a primitive")
+"""What torch's allocator and oneDNN say when memory ends."""
+SMALLER_PARTS = "Memory was short, so this was painted in smaller parts; a smaller selection may look better."
 
 
 @dataclass(frozen=True)
@@ -286,7 +289,7 @@ def _execute(
     nothing = np.zeros((region.height, region.width, 3), np.float32)
     painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
     plan = resolve(job)
-    own = plan[1].calls(plan[0])
+    own, told = plan[1].calls(plan[0]), False
     for stage in range(first, last + 1):
         here = start if stage == first else None
         resumed = here.state if here else None
@@ -299,9 +302,13 @@ def _execute(
             painted = [part.put(each, _leave(model, part, each, resumed.x)) for each in painted]
             made += calls
             continue
-        for variant, part, state, place in _stage(
-            small, model, guide, order, stage, painted, levels, settings, seeds, draws, resumed
-        ):
+        for event in _stage(small, model, guide, order, stage, painted, levels, settings, seeds, draws, resumed):
+            if isinstance(event, Note):
+                if not told:
+                    yield event
+                told = True
+                continue
+            variant, part, state, place = event
             estimate = state.x0_hat[place : place + 1]
             preview = partial(_layer, model, part, painted[variant], estimate, shown, near, selection.shape)
             before = painted[variant] if stage else None
@@ -336,11 +343,12 @@ def _stage(
     seeds: list[int],
     draws: int,
     start: State | None,
-) -> Iterator[tuple[int, stages.Part, State, int]]:
+) -> Iterator[Note | tuple[int, stages.Part, State, int]]:
     """One stage of all variants, in turns: (variant, part, state, its row there) after each network call.
 
-    It runs in the roomiest plan; where memory does not suffice for its first call, in smaller ones. ``draws``: of
-    noise already made, so that no stage repeats the noise of another.
+    It runs in the roomiest plan; where memory does not suffice for its first call, in smaller ones; a note then comes
+    first if the picture is another one for it. ``draws``: of noise already made, so that no stage repeats the noise of
+    another.
     """
     label = model.label_number(job.label)
     for geometry, together in _plans(model, len(seeds)):
@@ -380,7 +388,9 @@ def _stage(
         except EngineError as error:
             if error.code != "out_of_memory" or (geometry, together) == _plans(model, len(seeds))[-1]:
                 raise
-            log.warning("out of memory with windows of %d, trying smaller ones", geometry.window)
+            log.warning("out of memory with %d windows of %d, trying less", part.plan.batch, geometry.window)
+    if geometry.window < model.geometry.window:
+        yield Note(SMALLER_PARTS)
     first = start.call + 1 if start else 1
     calls = start.call + calls_left(start, levels, settings) if start else settings.calls(levels)
     for call in range(first, calls + 1):
@@ -422,16 +432,19 @@ def _selection(job: Job) -> np.ndarray:
 
 
 def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:
-    """Geometries and variants per batch, the roomiest first; only models of more than one size take smaller windows."""
+    """Geometries and variants per batch, the roomiest first: then one window a call, which gives the same picture, then
+    smaller windows; only models of more than one size take these."""
     batches = [variants, 1] if model.device.type == "cuda" and variants > 1 else [1]
     plans = [(model.geometry, batch) for batch in batches]
+    if model.exemplar is None:
+        plans.append((replace(model.geometry, together=1), 1))
     window = model.geometry.window // 2
     while (
         model.geometry.any_scale
         and model.exemplar is None
         and window >= max(model.geometry.minimum, 2 * model.geometry.multiple)
     ):
-        plans.append((replace(model.geometry, window=window), 1))
+        plans.append((replace(model.geometry, window=window, together=1), 1))
         window //= 2
     if model.geometry.most and model.geometry.minimum < model.geometry.window:
         plans.append((replace(model.geometry, window=model.geometry.minimum), 1))
@@ -462,7 +475,7 @@ def _memory() -> Iterator[None]:
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise _out_of_memory(str(error)) from error
     except RuntimeError as error:
-        if "can't allocate memory" in str(error):
+        if any(words in str(error) for words in NO_MEMORY):
             raise _out_of_memory(str(error)) from error
         raise
 

@@ -189,7 +189,7 @@ def plan(
     )
     unknown = _to_model(selection[region.slices] > 0, scaled, (height, width), fill=False)
     windows = _windows(geometry, unknown, wraps)
-    batch = min(BATCH_AREA, 4 * geometry.window**2) // (windows[0].width * windows[0].height)
+    batch = min(BATCH_AREA, geometry.together * geometry.window**2) // (windows[0].width * windows[0].height)
     return Plan(region, (height, width), scaled, windows, max(1, batch), wraps)
 
 

@@ -224,6 +224,7 @@ def catalogue() -> list[ModelInfo]:
         found += [
             ModelInfo("test/gaussian", "Exact Gaussian (test)", "gaussian", "GPL-3.0-or-later"),
             ModelInfo("test/gaussian-slow", "Exact Gaussian, 20 ms a call (test)", "gaussian", "GPL-3.0-or-later"),
+            ModelInfo("test/gaussian-large", "Exact Gaussian, 16 KiB a pixel (test)", "gaussian", "GPL-3.0-or-later"),
         ]
     return found
 

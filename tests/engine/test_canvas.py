@@ -224,6 +224,33 @@ def test_out_of_memory_retries_in_smaller_windows(model):
     assert np.abs(whole.astype(int) - small).max() <= 1
 
 
+def test_out_of_memory_is_told_where_the_picture_is_another_one_for_it(model):
+    """One window a call gives the same picture, and nothing is said; smaller windows may not."""
+    image, selection = _picture(220, 420), _selected(220, 420, 60, 60, 100, 300)
+    model = replace(model, geometry=replace(model.geometry, window=128))
+
+    def events(most):
+        def predict(x, timestep, label):
+            calls.append(x[:, 0].numel())
+            if calls[-1] > most:
+                torch.empty(2**46, dtype=torch.float32)
+            return model.predict(x, timestep, label)
+
+        job = api.Job(image, selection, model.info.id, seed=3, steps=8, jump_length=2, jump_samples=1)
+        return list(api.run(job, replace(model, predict=predict)))
+
+    def notes(found):
+        return [event.sentence for event in found if isinstance(event, api.Note)]
+
+    calls = []
+    roomy, single, small = events(1 << 30), events(128 * 128), events(64 * 64)
+    assert max(calls) > 128 * 128
+    assert min(calls) <= 64 * 64
+    assert notes(roomy) == notes(single) == []
+    assert np.array_equal(roomy[-1].layer(), single[-1].layer())
+    assert notes(small) == [api.SMALLER_PARTS]
+
+
 def test_out_of_memory_in_every_plan_is_one_sentence(model):
     image, selection = _picture(300, 300), _selected(300, 300, 60, 60, 180, 180)
     with pytest.raises(EngineError) as caught:
