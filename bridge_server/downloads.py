@@ -35,12 +35,15 @@ BROKEN_OFF = "The download ended unexpectedly: click Download again, it goes on 
 
 
 class Downloads:
-    """``say`` sends a message to every client; ``wake`` wakes the bridge's loop; ``folder`` takes the log."""
+    """``say`` sends a message to every client; ``wake`` wakes the bridge's loop; ``folder`` takes the log.
+
+    ``look_again`` has the catalogue read anew.
+    """
 
     def __init__(
-        self, say: Callable[[Any], None], wake: socket.socket, folder: Path, installed: Callable[[], None]
+        self, say: Callable[[Any], None], wake: socket.socket, folder: Path, look_again: Callable[[], None]
     ) -> None:
-        self._say, self._wake, self._folder, self._installed = say, wake, folder, installed
+        self._say, self._wake, self._folder, self._look_again = say, wake, folder, look_again
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._end: dict[str, Any] = {}
@@ -51,6 +54,7 @@ class Downloads:
         """Begin, unless it is under way already; else why not."""
         model = next((each for each in models if each.id == wish.model), None)
         if model is None or not model.download or model.installed:
+            self._look_again()  # it may have gone meanwhile
             return messages.Downloaded(wish.model, "failed", code="model_unknown", sentence=NOT_HERE)
         if model.licence != wish.licence:
             return messages.Downloaded(wish.model, "failed", code="licence", sentence=OTHER_LICENCE)
@@ -149,7 +153,7 @@ class Downloads:
         kind = self._end.get("end")
         log.info("download of %s: %s, status %s, %d bytes", model, kind, status, done)
         if kind == "installed":
-            self._installed()
+            self._look_again()
             self._say(messages.Downloaded(model, "installed", done))
         elif self._stopped_at:
             self._say(messages.Downloaded(model, "stopped", done))

@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -70,7 +71,7 @@ def get(
             else:
                 assert entry.url is not None
                 assert entry.kind is not None
-                expect({entry.url: entry.size})
+                expect({_last_part(entry.url): entry.size})
                 file = _checkpoint(entry.url, place, Remote(entry.url, entry.size, entry.sha256), progress)
                 with _discarding(file):
                     convert.convert(file, entry.kind, entry.id, models, say=say)
@@ -101,7 +102,7 @@ def _from_hub(entry: Entry, place: Path, target: Path, check: Check, progress: P
         progress(name, size, size)
     require_room(place, sum(room[name] * (size or 0) - size_of_part(place / name) for name, size in sizes.items()))
     for name in missing:  # asked again each: the address of a large file holds for a while only
-        fetch(_remote(entry, name, sums[name], place), place / name, progress, room[name])
+        fetch(_remote(entry, name, sums[name], place), place / name, partial(_named, progress, name), room[name])
     kept = entry.files if entry.layout else (*CONFIG_FILES, WEIGHTS)
     downloaded = {name: sha256(place / name) for name in entry.files if name not in CONFIG_FILES}
     with _discarding(*(place / name for name in {*entry.files, *kept})):
@@ -122,8 +123,17 @@ def _from_hub(entry: Entry, place: Path, target: Path, check: Check, progress: P
         )
 
 
+def _named(progress: Progress, name: str, _file: str, done: int, total: int | None) -> None:
+    """A pipeline's files of the same name lie in different folders."""
+    progress(name, done, total)
+
+
+def _last_part(url: str) -> str:
+    return urlsplit(url).path.rsplit("/", 1)[-1]
+
+
 def _checkpoint(url: str, place: Path, remote: Remote, progress: Progress) -> Path:
-    file = place / urlsplit(url).path.rsplit("/", 1)[-1]
+    file = place / _last_part(url)
     if not _have(file, remote.sha256):
         if _offline():
             raise _switched_off(url, place)

@@ -34,8 +34,6 @@ class Report:
         self._sizes.update(sizes)
 
     def __call__(self, name: str, done: int, total: int | None) -> None:
-        if len(self._sizes) == 1:
-            name = next(iter(self._sizes))  # a single file, whatever its address called it
         self._done[name] = done
         if total is not None:
             self._sizes[name] = total

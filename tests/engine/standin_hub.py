@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 LARGE = 20_000
+PIECE = 64 * 1024
 
 
 class StandIn:
@@ -25,7 +27,9 @@ class StandIn:
         files: name → content.
         served: name → content sent instead, with the right hashes announced.
         cuts: bytes after which successive answers of a large file are cut; -1 stalls at once.
-        statuses: name → HTTP status instead of an answer.
+        statuses: name → HTTP status instead of an answer; 0 hangs up.
+        sizes: name → size announced of a large file instead of its own.
+        pace: seconds between two pieces of a large file; 0: all at once.
         ranges: the Range header of each GET of a large file.
         sent: bytes of large files sent.
     """
@@ -35,6 +39,8 @@ class StandIn:
         self.served: dict[str, bytes] = {}
         self.cuts: list[int] = []
         self.statuses: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
+        self.pace = 0.0
         self.ignore_range = False
         self.tell_length = True
         self.tell_md5 = False
@@ -72,6 +78,9 @@ def running() -> Iterator[StandIn]:
         def _answer(self, body: bool) -> None:
             name = _name(self.path)
             status = hub.statuses.get(name, 200 if name in hub.files else 404)
+            if status == 0:
+                self.close_connection = True
+                return None
             if status != 200:
                 return self._head(status, {"Content-Length": "0"})
             content = hub.files[name]
@@ -81,7 +90,7 @@ def running() -> Iterator[StandIn]:
                     {
                         "Location": f"http://localhost:{hub.port}/storage/{name}",
                         "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
-                        "X-Linked-Size": str(len(content)),
+                        "X-Linked-Size": str(hub.sizes.get(name, len(content))),
                         "X-Repo-Commit": REVISION,
                         "Content-Length": "0",
                     },
@@ -113,7 +122,10 @@ def running() -> Iterator[StandIn]:
                 hub.release.wait(30)
                 cut = 0
             data = data[:cut]
-            self.wfile.write(data)
+            for start in range(0, len(data), PIECE if large else len(data)):
+                self.wfile.write(data[start : start + PIECE] if large else data)
+                if large and hub.pace:
+                    time.sleep(hub.pace)
             if large:
                 hub.sent += len(data)
             if cut is not None:
