@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
+import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -296,6 +299,54 @@ def test_worker_killed_twice_ends_in_one_sentence(desk: Desk) -> None:
     assert desk.fingerprint(document) == before
     assert desk.repaint(120).startswith("Done")
     assert desk.names(document)[-1].startswith("RePaint test/gaussian-slow")
+
+
+# ---------------------------------------------------------------- no memory
+
+
+@contextmanager
+def memory_left(desk: Desk, left: int) -> Iterator[None]:
+    """The engine's process gets so many bytes more and no others: a real limit, of the kernel."""
+    worker = desk.bridge().worker_pid
+    status = Path(f"/proc/{worker}/status").read_text()
+    has = 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmData")))
+    _, most = resource.prlimit(worker, resource.RLIMIT_DATA)
+    resource.prlimit(worker, resource.RLIMIT_DATA, (has + left, most))
+    try:
+        yield
+    finally:
+        resource.prlimit(worker, resource.RLIMIT_DATA, (most, most))
+
+
+@pytest.mark.essential
+def test_out_of_memory(desk: Desk) -> None:
+    """It goes on in smaller parts and says so; where even these do not fit, it ends in one sentence with what to do.
+    The document, the earlier picture and the engine stay, and the next run works."""
+    document = desk.new(400, 400)
+    desk.choose("test/gaussian-large", seed=21)
+    desk.select(document, 20, 20, 30, 30)
+    assert desk.repaint().startswith("Done")
+    worker = desk.bridge().worker_pid
+    desk.select(document, 100, 100, 200, 200)
+    with memory_left(desk, 400 << 20):  # a call at 256² wants 1 GiB, one at 128² 256 MiB
+        said = desk.repaint()
+    desk.screenshot("smaller-parts")
+    assert said.startswith("Done")
+    assert said.endswith("Memory was short, so this was painted in smaller parts; a smaller selection may look better.")
+    assert not desk.host.run("flow.is_error")
+    names, before = desk.names(document), desk.fingerprint(document)
+    with memory_left(desk, 40 << 20):  # one at 64² 64 MiB
+        said = desk.repaint()
+    desk.screenshot("out-of-memory")
+    assert said == "There is not enough memory for this selection; select a smaller region or fewer variants."
+    assert desk.host.run("flow.is_error and not flow.can_restart")
+    assert desk.names(document) == names
+    assert desk.fingerprint(document) == before
+    assert desk.host.run("[v.picture is not None for run in flow.runs for v in run.variants]") == [True, True]
+    assert desk.repaint().startswith("Done")
+    assert desk.bridge().worker_pid == worker, "the engine has lived through it"
+    desk.undo()
+    assert desk.names(document) == names
 
 
 # ---------------------------------------------------------------- what cannot be repainted, and what just can
