@@ -33,21 +33,26 @@ class CommonForm(Form):
         self._known: Any = None
         self.model = combo("model", "The diffusion model that paints")
         self.preset = combo("preset", "How long and how carefully it paints")
-        self.model.fill([(NO_MODEL, tr(MODELS[NO_MODEL]), True)])  # until the bridge has told what there is
-        self.preset.fill([(NO_PRESET, tr(PRESETS[NO_PRESET]), True)])
+        self.model.fill([(NO_MODEL, tr(MODELS[NO_MODEL]))])  # until the bridge has told what there is
+        self.preset.fill([(NO_PRESET, tr(PRESETS[NO_PRESET]))])
         self.variants = spin("variants", "How many different pictures to paint; each has its own seed", 1, 8)
         self.prompt = named(Gtk.Entry(hexpand=True), "prompt", "What is to be seen, in words")
         self.negative = named(Gtk.Entry(hexpand=True), "negative", "What is not to be seen, in words")
+        self.guidance = spin("guidance", "How strongly the words act; 1: plainly", 0, 30, "", "as the model")
         self.label = named(Gtk.Entry(hexpand=True), "label", "What is to be seen: name or number of one of its classes")
         self._add("&Model", self.model)
         self._add("&Preset", self.preset)
         self._add("Prompt", self.prompt)
         self._add("Not", self.negative)
+        self._add("Guidance", self.guidance)
         self._add("Class", self.label)
         line = self._seed_line()
         self._add("&Seed", line, self.seed)
         self._add("&Variants", self.variants)
+        self._filling = False
         self.model.connect("changed", lambda *_: self._show_words())
+        for key, box in (("model", self.model), ("preset", self.preset)):
+            box.connect("changed", lambda box, key=key: self._chosen(key, box))
         self._show_words()
 
     def _add(self, text: str, field: Any, target: Any = None) -> None:
@@ -77,7 +82,7 @@ class CommonForm(Form):
         for name, box in (("model", self.model), ("preset", self.preset)):
             self._wanted[name] = values[name]
             if self._known is None and values[name] not in box.values():
-                box.get_model().append((values[name], values[name], True))
+                box.get_model().append((values[name], values[name]))
             box.choose(values[name])
         self.variants.set_value(values["variants"])
         self.lock.set_active(values["lock_seed"])
@@ -85,6 +90,7 @@ class CommonForm(Form):
             self.seed.set_text(str(values["seed"]))
         for name, field in self._words():
             field.set_text(values[name])
+        self.guidance.set_value(values["guidance"])
 
     def choices(self) -> Dict[str, Any]:
         """Draws a seed unless it is locked."""
@@ -98,16 +104,19 @@ class CommonForm(Form):
             "seed": min(seed, MAX_SEED - variants + 1),
             "lock_seed": self.lock.get_active(),
         }
-        self._wanted.update(model=chosen["model"], preset=chosen["preset"])
-        return {**chosen, **{name: field.get_text() for name, field in self._words()}}
+        words = {name: field.get_text() for name, field in self._words()}
+        return {**chosen, "guidance": self.guidance.value, **words}
 
     def words(self) -> Dict[str, Any]:
         """Options for the engine: what this model takes of the words."""
-        return {
+        words: Dict[str, Any] = {
             name: field.get_text().strip()
             for name, field in self._words()
             if self._takes(name) and field.get_text().strip()
         }
+        if self._takes("guidance") and self.guidance.value:
+            words["guidance"] = self.guidance.value
+        return words
 
     def _words(self) -> List[Tuple[str, Any]]:
         return [("prompt", self.prompt), ("negative", self.negative), ("label", self.label)]
@@ -125,14 +134,28 @@ class CommonForm(Form):
     def _fill(self, box: Combo, key: str, entries: List[Tuple[str, str, bool]]) -> None:
         if entries:
             missing = tr("{model} (not installed)")
-            shown = [(name, tr(title) if can else missing.format(model=title), can) for name, title, can in entries]
+            shown = [(name, tr(title) if here else missing.format(model=tr(title))) for name, title, here in entries]
+            self._filling = True
             box.fill(shown, self._wanted[key])
+            self._filling = False
+
+    def _chosen(self, key: str, box: Combo) -> None:
+        """What the artist has chosen outlives a new list."""
+        if not self._filling:
+            self._wanted[key] = box.value
+
+    @property
+    def learns(self) -> bool:
+        """Whether the chosen model can learn a picture."""
+        model = self._flow.model(self.model.value)
+        return model is not None and model.learns
 
     def _takes(self, name: str) -> bool:
-        model = next((m for m in self._flow.models if m.id == self.model.value), None)
+        model = self._flow.model(self.model.value)
         return model is not None and (model.takes_label if name == "label" else model.takes_prompt)
 
     def _show_words(self) -> None:
         """Words only for a model that takes them."""
         for name, field in self._words():
             self.show_line(field, self._takes(name))
+        self.show_line(self.guidance, self._takes("guidance"))

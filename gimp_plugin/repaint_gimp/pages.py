@@ -107,8 +107,13 @@ class ExtendPage(Page):
         else:
             self.frame.show_canvas(None, 0, 0)
 
+    def show_learning(self, learns: bool) -> None:
+        """Only for a model that can learn."""
+        self.learn.set_no_show_all(True)
+        self.learn.set_visible(learns)
+
     def options(self) -> Dict[str, Any]:
-        return {"learn": self.LEARN_SECONDS} if self.learn.get_active() else {}
+        return {"learn": self.LEARN_SECONDS} if self.learn.get_active() and self.learn.get_visible() else {}
 
     def choices(self) -> Dict[str, Any]:
         return {"extend_" + side: box.value for side, box in self.sides.items()}
@@ -189,7 +194,7 @@ class MorePage(Page):
 
     def __init__(self, flow: Flow, common: CommonForm, forget: Callable[[bool], None]) -> None:
         self._flow, self._common = flow, common
-        form = Form()
+        form = self._form = Form()
         self.numbers: Dict[str, Any] = {}
         self.schedule = combo(
             "schedule",
@@ -263,13 +268,17 @@ class MorePage(Page):
 
     def options(self) -> Dict[str, Any]:
         """What differs from the preset, by the wire's names."""
-        names = ("steps", "jump_length", "jump_samples", "padding", "learn")
+        names = ["steps", "jump_length", "jump_samples", "padding", *(["learn"] if self._common.learns else [])]
         chosen = {name: self.numbers[name].value for name in names if self.numbers[name].value}
         if self.schedule.value not in ("", "uniform"):
             chosen["schedule"] = self.schedule.value
         if self.hard.get_active():
             chosen["hard"] = True
         return chosen
+
+    def show_learning(self, learns: bool) -> None:
+        """Only for a model that can learn."""
+        self._form.show_line(self.numbers["learn"], learns)
 
     def _reset(self) -> None:
         limit = self.limit.value
@@ -295,7 +304,7 @@ class MorePage(Page):
     def show_memory(self) -> None:
         """GIMP tells nobody of a new selection; the window asks when it gets the focus."""
         if self.get_mapped():
-            model = next((m for m in self._flow.models if m.id == self._common.model.value), None)
+            model = self._flow.model(self._common.model.value)
             pixels = self._flow.host.sent_pixels()
             text = forecast(model, pixels, self._common.variants.value) if model is not None else None
             self.memory.set_text(text or "")

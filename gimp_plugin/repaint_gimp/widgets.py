@@ -26,27 +26,25 @@ def named(widget: Any, name: str, tip: str = "") -> Any:
 
 
 class Combo(Gtk.ComboBox):
-    """A list of (value, text, whether it can be chosen)."""
+    """A list of (value, text)."""
 
     def __init__(self) -> None:
-        super().__init__(model=Gtk.ListStore(str, str, bool), id_column=0, hexpand=True)
+        super().__init__(model=Gtk.ListStore(str, str), id_column=0, hexpand=True)
         cell = Gtk.CellRendererText(ellipsize=Pango.EllipsizeMode.END, width_chars=8, max_width_chars=18)
         self.pack_start(cell, True)
         self.add_attribute(cell, "text", 1)
-        self.add_attribute(cell, "sensitive", 2)
 
-    def fill(self, entries: Iterable[Tuple[str, str, bool]], wanted: str = "") -> None:
-        """Replaces the list and chooses ``wanted``, else the first that can be chosen."""
+    def fill(self, entries: Iterable[Tuple[str, str]], wanted: str = "") -> None:
+        """Replaces the list and chooses ``wanted``, else the first."""
         self.get_model().clear()
         for entry in entries:
             self.get_model().append(entry)
         self.choose(wanted)
 
     def choose(self, wanted: str) -> None:
-        rows = [(row[0], row[2]) for row in self.get_model()]
-        free = [value for value, can in rows if can]
-        if free:
-            self.set_active_id(wanted if wanted in free else free[0])
+        values = self.values()
+        if values:
+            self.set_active_id(wanted if wanted in values else values[0])
 
     def values(self) -> List[str]:
         return [row[0] for row in self.get_model()]
@@ -79,7 +77,7 @@ class Tabs(Gtk.Box):
 def combo(name: str, tip: str, entries: Iterable[Tuple[str, str]] = ()) -> Combo:
     """``entries``: (value, English text)."""
     made: Combo = named(Combo(), name, tip)
-    made.fill((value, tr(text), True) for value, text in entries)
+    made.fill((value, tr(text)) for value, text in entries)
     return made
 
 

@@ -25,6 +25,7 @@ from bridge_server.client.editor.words import tr  # noqa: E402
 from bridge_server.client.launch import private_folder, write_private  # noqa: E402
 
 from .branches import BranchPanel  # noqa: E402
+from .downloads import DownloadPanel  # noqa: E402
 from .eventloop import Pump  # noqa: E402
 from .forms import CommonForm  # noqa: E402
 from .gallery import THUMBNAIL, Gallery  # noqa: E402
@@ -68,6 +69,7 @@ class Window(Gtk.Window):
         self.image: Combo = named(Combo(), "image", "The image to work on")
         self.image.connect("changed", lambda *_: self._pick_image())
         self.form = CommonForm(self._flow, self.image)
+        self.download = DownloadPanel(self._pump, self.form.model)
         self.selection_page = SelectionPage(self.repaint)
         self.extend_page = ExtendPage(self._flow, self.repaint)
         self.tile_page = TilePage(self._flow, self.repaint)
@@ -86,7 +88,7 @@ class Window(Gtk.Window):
         grid.set_min_content_height(THUMBNAIL + 44)
         self.branches = BranchPanel(self._pump, self.gallery)
         left, right = column(), column()
-        left.pack_start(_scrolled(column(self.form, Tabs(self.pages), self.pages)), True, True, 0)
+        left.pack_start(_scrolled(column(self.form, self.download, Tabs(self.pages), self.pages)), True, True, 0)
         left.pack_end(column(self._build_progress(), self._build_status()), False, False, 0)
         right.pack_start(grid, True, True, 0)
         right.pack_end(column(self._build_variant(), self.branches), False, False, 0)
@@ -97,6 +99,7 @@ class Window(Gtk.Window):
         self.halves.show_all()
         self.add(self.halves)
         self.pages.connect("notify::visible-child", lambda *_: self._show_page())
+        self.form.model.connect("changed", lambda *_: self._show_abilities())
         self._show_page()
         for hidden in (self.warning, self.restart, self.notice, self.full):
             hidden.set_no_show_all(True)
@@ -140,6 +143,11 @@ class Window(Gtk.Window):
             row(self.apply, self.compare),
             row(self.more, self.more_like),
         )
+
+    def _show_abilities(self) -> None:
+        """What the chosen model can do."""
+        self.extend_page.show_learning(self.form.learns)
+        self.more_page.show_learning(self.form.learns)
 
     # ---- where it is ----
     def _put_back(self) -> None:
@@ -200,8 +208,8 @@ class Window(Gtk.Window):
 
     def _images_changed(self) -> bool:
         """Fills the list of open images anew."""
-        images = [(str(image.get_id()), image.get_name(), True) for image in Gimp.get_images()]
-        if [entry[:2] for entry in images] != [(line[0], line[1]) for line in self.image.get_model()]:
+        images = [(str(image.get_id()), image.get_name()) for image in Gimp.get_images()]
+        if images != [(line[0], line[1]) for line in self.image.get_model()]:
             wanted = self._flow.host.image
             self.image.get_model().clear()
             for entry in images:
@@ -328,6 +336,8 @@ class Window(Gtk.Window):
             return
         flow = self._flow
         self.form.refresh()
+        self._show_abilities()
+        self.download.refresh()
         busy = flow.busy
         for page in (self.selection_page, self.extend_page, self.tile_page):
             page.button.set_sensitive(not busy)

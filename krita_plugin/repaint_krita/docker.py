@@ -13,6 +13,7 @@ from bridge_server.client.editor.texts import time_left
 from bridge_server.client.editor.words import tr
 
 from .branches import BranchPanel
+from .downloads import DownloadPanel
 from .eventloop import Pump
 from .forms import CommonForm
 from .gallery import Gallery
@@ -85,6 +86,7 @@ class RePaintDocker(DockWidget):
         self.form = CommonForm(self._flow)
         self.model, self.preset, self.variants = self.form.model, self.form.preset, self.form.variants
         self.seed, self.lock, self.dice = self.form.seed, self.form.lock, self.form.dice
+        self.download = DownloadPanel(self._pump, self.model)
         self.selection_page = SelectionPage(self.repaint)
         self.source, self.button = self.selection_page.source, self.selection_page.button
         self.extend_page = ExtendPage(self._flow, self.repaint)
@@ -94,9 +96,10 @@ class RePaintDocker(DockWidget):
         self._pages: Tuple[Any, ...] = (self.selection_page, self.extend_page, self.tile_page, self.more_page)
         self.pages.currentChanged.connect(lambda *_: self._show_page())
         self.preset.currentIndexChanged.connect(lambda *_: self.more_page.show_schedule())
-        self.model.currentIndexChanged.connect(lambda *_: self.more_page.show_memory())
+        self.model.currentIndexChanged.connect(lambda *_: self._show_abilities())
         self.variants.valueChanged.connect(lambda *_: self.more_page.show_memory())
         layout.addWidget(self.form)
+        layout.addWidget(self.download)
         layout.addWidget(self.pages)
         for page in self._pages:
             layout.addWidget(page)
@@ -178,6 +181,12 @@ class RePaintDocker(DockWidget):
         for number, page in enumerate(self._pages):
             page.setVisible(number == self.pages.currentIndex())
         self.tile_page.refresh()
+
+    def _show_abilities(self) -> None:
+        """What the chosen model can do and needs."""
+        self.extend_page.show_learning(self.form.learns)
+        self.more_page.show_learning(self.form.learns)
+        self.more_page.show_memory()
 
     # ---- choices ----
     def _parts(self) -> List[Any]:
@@ -273,6 +282,8 @@ class RePaintDocker(DockWidget):
     def refresh(self) -> None:
         flow = self._flow
         self.form.refresh()
+        self._show_abilities()
+        self.download.refresh()
         busy = flow.busy
         for start in (self.button, self.extend_page.button, self.tile_page.button):
             start.setEnabled(not busy)

@@ -52,6 +52,8 @@ class CommonForm(QtWidgets.QWidget):
         self._add(lines, "&Seed", row).setBuddy(self.seed)
         self._add(lines, "&Variants", self.variants)
         self.model.currentIndexChanged.connect(lambda *_: self._show_words())
+        for key, box in (("model", self.model), ("preset", self.preset)):
+            box.currentIndexChanged.connect(lambda *_, key=key, box=box: self._chosen(key, box))
         self._show_words()
 
     @staticmethod
@@ -116,7 +118,6 @@ class CommonForm(QtWidgets.QWidget):
             "seed": min(seed, MAX_SEED - self.variants.value() + 1),
             "lock_seed": self.lock.isChecked(),
         }
-        self._wanted.update(model=chosen["model"], preset=chosen["preset"])
         words = (("prompt", self.prompt), ("negative", self.negative), ("label", self.label))
         return {**chosen, "guidance": self.guidance.value(), **{name: field.text() for name, field in words}}
 
@@ -128,6 +129,12 @@ class CommonForm(QtWidgets.QWidget):
         return {**words, "guidance": strength} if strength and self.guidance.isVisibleTo(self) else words
 
     # ---- catalogue ----
+    @property
+    def learns(self) -> bool:
+        """Whether the chosen model can learn a picture."""
+        model = self._flow.model(str(self.model.currentData()))
+        return model is not None and model.learns
+
     def refresh(self) -> None:
         known = (tuple(self._flow.models), tuple(self._flow.presets))
         if known == self._known or not (known[0] or known[1]):
@@ -143,23 +150,24 @@ class CommonForm(QtWidgets.QWidget):
     def _fill(self, box: Any, key: str, entries: List[Tuple[str, str, bool]]) -> None:
         if not entries:
             return
+        box.blockSignals(True)
         box.clear()
         for name, title, installed in entries:
-            box.addItem(tr(title) if installed else tr("{model} (not installed)").format(model=title), name)
-            if not installed:
-                box.model().item(box.count() - 1).setEnabled(False)
+            box.addItem(tr(title) if installed else tr("{model} (not installed)").format(model=tr(title)), name)
+        box.blockSignals(False)
         self._pick(key, box)
 
     def _pick(self, key: str, box: Any) -> None:
-        """The wanted entry, or the first that can be used."""
-        wanted = box.findData(self._wanted[key])
-        if wanted < 0 or not box.model().item(wanted).isEnabled():
-            wanted = next((i for i in range(box.count()) if box.model().item(i).isEnabled()), 0)
-        box.setCurrentIndex(wanted)
+        """The wanted entry, or the first: what is built in."""
+        box.setCurrentIndex(max(0, box.findData(self._wanted[key])))
+
+    def _chosen(self, key: str, box: Any) -> None:
+        """What the artist has chosen outlives a new list."""
+        self._wanted[key] = str(box.currentData())
 
     def _show_words(self) -> None:
         """Words only for a model that takes them."""
-        model = next((m for m in self._flow.models if m.id == self.model.currentData()), None)
+        model = self._flow.model(str(self.model.currentData()))
         takes_prompt, takes_label = (model.takes_prompt, model.takes_label) if model is not None else (False, False)
         for name in self._rows:
             for widget in self._rows[name]:

@@ -116,8 +116,12 @@ class ExtendPage(QtWidgets.QWidget):
         if size is not None:
             self.frame.show_canvas(self._flow.host.thumbnail(THUMBNAIL), size[1], size[2])
 
+    def show_learning(self, learns: bool) -> None:
+        """Only for a model that can learn."""
+        self.learn.setVisible(learns)
+
     def options(self) -> Dict[str, Any]:
-        return {"learn": self.LEARN_SECONDS} if self.learn.isChecked() else {}
+        return {"learn": self.LEARN_SECONDS} if self.learn.isChecked() and self.learn.isVisibleTo(self) else {}
 
     def choices(self) -> Dict[str, Any]:
         return {"extend_" + side: box.value() for side, box in self.sides.items()}
@@ -251,6 +255,7 @@ class MorePage(QtWidgets.QWidget):
             box.valueChanged.connect(lambda *_: self.show_schedule())
             lines.addRow(tr(text), box)
             self.numbers[name] = box
+        self._learning = (self.numbers["learn"], lines.labelForField(self.numbers["learn"]))
         self.schedule = combo(
             "schedule",
             "Where in the run it goes back up",
@@ -313,13 +318,18 @@ class MorePage(QtWidgets.QWidget):
 
     def options(self) -> Dict[str, Any]:
         """What differs from the preset, by the wire's names."""
-        names = ("steps", "jump_length", "jump_samples", "padding", "learn")
+        names = ["steps", "jump_length", "jump_samples", "padding", *(["learn"] if self._common.learns else [])]
         chosen = {name: self.numbers[name].value() for name in names if self.numbers[name].value()}
         if self.schedule.currentData() != "uniform":
             chosen["schedule"] = str(self.schedule.currentData())
         if self.hard.isChecked():
             chosen["hard"] = True
         return chosen
+
+    def show_learning(self, learns: bool) -> None:
+        """Only for a model that can learn."""
+        for widget in self._learning:
+            widget.setVisible(learns)
 
     def _reset(self) -> None:
         limit = self.limit.value()
@@ -353,7 +363,7 @@ class MorePage(QtWidgets.QWidget):
 
     def show_memory(self) -> None:
         if self.isVisible():
-            model = next((m for m in self._flow.models if m.id == self._common.model.currentData()), None)
+            model = self._flow.model(str(self._common.model.currentData()))
             pixels = self._flow.host.sent_pixels()
             text = forecast(model, pixels, self._common.variants.value()) if model is not None else None
             self.memory.setText(text or "")

@@ -55,6 +55,9 @@ def shown() -> set[str]:
                     found |= set(_texts(node.args[place], constants))
             if name == "combo" and len(node.args) > 2 and isinstance(node.args[2], ast.List):
                 found |= {e.elts[1].value for e in node.args[2].elts if isinstance(e, ast.Tuple)}
+        if path == EDITOR / "download.py":  # its sentences are shown by the windows, too
+            texts = (_texts(value, {}) for name, value in constants.items() if name.isupper())
+            found |= {text for each in texts for text in each}
         if path.name == "extension.py":
             table = next(n for n in ast.walk(tree) if isinstance(n, ast.AnnAssign) and n.target.id == "ACTIONS")
             found |= {value.elts[0].value for value in table.value.values}

@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Tup
 from bridge_server.client import events
 from bridge_server.client.session import BranchRequest, JobRequest
 
+from .download import DOWNLOAD_FIRST, Downloads, Shown
 from .history import History, note
 from .model import (
     CLOSED,
@@ -80,6 +81,7 @@ class Flow:
         self.run: Optional[Run] = None
         self.selected: Optional[Tuple[Run, int]] = None  # what was chosen last
         self.history = History()
+        self.downloads = Downloads(session, clock)
         self.listeners: List[Callable[[], None]] = []
         self.ended: Callable[[Run, str], None] = lambda _run, _outcome: None
         self._reader: Optional[Iterator[Optional[Capture]]] = None
@@ -126,6 +128,14 @@ class Flow:
         """What all finished pictures take on disk."""
         return self.history.bytes() + sum(run.bytes for run in self.runs)
 
+    def model(self, name: str) -> Optional[events.Model]:
+        """What the engine has told of a model; None before it has, or if it does not know it."""
+        return next((model for model in self.models if model.id == name), None)
+
+    def shown_download(self, name: str) -> Shown:
+        """What is to be drawn of downloads while that model is chosen."""
+        return self.downloads.shown(self.model(name), self.models, self.connected)
+
     def find(self, number: int) -> Optional[Run]:
         return next((run for run in self.runs if run.number == number), None)
 
@@ -144,6 +154,10 @@ class Flow:
             return
         if self.no_bridge:
             self.say(self.no_bridge, error=True)
+            return
+        model = self.model(settings.model)
+        if model is not None and not model.installed:
+            self.say(tr(DOWNLOAD_FIRST).format(model=tr(model.title)), error=True)
             return
         self._settings, self._clicked = settings, self.clock()
         self._reader = self.host.capture(settings)
@@ -386,6 +400,23 @@ class Flow:
             run.series.layer = None
         self._end("broken", sentence, error=True)
 
+    def accept_licence(self, name: str, yes: bool) -> None:
+        model = self.model(name)
+        if model is not None:
+            self.downloads.accept(model, yes)
+            self._changed()
+
+    def download(self, name: str) -> None:
+        """Fetches a model whose licence has been accepted."""
+        model = self.model(name)
+        if model is not None and self.connected:
+            self.downloads.start(model)
+            self._changed()
+
+    def stop_download(self) -> None:
+        self.downloads.stop()
+        self._changed()
+
     def restart_engine(self) -> None:
         self.can_restart = False
         self.session.restart_engine()
@@ -434,6 +465,7 @@ class Flow:
 
     # ---- events, one method each ----
     def _on_connected(self, event: events.Connected) -> None:
+        news = not self.connected or event.engine != self.engine or not self.sentence
         self.connected, self.engine = True, event.engine
         if self.sentence and self.sentence == self.no_bridge:
             self.sentence, self.is_error = "", False
@@ -443,11 +475,20 @@ class Flow:
         if event.presets:
             self.presets = list(event.presets)
         self.can_restart = event.engine == "down"
-        if self.phase == IDLE and not self.is_error:
+        if news and self.phase == IDLE and not self.is_error:
             self.sentence = {"ready": "Ready.", "starting": "The engine is starting …"}.get(event.engine, self.sentence)
+
+    def _on_downloading(self, event: events.Downloading) -> None:
+        self.downloads.heard(event)
+
+    def _on_downloaded(self, event: events.Downloaded) -> None:
+        sentence, error = self.downloads.ended(event, self.models)
+        if self.phase == IDLE:
+            self.say(sentence, error)
 
     def _on_disconnected(self, event: events.Disconnected) -> None:
         self.connected = False
+        self.downloads.lost()
         self.no_bridge = event.sentence if event.code in NO_BRIDGE_CODES else ""
         self.say(event.sentence, error=True)
 
