@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from tests.driven import Display
+from tests.driven import Display, HostFailure
 
 from .conftest import bridge_in
 from .desk import Desk, Image
@@ -36,13 +37,13 @@ def host(work: Path, display: Display) -> Iterator[GimpHost]:
         made.kill()
 
 
-def begin(host: GimpHost) -> tuple[Desk, Image]:
-    """An image with a selection and a run with previews."""
+def begin(host: GimpHost, variants: int = 1) -> tuple[Desk, Image]:
+    """An image with a selection and a run with previews; seeds from 7 on."""
     desk = Desk(host)
     desk.open_window()
     image = desk.new(300, 200)
     desk.select(image, 100, 60, 80, 60)
-    desk.choose("test/gaussian-slow", seed=7)
+    desk.choose("test/gaussian-slow", seed=7, variants=variants)
     desk.press(image)
     desk.wait_preview()
     return desk, image
@@ -58,15 +59,49 @@ def search_and_run(host: GimpHost, action: str) -> None:
     host.keys("Return")
 
 
-def test_plugin_killed_mid_run(host: GimpHost) -> None:
-    """kill -9 of the plug-in: the bridge notices within 6 s, finishes what runs into the spool, begins nothing that was
-    queued. The next click in the menu starts the plug-in again in the same GIMP, and everything comes back."""
-    desk, image = begin(host)
+def gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def wait_gone(host: GimpHost, pid: int, seconds: float = 3.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not gone(pid):
+        if time.monotonic() > deadline:
+            host.screenshot("still-alive")
+            raise HostFailure(f"process {pid} still lives after {seconds} s")
+        time.sleep(0.02)
+
+
+def kill(host: GimpHost, pid: int) -> None:
+    host.expected = CRASH
+    os.kill(pid, signal.SIGKILL)
+
+
+def cancel_in_dialog(host: GimpHost, pid: int) -> None:
+    """A progress that a plug-in without an image shows stands in a dialog with a Cancel, which kills the plug-in. RePaint
+    shows none there, but whatever it asks of GIMP may."""
+    host.run("Gimp.progress_init('Something of GIMP')\nNone")
+    window = host.window_of("^Progress$")
+    time.sleep(0.3)  # until it lies where it stays
+    size = dict(line.split("=") for line in host.xdo("getwindowgeometry", "--shell", window).splitlines())
+    host.screenshot("gimps-progress")
+    x, y = int(size["WIDTH"]) - 60, int(size["HEIGHT"]) - 30
+    host.xdo("mousemove", "--window", window, x, y, "sleep", "0.1", "click", 1)
+    del pid
+
+
+@pytest.mark.parametrize("end", [kill, cancel_in_dialog])
+def test_plugin_killed_mid_run(host: GimpHost, end: Callable[[GimpHost, int], None]) -> None:
+    """kill -9 of the plug-in, or GIMP's own Cancel: the bridge notices within 6 s, finishes what runs into the spool,
+    begins nothing that was queued. The next click in the menu starts the plug-in again in the same GIMP, and everything
+    comes back."""
+    desk, image = begin(host, variants=3)
     host.run("from bridge_server.client.editor.history import note\n" + QUEUE)
     before = desk.wait_bridge("the second job waits", lambda status: status.queued == 1)
     number, pid = host.run(f"import os\n[{image.code}.get_id(), os.getpid()]")
-    host.expected = CRASH
-    os.kill(pid, signal.SIGKILL)
+    end(host, pid)
+    wait_gone(host, pid)
+    assert desk.bridge().running, "it was killed in the middle"
     desk.wait_bridge("the client is lost", lambda status: status.clients < before.clients, seconds=6)
     idle = desk.wait_bridge("what ran is finished", lambda status: not status.running, seconds=60)
     time.sleep(0.5)
@@ -79,7 +114,7 @@ def test_plugin_killed_mid_run(host: GimpHost) -> None:
     same = Image("same", 300, 200)
     host.run(f"images['same'] = Gimp.Image.get_by_id({number})\nwindow = service.window\nNone")
     seeds = "sorted(v.seed for run in flow.runs for v in run.variants if v.picture is not None)"
-    host.wait(f"{seeds} == [7, 8]", 60, "the finished picture is back, and the queued job was done")
+    host.wait(f"{seeds} == [7, 8, 8, 9]", 60, "the finished pictures are back, and the queued job was done")
     assert again.names(same) == ["RePaint preview", "Background"], "the half-made layer is left to the artist"
     host.run("run = next(r for r in flow.runs for v in r.variants if v.seed == 7)\npump.choose(run, 0)\nNone")
     host.wait("not flow.has_steps and len(images['same'].get_layers()) == 3", 30, "the picture is in a layer")
@@ -117,29 +152,66 @@ def test_gimp_killed_and_started_again(host: GimpHost) -> None:
     host.stop()
 
 
-def test_a_scripts_run_is_killed(host: GimpHost) -> None:
-    """GIMP's own Cancel kills the process of a procedure: the image is as before, the job is cancelled, all goes on."""
+def click_cancel_in_status_bar(host: GimpHost, quiet: np.ndarray) -> None:
+    """GIMP shows the progress of a procedure, and a Cancel at its right end, in the status bar of the image's window:
+    what differs there from the screenshot ``quiet``."""
+    size = dict(
+        line.split("=") for line in host.xdo("getwindowgeometry", "--shell", host.window_of("GIMP$")).splitlines()
+    )
+    bottom = int(size["Y"]) + int(size["HEIGHT"])
+    strip = slice(bottom - 50, bottom)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        changed = np.abs(picture(host, "gimps-progress")[strip].astype(int) - quiet[strip]).max(axis=2) > 8
+        rows, columns = np.nonzero(changed)
+        if len(rows) and columns.max() - columns.min() > 40:
+            host.click(columns.max() - 20, bottom - 50 + (rows.min() + rows.max()) // 2)
+            return
+        time.sleep(0.1)
+    raise HostFailure("GIMP shows no progress in its status bar")
+
+
+def picture(host: GimpHost, name: str) -> np.ndarray:
+    shot = host.screenshot(name)
+    assert shot is not None
+    read = cv2.imread(str(shot))
+    assert read is not None
+    return np.asarray(read)
+
+
+def test_gimps_cancel_of_a_scripts_run(host: GimpHost) -> None:
+    """A script's run shows its progress in GIMP's status bar. A click on Cancel there kills its process: the image is as
+    before, what the bridge has begun ends for nobody, and the next run works, from the window and from a script."""
     desk = Desk(host)
+    desk.open_window()
     image = desk.new(300, 200)
     desk.select(image, 100, 60, 80, 60)
-    before = desk.fingerprint(image)
-    calls = desk.bridge().calls_total
-    host.expected = CRASH
+    desk.choose("test/gaussian-slow", seed=9)
+    host.run("window.move(850, 50)\nNone")  # off GIMP's status bar
+    before, calls = desk.fingerprint(image), desk.bridge().calls_total
+    host.xdo("windowactivate", "--sync", host.window_of("GIMP$"))
+    time.sleep(0.5)
+    quiet = picture(host, "quiet")
     host.run(f"""
 def later():
     global answer
-    answer = call("plug-in-repaint-selection", {image.code}, model="test/gaussian-slow", seed=7)
+    answer = call("plug-in-repaint-selection", {image.code}, model="test/gaussian-slow", preset="quality", seed=7)
     return False
 GLib.timeout_add(50, later)
 None
 """)
-    desk.wait_bridge("the script's run", lambda status: status.running and status.calls_total > calls)
-    os.kill(script_process(host), signal.SIGKILL)
-    desk.wait_bridge("the run of nobody is cancelled", lambda status: not status.running, seconds=8)
-    assert host.run("answer[0]", seconds=20) in ("calling-error", "execution-error")
+    ran = desk.wait_bridge("the script's run", lambda status: status.running and status.calls_total > calls)
+    pid = script_process(host)
+    click_cancel_in_status_bar(host, quiet)
+    wait_gone(host, pid)
+    assert desk.bridge().running, "it was cancelled in the middle"
+    desk.wait_bridge("its client is lost", lambda status: status.clients < ran.clients, seconds=6)
+    assert host.run("answer[:2]", seconds=20) == ["cancel", "Cancelled"]
     assert desk.fingerprint(image) == before
+    desk.press(image)
+    assert desk.wait_end().startswith("Done")
+    assert desk.names(image) == ["RePaint test/gaussian-slow · seed 9", "Background"]
     assert desk.call("plug-in-repaint-selection", image, model="test/gaussian", seed=7)[0] == "success"
-    host.keys("Escape")
     host.stop()
 
 
