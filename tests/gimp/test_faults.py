@@ -77,9 +77,9 @@ def kill(host: GimpHost, pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def cancel_in_dialog(host: GimpHost, pid: int) -> None:
-    """A progress that a plug-in without an image shows stands in a dialog with a Cancel, which kills the plug-in. RePaint
-    shows none there, but whatever it asks of GIMP may."""
+def cancel_in_dialog(host: GimpHost, _pid: int) -> None:
+    """A progress that a plug-in without an image shows stands in a dialog with a Cancel, which kills the plug-in.
+    RePaint shows none there, but whatever it asks of GIMP may."""
     host.run("Gimp.progress_init('Something of GIMP')\nNone")
     window = host.window_of("^Progress$")
     time.sleep(0.3)  # until it lies where it stays
@@ -87,7 +87,6 @@ def cancel_in_dialog(host: GimpHost, pid: int) -> None:
     host.screenshot("gimps-progress")
     x, y = int(size["WIDTH"]) - 60, int(size["HEIGHT"]) - 30
     host.xdo("mousemove", "--window", window, x, y, "sleep", "0.1", "click", 1)
-    del pid
 
 
 @pytest.mark.parametrize("end", [kill, cancel_in_dialog])
@@ -180,8 +179,8 @@ def picture(host: GimpHost, name: str) -> np.ndarray:
 
 
 def test_gimps_cancel_of_a_scripts_run(host: GimpHost) -> None:
-    """A script's run shows its progress in GIMP's status bar. A click on Cancel there kills its process: the image is as
-    before, what the bridge has begun ends for nobody, and the next run works, from the window and from a script."""
+    """A script's run shows its progress in GIMP's status bar. A click on Cancel there kills its process: the image is
+    as before, what the bridge has begun ends for nobody, and the next run works, from the window and from a script."""
     desk = Desk(host)
     desk.open_window()
     image = desk.new(300, 200)
