@@ -130,6 +130,7 @@ class Desk:
             self._clients.send(peer, messages.Engine("down", True, False, self._engine.sentence))
         if self._downloads.now is not None:
             self._clients.send(peer, self._downloads.now)
+        self._engine.look_again()  # models may have come or gone by the engine's own commands
 
     def _bye(self, peer: Peer, _message: messages.Bye, _: Any) -> None:
         self._lost(peer)

@@ -281,8 +281,9 @@ class Supervisor:
             self.state, self.sentence = "ready", ""
             self._listener.engine_changed()
         elif isinstance(message, work.Models):
-            self.models = message.models
-            self._listener.engine_changed()
+            if message.models != self.models:
+                self.models = message.models
+                self._listener.engine_changed()
         elif isinstance(message, work.Broken):
             log.error("the engine cannot start: %s", message.details)
             self.state, self.sentence = "down", message.sentence

@@ -17,7 +17,9 @@ import pytest
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
+from tests import toy_hub
 from tests.driven import Display
+from tests.engine.standin_hub import StandIn
 from tests.krita.desk import write_launch_file
 
 from .desk import Desk
@@ -51,8 +53,16 @@ def bridge_in(home: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def work() -> Iterator[Path]:
+def hub() -> Iterator[StandIn]:
+    """A hub on this machine that holds the toy model; bridges that are started meanwhile know it."""
+    with toy_hub.running() as one:
+        yield one
+
+
+@pytest.fixture(scope="package")
+def work(hub: StandIn) -> Iterator[Path]:
     """A folder that GIMP sees, with the bridge's home; a bridge runs."""
+    del hub
     missing = missing_programs()
     if missing:
         sentence = f"real-GIMP tests lack: {', '.join(missing)}"

@@ -14,6 +14,8 @@ import pytest
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
+from tests import toy_hub
+from tests.engine.standin_hub import StandIn
 
 from .desk import Desk, write_launch_file
 from .host import Display, HostFailure, KritaHost, chosen_krita, missing_programs
@@ -47,7 +49,8 @@ def display() -> Iterator[Display]:
 def start_krita(work: Path, display: Display, **environment: str) -> KritaHost:
     """A Krita with the plug-in; the bridge it starts belongs to this test run's own REPAINT_BRIDGE_HOME."""
     work.mkdir(parents=True, exist_ok=True)
-    inherited = {key: os.environ[key] for key in (launch.HOME_VARIABLE, "REPAINT_BRIDGE_TEST_MODELS", "HF_HUB_OFFLINE")}
+    names = (launch.HOME_VARIABLE, "REPAINT_BRIDGE_TEST_MODELS", "HF_HUB_OFFLINE", *toy_hub.VARIABLES)
+    inherited = {key: os.environ[key] for key in names if key in os.environ}
     host = KritaHost(work, display=display, environment={**inherited, **environment})
     host.start()
     return host
@@ -68,8 +71,16 @@ def no_bridge_is_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def krita(display: Display, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def hub() -> Iterator[StandIn]:
+    """A hub on this machine that holds the toy model; Kritas that are started meanwhile know it."""
+    with toy_hub.running() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def krita(display: Display, hub: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The shared Krita, its docker shown and its engine ready."""
+    del hub
     provide_bridge()
     host = start_krita(tmp_path_factory.mktemp("krita"), display)
     desk = Desk(host)

@@ -1,0 +1,131 @@
+"""A model downloaded from within a real GIMP: its licence first, progress, a stop, the rest, and a fill with words."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge_server.client import launch
+from tests.engine.standin_hub import StandIn
+from tests.toy_hub import GATED, LICENCE, REPOSITORY, SIZE, TOY
+
+from .desk import Desk
+
+
+def models() -> Path:
+    return launch.user_folders().data / "models"
+
+
+@pytest.fixture
+def shop(desk: Desk, hub: StandIn) -> Iterator[Desk]:
+    """The desk beside a hub that holds the toy; afterwards nothing of it is left."""
+    yield desk
+    hub.pace = 0.0
+    hub.statuses.clear()
+    desk.host.run("flow.stop_download()\nNone")
+    desk.host.wait("flow.downloads.now is None")
+    desk.choose()
+    desk.host.run("part = [part.show_choices(defaults()) for part in window._parts()]\nNone")
+    shutil.rmtree(models(), ignore_errors=True)
+    desk.host.run("flow.session.download('no/such', '')\nNone")  # after a refusal the bridge looks again
+    desk.host.wait(f"not flow.model({TOY!r}).installed", what="the bridge knows that it is gone")
+
+
+def shown(desk: Desk, *names: str) -> list[bool]:
+    return [bool(desk.host.run(f"window.download.{name}.get_mapped()")) for name in names]
+
+
+@pytest.mark.essential
+def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: Desk, hub: StandIn) -> None:
+    image = shop.new(200, 160)
+    shop.select(image, 60, 50, 40, 40)
+    before, tree = shop.pixels(image), shop.tree(image)
+    shop.choose(TOY)
+    text = shop.host.run("window.download.about.get_text()")
+    for part in ("By words, a toy is not installed.", LICENCE, "4.0 MB", REPOSITORY):
+        assert part in text
+    shop.host.wait("window.download.accept.get_mapped()")
+    assert shown(shop, "accept", "start", "bar", "stop") == [True, True, False, False]
+    assert not shop.host.run("window.download.start.get_sensitive()"), "the licence first"
+    assert shop.host.run("window.form.prompt.get_mapped() and window.form.guidance.get_mapped()")
+    shop.press(image)
+    assert "download it first" in shop.status()
+    assert shop.tree(image) == tree
+    assert not (models() / ".downloads").exists(), "nothing unasked"
+
+    hub.pace = 0.1
+    shop.click("download.accept")
+    shop.host.wait("window.download.start.get_sensitive()")
+    shop.host.screenshot("licence")
+    shop.click("download.start")
+    shop.host.wait("flow.downloads.now is not None and flow.downloads.now.done > 300000", what="progress")
+    shop.host.wait("window.download.stop.get_mapped()")
+    assert shown(shop, "accept", "start", "bar", "stop") == [False, False, True, True]
+    first = shop.host.run("window.download.bar.get_fraction()")
+    assert f"of {SIZE / 1e6:.1f} MB" in shop.host.run("window.download.bar.get_text()")
+    shop.host.wait(f"window.download.bar.get_fraction() > {first}", what="it goes on")
+    shop.host.screenshot("downloading")
+    shop.click("download.stop")
+    shop.host.wait("flow.downloads.now is None", what="it has stopped")
+    assert "are kept, and Download goes on from there" in shop.host.run("window.download.sentence.get_text()")
+    kept = sum(part.stat().st_size for part in (models() / ".downloads" / TOY).rglob("*.part"))
+    assert 0 < kept < SIZE
+
+    asked, hub.pace = len(hub.ranges), 0.0
+    shop.host.wait("window.download.start.get_mapped()")
+    shop.click("download.start")
+    shop.host.wait(f"flow.model({TOY!r}).installed", seconds=90, what="it is installed")
+    assert hub.ranges[asked].startswith("bytes="), "it went on where it stopped"  # type: ignore[union-attr]
+    assert shop.status() == "By words, a toy is installed."
+    assert shop.host.run("window.form.model.value") == TOY
+    assert not shop.host.run("window.download.get_visible()")
+
+    shop.host.run(
+        "numbers = window.more_page.numbers\n"
+        "for name, value in (('steps', 6), ('jump_length', 6), ('jump_samples', 1)): numbers[name].set_value(value)\n"
+        "window.form.prompt.set_text('a red circle on sand')\nwindow.form.guidance.set_value(4)\nNone"
+    )
+    assert shop.repaint(image, 120).startswith("Done")
+    options = shop.host.run("flow.runs[-1].settings.options")
+    assert (options["prompt"], options["guidance"]) == ("a red circle on sand", 4)
+    after = shop.pixels(image)
+    inside = np.zeros(after.shape[:2], bool)
+    inside[50:90, 60:100] = True
+    assert (after[inside] != before[inside]).any(axis=-1).mean() > 0.9
+    assert np.array_equal(after[~inside], before[~inside])
+    shop.host.screenshot("painted")
+
+
+@pytest.mark.parametrize(("model", "status", "says"), [(TOY, 404, "does not hand out"), (GATED, 403, "HF_TOKEN")])
+def test_what_goes_wrong_is_said_beside_the_button(
+    shop: Desk, hub: StandIn, model: str, status: int, says: str
+) -> None:
+    shop.choose(model)
+    hub.statuses["unet/config.json"] = status
+    shop.host.run("window.download.accept.set_active(True)\nwindow.download.start.clicked()\nNone")
+    shop.host.wait("window.download.sentence.get_mapped()", seconds=60, what="how it ended")
+    assert says in shop.host.run("window.download.sentence.get_text()")
+    assert says in shop.status()
+    assert shop.host.run("window.download.start.get_sensitive()"), "it can be tried again"
+
+
+def test_learning_and_guidance_are_offered_where_a_model_can(desk: Desk) -> None:
+    for model, learns in (("exemplar", False), ("texture", True), ("test/gaussian", False)):
+        desk.choose(model)
+        desk.host.run(
+            "window.extend_page.learn.set_active(True)\nwindow.more_page.numbers['learn'].set_value(5)\n"
+            "window.form.guidance.set_value(3)\nNone"
+        )
+        for page, widget in (("extend", "extend_page.learn"), ("more", "more_page.numbers['learn']")):
+            desk.host.run(f"window.pages.set_visible_child_name({page!r})\nNone")
+            assert desk.host.run(f"window.{widget}.get_visible()") == learns
+        assert desk.host.run("'learn' in window.more_page.options()") == learns
+        assert desk.host.run("bool(window.extend_page.options())") == learns
+        assert not desk.host.run("window.form.guidance.get_visible()"), "it takes no words"
+        assert "guidance" not in desk.host.run("window.form.words()")
+    assert desk.host.run("window.form.choices()['guidance']") == 3
+    desk.host.run("window.extend_page.learn.set_active(False)\nNone")

@@ -1,0 +1,124 @@
+"""A model downloaded from within a real Krita: its licence first, progress, a stop, the rest, and a fill with words."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge_server.client import launch
+from tests.engine.standin_hub import StandIn
+from tests.toy_hub import GATED, LICENCE, REPOSITORY, SIZE, TOY
+
+from .desk import Desk
+
+PANEL = "dock().download"
+
+
+def models() -> Path:
+    return launch.user_folders().data / "models"
+
+
+@pytest.fixture
+def shop(desk: Desk, hub: StandIn) -> Iterator[Desk]:
+    """The desk beside a hub that holds the toy; afterwards nothing of it is left."""
+    yield desk
+    hub.pace = 0.0
+    hub.statuses.clear()
+    desk.host.run("flow.stop_download()")
+    desk.host.wait("flow.downloads.now is None")
+    desk.choose()
+    desk.host.run("dock().more_page._reset()\ndock().form.prompt.setText('')\ndock().form.guidance.setValue(0)")
+    shutil.rmtree(models(), ignore_errors=True)
+    desk.host.run("flow.session.download('no/such', '')")  # after a refusal the bridge looks again
+    desk.host.wait(f"not flow.model({TOY!r}).installed", what="the bridge knows that it is gone")
+
+
+def shown(desk: Desk, *names: str) -> list[bool]:
+    return [bool(desk.host.run(f"{PANEL}.{name}.isVisibleTo(dock())")) for name in names]
+
+
+@pytest.mark.essential
+def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: Desk, hub: StandIn) -> None:
+    document = shop.new(200, 160)
+    shop.select(document, 60, 50, 40, 40)
+    before, tree = shop.pixels(document), shop.tree(document)
+    shop.choose(TOY)
+    text = shop.host.run(f"{PANEL}.about.text()")
+    for part in ("By words, a toy is not installed.", LICENCE, "4.0 MB", REPOSITORY):
+        assert part in text
+    assert shown(shop, "accept", "start", "bar", "stop") == [True, True, False, False]
+    assert not shop.host.run(f"{PANEL}.start.isEnabled()"), "the licence first"
+    assert shop.host.run("dock().form.prompt.isVisibleTo(dock()) and dock().form.guidance.isVisibleTo(dock())")
+    shop.press()
+    assert "download it first" in shop.status()
+    assert shop.tree(document) == tree
+    assert not (models() / ".downloads").exists(), "nothing unasked"
+
+    hub.pace = 0.1
+    shop.click("download.accept")
+    shop.host.wait(f"{PANEL}.start.isEnabled()")
+    shop.screenshot("licence")
+    shop.click("download.start")
+    shop.host.wait("flow.downloads.now is not None and flow.downloads.now.done > 300000", what="progress")
+    assert shown(shop, "accept", "start", "bar", "stop") == [False, False, True, True]
+    first = shop.host.run(f"{PANEL}.bar.value()")
+    assert f"of {SIZE / 1e6:.1f} MB" in shop.host.run(f"{PANEL}.bar.format()")
+    shop.host.wait(f"{PANEL}.bar.value() > {first}", what="it goes on")
+    shop.screenshot("downloading")
+    shop.click("download.stop")
+    shop.host.wait("flow.downloads.now is None", what="it has stopped")
+    assert "are kept, and Download goes on from there" in shop.host.run(f"{PANEL}.sentence.text()")
+    kept = sum(part.stat().st_size for part in (models() / ".downloads" / TOY).rglob("*.part"))
+    assert 0 < kept < SIZE
+
+    asked, hub.pace = len(hub.ranges), 0.0
+    shop.click("download.start")
+    shop.host.wait(f"flow.model({TOY!r}).installed", seconds=90, what="it is installed")
+    assert hub.ranges[asked].startswith("bytes="), "it went on where it stopped"  # type: ignore[union-attr]
+    assert shop.status() == "By words, a toy is installed."
+    assert shop.host.run("[dock().model.currentData(), dock().model.currentText()]") == [TOY, "By words, a toy"]
+    assert not shop.host.run(f"{PANEL}.isVisibleTo(dock())")
+
+    shop.host.run(
+        "numbers = dock().more_page.numbers\n"
+        "for name, value in (('steps', 6), ('jump_length', 6), ('jump_samples', 1)): numbers[name].setValue(value)\n"
+        "dock().form.prompt.setText('a red circle on sand')\ndock().form.guidance.setValue(4)"
+    )
+    assert shop.repaint(120).startswith("Done")
+    options = shop.host.run("flow.runs[-1].settings.options")
+    assert (options["prompt"], options["guidance"]) == ("a red circle on sand", 4)
+    after = shop.pixels(document)
+    inside = np.zeros(after.shape[:2], bool)
+    inside[50:90, 60:100] = True
+    assert (after[inside] != before[inside]).any(axis=-1).mean() > 0.9
+    assert np.array_equal(after[~inside], before[~inside])
+    shop.screenshot("painted")
+
+
+@pytest.mark.parametrize(("model", "status", "says"), [(TOY, 404, "does not hand out"), (GATED, 403, "HF_TOKEN")])
+def test_what_goes_wrong_is_said_beside_the_button(
+    shop: Desk, hub: StandIn, model: str, status: int, says: str
+) -> None:
+    shop.choose(model)
+    hub.statuses["unet/config.json"] = status
+    shop.host.run(f"if not {PANEL}.accept.isChecked(): {PANEL}.accept.click()\n{PANEL}.start.click()")
+    shop.host.wait(f"{PANEL}.sentence.isVisibleTo(dock())", seconds=60, what="how it ended")
+    assert says in shop.host.run(f"{PANEL}.sentence.text()")
+    assert says in shop.status()
+    assert shop.host.run(f"{PANEL}.start.isEnabled()"), "it can be tried again"
+
+
+def test_learning_is_offered_where_a_model_can(desk: Desk) -> None:
+    for model, learns in (("exemplar", False), ("texture", True), ("test/gaussian", False)):
+        desk.choose(model)
+        desk.host.run("dock().extend_page.learn.setChecked(True)\ndock().more_page.numbers['learn'].setValue(5)")
+        for page, widget in ((1, "extend_page.learn"), (3, "more_page.numbers['learn']")):
+            desk.host.run(f"dock().pages.setCurrentIndex({page})")
+            assert desk.host.run(f"dock().{widget}.isVisibleTo(dock())") == learns
+        assert desk.host.run("'learn' in dock().more_page.options()") == learns
+        assert desk.host.run("bool(dock().extend_page.options())") == learns
+    desk.host.run("dock().extend_page.learn.setChecked(False)\ndock().more_page._reset()")
