@@ -30,6 +30,7 @@ from engine.errors import BadInput, EngineError
 from engine.guidance import Guide, conditioned, left_out
 from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
 from engine.models import load as load_model
+from engine.models.memory import exhausted
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampler import Guidance, Settings, State, repaint
@@ -61,8 +62,6 @@ log = logging.getLogger(__name__)
 
 MAX_VARIANTS = 64
 KEPT_STATES = 20
-NO_MEMORY = ("can't allocate memory", "could not create a primitive")
-"""What torch's allocator and oneDNN say when memory ends."""
 SMALLER_PARTS = "Memory was short, so this was painted in smaller parts; a smaller selection may look better."
 
 
@@ -274,8 +273,6 @@ def _execute(
     ``start``: where to go on; its stage walks its schedule with its settings, the later ones those of the job.
     """
     selection, began = _selection(job), time.monotonic()
-    if any(canvas.axes(job.wrap)) and not model.space.wraps:
-        raise BadInput("cannot_tile", f"The model {model.info.title} cannot make tiles; choose a texture model.")
     interval = (job.guidance_start, job.guidance_stop)
     guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
     note = left_out([guide.words, guide.against]) if guide else ""
@@ -351,12 +348,17 @@ def _stage(
     another.
     """
     label = model.label_number(job.label)
+    failed: tuple[object, ...] = ()
     for geometry, together in _plans(model, len(seeds)):
         part = stages.part(job.image, order, stage, geometry, job.padding, job.scale, job.wrap)
+        at_once = min(part.plan.batch, len(part.plan.windows))
+        layout = part.plan.size, part.plan.windows, at_once, together
+        if layout == failed:  # it is no smaller
+            continue
         inputs = [part.model_input(each) for each in (painted if stage else painted[:1])]
         y, keep = torch.cat([each for each, _ in inputs]).to(model.device), inputs[0][1].to(model.device)
         with _memory():
-            entered = model.space.enter(y, keep)
+            entered = model.space.enter(y, keep, part.plan.wraps)
         y = entered.y if stage else entered.y.expand(len(seeds), -1, -1, -1)
         if start is not None and start.x.shape[1:] != y.shape[1:]:
             raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
@@ -386,9 +388,12 @@ def _stage(
             probe = next(runs[0])
             break
         except EngineError as error:
-            if error.code != "out_of_memory" or (geometry, together) == _plans(model, len(seeds))[-1]:
+            if error.code != "out_of_memory":
                 raise
-            log.warning("out of memory with %d windows of %d, trying less", part.plan.batch, geometry.window)
+            failed = layout
+            log.warning("out of memory with %d windows of %d: %s", at_once, geometry.window, error.details)
+    else:
+        raise _out_of_memory("in the smallest plan")
     if geometry.window < model.geometry.window:
         yield Note(SMALLER_PARTS)
     first = start.call + 1 if start else 1
@@ -472,10 +477,8 @@ def _memory() -> Iterator[None]:
     """A lack of memory becomes a sentence."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _out_of_memory(str(error)) from error
-    except RuntimeError as error:
-        if any(words in str(error) for words in NO_MEMORY):
+    except (MemoryError, RuntimeError) as error:
+        if exhausted(error):
             raise _out_of_memory(str(error)) from error
         raise
 
@@ -526,7 +529,7 @@ def _guidance(model: Model, label: int | None, scale: float, layout: canvas.Plan
 
 def _digest(info: ModelInfo) -> str:
     """:func:`engine.states.digest`, computed once as long as the model's files stay as they are: they can be large."""
-    files = sorted(info.folder.rglob("*")) if info.folder is not None else []
+    files = [file for folder in (info.folder, info.vae) if folder is not None for file in sorted(folder.rglob("*"))]
     return _digest_of(info, tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
 
 
@@ -538,7 +541,7 @@ def _digest_of(info: ModelInfo, _files: tuple[tuple[str, int, int], ...]) -> str
 def _leave(model: Model, part: stages.Part, painted: np.ndarray, x: torch.Tensor) -> torch.Tensor:
     """The picture (3, H, W) of one row (1, C, h, w)."""
     with _memory(), torch.inference_mode():
-        return model.space.leave(x.to(model.device), part.model_input(painted))[0]
+        return model.space.leave(x.to(model.device), part.model_input(painted), part.plan.wraps)[0]
 
 
 def _out_of_memory(details: str) -> EngineError:
@@ -571,7 +574,7 @@ def _layer(
 ) -> np.ndarray:
     """The layer of the whole picture: what ``near`` holds of it, nothing elsewhere."""
     with torch.inference_mode():
-        picture = _leave(model, part, painted, x0_hat) if full else model.space.glance(x0_hat)[0]
+        picture = _leave(model, part, painted, x0_hat) if full else model.space.glance(x0_hat, part.plan.wraps)[0]
     out = np.zeros((*shape, 4), np.uint8)
     out[near.slices] = canvas.layer(part.put(painted, picture), shown, part.region)
     return out

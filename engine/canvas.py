@@ -181,7 +181,10 @@ def plan(
         scale = geometry.window / max(region.width, region.height)
         if scale < 1 and geometry.most:
             scale = min(1.0, math.sqrt(most / area))
-    scaled = (max(1, round(region.height * scale)), max(1, round(region.width * scale)))
+    grids = [geometry.grid if wrapped else 1 for wrapped in wraps]
+    lengths = zip((region.height, region.width), grids, strict=True)
+    scaled_height, scaled_width = (max(grid, round(length * scale / grid) * grid) for length, grid in lengths)
+    scaled = (scaled_height, scaled_width)
     least = geometry.minimum if geometry.any_scale or geometry.most else geometry.window
     height, width = (
         length if wrapped else max(_round_up(length, geometry), least)
@@ -222,8 +225,21 @@ def picture_fill(x0: torch.Tensor, plan: Plan) -> np.ndarray:
     target = (plan.region.height, plan.region.width)
     if plan.scaled != target:
         shrinks = target[0] < plan.scaled[0]
-        fill = cv2.resize(fill, target[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        if any(plan.wraps) and not shrinks:  # the cubic kernel reaches over the borders
+            fill = _enlarged_ring(fill, target, plan.wraps)
+        else:
+            fill = cv2.resize(fill, target[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return fill.clip(0.0, 1.0)
+
+
+def _enlarged_ring(fill: np.ndarray, target: tuple[int, int], wraps: tuple[bool, bool]) -> np.ndarray:
+    """(H, W, 3) resized so that its ends still meet along the axes that wrap."""
+    maps = []
+    for length, wanted, wrapped in zip(fill.shape, target, wraps, strict=False):
+        at = (np.arange(wanted, dtype=np.float32) + 0.5) * (length / wanted) - 0.5
+        maps.append(at if wrapped else at.clip(0, length - 1))
+    rows, columns = np.meshgrid(*maps, indexing="ij")
+    return cv2.remap(fill, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
 
 
 def layer(fill: np.ndarray, selection: np.ndarray, region: Box) -> np.ndarray:
@@ -412,13 +428,20 @@ def _cut(length: int, geometry: Geometry) -> tuple[int, list[int]]:
 
 
 def _cut_ring(length: int, geometry: Geometry) -> tuple[int, list[int]]:
-    """The same around a ring: at least two windows, each of which overlaps the next; one has the seam in its middle."""
-    window, multiple = geometry.window, geometry.multiple
+    """The same around a ring: at least two windows, each of which overlaps the next; one has the seam in its middle.
+
+    A window can be longer than the ring, which it then sees repeated.
+    """
+    window, multiple, grid = geometry.window, geometry.multiple, geometry.grid
+    if not geometry.any_scale:
+        window = min(window, max(geometry.minimum, math.ceil(length / multiple) * multiple))
     count = max(2, math.ceil(length / (window - window // OVERLAP_SHARE)))
     if geometry.any_scale:
         balanced = length / (count - count / OVERLAP_SHARE)
         window = max(geometry.minimum, min(window, math.ceil(balanced / multiple) * multiple))
-    return window, [(round(i * length / count) - window // 2) % length for i in range(count)]
+    return window, [
+        (round(i * length / count / grid) * grid - window // 2 // grid * grid) % length for i in range(count)
+    ]
 
 
 def _weight(window: Box, plan: Plan) -> np.ndarray:

@@ -156,6 +156,9 @@ def _add_run_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, metavar="S", help="0 … 2^53 - 1; drawn and reported if absent")
     command.add_argument("--variants", type=int, default=1, metavar="K")
     command.add_argument("--device", choices=("cpu", "cuda"))
+    command.add_argument(
+        "--vae", metavar="DIR|ID", help="another autoencoder for a latent model, also an asymmetric one"
+    )
     command.add_argument("--previews", type=Path, metavar="DIR", help="also write ten previews of each variant")
     command.add_argument("--json", action="store_true", help="print one line of JSON at the end")
 
@@ -177,7 +180,7 @@ def _inpaint(arguments: argparse.Namespace) -> None:
     canvas.check(image, selection)
     if not 0 < arguments.save_at < 100:
         raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
-    model = api.load_model(_model_id(arguments), arguments.device)
+    model = api.load_model(_model_id(arguments), arguments.device, arguments.vae)
     chosen = {"padding": arguments.padding, "scale": arguments.scale, "hard": arguments.hard}
     job = _job(arguments, image, selection, model, **chosen)
     levels, settings = api.resolve(job)
@@ -214,7 +217,7 @@ def _fill_frame(arguments: argparse.Namespace, picture: Picture, framed: extend.
     from engine import api, imagefile
 
     names = _output_names(arguments.out, arguments.variants)
-    model = api.load_model(_model_id(arguments), arguments.device)
+    model = api.load_model(_model_id(arguments), arguments.device, arguments.vae)
     frame = imagefile.Picture(framed.pixels, picture.icc_profile, picture.dpi)
     image = framed.rgba(frame.rgba8())
     run = _Run(arguments, frame, image, names)
@@ -279,7 +282,7 @@ def _branch(arguments: argparse.Namespace) -> None:
     pixels = kept.job.image if original is None else original
     profile = base64.b64decode(extra["icc"]) if extra.get("icc") else None
     picture = imagefile.Picture(pixels, profile, tuple(extra["dpi"]) if extra.get("dpi") else None)
-    model = api.load_model(kept.job.model, arguments.device)
+    model = api.load_model(kept.job.model, arguments.device, arguments.vae)
     run = _Run(arguments, picture, kept.job.image, names)
     for event in api.resume(kept, model, arguments.seed, arguments.variants, jump, times, late):
         run.take(event)

@@ -26,6 +26,10 @@ class Entered:
     beside: torch.Tensor | None = None
 
 
+Wraps = tuple[bool, bool]
+"""Whether a picture is periodic along y and along x."""
+NO_WRAP: Wraps = (False, False)
+
 Known = tuple[torch.Tensor, torch.Tensor]
 """y (1, 3, H, W), 0 where unknown, and keep (1, 1, H, W), 1 where known, as they are before a space is entered."""
 
@@ -36,33 +40,31 @@ class Space(Protocol):
     Attributes:
         factor: model pixels per cell along each side.
         clip: values lie in [−1, 1], so that x̂_0 may be limited to it.
-        wraps: pictures may be periodic in it.
     """
 
     factor: int
     clip: bool
-    wraps: bool
 
-    def enter(self, y: torch.Tensor, keep: torch.Tensor) -> Entered:
+    def enter(self, y: torch.Tensor, keep: torch.Tensor, wraps: Wraps = NO_WRAP) -> Entered:
         """From y (B, 3, H, W), 0 where unknown, and keep (1, 1, H, W), 1 where known; sides are multiples of factor."""
 
-    def leave(self, x: torch.Tensor, known: Known | None = None) -> torch.Tensor:
+    def leave(self, x: torch.Tensor, known: Known | None = None, wraps: Wraps = NO_WRAP) -> torch.Tensor:
         """The picture (B, 3, H, W) of x (B, C, h, w), as well as can be, fitted to what is ``known``."""
 
-    def glance(self, x: torch.Tensor) -> torch.Tensor:
+    def glance(self, x: torch.Tensor, wraps: Wraps = NO_WRAP) -> torch.Tensor:
         """The same for a preview: cheap, and less exact."""
 
 
 class Pixels:
     """The picture itself."""
 
-    factor, clip, wraps = 1, True, True
+    factor, clip = 1, True
 
-    def enter(self, y: torch.Tensor, keep: torch.Tensor) -> Entered:
+    def enter(self, y: torch.Tensor, keep: torch.Tensor, _wraps: Wraps = NO_WRAP) -> Entered:
         return Entered(y, keep)
 
-    def leave(self, x: torch.Tensor, _known: Known | None = None) -> torch.Tensor:
+    def leave(self, x: torch.Tensor, _known: Known | None = None, _wraps: Wraps = NO_WRAP) -> torch.Tensor:
         return x
 
-    def glance(self, x: torch.Tensor) -> torch.Tensor:
+    def glance(self, x: torch.Tensor, _wraps: Wraps = NO_WRAP) -> torch.Tensor:
         return x

@@ -152,7 +152,10 @@ def part(
 ) -> Part:
     """The plan of one stage; arguments as of :func:`order` and :func:`engine.canvas.plan`."""
     new = order == stage
-    rolled, wrap = shift(new, wrap)
+    if geometry.any_scale:
+        rolled, wrap = shift(new, wrap)
+    else:
+        rolled = (0, 0)
     # Nothing lies beyond a band that grows outwards but what is painted later; the model need not imagine it.
     sight = canvas.bounds(np.roll(order, rolled, (0, 1)) <= stage)
     plan = canvas.plan(np.roll(new, rolled, (0, 1)).astype(np.uint8), geometry, padding, scale, wrap, sight)

@@ -163,13 +163,16 @@ def _jump_length(jump: int | str, steps: int) -> int:
 
 
 def digest(info: ModelInfo) -> str:
-    """SHA-256 of a model's weight files, configuration and what it has learned; its id for models without files."""
+    """SHA-256 of a model's weight files, configuration, other autoencoder and what it has learned; its id for models
+    without files."""
     if info.folder is None:
         return info.id
     total = hashlib.sha256()
-    for path in sorted([*info.folder.rglob("*.safetensors"), *info.folder.rglob("*config.json")]):
-        with open(path, "rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
+    for folder in (info.folder, info.vae):
+        paths = [] if folder is None else [*folder.rglob("*.safetensors"), *folder.rglob("*config.json")]
+        for path in sorted(paths):
+            with open(path, "rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
     total.update(info.learned.encode())
     return total.hexdigest()
 

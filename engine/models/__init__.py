@@ -23,7 +23,7 @@ from engine.errors import BadInput, EngineError
 from engine.exemplar import Exemplar
 from engine.guidance import Guide, Words
 from engine.models.entries import Entry, known_models
-from engine.models.folders import CLASSIFIER, NAME, is_lora, is_pipeline, read_origin
+from engine.models.folders import CLASSIFIER, NAME, is_autoencoder, is_lora, is_pipeline, read_origin
 from engine.space import Pixels, Space
 
 FAMILIES = {
@@ -45,6 +45,7 @@ class ModelInfo:
         installed: its files are here (not that they are sound: ``models verify`` tells).
         takes_label: it makes, or its classifier guides towards, one of several classes.
         classifier: folder of its noisy classifier, where it has one.
+        vae: folder of an autoencoder in place of its own.
         learned: SHA-256 of the weights that stand in place of the folder's, where it has learned a picture.
         learns: it can learn a picture first (:mod:`engine.adapt`).
         entry: how it can be had, where it is not here.
@@ -59,6 +60,7 @@ class ModelInfo:
     takes_prompt: bool = False
     takes_label: bool = False
     classifier: Path | None = None
+    vae: Path | None = None
     learned: str = ""
     learns: bool = False
     entry: Entry | None = None
@@ -79,6 +81,7 @@ class Geometry:
         sight: surroundings of the hole that the model looks at, where it has its own need; 0: the usual.
         most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
             picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
+        grid: the sides of a picture that wraps are multiples of this, as its windows' places are: a latent cell.
         together: largest windows, or as much in smaller ones, that go into one network call.
     """
 
@@ -91,6 +94,7 @@ class Geometry:
     band: int = 32
     sight: int = 0
     together: int = 4
+    grid: int = 1
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,7 @@ def catalogue() -> list[ModelInfo]:
     found = [exemplar, replace(texture, installed=_is_complete(place))]
     if home.is_dir():
         folders = (folder for folder in sorted(home.iterdir()) if folder.is_dir() and NAME.fullmatch(folder.name))
+        folders = (folder for folder in folders if not is_autoencoder(folder))
         found += [_local(folder, known.get(folder.name)) for folder in folders]
     here = {info.id for info in found}
     found += [
@@ -282,13 +287,34 @@ def find(model_id: str) -> ModelInfo:
     raise BadInput("model_missing", f"There is no model named {model_id!r} here; choose one of: {names}.")
 
 
-def load(model_id: str, device: str | None = None) -> Model:
+def autoencoder(name: str) -> Path:
+    """The folder of an autoencoder: of one that lies in :func:`models_dir`, or given as a path; of a latent model its
+    own.
+
+    Raises:
+        BadInput: no such folder.
+    """
+    folder = models_dir() / name if NAME.fullmatch(name) and (models_dir() / name).is_dir() else Path(name)
+    for place in (folder / "vae", folder):
+        if is_autoencoder(place):
+            return place
+    raise BadInput("no_vae", f"There is no autoencoder {name!r}; name a folder with its config.json and .safetensors.")
+
+
+def load(model_id: str, device: str | None = None, vae: str | None = None) -> Model:
     """Load a model by id onto ``cuda`` or ``cpu`` (default: CUDA where there is one).
+
+    Args:
+        vae: of a latent model, an autoencoder in place of its own, as of :func:`autoencoder`.
 
     Raises:
         EngineError: unknown model, missing or corrupt files, no such device.
     """
     info = find(model_id)
+    if vae is not None and info.family != "latent":
+        raise BadInput("no_vae", f"The model {info.title} has no autoencoder; leave --vae out.")
+    if vae is not None:
+        info = replace(info, vae=autoencoder(vae))
     if not info.installed and any(entry.id == info.id for entry in known_models()):
         raise EngineError(
             "model_missing",

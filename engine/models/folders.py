@@ -25,6 +25,7 @@ LABELS = "labels.txt"
 CLASSIFIER = "classifier"
 INDEX = "model_index.json"
 LORA, LORA_CLASS = "lora.safetensors", "LoRA"
+AUTOENCODERS = ("AutoencoderKL", "AsymmetricAutoencoderKL")
 STALE_SECONDS = 24 * 3600
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -45,6 +46,11 @@ def valid_name(name: str) -> str:
 def is_pipeline(folder: Path) -> bool:
     """Whether a folder in diffusers' layout holds a pipeline with text, supported or not."""
     return any(name.startswith("text_encoder") for name in _object(folder / INDEX))
+
+
+def is_autoencoder(folder: Path) -> bool:
+    """Whether a folder holds an autoencoder alone, which is no model of its own but can be part of one."""
+    return _object(folder / "config.json").get("_class_name") in AUTOENCODERS
 
 
 def is_lora(folder: Path) -> bool:

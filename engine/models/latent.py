@@ -103,7 +103,7 @@ def _geometry(parts: Parts) -> Geometry:
     window = int(config.sample_size) * factor
     halvings = config.patch_size if parts.kind == "sd3" else 2 ** (len(config.block_out_channels) - 1)
     multiple = factor * halvings
-    return Geometry(multiple, max(multiple, window // 2 // multiple * multiple), window, False, MOST)
+    return Geometry(multiple, max(multiple, window // 2 // multiple * multiple), window, False, MOST, grid=factor)
 
 
 def _placement(parts: Parts, others: list[Any], geometry: Geometry, device: torch.device) -> memory.Placement:

@@ -86,7 +86,7 @@ def base_of(info: ModelInfo) -> tuple[ModelInfo, Callable[[Parts], Parts]]:
         raise EngineError(
             "model_missing", f"{info.title} changes the model {base}, which is not here; install that first."
         ) from error
-    return found, lambda parts: _merged(parts, info, weight)
+    return replace(found, vae=info.vae), lambda parts: _merged(parts, info, weight)
 
 
 def _merged(parts: Parts, info: ModelInfo, weight: float) -> Parts:

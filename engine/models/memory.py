@@ -14,6 +14,8 @@ import torch
 log = logging.getLogger(__name__)
 
 MIB = 2**20
+NO_MEMORY = ("can't allocate memory", "could not create a primitive")
+"""What torch's allocator on the CPU and oneDNN say when memory ends."""
 RESERVE = 600 * MIB
 """Of a CUDA device: its context, and what other programs show on the screen."""
 VAE_BYTES_PER_PIXEL = 6000
@@ -60,6 +62,14 @@ def placement(free: int, network: int, others: int, cells: int, width: int, pixe
         "the network's %d MiB do not fit into %d MiB: it is sent over layer by layer", network // MIB, free // MIB
     )
     return Placement(False, True, False)
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether an exception says that memory ended: on CUDA, in torch's allocator on the CPU, or in oneDNN."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
 
 
 def weight_bytes(module: torch.nn.Module) -> int:

@@ -11,12 +11,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from engine.errors import EngineError
-from engine.models.folders import INDEX
+from engine.models.folders import AUTOENCODERS, INDEX
 from engine.models.unet import corrupt, read_json
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ PIPELINES = {
 CLASSES = {
     "unet": ("UNet2DConditionModel",),
     "transformer": ("SD3Transformer2DModel",),
-    "vae": ("AutoencoderKL",),
+    "vae": AUTOENCODERS,
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
     "text_encoder_2": ("CLIPTextModelWithProjection",),
     "text_encoder_3": ("T5EncoderModel",),
@@ -129,6 +130,12 @@ def read(info: ModelInfo, dtype: torch.dtype) -> Parts:
     return Parts(kind, index, scheduler, network, vae, encoders)
 
 
+def _place(info: ModelInfo, part: str) -> Path:
+    """Where a part lies."""
+    assert info.folder is not None
+    return info.vae if part == "vae" and info.vae is not None else info.folder / part
+
+
 def _named(index: dict[str, Any], part: str) -> bool:
     entry = index.get(part)
     return isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
@@ -136,15 +143,13 @@ def _named(index: dict[str, Any], part: str) -> bool:
 
 def _class_name(info: ModelInfo, part: str) -> str:
     """What the part's own configuration says that it is."""
-    assert info.folder is not None
-    config = read_json(info.folder / part / "config.json", info)
+    config = read_json(_place(info, part) / "config.json", info)
     return str(config.get("_class_name") or (config.get("architectures") or ["unknown part"])[0])
 
 
 def _check_part(info: ModelInfo, part: str) -> None:
     """The right class, whole, and not pickled, as far as its files tell."""
-    assert info.folder is not None
-    place = info.folder / part
+    place = _place(info, part)
     found = _class_name(info, part)
     if found not in CLASSES[part]:
         raise corrupt(info, f"its {part} is a {found} where a {CLASSES[part][0]} belongs", str(place))
@@ -175,8 +180,7 @@ def _incomplete(info: ModelInfo, part: str, details: str) -> EngineError:
 
 
 def _load(info: ModelInfo, part: str, dtype: torch.dtype) -> Any:
-    assert info.folder is not None
-    place = info.folder / part
+    place = _place(info, part)
     library = importlib.import_module("transformers" if part.startswith("text") else "diffusers")
     plain = any(".fp16." not in path.name for path in place.glob("*.safetensors"))
     options = {"dtype" if part.startswith("text") else "torch_dtype": dtype}
