@@ -186,5 +186,7 @@ class Form(Gtk.Grid):
 
     def show_line(self, field: Any, shown: bool) -> None:
         for widget in (field, self.captions[field]):
+            widget.set_no_show_all(False)
+            widget.show_all()  # what it is made of, once and for all
             widget.set_no_show_all(True)
             widget.set_visible(shown)

@@ -51,7 +51,7 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.host.wait("window.download.accept.get_mapped()")
     assert shown(shop, "accept", "start", "bar", "stop") == [True, True, False, False]
     assert not shop.host.run("window.download.start.get_sensitive()"), "the licence first"
-    assert shop.host.run("window.form.prompt.get_mapped() and window.form.guidance.get_mapped()")
+    assert shop.host.run("window.form.prompt.get_mapped() and window.form.guidance.button.get_mapped()")
     shop.press(image)
     assert "download it first" in shop.status()
     assert shop.tree(image) == tree
@@ -120,9 +120,9 @@ def test_learning_and_guidance_are_offered_where_a_model_can(desk: Desk) -> None
             "window.extend_page.learn.set_active(True)\nwindow.more_page.numbers['learn'].set_value(5)\n"
             "window.form.guidance.set_value(3)\nNone"
         )
-        for page, widget in (("extend", "extend_page.learn"), ("more", "more_page.numbers['learn']")):
+        for page, widget in (("extend", "extend_page.learn"), ("more", "more_page.numbers['learn'].button")):
             desk.host.run(f"window.pages.set_visible_child_name({page!r})\nNone")
-            assert desk.host.run(f"window.{widget}.get_visible()") == learns
+            desk.host.wait(f"window.{widget}.get_mapped() == {learns}", what=f"learning with {model}")
         assert desk.host.run("'learn' in window.more_page.options()") == learns
         assert desk.host.run("bool(window.extend_page.options())") == learns
         assert not desk.host.run("window.form.guidance.get_visible()"), "it takes no words"

@@ -90,10 +90,11 @@ class Downloads:
         if self.now is None or self.now.model != event.model:
             self._begin(event)
         self.now = event
-        now = self.clock()
-        self._heard.append((now, event.done))
-        while now - self._heard[0][0] > WINDOW:
-            self._heard.popleft()
+        if event.done:  # what comes before the first byte is no part of the pace
+            now = self.clock()
+            self._heard.append((now, event.done))
+            while now - self._heard[0][0] > WINDOW:
+                self._heard.popleft()
 
     def ended(self, event: events.Downloaded, models: Iterable[events.Model]) -> Tuple[str, bool]:
         """The sentence to say, and whether it is an error."""
