@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from engine import api
 from engine.errors import BadInput, EngineError
-from engine.models import catalogue, commands, convert, download, entries, hub, models_dir, unpickle
+from engine.models import catalogue, commands, convert, download, entries, hub, models_dir, unpickle, watched
 from tests.engine import standin_hub, toys
 from tests.engine.standin_hub import REVISION, StandIn
 from tests.engine.test_convert import CLASSIFIER, Evil, Shape, _classifier_config, _config, _relative, _weights, _x
@@ -471,3 +471,17 @@ def test_a_gated_repository_says_what_to_do(pipeline):
     assert "HF_TOKEN" in error.sentence
     assert "a licence" in error.sentence
     _fails("not_found", "words")
+
+
+def test_a_watcher_hears_of_the_whole_model(pipeline):
+    """Bytes of all files together, also of those that an earlier try has left; silence between two words."""
+    pipeline.cuts = [50_000] + [0] * 20
+    _fails("download_failed", "words")
+    pipeline.cuts = []
+    size = sum(path.stat().st_size for path in toys.FOLDER.rglob("*") if path.is_file())
+    said: list[dict] = []
+    report = watched.Report(said.append, clock=lambda: 0.0)
+    _get("words", progress=report, expect=report.expect)
+    assert said[-1] == {"done": size, "total": size}
+    assert said[0]["total"] == size
+    assert len(said) == 2, "the clock stood still: the first word and the last"
