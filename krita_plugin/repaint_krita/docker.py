@@ -19,7 +19,7 @@ from .forms import CommonForm
 from .gallery import Gallery
 from .pages import ExtendPage, MorePage, SelectionPage, TilePage
 from .qt import QtCore, QtWidgets, scoped
-from .widgets import PageButtons, button, named, note, row, tool
+from .widgets import PageButtons, ProgressBar, button, named, note, row, tool
 
 TITLE = "RePaint"
 LOWEST = 340  # pixels: down to the status line without scrolling; more would push the window beyond small screens
@@ -97,6 +97,7 @@ class RePaintDocker(DockWidget):
         self.pages.currentChanged.connect(lambda *_: self._show_page())
         self.preset.currentIndexChanged.connect(lambda *_: self.more_page.show_schedule())
         self.model.currentIndexChanged.connect(lambda *_: self._show_abilities())
+        self.model.currentIndexChanged.connect(lambda *_: self.more_page.show_memory())
         self.variants.valueChanged.connect(lambda *_: self.more_page.show_memory())
         layout.addWidget(self.form)
         layout.addWidget(self.download)
@@ -120,7 +121,7 @@ class RePaintDocker(DockWidget):
         self.setWidget(area)
 
     def _build_progress(self) -> Any:
-        self.bar = named(QtWidgets.QProgressBar(), "progress")
+        self.bar = named(ProgressBar(), "progress")
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
         self.keep_button = button(
@@ -183,10 +184,9 @@ class RePaintDocker(DockWidget):
         self.tile_page.refresh()
 
     def _show_abilities(self) -> None:
-        """What the chosen model can do and needs."""
+        """What the chosen model can do."""
         self.extend_page.show_learning(self.form.learns)
         self.more_page.show_learning(self.form.learns)
-        self.more_page.show_memory()
 
     # ---- choices ----
     def _parts(self) -> List[Any]:

@@ -9,7 +9,7 @@ from bridge_server.client.editor.words import tr
 
 from .eventloop import Pump
 from .qt import QtWidgets
-from .widgets import button, column, named, note
+from .widgets import ProgressBar, button, column, named, note
 
 
 class DownloadPanel(QtWidgets.QWidget):
@@ -24,7 +24,7 @@ class DownloadPanel(QtWidgets.QWidget):
         self.accept = named(QtWidgets.QCheckBox(tr(ACCEPT)), "accept", ACCEPT_TIP)
         self.accept.clicked.connect(self._accept)
         self.start = button("download", DOWNLOAD, DOWNLOAD_TIP, self._start)
-        self.bar = named(QtWidgets.QProgressBar(), "download_progress")
+        self.bar = named(ProgressBar(), "download_progress")
         self.stop = button(
             "stop_download", STOP, STOP_TIP, lambda: self._pump.do("stop download", self._flow.stop_download)
         )

@@ -27,6 +27,7 @@ class PaperLayer:
         self.visible = True
         self.name = flow_module.PREVIEW_NAME
         self.painted: list[bytes] = []
+        self.refresh = 0.5
         self.takes = True
 
     def state(self) -> str:
@@ -38,7 +39,7 @@ class PaperLayer:
     def paint(self, picture: Any) -> Iterator[None]:
         yield
         self.painted.append(picture.rgba)
-        return 0.5
+        return self.refresh
 
     def holds(self, picture: Any) -> Iterator[None]:
         yield
@@ -194,6 +195,14 @@ def test_previews_are_slowed_to_a_tenth_of_the_time(stage: Stage) -> None:
     stage.running()
     stage.tell(preview(0, 1))
     assert stage.session.calls[-1] == "interval 5.0"
+
+
+def test_one_refresh_that_waited_for_other_programs_slows_nothing(stage: Stage) -> None:
+    layer = stage.running()
+    for number, seconds in enumerate((0.5, 0.5, 9.0, 0.5), 1):
+        layer.refresh = seconds
+        stage.tell(preview(0, number))
+    assert [call for call in stage.session.calls if call.startswith("interval")] == ["interval 5.0"]
 
 
 def test_news_of_an_earlier_job_are_not_for_this_one(stage: Stage) -> None:

@@ -516,7 +516,7 @@ def pixel(x, y): return list(capture.pixels[4 * ((y - box.y) * box.width + x - b
     after, mask = desk.pixels(document), inside(document, 110, 90, 20, 20)
     assert np.array_equal(after[~mask], before[~mask])
     assert not np.array_equal(after[mask], before[mask])
-    assert desk.host.run(f"{document.code}.activeNode().name()") == "small"
+    desk.host.wait(f"{document.code}.activeNode().name() == 'small'", what="the artist's layer is the active one again")
 
 
 def test_layer_goes_above_the_active_one(desk: Desk) -> None:

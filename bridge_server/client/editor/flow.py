@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from dataclasses import replace
-from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Optional, Tuple
 
 from bridge_server.client import events
 from bridge_server.client.session import BranchRequest, JobRequest
@@ -46,6 +47,7 @@ HOLD = 3.0  # seconds for which an engine message stays readable
 CANCEL_PATIENCE = 3.0  # seconds until the docker is usable again although no answer to a cancel came
 REFRESH_SHARE = 0.1  # at most this part of the time goes into the host's refreshing of previews
 FASTEST_PREVIEWS = 0.1  # seconds between two previews at best
+REFRESHES = 5  # the latest, whose median counts: a single one may have waited for other programs
 
 LAYER_GONE = "The preview layer is gone, so this RePaint was stopped; click RePaint to start again."
 NOT_TAKEN = "Done, but the layer does not hold the picture; click the picture below to put it into a layer."
@@ -97,6 +99,7 @@ class Flow:
         self._cancelled_at = 0.0
         self._count = 0
         self._interval = FASTEST_PREVIEWS
+        self._refreshes: Deque[float] = deque(maxlen=REFRESHES)
         self._hold = 0.0  # until then "Painting …" does not cover an engine message
 
     # ---- what the docker reads ----
@@ -200,6 +203,7 @@ class Flow:
         self._count += 1
         run.number, run.clicked, run.created = self._count, self._clicked, time.time()
         self.run = run
+        self._refreshes.clear()
         return run
 
     def _sent(self, run: Run) -> None:
@@ -730,7 +734,9 @@ class Flow:
 
     def _adapt(self, refresh_seconds: float) -> None:
         """Asks for previews so seldom that Krita's refreshing takes at most a tenth of the time."""
-        interval = max(FASTEST_PREVIEWS, refresh_seconds / REFRESH_SHARE)
+        self._refreshes.append(refresh_seconds)
+        usual = sorted(self._refreshes)[(len(self._refreshes) - 1) // 2]
+        interval = max(FASTEST_PREVIEWS, usual / REFRESH_SHARE)
         if abs(interval - self._interval) > 0.25 * self._interval:
             self._interval = interval
             self.session.set_preview_interval(interval)
