@@ -31,6 +31,7 @@ LEAVE_SECONDS = 3.0  # until a process that was asked to stop is killed
 NOT_HERE = "This model cannot be downloaded: choose another one of the list."
 OTHER_LICENCE = "The licence of this model is another one now: read it, then click Download again."
 OTHER_RUNS = "Another model is being downloaded: wait until it is there, or stop it."
+CANNOT_START = "The download cannot be started: see whether the disk is full, then click Download again."
 BROKEN_OFF = "The download ended unexpectedly: click Download again, it goes on where it stopped."
 
 
@@ -64,15 +65,18 @@ class Downloads:
             return messages.Downloaded(wish.model, "failed", code="busy", sentence=OTHER_RUNS)
         log.info("download of %s, licence %s", model.id, model.licence)
         self._lines, self._end, self._stopped_at = queue.SimpleQueue(), {}, 0.0
-        with open(self._folder / "download.log", "wb") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "engine", "models", "get", model.id, "--watched"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                # one thread: what is painted meanwhile has the others
-                env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": python_path()},
-            )
+        try:
+            with open(self._folder / "download.log", "wb") as errors:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "engine", "models", "get", model.id, "--watched"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    # one thread: what is painted meanwhile has the others
+                    env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": python_path()},
+                )
+        except OSError as error:
+            return messages.Downloaded(model.id, "failed", 0, "cannot_start", CANNOT_START, repr(error)[:4000])
         threading.Thread(target=self._read, args=(self._process, self._lines), name="download", daemon=True).start()
         self._tell(messages.Downloading(model.id, 0, model.download_bytes))
         return None
@@ -147,7 +151,9 @@ class Downloads:
         """The process has ended: say how."""
         assert self._process is not None
         assert self.now is not None
+        assert self._process.stdout is not None
         model, done, status = self.now.model, self.now.done, self._process.returncode
+        self._process.stdout.close()
         self._let_go()
         self._process = self.now = None
         kind = self._end.get("end")

@@ -27,6 +27,7 @@ class CommonForm(QtWidgets.QWidget):
         self._flow = flow
         self._wanted = {"model": NO_MODEL[0], "preset": NO_PRESET[0]}
         self._known: Any = None
+        self._filling = False
         lines = form(self)
         self.model = combo("model", "The diffusion model that paints", [NO_MODEL])
         self.preset = combo("preset", "How long and how carefully it paints", [NO_PRESET])
@@ -150,12 +151,12 @@ class CommonForm(QtWidgets.QWidget):
     def _fill(self, box: Any, key: str, entries: List[Tuple[str, str, bool]]) -> None:
         if not entries:
             return
-        box.blockSignals(True)
+        self._filling = True
         box.clear()
         for name, title, installed in entries:
             box.addItem(tr(title) if installed else tr("{model} (not installed)").format(model=tr(title)), name)
-        box.blockSignals(False)
         self._pick(key, box)
+        self._filling = False
 
     def _pick(self, key: str, box: Any) -> None:
         """The wanted entry, or the first: what is built in."""
@@ -163,7 +164,8 @@ class CommonForm(QtWidgets.QWidget):
 
     def _chosen(self, key: str, box: Any) -> None:
         """What the artist has chosen outlives a new list."""
-        self._wanted[key] = str(box.currentData())
+        if not self._filling:
+            self._wanted[key] = str(box.currentData())
 
     def _show_words(self) -> None:
         """Words only for a model that takes them."""

@@ -39,7 +39,6 @@ def shown(desk: Desk, *names: str) -> list[bool]:
     return [bool(desk.host.run(f"window.download.{name}.get_mapped()")) for name in names]
 
 
-@pytest.mark.essential
 def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: Desk, hub: StandIn) -> None:
     image = shop.new(200, 160)
     shop.select(image, 60, 50, 40, 40)

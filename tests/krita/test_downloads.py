@@ -41,7 +41,6 @@ def shown(desk: Desk, *names: str) -> list[bool]:
     return [bool(desk.host.run(f"{PANEL}.{name}.isVisibleTo(dock())")) for name in names]
 
 
-@pytest.mark.essential
 def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: Desk, hub: StandIn) -> None:
     document = shop.new(200, 160)
     shop.select(document, 60, 50, 40, 40)
@@ -113,6 +112,7 @@ def test_what_goes_wrong_is_said_beside_the_button(
 
 
 def test_learning_is_offered_where_a_model_can(desk: Desk) -> None:
+    assert desk.host.run("len(dock().more_page.picture.walk)") > 10, "a new list leaves the picture of the run there"
     for model, learns in (("exemplar", False), ("texture", True), ("test/gaussian", False)):
         desk.choose(model)
         desk.host.run("dock().extend_page.learn.setChecked(True)\ndock().more_page.numbers['learn'].setValue(5)")

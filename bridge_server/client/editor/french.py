@@ -231,4 +231,5 @@ WORDS = {
     "The licence of this model is another one now: read it, then click Download again.": "La licence de ce modèle a changé : lisez-la, puis cliquez de nouveau sur Télécharger.",
     "Another model is being downloaded: wait until it is there, or stop it.": "Un autre modèle est en cours de téléchargement : attendez qu’il soit là, ou arrêtez-le.",
     "The download ended unexpectedly: click Download again, it goes on where it stopped.": "Le téléchargement s’est terminé de façon inattendue : cliquez de nouveau sur Télécharger, il reprendra où il s’est arrêté.",
+    "The download cannot be started: see whether the disk is full, then click Download again.": "Le téléchargement ne peut pas démarrer : voyez si le disque est plein, puis cliquez de nouveau sur Télécharger.",
 }

@@ -231,4 +231,5 @@ WORDS = {
     "The licence of this model is another one now: read it, then click Download again.": "Die Lizenz dieses Modells ist jetzt eine andere: lies sie und klicke noch einmal auf Laden.",
     "Another model is being downloaded: wait until it is there, or stop it.": "Ein anderes Modell wird gerade geladen: warte, bis es da ist, oder halte es an.",
     "The download ended unexpectedly: click Download again, it goes on where it stopped.": "Das Laden hat unerwartet geendet: klicke noch einmal auf Laden, es macht dort weiter.",
+    "The download cannot be started: see whether the disk is full, then click Download again.": "Das Laden lässt sich nicht starten: sieh nach, ob die Platte voll ist, und klicke noch einmal auf Laden.",
 }
