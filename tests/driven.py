@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+LONG = "repaint"
+"""A preset whose run no busy machine lets end before a test stops it."""
+
 
 class HostFailure(AssertionError):
     """The editor showed or printed an error, died, or did not answer in time."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.driven import LONG
 
 from .desk import Desk, Image
 
@@ -20,7 +23,7 @@ def changed(before: np.ndarray, after: np.ndarray) -> tuple[slice, slice]:
     return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
 
 
-def start(desk: Desk, image: Image, model: str = "test/gaussian-slow", **more: int) -> None:
+def start(desk: Desk, image: Image, model: str = "test/gaussian-slow", **more: Any) -> None:
     desk.choose(model, seed=7, **more)
     desk.press(image)
     desk.wait_preview()
@@ -85,7 +88,7 @@ def test_cancel_leaves_nothing(desk: Desk, moment: str) -> None:
     image = desk.new(300, 200)
     desk.select(image, 100, 60, 80, 60)
     before = desk.fingerprint(image)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian-slow", LONG)
     desk.work_on(image)
     if moment == "at once":
         desk.host.run("window.selection_page.button.clicked()\nwindow.cancel_button.clicked()\nNone")
@@ -107,7 +110,7 @@ def test_undo_mid_run_cancels(desk: Desk) -> None:
     image = desk.new(300, 200)
     desk.select(image, 100, 60, 80, 60)
     before = desk.fingerprint(image)
-    start(desk, image)
+    start(desk, image, preset=LONG)
     desk.keys("ctrl+z")
     assert "preview layer is gone" in desk.wait_end()
     assert desk.fingerprint(image) == before
@@ -129,7 +132,7 @@ i.set_selected_channels([channel])
 None
 """)
     names = f"[channel.get_name() for channel in {image.code}.get_selected_channels()]"
-    start(desk, image)
+    start(desk, image, preset=LONG)
     assert desk.host.run(names) == ["channel"]
     desk.press(button="cancel_button")
     assert desk.wait_end() == "Cancelled."
@@ -140,7 +143,7 @@ None
 def test_deleting_the_layer_mid_run_cancels(desk: Desk) -> None:
     image = desk.new(300, 200)
     desk.select(image, 100, 60, 80, 60)
-    start(desk, image)
+    start(desk, image, preset=LONG)
     desk.host.run(f"{image.code}.remove_layer(flow.run.layer.layer)\nNone")
     assert "preview layer is gone" in desk.wait_end()
     assert desk.names(image) == ["Background"]
@@ -150,12 +153,13 @@ def test_closing_the_image_mid_run(desk: Desk) -> None:
     image, other = desk.new(300, 200), desk.new(200, 200)
     desk.select(image, 100, 60, 80, 60)
     before = desk.fingerprint(other)
-    start(desk, image)
+    start(desk, image, preset=LONG)
     desk.close(image)
     assert "was closed" in desk.wait_end()
     assert desk.fingerprint(other) == before
     desk.wait_bridge("the worker is idle", lambda status: not status.running)
     desk.select(other, 50, 50, 40, 40)
+    desk.choose("test/gaussian-slow")
     assert desk.repaint(other).startswith("Done")
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
+from tests.driven import LONG
 
 from .conftest import provide_bridge, start_krita
 from .desk import PRELUDE, Desk, Document
@@ -76,7 +77,7 @@ def test_extending_keeps_the_original_and_takes_two_undos(desk: Desk, sides: dic
 
 def test_undo_while_extending_cancels_then_takes_the_canvas_back(desk: Desk) -> None:
     document = desk.new(160, 120)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian-slow", LONG)
     before = desk.pixels(document)
     extend(desk, top=40)
     desk.wait_preview()
@@ -92,7 +93,7 @@ def test_undo_while_extending_cancels_then_takes_the_canvas_back(desk: Desk) -> 
 @pytest.mark.essential
 def test_a_cancelled_extension_takes_the_canvas_back(desk: Desk) -> None:
     document = desk.new(160, 120)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian-slow", LONG)
     before, tree = desk.pixels(document), desk.tree(document)
     extend(desk, right=40, bottom=16)
     desk.wait_preview()

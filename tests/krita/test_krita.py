@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.driven import LONG
+
 from .desk import Desk, Document
 from .host import REPOSITORY
 
@@ -73,7 +75,7 @@ driver.watchers["states"] = watch
 @pytest.mark.essential
 def test_cancel_by_mouse_leaves_nothing(desk: Desk) -> None:
     document = desk.new(400, 300)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian-slow", LONG)
     desk.select(document, 100, 100, 80, 60)
     before, tree = desk.fingerprint(document), desk.tree(document)
     desk.press()
@@ -98,7 +100,7 @@ def test_cancel_by_mouse_leaves_nothing(desk: Desk) -> None:
 def test_cancel_after_other_work_takes_back_its_own_only(desk: Desk, same_name: bool) -> None:
     """Another command was made since the preview layer came; with ``same_name`` it is called alike."""
     document = desk.new(300, 200)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian-slow", LONG)
     desk.select(document, 100, 100, 50, 50)
     desk.press()
     desk.wait_preview()
@@ -119,7 +121,7 @@ def test_cancel_after_other_work_takes_back_its_own_only(desk: Desk, same_name: 
 def test_cancel_at_once(desk: Desk) -> None:
     """A cancel in the same event-loop turn as the click, and again before the first preview."""
     document = desk.new(300, 300)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian-slow", LONG)
     desk.select(document, 100, 100, 50, 50)
     before, tree = desk.fingerprint(document), desk.tree(document)
     desk.host.run("dock().button.click()\ndock().cancel_button.click()")
@@ -136,7 +138,7 @@ def test_cancel_at_once(desk: Desk) -> None:
 @pytest.mark.essential
 def test_undo_mid_run_cancels(desk: Desk) -> None:
     document = desk.new(400, 300)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian-slow", LONG)
     desk.select(document, 100, 100, 80, 60)
     before, tree = desk.fingerprint(document), desk.tree(document)
     desk.press()
@@ -154,7 +156,7 @@ def test_undo_mid_run_cancels(desk: Desk) -> None:
 @pytest.mark.essential
 def test_layer_deleted_mid_run_cancels(desk: Desk) -> None:
     document = desk.new(400, 300)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian-slow", LONG)
     desk.select(document, 100, 100, 80, 60)
     before = desk.fingerprint(document)
     desk.press()
@@ -163,6 +165,7 @@ def test_layer_deleted_mid_run_cancels(desk: Desk) -> None:
     assert "preview layer is gone" in desk.wait_end()
     assert desk.names(document) == ["Background"]
     assert desk.fingerprint(document) == before
+    desk.choose("test/gaussian-slow")
     assert desk.repaint().startswith("Done")
 
 
@@ -171,7 +174,7 @@ def test_document_closed_mid_run(desk: Desk) -> None:
     document, other = desk.new(400, 300), desk.new(200, 200)
     untouched, tree = desk.fingerprint(other), desk.tree(other)
     desk.activate(document)
-    desk.choose("test/gaussian-slow")
+    desk.choose("test/gaussian-slow", LONG)
     desk.select(document, 100, 100, 80, 60)
     desk.press()
     desk.wait_preview()
