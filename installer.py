@@ -24,11 +24,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -53,6 +56,8 @@ KRITA_TEST_PACKAGES = [
 OTHER_KRITA_TESTS = ["tests/krita"]
 ESSENTIAL = ["-m", "essential", "-k", "not texture"]  # of them in the usual run
 GIMP_STARTS = "repaint_gimp/repaint_gimp.py"
+EDITORS = {"krita": "Krita", "gimp": "GIMP"}
+NOTHING_SELECTED = 5  # exit status of pytest
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 HOSTS: dict[str, list[str]] = {"own": [], "usual": ["trixie"], "all": ["trixie", "sid", "experimental"]}
 OTHER_GIMPS: dict[str, list[str]] = {"own": [], "usual": [], "all": ["sid"]}  # Debian 13's is always tested
@@ -493,12 +498,52 @@ def test(arguments: argparse.Namespace) -> None:
     if any(not shutil.which(names[tool]) for tool in tools) and _is_debian() and os.geteuid() == 0:
         _apt(tools)
     _set_up_gimp(python)
-    codes = [subprocess.run([str(python), "-m", "pytest", *arguments.pytest], cwd=str(ROOT)).returncode]
+    more: list[str] = arguments.pytest
+    parts = [_pytest(python, "All tests", more, {})]
     chosen = OTHER_KRITA_TESTS + (ESSENTIAL if arguments.hosts != "all" else [])
-    codes += [_test_in(python, host, "krita", chosen) for host in hosts]
-    codes += [_test_in(python, host, "gimp", ["tests/gimp"]) for host in OTHER_GIMPS[arguments.hosts]]
-    if any(codes):
-        sys.exit(max(codes))
+    parts += [_test_in(python, host, "krita", chosen + more) for host in hosts]
+    parts += [_test_in(python, host, "gimp", ["tests/gimp", *more]) for host in OTHER_GIMPS[arguments.hosts]]
+    if len(parts) > 1:
+        print("\n" + "\n".join(part.lines() for part in parts), flush=True)
+    bad = [part.status for part in parts if part.status and not (more and part.status == NOTHING_SELECTED)]
+    if bad:
+        sys.exit(max(bad))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run of pytest. ``status``: its exit status; ``told``: how it went, in words; ``failed``: names of tests."""
+
+    name: str
+    status: int
+    told: str
+    failed: tuple[str, ...] = ()
+
+    def lines(self) -> str:
+        return "\n    ".join([f"{self.name:<24} {self.told}", *self.failed])
+
+
+def _pytest(python: Path, name: str, words: Sequence[str], chooses: dict[str, str]) -> Part:
+    """``chooses``: environment variables that choose an editor."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [str(python), "-m", "pytest", f"--junitxml={report}", *words]
+        status = subprocess.run(command, cwd=str(ROOT), env={**os.environ, **chooses}).returncode
+        try:
+            cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+        except (OSError, ElementTree.ParseError):
+            return Part(name, status or 1, "no report, see above")
+
+    def names(*kinds: str) -> set[str]:
+        found = [case for case in cases if not kinds or any(case.find(kind) is not None for kind in kinds)]
+        return {case.get("classname", "") + "::" + case.get("name", "") for case in found}
+
+    failed, skipped = names("failure", "error"), names("skipped")
+    passed = len(names() - failed - skipped)
+    minutes = (time.monotonic() - began) / 60
+    told = f"{passed} passed, {len(failed)} failed, {len(skipped)} skipped in {minutes:.1f} min"
+    return Part(name, status, told, tuple(sorted(failed)))
 
 
 def _set_up_gimp(python: Path) -> None:
@@ -509,19 +554,17 @@ def _set_up_gimp(python: Path) -> None:
         print("SKIPPING the tests in real GIMP 3 (Debian, root: installed).", flush=True)
 
 
-def _test_in(python: Path, host: str, editor: str, chosen: list[str]) -> int:
-    """An editor's tests once more in that of another Debian release; returns pytest's exit status."""
-    name = {"krita": "Krita", "gimp": "GIMP"}[editor]
-    print(f"\nThe {name} of Debian {host}: preparing its root file system (minutes, the first time) …", flush=True)
+def _test_in(python: Path, host: str, editor: str, words: Sequence[str]) -> Part:
+    """An editor's tests once more in that of another Debian release."""
+    name = f"{EDITORS[editor]} of Debian {host}"
+    print(f"\n{name}: preparing its root file system (minutes, the first time) …", flush=True)
     built = subprocess.run([str(python), "-m", "tests.hosts", "build", host, editor], cwd=str(ROOT)).returncode
     if built == CANNOT_HERE and os.environ.get("CI") != "true":
-        print(f"SKIPPING the tests in the {name} of Debian {host}.", flush=True)
-        return 0
+        print(f"SKIPPING the tests in {name}.", flush=True)
+        return Part(name, 0, "skipped, see above")
     if built:
-        return built
-    command = [str(python), "-m", "pytest", *chosen]
-    chooses = {**os.environ, f"REPAINT_BRIDGE_{editor.upper()}": host}
-    return subprocess.run(command, cwd=str(ROOT), env=chooses).returncode
+        return Part(name, built, "not tested: its root file system could not be built, see above")
+    return _pytest(python, name, words, {f"REPAINT_BRIDGE_{editor.upper()}": host})
 
 
 def doctor(_arguments: argparse.Namespace) -> None:
@@ -649,7 +692,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 help="own: this machine's Krita and Debian 13's GIMP; usual (the default): and the essential tests in "
                 "Debian 13's Krita; all: everything in these and in the newest",
             )
-            command.add_argument("pytest", nargs="*", help="passed on to pytest (after --)")
+            command.add_argument("pytest", nargs="*", help="passed on to pytest, in every editor (after --)")
         if name in ("krita", "gimp"):
             text = (
                 "Krita's resource folder" if name == "krita" else "GIMP's configuration folder, for instance …/GIMP/3.0"

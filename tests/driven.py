@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
+
+class WithHost(Protocol):
+    """What a test works at: see the desks of the editors."""
+
+    @property
+    def host(self) -> Driven: ...
+
+
+D = TypeVar("D", bound=WithHost)
 LONG = "repaint"
 """A preset whose run no busy machine lets end before a test stops it."""
 
@@ -81,6 +92,23 @@ class Driven:
         self.process: subprocess.Popen | None = None
         self._count = 0
         self._shots = 0
+        self._silent = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has died or left a command without an answer."""
+        return self._silent or self.process is None or self.process.poll() is not None
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(10)
+            self.process = None
+
+    def stop(self) -> None:
+        """Ends it in order and looks at its log for the last time."""
+        raise NotImplementedError
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -101,6 +129,7 @@ class Driven:
         end = time.monotonic() + seconds
         while not answer.exists():
             if time.monotonic() > end:
+                self._silent = True
                 self.check()
                 self.screenshot("no-answer")
                 raise HostFailure(f"{self.name} did not answer within {seconds} s to:\n{code}\n{self.log()[-2000:]}")
@@ -172,6 +201,31 @@ class Driven:
             env={**os.environ, "DISPLAY": self.display.name},
         )
         return path if done.returncode == 0 else None
+
+
+class Shared(Generic[D]):
+    """One running editor for many tests. One that died or hangs has failed a test by that; the next test gets another.
+
+    make: starts one; it is given how many there were before.
+    """
+
+    def __init__(self, make: Callable[[int], D]) -> None:
+        self._make = make
+        self._count = 0
+        self._desk: D | None = None
+
+    def desk(self) -> D:
+        if self._desk is not None and self._desk.host.is_lost:
+            self._desk.host.kill()
+            self._desk = None
+        if self._desk is None:
+            self._desk = self._make(self._count)
+            self._count += 1
+        return self._desk
+
+    def stop(self) -> None:
+        if self._desk is not None:
+            self._desk.host.kill() if self._desk.host.is_lost else self._desk.host.stop()
 
 
 def keep_picture(shot: Path | None, target: Path) -> None:

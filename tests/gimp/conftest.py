@@ -18,7 +18,7 @@ from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
 from tests import toy_hub
-from tests.driven import Display
+from tests.driven import Display, Shared
 from tests.engine.standin_hub import StandIn
 from tests.krita.desk import write_launch_file
 
@@ -84,37 +84,48 @@ def display(work: Path) -> Iterator[Display]:
 
 
 @pytest.fixture(scope="package")
-def console(work: Path) -> Iterator[Desk]:
-    host = GimpHost(work / "console", None)
-    host.start()
-    yield Desk(host)
-    host.stop()
+def console(work: Path) -> Iterator[Shared[Desk]]:
+    def start(count: int) -> Desk:
+        host = GimpHost(work / f"console-{count}", None)
+        host.start()
+        return Desk(host)
+
+    shared = Shared(start)
+    yield shared
+    shared.stop()
 
 
 @pytest.fixture(scope="package")
-def gimp(work: Path, display: Display) -> Iterator[Desk]:
+def gimp(work: Path, display: Display) -> Iterator[Shared[Desk]]:
     """The shared GIMP with RePaint's window open and its engine ready."""
-    host = GimpHost(work / "gimp", display)
-    host.start()
-    desk = Desk(host)
-    desk.open_window()
-    host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")
-    yield desk
-    host.stop()
+
+    def start(count: int) -> Desk:
+        host = GimpHost(work / f"gimp-{count}", display)
+        host.start()
+        desk = Desk(host)
+        desk.open_window()
+        host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")
+        return desk
+
+    shared = Shared(start)
+    yield shared
+    shared.stop()
 
 
 @pytest.fixture
-def desk(gimp: Desk) -> Iterator[Desk]:
-    gimp.close_all()
+def desk(gimp: Shared[Desk]) -> Iterator[Desk]:
+    one = gimp.desk()
+    one.close_all()
     log = len(plugin_log())
-    yield gimp
-    gimp.host.check()
+    yield one
+    one.host.check()
     check_plugin_log(log)
 
 
 @pytest.fixture
-def shell(console: Desk) -> Iterator[Desk]:
+def shell(console: Shared[Desk]) -> Iterator[Desk]:
     """The console with no image open."""
-    console.forget_images()
-    yield console
-    console.host.check()
+    one = console.desk()
+    one.forget_images()
+    yield one
+    one.host.check()

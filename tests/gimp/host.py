@@ -15,7 +15,6 @@ import hashlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -252,13 +251,6 @@ class GimpHost(Driven):
                 end(self.process, 5.0)
             self.process = None
             self.check()
-
-    def kill(self) -> None:
-        """Ends GIMP as a crash would."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait(10)
-            self.process = None
 
     # ---- health ----
     def check(self) -> None:

@@ -15,6 +15,7 @@ from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
 from tests import toy_hub
+from tests.driven import Shared
 from tests.engine.standin_hub import StandIn
 
 from .desk import Desk, write_launch_file
@@ -78,21 +79,26 @@ def hub() -> Iterator[StandIn]:
 
 
 @pytest.fixture(scope="session")
-def krita(display: Display, hub: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def krita(display: Display, hub: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared[Desk]]:
     """The shared Krita, its docker shown and its engine ready."""
     del hub
+
+    def start(_count: int) -> Desk:
+        desk = Desk(start_krita(tmp_path_factory.mktemp("krita"), display))
+        desk.host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")
+        return desk
+
     provide_bridge()
-    host = start_krita(tmp_path_factory.mktemp("krita"), display)
-    desk = Desk(host)
-    host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the engine is ready")
-    yield desk
-    host.stop()
+    shared = Shared(start)
+    yield shared
+    shared.stop()
 
 
 @pytest.fixture
-def desk(krita: Desk) -> Iterator[Desk]:
-    krita.close_all()
+def desk(krita: Shared[Desk]) -> Iterator[Desk]:
+    one = krita.desk()
+    one.close_all()
     log = check_plugin_log(0) if not plugin_log().exists() else len(plugin_log().read_text(errors="replace"))
-    yield krita
-    krita.host.check()
+    yield one
+    one.host.check()
     check_plugin_log(log)

@@ -17,7 +17,6 @@ import hashlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -195,13 +194,6 @@ class KritaHost(Driven):
             end(self.process, 10.0)
             self.process = None
             self.check()
-
-    def kill(self) -> None:
-        """Ends Krita as a crash would."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait(10)
-            self.process = None
 
     def lend(self, path: Path) -> Path:
         """A file where this Krita can read it: itself, or a copy in the work folder."""
