@@ -520,7 +520,7 @@ class Part:
     failed: tuple[str, ...] = ()
 
     def lines(self) -> str:
-        return "\n    ".join([f"{self.name:<24} {self.told}", *self.failed])
+        return "\n    ".join([f"{self.name:<28} {self.told}", *self.failed])
 
 
 def _pytest(python: Path, name: str, words: Sequence[str], chooses: dict[str, str]) -> Part:
