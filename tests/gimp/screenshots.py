@@ -1,7 +1,8 @@
 """Makes the documentation's pictures in a real GIMP: python -m tests.gimp.screenshots [--out docs/images]
 
 With the bundled photograph and its selection: the menu (gimp-menu.png), the whole screen while the preview forms
-(gimp.png) and after the end (gimp-done.png), and RePaint's window alone, each page (gimp-window-PAGE.png).
+(gimp.png) and after the end (gimp-done.png), and RePaint's window alone, each page (gimp-window-PAGE.png) and with a
+model that is not installed (gimp-window-licence.png).
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     host.run("window.pages.set_visible_child_name('tile')\nNone")
     desk.wait_end(900)
     _window(host, folder, chosen.out / "gimp-window-tile.png")
+    host.run("window.pages.set_visible_child_name('selection')\nwindow.form.model.choose('sd15')\nNone")
+    host.run("pump.do('p', lambda: flow.say('Ready.'))\nNone")
+    _window(host, folder, chosen.out / "gimp-window-licence.png")
 
 
 def _open(host: GimpHost, folder: Path) -> Image:

@@ -2,7 +2,8 @@
 
 With the bundled photograph and its selection: the whole screen while the preview forms (krita.png) and after the end
 (krita-done.png), and the docker alone, each page at 250 and at 360 pixels, in every language given
-(docker-PAGE-WIDTH.png, docker-PAGE-WIDTH-LANGUAGE.png).
+(docker-PAGE-WIDTH.png, docker-PAGE-WIDTH-LANGUAGE.png); the docker with a model that is not installed
+(docker-licence-…) and while the tests' toy model is downloaded from a hub on this machine (docker-downloading-…).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import tests.conftest  # noqa: F401  (the run's own home, before anything of the project is imported)
 from bridge_server.__main__ import main as bridge_command
+from tests import toy_hub
 from tests.driven import keep_picture
+from tests.engine.standin_hub import StandIn
 
 from .conftest import start_krita
 from .desk import Desk, Document, write_launch_file
@@ -49,7 +52,7 @@ d.refresh()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs/images")
-    parser.add_argument("--model", default="texture")
+    parser.add_argument("--model", default="exemplar")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--part", type=float, default=0.8, help="of the run at which the picture is taken")
     parser.add_argument("--languages", nargs="*", default=["de"], help="besides English")
@@ -66,6 +69,14 @@ def main() -> None:
                     host.stop()
                 finally:
                     host.kill()
+        bridge_command(["stop"])
+        with toy_hub.running() as hub, tempfile.TemporaryDirectory() as folder:
+            host = start_krita(Path(folder), display, LANGUAGE="en")
+            try:
+                _take_download(host, Path(folder), chosen, hub)
+                host.stop()
+            finally:
+                host.kill()
     finally:
         display.close()
         bridge_command(["stop"])
@@ -99,14 +110,41 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
         if page == "tile":
             host.run("dock().variants.setValue(1)\nd = dock()\nd.repaint(d.tile_page.area())")
             desk.wait_end(900)
-        for width in WIDTHS:
-            host.run(FLOAT.format(page=number, width=width, height=960))
-            host.wait(f"dock().isFloating() and [dock().width(), dock().height()] == [{width}, 960]")
-            host.wait("not dock().branches._timer.isActive() and not flow.has_steps")
-            shot = folder / "docker.png"
-            host.run(f"dock().grab().save({str(shot)!r})")
-            suffix = "" if language == "en" else "-" + language
-            keep_picture(shot, chosen.out / f"docker-{page}-{width}{suffix}.png")
+        _take_docker(host, folder, chosen, page, number, language)
+    host.run("dock().model.setCurrentIndex(dock().model.findData('sd15'))\npump.do('p', lambda: flow.say('Ready.'))")
+    _take_docker(host, folder, chosen, "licence", 0, language)
+
+
+def _take_docker(
+    host: KritaHost, folder: Path, chosen: argparse.Namespace, name: str, page: int, language: str = "en"
+) -> None:
+    """The docker alone, at both widths."""
+    for width in WIDTHS:
+        host.run(FLOAT.format(page=page, width=width, height=960))
+        host.wait(f"dock().isFloating() and [dock().width(), dock().height()] == [{width}, 960]")
+        host.wait("not dock().branches._timer.isActive() and not flow.has_steps")
+        shot = folder / "docker.png"
+        host.run(f"dock().grab().save({str(shot)!r})")
+        suffix = "" if language == "en" else "-" + language
+        keep_picture(shot, chosen.out / f"docker-{name}-{width}{suffix}.png")
+
+
+def _take_download(host: KritaHost, folder: Path, chosen: argparse.Namespace, hub: StandIn) -> None:
+    desk = Desk(host)
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
+    host.run(ARRANGE)
+    document = desk.open(REPOSITORY / "engine/assets/demo.png")
+    host.run("flow.forget_all()")
+    _select(host, document)
+    desk.choose(toy_hub.TOY, seed=chosen.seed)
+    hub.pace = 0.5
+    host.run(
+        "dock().form.prompt.setText('a red circle')\ndock().download.accept.click()\ndock().download.start.click()"
+    )
+    host.wait(f"flow.downloads.now.done > {toy_hub.SIZE // 4}", seconds=60)
+    _take_docker(host, folder, chosen, "downloading", 0)
+    host.run("flow.stop_download()")
+    host.wait("flow.downloads.now is None")
 
 
 def _select(host: KritaHost, document: Document) -> None:
