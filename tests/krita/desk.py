@@ -73,7 +73,7 @@ class Desk:
 
     def __init__(self, host: KritaHost) -> None:
         self.host = host
-        self.host.run(PRELUDE)
+        self.host.run(PRELUDE, seconds=90)  # a busy machine goes on starting Krita behind its window
         self.host.run("app.activeWindow().qwindow().showMaximized()\ndock().show()")
 
     # ---- documents ----
