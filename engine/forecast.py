@@ -14,16 +14,25 @@ selected, sent      variants  measured  forecast
 
 and a 256 px network of 113.7 million parameters (the DDPM of church and cat pictures): 1304 MiB after its first call
 with the libraries, forecast 1312.
+
+Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
+Diffusion's size, random weights). It sees at least one window of the network; beyond that it grows with what is sent up
+to 1 megapixel, where it begins to work in tiles, so that for larger regions the forecast says too much.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
+import torch
+
 from engine.canvas import BATCH_AREA
-from engine.models import ModelInfo
-from engine.models.memory import VAE_BYTES_PER_PIXEL
+from engine.errors import EngineError
+from engine.models import ModelInfo, lora, pipeline_folder
+from engine.models.latent_space import TILED_FROM
+from engine.models.unet import inference_dtype
 
 LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""
@@ -32,6 +41,8 @@ WORK = 56
 EXEMPLAR = 64 << 20
 """Patches of the picture that are compared at a time, of the model without weights (measured 474 MiB for 128² in 256²,
 489 for 256² in 512²)."""
+DECODER = 4200
+"""Bytes of the decoder's activations per pixel."""
 PICTURE = 88
 """Bytes per pixel sent: the picture, the model's view of it, states, the layer."""
 VARIANT = 32
@@ -58,11 +69,11 @@ def need(info: ModelInfo) -> Need | None:
         return None
     if info.folder is None:
         return Need(LIBRARIES + EXEMPLAR, PICTURE, VARIANT)
+    if info.family == "latent":
+        return _latent(info)
     weights = sum(path.stat().st_size for path in info.folder.rglob("*.safetensors"))
     if not weights:
         return None
-    if info.takes_prompt:
-        return Need(LIBRARIES + weights, PICTURE + VAE_BYTES_PER_PIXEL, VARIANT)
     try:
         config = json.loads((info.folder / "unet" / "config.json").read_text(encoding="utf-8"))
         channels, side = int(config["block_out_channels"][0]), int(config.get("sample_size") or 64)
@@ -70,3 +81,33 @@ def need(info: ModelInfo) -> Need | None:
         return None
     area = BATCH_AREA if config.get("any_scale") else side * side
     return Need(LIBRARIES + weights + WORK * channels * area, PICTURE, VARIANT)
+
+
+def _latent(info: ModelInfo) -> Need | None:
+    """Weights as they are in memory, and the autoencoder's work; the network's own is far less (95 MiB at Stable
+    Diffusion's size and 512²) and comes before it."""
+    try:
+        base, _ = lora.base_of(info)
+        kind, _ = pipeline_folder.kind_of(base)
+        made = pipeline_folder.KINDS[kind]
+        bytes_each = inference_dtype(torch.device("cpu")).itemsize
+        parts = (made.network, *(encoder for encoder, _ in made.encoders))
+        weights = bytes_each * sum(_elements(base, part) for part in parts) + 4 * _elements(base, "vae")
+        configs = [pipeline_folder.config_of(base, part) for part in (made.network, "vae")]
+        side = int(configs[0]["sample_size"]) * 2 ** (len(configs[1]["block_out_channels"]) - 1)
+    except (EngineError, OSError, ValueError, KeyError, TypeError):
+        return None
+    more = DECODER * max(0, TILED_FROM - side * side) // TILED_FROM
+    return Need(LIBRARIES + weights + DECODER * side * side, PICTURE + more, VARIANT)
+
+
+def _elements(info: ModelInfo, part: str) -> int:
+    """Numbers in a part's weight files, as their headers say; those in half precision where there are both."""
+    place = pipeline_folder.place_of(info, part)
+    files = [path for path in place.glob("*.safetensors") if ".fp16." not in path.name]
+    total = 0
+    for path in files or place.glob("*.safetensors"):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        total += sum(math.prod(each["shape"]) for name, each in header.items() if name != "__metadata__")
+    return total

@@ -130,10 +130,15 @@ def read(info: ModelInfo, dtype: torch.dtype) -> Parts:
     return Parts(kind, index, scheduler, network, vae, encoders)
 
 
-def _place(info: ModelInfo, part: str) -> Path:
-    """Where a part lies."""
+def place_of(info: ModelInfo, part: str) -> Path:
+    """The folder of a part."""
     assert info.folder is not None
     return info.vae if part == "vae" and info.vae is not None else info.folder / part
+
+
+def config_of(info: ModelInfo, part: str) -> dict[str, Any]:
+    """A part's configuration."""
+    return read_json(place_of(info, part) / "config.json", info)
 
 
 def _named(index: dict[str, Any], part: str) -> bool:
@@ -143,13 +148,13 @@ def _named(index: dict[str, Any], part: str) -> bool:
 
 def _class_name(info: ModelInfo, part: str) -> str:
     """What the part's own configuration says that it is."""
-    config = read_json(_place(info, part) / "config.json", info)
+    config = config_of(info, part)
     return str(config.get("_class_name") or (config.get("architectures") or ["unknown part"])[0])
 
 
 def _check_part(info: ModelInfo, part: str) -> None:
     """The right class, whole, and not pickled, as far as its files tell."""
-    place = _place(info, part)
+    place = place_of(info, part)
     found = _class_name(info, part)
     if found not in CLASSES[part]:
         raise corrupt(info, f"its {part} is a {found} where a {CLASSES[part][0]} belongs", str(place))
@@ -180,7 +185,7 @@ def _incomplete(info: ModelInfo, part: str, details: str) -> EngineError:
 
 
 def _load(info: ModelInfo, part: str, dtype: torch.dtype) -> Any:
-    place = _place(info, part)
+    place = place_of(info, part)
     library = importlib.import_module("transformers" if part.startswith("text") else "diffusers")
     plain = any(".fp16." not in path.name for path in place.glob("*.safetensors"))
     options = {"dtype" if part.startswith("text") else "torch_dtype": dtype}

@@ -10,3 +10,5 @@ FOLDER = Path(__file__).parents[1] / "data" / "toy-latent"
 """The model, a folder in diffusers' layout."""
 JUDGE = FOLDER.with_name("toy-judge.safetensors")
 """Weights of the classifier that tells what a picture shows."""
+ASYMMETRIC = FOLDER.with_name("toy-asymmetric")
+"""An asymmetric autoencoder for it, made by :mod:`tests.engine.toys.asymmetric`."""
