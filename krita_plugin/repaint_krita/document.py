@@ -145,7 +145,10 @@ class KritaHost:
             if time.monotonic() - began > SLICE_SECONDS:
                 yield None
                 began = time.monotonic()
-        yield Capture(target, b"".join(colours), b"".join(chosen_bytes))
+        yield None
+        pixels = b"".join(colours)
+        yield None
+        yield Capture(target, pixels, b"".join(chosen_bytes))
 
     def _selection(self, document: Any, feather: int) -> Any:
         """The document's selection; with ``feather`` a copy whose edge fades inwards over so many pixels."""
