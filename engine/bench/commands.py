@@ -54,9 +54,13 @@ def add_commands(commands: Any) -> None:
     texture.set_defaults(run=_texture)
 
     latent = kinds.add_parser("latent", help="time latent models of real size with random weights, beside diffusers")
-    latent.add_argument("--sizes", default="sd15", metavar="NAMES", help="of sd15, sdxl (default: sd15)")
+    latent.add_argument("--sizes", default="sd15,sdxl", metavar="NAMES", help="of sd15, sdxl (default: both)")
+    latent.add_argument(
+        "--sides", default=None, metavar="PX", help="of the pictures (CPU: the model's; CUDA: 512,1024)"
+    )
     latent.add_argument("--calls", type=int, default=3, metavar="N", help="network calls that are timed (default 3)")
     latent.add_argument("--device", choices=("cpu", "cuda"))
+    latent.add_argument("--out", type=Path, metavar="FILE.json", help="rows as they come; a run there is gone on with")
     latent.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     latent.set_defaults(run=_latent)
 
@@ -140,7 +144,8 @@ def _texture(arguments: argparse.Namespace) -> None:
 def _latent(arguments: argparse.Namespace) -> None:
     from engine.bench import latent
 
-    result = latent.measure(_names(arguments.sizes), arguments.calls, arguments.device)
+    sides = [int(side) if side.isdecimal() else 0 for side in _names(arguments.sides or "")]
+    result = latent.measure(_names(arguments.sizes), arguments.calls, arguments.device, sides or None, arguments.out)
     print(latent.table(result))
     if arguments.json:
         print(json.dumps(result))

@@ -2,7 +2,8 @@
 
 A call is a guidance pair: the network for the prompt and for the negative prompt. Every row is a process of its own,
 one after the other, so that its peak memory is its own. Text encoders are left out: they run once, and there is no
-vocabulary to run them with.
+vocabulary to run them with. What was measured is kept after every row, so that a run that was stopped goes on; a row
+that fails (for want of memory, say) is said so, and the others are measured nonetheless.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,19 @@ import torch
 
 from engine import api
 from engine.bench.cost import device_name, load_average, measured
-from engine.errors import BadInput, EngineError
+from engine.errors import BadInput
 from engine.guidance import Words
 from engine.models import Model, ModelInfo, latent
 from engine.models.pipeline_folder import Parts
 from engine.models.unet import inference_dtype
 
+log = logging.getLogger(__name__)
+
 GUIDANCE = 7.5
+SIDES = {"cpu": (None,), "cuda": (512, 1024)}
+"""Sides in pixels of the pictures; None: the size's own."""
+MARK = "row: "
+"""Begins the line in which a row's process answers."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Size:
     """A network of the size of a published one.
 
     Attributes:
-        side: of its pictures.
+        side: of its pictures, where none is asked for.
         unet: what departs from ``UNet2DConditionModel``'s defaults.
         pooled: width of the projection beside the prompt's states; 0 without.
     """
@@ -78,52 +86,104 @@ SCHEDULER = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end"
 ROWS = {"ours": "this engine", "diffusers": "diffusers, inpainting pipeline"}
 
 
-def measure(sizes: list[str], calls: int, device: str | None) -> dict[str, Any]:
-    """Time ``calls`` network calls of each size by each row, and what comes before and after them.
+def measure(
+    sizes: list[str], calls: int, device: str | None, sides: list[int] | None = None, out: Path | None = None
+) -> dict[str, Any]:
+    """Time ``calls`` network calls of each size at each side by each row, and what comes before and after them.
+
+    Args:
+        sides: of the pictures, multiples of 64, 64 … 2048; by default the size's own on a CPU, 512 and 1024 on CUDA.
+        out: a JSON file of the rows; those in it that were measured so, on this device, are not measured again.
 
     Raises:
-        BadInput: values out of range.
-        EngineError: a row's process failed.
+        BadInput: values out of range, or a file of something else.
     """
     unknown = [name for name in sizes if name not in SIZES]
     if unknown or not sizes:
         raise BadInput("bad_size", f"The sizes are {', '.join(SIZES)}, not {', '.join(unknown) or 'none'}.")
     if not 2 <= calls <= 1000:
         raise BadInput("bad_calls", f"The number of calls must be 2 to 1000, not {calls}.")
+    if any(side % 64 or not 64 <= side <= 2048 for side in sides or []):
+        raise BadInput("bad_size", "The sides must be multiples of 64 up to 2048.")
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    result: dict[str, Any] = {"device": device_name(chosen), "calls": calls, "load": [load_average()], "rows": []}
+    name_of_device = device_name(chosen)
+    rows = _read(out)
     for name in sizes:
-        for row in ROWS:
-            command = [sys.executable, "-m", "engine.bench.latent", row, name, str(calls), chosen.type]
-            done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-            if done.returncode:
-                details = done.stderr.strip()[-2000:]
-                raise EngineError("bench_failed", f"The row {ROWS[row]} of the bench ended early.", details)
-            result["rows"].append(json.loads(done.stdout.splitlines()[-1]))
-    result["load"].append(load_average())
-    return result
+        for side in sides or [side or SIZES[name].side for side in SIDES[chosen.type]]:
+            for row in ROWS:
+                facts = {"row": row, "size": name, "side": side, "calls": calls, "device": name_of_device}
+                if any("failed" not in each and facts.items() <= each.items() for each in rows):
+                    continue
+                rows = [each for each in rows if not facts.items() <= each.items()]
+                rows.append(facts | {"load": load_average()} | _measured_apart(row, name, side, calls, chosen))
+                if out is not None:
+                    out.write_text(json.dumps({"kind": "latent", "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    return {"rows": rows}
+
+
+def _read(out: Path | None) -> list[dict[str, Any]]:
+    if out is None or not out.exists():
+        return []
+    try:
+        content = json.loads(out.read_text(encoding="utf-8"))
+        if content["kind"] != "latent":
+            raise ValueError(content["kind"])
+        return list(content["rows"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput("bad_argument", f"{out} holds no rows of this bench; name another file.", repr(error)) from error
+
+
+def _measured_apart(row: str, size: str, side: int, calls: int, device: torch.device) -> dict[str, Any]:
+    """What a row's process answers, or why it did not."""
+    command = [sys.executable, "-m", "engine.bench.latent", row, size, str(side), str(calls), device.type]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    answers = [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if done.returncode == 0 and answers:
+        return dict(json.loads(answers[-1]))
+    log.info("row %s of %s failed: %s", row, size, done.stderr.strip()[-2000:])
+    last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+    memory = done.returncode == -9 or "memory" in last.lower()
+    return {"failed": "out of memory" if memory else last[:200]}
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result as Markdown; presets are their calls times the seconds per call, and the rest once."""
-    load = " … ".join("?" if value is None else f"{value:.1f}" for value in result["load"])
+    """The rows as Markdown, a table for each device; presets are their calls times the seconds per call, and the rest
+    once. Between two rows of the same network stands how much faster ours is."""
     presets = [preset for preset in api.PRESETS.values() if preset.calls <= 1000]
-    lines = [
-        f"{result['device']}; {result['calls']} calls of a guidance pair; load average {load}",
-        "",
-        "| | size | px | type | s per call | encode, decode … s | peak MiB | "
-        + " | ".join(f"{preset.name}, {preset.calls} calls, s" for preset in presets)
-        + " |",
-        "|---|---|---|---|---|---|---|" + "---|" * len(presets),
-    ]
-    for row in result["rows"]:
-        peak = "–" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
-        totals = (f"{preset.calls * row['seconds_per_call'] + row['rest']:.0f}" for preset in presets)
-        lines.append(
-            f"| {ROWS[row['row']]} | {SIZES[row['size']].title} | {SIZES[row['size']].side} | {row['dtype']} "
-            f"| {row['seconds_per_call']:.3f} | {row['rest']:.1f} | {peak} | {' | '.join(totals)} |"
-        )
-    return "\n".join(lines)
+    lines: list[str] = []
+    for device in dict.fromkeys(row["device"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["device"] == device]
+        loads = [row["load"] for row in rows if row["load"] is not None]
+        load = f"{min(loads):.1f} … {max(loads):.1f}" if loads else "not known"
+        counts = " or ".join(str(count) for count in sorted({row["calls"] for row in rows}))
+        lines += [
+            f"{device}; {counts} calls of a guidance pair; load average {load}",
+            "",
+            "| | size | px | type | s per call | against diffusers | encode, decode … s | peak MiB | "
+            + " | ".join(f"{preset.name}, {preset.calls} calls, s" for preset in presets)
+            + " |",
+            "|---|---|---|---|---|---|---|---|" + "---|" * len(presets),
+        ]
+        for row in rows:
+            head = f"| {ROWS[row['row']]} | {SIZES[row['size']].title} | {row['side']} |"
+            if "failed" in row:
+                lines.append(f"{head} {row['failed']} |" + " |" * (4 + len(presets)))
+                continue
+            peak = "–" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
+            totals = (f"{preset.calls * row['seconds_per_call'] + row['rest']:.0f}" for preset in presets)
+            lines.append(
+                f"{head} {row['dtype']} | {row['seconds_per_call']:.3f} | {_against(row, rows)} "
+                f"| {row['rest']:.1f} | {peak} | {' | '.join(totals)} |"
+            )
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _against(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """How many times the rival's seconds per call this row takes."""
+    same = {name: row[name] for name in ("size", "side", "calls")} | {"row": "diffusers"}
+    rival = next((each for each in rows if same.items() <= each.items() and "failed" not in each), None)
+    return "–" if rival is None else f"{row['seconds_per_call'] / rival['seconds_per_call']:.2f} ×"
 
 
 # ------------------------------------------------------------------------------------------------------- inside a row
@@ -131,24 +191,22 @@ def table(result: dict[str, Any]) -> str:
 
 def main(argv: list[str]) -> None:
     """Warm up, then time ``calls`` calls and the rest of the run."""
-    row, size, calls, device = argv[0], argv[1], int(argv[2]), torch.device(argv[3])
+    row, name, side, calls, device = argv[0], argv[1], int(argv[2]), int(argv[3]), torch.device(argv[4])
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     torch.manual_seed(0)
     dtype = inference_dtype(device)
     prepare = {"ours": _ours, "diffusers": _diffusers}[row]
-    run = prepare(SIZES[size], device, dtype)
+    run = prepare(replace(SIZES[name], side=side), device, dtype)
     run(2)
     with measured(device) as cost:
         whole, in_calls = run(calls)
     answer = {
-        "row": row,
-        "size": size,
         "dtype": str(dtype).removeprefix("torch."),
         "seconds_per_call": in_calls / (calls - 1),
         "rest": whole - in_calls * calls / (calls - 1),
         "peak_mib": cost.peak_mib,
     }
-    print(json.dumps(answer))
+    print(MARK + json.dumps(answer))
 
 
 Run = Callable[[int], tuple[float, float]]

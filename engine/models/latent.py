@@ -7,6 +7,7 @@ masked picture at every call, and is otherwise used alike.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import groupby
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from engine.diffusion import LEAST_ALPHA_BAR, Prediction, flow_alpha_bar
+from engine.errors import EngineError
 from engine.guidance import Words
 from engine.models import lora, memory, perturbed, pipeline_folder
 from engine.models.latent_space import LatentSpace
@@ -26,6 +28,8 @@ from engine.models.unet import alpha_bar_of, corrupt, inference_dtype
 if TYPE_CHECKING:
     from engine.models import Geometry, Model, ModelInfo
 
+log = logging.getLogger(__name__)
+
 MOST = 2048 * 2048
 """Model pixels of the largest plan: windows make the calls, and the autoencoder works in tiles."""
 
@@ -34,11 +38,20 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     """Load ``info.folder`` for inference.
 
     Raises:
-        EngineError: ``model_missing``, ``model_pickled`` or ``model_corrupt``, with what to do next.
+        EngineError: ``model_missing``, ``model_pickled``, ``model_corrupt`` or ``out_of_memory``, with what to do next.
     """
     dtype = inference_dtype(device)
     base, merge = lora.base_of(info)
-    return assembled(merge(pipeline_folder.read(base, dtype)), info, device, dtype)
+    try:
+        return assembled(merge(pipeline_folder.read(base, dtype)), info, device, dtype)
+    except (MemoryError, RuntimeError) as error:
+        if not memory.exhausted(error):
+            raise
+        raise EngineError(
+            "out_of_memory",
+            f"There is not enough memory for the model {info.title}; close other programs or choose a smaller model.",
+            str(error),
+        ) from error
 
 
 def assembled(parts: Parts, info: ModelInfo, device: torch.device, dtype: torch.dtype) -> Model:
@@ -53,10 +66,14 @@ def assembled(parts: Parts, info: ModelInfo, device: torch.device, dtype: torch.
     geometry = _geometry(parts)
     others = [parts.vae, *(encoder for _, encoder in parts.encoders)]
     place = _placement(parts, others, geometry, device)
-    aside = device if place.beside else torch.device("cpu")
-    for part in others:
-        torch.nn.Module.to(part, device=aside, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _move(parts.network, device, place.streamed)
+    try:
+        aside = _move(parts.network, others, place, device)
+    except RuntimeError as error:
+        if place.streamed or not memory.exhausted(error):
+            raise
+        log.warning("out of memory while the model is moved: its network is sent over layer by layer")
+        place = memory.LEAST
+        aside = _move(parts.network, others, place, device)
     masked = parts.network.config.in_channels > parts.vae.config.latent_channels
     return Model(
         info,
@@ -122,13 +139,20 @@ def _placement(parts: Parts, others: list[Any], geometry: Geometry, device: torc
     )
 
 
-def _move(network: Any, device: torch.device, streamed: bool) -> None:
-    if streamed:
+def _move(network: Any, others: list[Any], place: memory.Placement, device: torch.device) -> torch.device:
+    """All parts to where they are to work; where text encoders and autoencoder are now."""
+    aside = device if place.beside else torch.device("cpu")
+    if place.streamed:
+        torch.nn.Module.to(network, device="cpu")
+    for part in others:
+        torch.nn.Module.to(part, device=aside, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if place.streamed:
         from accelerate import cpu_offload
 
         cpu_offload(network, device)
     else:
         torch.nn.Module.to(network, device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return aside
 
 
 def _predictor(
@@ -154,6 +178,19 @@ def _predictor(
             return network(x, time, added_cond_kwargs=added, return_dict=False, **given)[0]
         return network(x, time, return_dict=False, **given)[0]
 
+    def answers(x: torch.Tensor, time: float, together: tuple[Words, ...]) -> list[torch.Tensor]:
+        """For each prompt, all in one batch, or one after the other where memory does not suffice for that."""
+        nonlocal paired
+        if paired:
+            try:
+                return list(evaluate(torch.cat([x] * len(together)), time, together).chunk(len(together)))
+            except RuntimeError as error:
+                if len(together) == 1 or not memory.exhausted(error):
+                    raise
+            log.warning("out of memory with both prompts at once, going on one by one")
+            paired = False
+        return [evaluate(x, time, (each,)) for each in together]
+
     def predict(x: torch.Tensor, timestep: int, words: tuple[Words, ...]) -> torch.Tensor:
         time = float(times[timestep])
         x = x.to(dtype).contiguous(memory_format=torch.channels_last)
@@ -162,10 +199,7 @@ def _predictor(
             for apart, group in groupby(words, lambda each: each.perturbed):
                 together = tuple(group)
                 with perturbed.perturbed(middle) if apart else nullcontext():
-                    if paired:
-                        outputs += evaluate(torch.cat([x] * len(together)), time, together).chunk(len(together))
-                    else:
-                        outputs += [evaluate(x, time, (each,)) for each in together]
+                    outputs += answers(x, time, together)
         return torch.cat(outputs, dim=1).float()
 
     return predict

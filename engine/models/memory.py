@@ -39,6 +39,9 @@ class Placement:
     paired: bool
 
 
+LEAST = Placement(False, True, False)
+
+
 def placement(free: int, network: int, others: int, cells: int, width: int, pixels: int) -> Placement:
     """The fastest placement that is expected to fit.
 
@@ -61,7 +64,7 @@ def placement(free: int, network: int, others: int, cells: int, width: int, pixe
     log.warning(
         "the network's %d MiB do not fit into %d MiB: it is sent over layer by layer", network // MIB, free // MIB
     )
-    return Placement(False, True, False)
+    return LEAST
 
 
 def exhausted(error: BaseException) -> bool:

@@ -442,6 +442,53 @@ def test_prompts_in_pairs_and_layers_sent_over_give_the_same(monkeypatch):
         assert relative(model.predict(x, 500, words), expected) < 1e-4
 
 
+def test_a_pair_that_does_not_fit_goes_on_one_by_one(monkeypatch):
+    """The way of a CUDA device: the batch of both prompts is too much, each alone is not."""
+    monkeypatch.setattr("engine.models.latent._placement", lambda *_: memory.Placement(True, False, True))
+    from diffusers import UNet2DConditionModel
+
+    forward, rows = UNet2DConditionModel.forward, []
+
+    def limited(self, sample, *more, **options):
+        rows.append(len(sample))
+        if len(sample) > 1:
+            raise torch.OutOfMemoryError("injected")
+        return forward(self, sample, *more, **options)
+
+    model = api.load_model(str(FOLDER), "cpu")
+    expected = last(toy(), prompt="a red circle", guidance=3.0)
+    monkeypatch.setattr(UNet2DConditionModel, "forward", limited)
+    found = last(model, prompt="a red circle", guidance=3.0)
+    assert rows == [2] + [1] * 12
+    assert np.abs(found.fill - expected.fill).max() < 1e-3
+
+
+def test_a_model_that_does_not_fit_is_sent_over_layer_by_layer_or_is_a_sentence(monkeypatch):
+    """The forecast was too hopeful; and nothing helps."""
+    from engine.models import latent
+
+    move, tried = latent._move, []
+
+    def failing(network, others, place, device):
+        tried.append(place)
+        if len(tried) in fails:
+            raise torch.OutOfMemoryError("injected")
+        return move(network, others, place, device)
+
+    monkeypatch.setattr(latent, "_move", failing)
+    monkeypatch.setattr(latent, "_placement", lambda *_: memory.Placement(True, False, True))
+    fails = {1}
+    model = api.load_model(str(FOLDER), "cpu")
+    assert [place.streamed for place in tried] == [False, True]
+    x, words = torch.randn(1, 4, 16, 16), (toy().read("a red circle"),)
+    assert relative(model.predict(x, 500, words), toy().predict(x, 500, words)) < 1e-4
+    fails = {3, 4}
+    with pytest.raises(EngineError) as caught:
+        api.load_model(str(FOLDER), "cpu")
+    assert caught.value.code == "out_of_memory"
+    assert "choose a smaller model" in caught.value.sentence
+
+
 def test_out_of_memory_goes_on_in_a_smaller_plan():
     seen = []
 
