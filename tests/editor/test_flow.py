@@ -191,18 +191,22 @@ def test_a_preview_that_waits_is_replaced_by_a_newer_one(stage: Stage) -> None:
     assert layer.painted in ([RGBA[1], RGBA[3]], [RGBA[3]])
 
 
-def test_previews_are_slowed_to_a_tenth_of_the_time(stage: Stage) -> None:
-    stage.running()
-    stage.tell(preview(0, 1))
-    assert stage.session.calls[-1] == "interval 5.0"
-
-
-def test_one_refresh_that_waited_for_other_programs_slows_nothing(stage: Stage) -> None:
+def intervals(stage: Stage, *refreshes: float) -> list[str]:
+    """What is asked for while previews come whose refresh takes so many seconds each."""
     layer = stage.running()
-    for number, seconds in enumerate((0.5, 0.5, 9.0, 0.5), 1):
+    for number, seconds in enumerate(refreshes, 1):
         layer.refresh = seconds
         stage.tell(preview(0, number))
-    assert [call for call in stage.session.calls if call.startswith("interval")] == ["interval 5.0"]
+    return [call for call in stage.session.calls if call.startswith("interval")]
+
+
+def test_previews_are_slowed_to_a_tenth_of_the_time(stage: Stage) -> None:
+    assert intervals(stage, 0.5, 0.5) == ["interval 0.5", "interval 5.0"]
+
+
+@pytest.mark.parametrize("refreshes", [(0.5, 0.5, 9.0, 0.5), (9.0, 0.5, 0.5)])
+def test_one_refresh_that_waited_for_other_programs_slows_nothing(stage: Stage, refreshes: tuple[float, ...]) -> None:
+    assert intervals(stage, *refreshes) == ["interval 0.5", "interval 5.0"]
 
 
 def test_news_of_an_earlier_job_are_not_for_this_one(stage: Stage) -> None:

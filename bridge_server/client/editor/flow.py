@@ -48,6 +48,7 @@ CANCEL_PATIENCE = 3.0  # seconds until the docker is usable again although no an
 REFRESH_SHARE = 0.1  # at most this part of the time goes into the host's refreshing of previews
 FASTEST_PREVIEWS = 0.1  # seconds between two previews at best
 REFRESHES = 5  # the latest, whose median counts: a single one may have waited for other programs
+FIRST_INTERVAL = 0.5  # at most so long is waited for the second preview, whatever the first took
 
 LAYER_GONE = "The preview layer is gone, so this RePaint was stopped; click RePaint to start again."
 NOT_TAKEN = "Done, but the layer does not hold the picture; click the picture below to put it into a layer."
@@ -100,6 +101,7 @@ class Flow:
         self._count = 0
         self._interval = FASTEST_PREVIEWS
         self._refreshes: Deque[float] = deque(maxlen=REFRESHES)
+        self._refreshed = ""  # the document of these
         self._hold = 0.0  # until then "Painting …" does not cover an engine message
 
     # ---- what the docker reads ----
@@ -202,8 +204,10 @@ class Flow:
     def _new_run(self, run: Run) -> Run:
         self._count += 1
         run.number, run.clicked, run.created = self._count, self._clicked, time.time()
+        if self._refreshed != run.target.document:
+            self._refreshed = run.target.document
+            self._refreshes.clear()
         self.run = run
-        self._refreshes.clear()
         return run
 
     def _sent(self, run: Run) -> None:
@@ -737,6 +741,8 @@ class Flow:
         self._refreshes.append(refresh_seconds)
         usual = sorted(self._refreshes)[(len(self._refreshes) - 1) // 2]
         interval = max(FASTEST_PREVIEWS, usual / REFRESH_SHARE)
+        if len(self._refreshes) == 1:
+            interval = min(interval, FIRST_INTERVAL)
         if abs(interval - self._interval) > 0.25 * self._interval:
             self._interval = interval
             self.session.set_preview_interval(interval)
