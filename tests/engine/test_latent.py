@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from engine import api, canvas, states
 from engine.errors import BadInput, EngineError
 from engine.guidance import Guide, Words, conditioned
-from engine.models import find, memory
+from engine.models import find, latent_space, memory
 from tests.engine.latent_help import QUICK, hole, image, job, last, relative, toy
 from tests.engine.toys import FOLDER, kinds
 
@@ -332,6 +332,20 @@ def test_a_large_picture_is_painted_at_its_own_scale_in_windows():
     assert event.windows == len(sizes) > 6 * 4
     plan = canvas.plan(selection, model.geometry)
     assert plan.scaled == (plan.region.height, plan.region.width)
+
+
+def test_several_megapixels_are_windows_for_the_network_and_tiles_for_the_autoencoder(monkeypatch):
+    """The plan of a real size, and a run in which both are many: the tiles change next to nothing of the picture."""
+    geometry = replace(toy().geometry, window=512, minimum=256, multiple=64)
+    plan = canvas.plan(hole(2000, 100, 150, 1700), geometry)
+    assert plan.size == (2048, 2048)
+    assert plan.scaled == (2000, 2000)
+    assert {(box.width, box.height) for box in plan.windows} == {(512, 512)}
+    assert len(plan.windows) == 25
+    whole = last(toy(), picture=image(2, 400), selection=hole(400, 60, 70, 240), steps=3)
+    monkeypatch.setattr(latent_space, "TILED_FROM", 128 * 128)
+    tiled = last(toy(), picture=image(2, 400), selection=hole(400, 60, 70, 240), steps=3)
+    assert np.abs(tiled.fill - whole.fill).mean() < 0.02
 
 
 def test_a_small_hole_is_painted_at_the_models_own_size():
