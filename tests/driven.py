@@ -11,19 +11,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
-
-class WithHost(Protocol):
-    """What a test works at: see the desks of the editors."""
-
-    @property
-    def host(self) -> Driven: ...
-
-
-D = TypeVar("D", bound=WithHost)
 LONG = "repaint"
 """A preset whose run no busy machine lets end before a test stops it."""
 
@@ -201,31 +191,6 @@ class Driven:
             env={**os.environ, "DISPLAY": self.display.name},
         )
         return path if done.returncode == 0 else None
-
-
-class Shared(Generic[D]):
-    """One running editor for many tests. One that died or hangs has failed a test by that; the next test gets another.
-
-    make: starts one; it is given how many there were before.
-    """
-
-    def __init__(self, make: Callable[[int], D]) -> None:
-        self._make = make
-        self._count = 0
-        self._desk: D | None = None
-
-    def desk(self) -> D:
-        if self._desk is not None and self._desk.host.is_lost:
-            self._desk.host.kill()
-            self._desk = None
-        if self._desk is None:
-            self._desk = self._make(self._count)
-            self._count += 1
-        return self._desk
-
-    def stop(self) -> None:
-        if self._desk is not None:
-            self._desk.host.kill() if self._desk.host.is_lost else self._desk.host.stop()
 
 
 def keep_picture(shot: Path | None, target: Path) -> None:

@@ -18,23 +18,12 @@ from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
 from tests import toy_hub
-from tests.driven import Display, Shared
+from tests.desk import Shared, logs_stay_clean, write_launch_file
+from tests.driven import Display
 from tests.engine.standin_hub import StandIn
-from tests.krita.desk import write_launch_file
 
 from .desk import Desk
-from .host import GimpHost, HostFailure, chosen_gimp, missing_programs
-
-
-def plugin_log() -> str:
-    path = launch.user_folders().state / "logs" / "gimp.log"
-    return path.read_text(errors="replace") if path.exists() else ""
-
-
-def check_plugin_log(since: int) -> None:
-    """The plug-in keeps its own exceptions from GIMP; they stand in its log and fail a test as loudly."""
-    if "Traceback (most recent call last)" in plugin_log()[since:]:
-        raise HostFailure("The plug-in logged an exception:\n" + plugin_log()[since:][-4000:])
+from .host import GimpHost, chosen_gimp, missing_programs
 
 
 @contextlib.contextmanager
@@ -116,10 +105,8 @@ def gimp(work: Path, display: Display) -> Iterator[Shared[Desk]]:
 def desk(gimp: Shared[Desk]) -> Iterator[Desk]:
     one = gimp.desk()
     one.close_all()
-    log = len(plugin_log())
-    yield one
-    one.host.check()
-    check_plugin_log(log)
+    with logs_stay_clean(one.host):
+        yield one
 
 
 @pytest.fixture

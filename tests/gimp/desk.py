@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import secrets
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bridge_server.__main__ import connect
-from bridge_server.client import launch, messages
+from tests.desk import EditorDesk
 
-from .host import GimpHost, HostFailure
+from .host import GimpHost
 
 PRELUDE = """
 import base64, gc, hashlib, math, time
@@ -139,11 +136,11 @@ class Image:
         return f"images[{self.name!r}]"
 
 
-class Desk:
+class Desk(EditorDesk[GimpHost]):
     """Wraps a running GIMP; every method is a thing that a person, or a script, does or sees."""
 
     def __init__(self, host: GimpHost) -> None:
-        self.host = host
+        super().__init__(host)
         host.run(f"DISPLAY = {host.display is not None}\n" + PRELUDE + "\nNone")
 
     # ---- images ----
@@ -271,17 +268,6 @@ class Desk:
     def status(self) -> str:
         return str(self.host.run("window.status.get_text()"))
 
-    def wait_end(self, seconds: float = 60.0) -> str:
-        """Waits until the run has ended; returns the status line."""
-        self.host.wait("not flow.busy and not flow.has_steps", seconds=seconds, what="the run ends")
-        return self.status()
-
-    def wait_preview(self, seconds: float = 30.0) -> None:
-        """Waits until a preview stands in the layer of the running run."""
-        self.host.wait(
-            "flow.run is not None and 'first_preview' in flow.run.timings", seconds=seconds, what="a first preview"
-        )
-
     def repaint(self, image: Image, seconds: float = 60.0) -> str:
         self.press(image)
         return self.wait_end(seconds)
@@ -290,25 +276,3 @@ class Desk:
     def call(self, procedure: str, image: Image, seconds: float = 120.0, **arguments: Any) -> list[Any]:
         """Runs a procedure non-interactively: its status, the error message, the ids of the layers it returns."""
         return list(self.host.run(f"call({procedure!r}, {image.code}, **{arguments!r})", seconds=seconds))
-
-    # ---- the bridge ----
-    def bridge(self) -> messages.Status:
-        """The running bridge's own account of itself, asked by a second client."""
-        link = connect(launch.user_folders().state)
-        try:
-            answer = link.ask(messages.GetStatus(), messages.Status)
-            link.send(messages.Bye())
-            link.flush()
-            return answer
-        finally:
-            link.close()
-
-    def wait_bridge(self, what: str, condition: Callable[[messages.Status], Any], seconds: float = 30.0) -> Any:
-        end = time.monotonic() + seconds
-        while True:
-            answer = self.bridge()
-            if condition(answer):
-                return answer
-            if time.monotonic() > end:
-                raise HostFailure(f"not within {seconds} s: {what}; the bridge says {answer}")
-            time.sleep(0.02)

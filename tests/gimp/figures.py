@@ -18,8 +18,8 @@ import tests.conftest  # noqa: F401  (the run's own home, before anything of the
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
+from tests.desk import write_launch_file
 from tests.driven import Display
-from tests.krita.desk import write_launch_file
 
 from .desk import Desk
 from .host import GimpHost, chosen_gimp

@@ -21,8 +21,8 @@ import tests.conftest  # noqa: F401  (the run's own home, before anything of the
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
+from tests.desk import write_launch_file
 from tests.driven import Display, keep_picture
-from tests.krita.desk import write_launch_file
 
 from .desk import Desk, Image
 from .host import REPOSITORY, GimpHost, chosen_gimp

@@ -15,23 +15,11 @@ from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
 from tests import toy_hub
-from tests.driven import Shared
+from tests.desk import Shared, logs_stay_clean, write_launch_file
 from tests.engine.standin_hub import StandIn
 
-from .desk import Desk, write_launch_file
-from .host import Display, HostFailure, KritaHost, chosen_krita, missing_programs
-
-
-def plugin_log() -> Path:
-    return launch.user_folders().state / "logs" / "krita.log"
-
-
-def check_plugin_log(since: int) -> int:
-    """The plug-in keeps its own exceptions from Krita; they stand in its log and fail a test as loudly."""
-    text = plugin_log().read_text(errors="replace") if plugin_log().exists() else ""
-    if "Traceback (most recent call last)" in text[since:]:
-        raise HostFailure("The plug-in logged an exception:\n" + text[since:][-4000:])
-    return len(text)
+from .desk import Desk
+from .host import Display, KritaHost, chosen_krita, missing_programs
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +86,5 @@ def krita(display: Display, hub: StandIn, tmp_path_factory: pytest.TempPathFacto
 def desk(krita: Shared[Desk]) -> Iterator[Desk]:
     one = krita.desk()
     one.close_all()
-    log = check_plugin_log(0) if not plugin_log().exists() else len(plugin_log().read_text(errors="replace"))
-    yield one
-    one.host.check()
-    check_plugin_log(log)
+    with logs_stay_clean(one.host):
+        yield one

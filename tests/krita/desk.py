@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import secrets
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from bridge_server.__main__ import connect
-from bridge_server.client import launch, messages
+from tests.desk import EditorDesk
 
-from .host import REPOSITORY, HostFailure, KritaHost
+from .host import KritaHost
 
 SETTLE_SECONDS = 0.35
 
@@ -68,11 +65,11 @@ class Document:
         return f"documents[{self.name!r}]"
 
 
-class Desk:
+class Desk(EditorDesk[KritaHost]):
     """Wraps a running Krita; every method is a thing that a person does or sees."""
 
     def __init__(self, host: KritaHost) -> None:
-        self.host = host
+        super().__init__(host)
         self.host.run(PRELUDE, seconds=90)  # a busy machine goes on starting Krita behind its window
         self.host.run("app.activeWindow().qwindow().showMaximized()\ndock().show()")
 
@@ -214,17 +211,6 @@ documents[{name!r}] = add(d)
         """The RePaint button without the mouse's way, for tests in which the mouse is not the point."""
         self.host.run("dock().button.click()")
 
-    def wait_end(self, seconds: float = 60.0) -> str:
-        """Waits until the run has ended; returns the status line."""
-        self.host.wait("not flow.busy and not flow.has_steps", seconds=seconds, what="the run ends")
-        return self.status()
-
-    def wait_preview(self, seconds: float = 30.0) -> None:
-        """Waits until a preview stands in the layer of the running run."""
-        self.host.wait(
-            "flow.run is not None and 'first_preview' in flow.run.timings", seconds=seconds, what="a first preview"
-        )
-
     def repaint(self, seconds: float = 60.0) -> str:
         self.press()
         return self.wait_end(seconds)
@@ -236,31 +222,3 @@ documents[{name!r}] = add(d)
     def redo(self) -> None:
         self.host.run("app.action('edit_redo').trigger()")
         self.host.run("for d in app.documents(): d.waitForDone()")
-
-    # ---- the bridge ----
-    def bridge(self) -> messages.Status:
-        """The running bridge's own account of itself, asked by a second client."""
-        link = connect(launch.user_folders().state)
-        try:
-            answer = link.ask(messages.GetStatus(), messages.Status)
-            link.send(messages.Bye())
-            link.flush()
-            return answer
-        finally:
-            link.close()
-
-    def wait_bridge(self, what: str, condition: Any, seconds: float = 30.0) -> messages.Status:
-        end = time.monotonic() + seconds
-        while True:
-            answer = self.bridge()
-            if condition(answer):
-                return answer
-            if time.monotonic() > end:
-                raise HostFailure(f"not within {seconds} s: {what}; the bridge says {answer}")
-            time.sleep(0.02)
-
-
-def write_launch_file(warm: str = "test/gaussian") -> None:
-    """As the installer does, for a project folder that need not be installed."""
-    server = str(REPOSITORY / "bridge_server" / "__main__.py")
-    launch.write_launch_file(sys.executable, [server, "serve", "--warm", warm], launch.user_folders().state)

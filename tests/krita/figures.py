@@ -22,9 +22,10 @@ import tests.conftest  # noqa: F401  (the run's own home, before anything of the
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client.link import find_or_start
 from engine.bench.measures import seam_jump
+from tests.desk import write_launch_file
 
 from .conftest import start_krita
-from .desk import Desk, write_launch_file
+from .desk import Desk
 from .host import REPOSITORY, Display, KritaHost
 from .test_documents import SPACES, identity_difference
 

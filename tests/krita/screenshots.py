@@ -15,11 +15,12 @@ from pathlib import Path
 import tests.conftest  # noqa: F401  (the run's own home, before anything of the project is imported)
 from bridge_server.__main__ import main as bridge_command
 from tests import toy_hub
+from tests.desk import write_launch_file
 from tests.driven import keep_picture
 from tests.engine.standin_hub import StandIn
 
 from .conftest import start_krita
-from .desk import Desk, Document, write_launch_file
+from .desk import Desk, Document
 from .host import REPOSITORY, Display, KritaHost
 
 WIDTHS = (250, 360)

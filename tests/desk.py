@@ -1,0 +1,119 @@
+"""What is the same at the desk of every editor that a test drives: the run, the bridge behind it, the plug-in's log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from bridge_server.__main__ import connect
+from bridge_server.client import launch, messages
+
+from .driven import Driven, HostFailure
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+H = TypeVar("H", bound=Driven)
+
+
+class EditorDesk(Generic[H]):
+    """Wraps a running editor in whose driver's namespace ``flow`` is the plug-in's."""
+
+    def __init__(self, host: H) -> None:
+        self.host = host
+
+    def status(self) -> str:
+        """The plug-in's status line."""
+        raise NotImplementedError
+
+    # ---- the run ----
+    def wait_end(self, seconds: float = 60.0) -> str:
+        """Waits until the run has ended; returns the status line."""
+        self.host.wait("not flow.busy and not flow.has_steps", seconds=seconds, what="the run ends")
+        return self.status()
+
+    def wait_preview(self, seconds: float = 30.0) -> None:
+        """Waits until a preview stands in the layer of the running run."""
+        self.host.wait(
+            "flow.run is not None and 'first_preview' in flow.run.timings", seconds=seconds, what="a first preview"
+        )
+
+    # ---- the bridge ----
+    def bridge(self) -> messages.Status:
+        """The running bridge's own account of itself, asked by a second client."""
+        link = connect(launch.user_folders().state)
+        try:
+            answer = link.ask(messages.GetStatus(), messages.Status)
+            link.send(messages.Bye())
+            link.flush()
+            return answer
+        finally:
+            link.close()
+
+    def wait_bridge(
+        self, what: str, condition: Callable[[messages.Status], object], seconds: float = 30.0
+    ) -> messages.Status:
+        """Waits until the bridge's account meets the condition; returns it."""
+        end = time.monotonic() + seconds
+        while True:
+            answer = self.bridge()
+            if condition(answer):
+                return answer
+            if time.monotonic() > end:
+                raise HostFailure(f"not within {seconds} s: {what}; the bridge says {answer}")
+            time.sleep(0.02)
+
+
+D = TypeVar("D", bound=EditorDesk[Any])
+
+
+class Shared(Generic[D]):
+    """One running editor for many tests. One that died or hangs has failed a test by that; the next test gets another.
+
+    make: starts one; it is given how many there were before.
+    """
+
+    def __init__(self, make: Callable[[int], D]) -> None:
+        self._make = make
+        self._count = 0
+        self._desk: D | None = None
+
+    def desk(self) -> D:
+        if self._desk is not None and self._desk.host.is_lost:
+            self._desk.host.kill()
+            self._desk = None
+        if self._desk is None:
+            self._desk = self._make(self._count)
+            self._count += 1
+        return self._desk
+
+    def stop(self) -> None:
+        if self._desk is not None:
+            self._desk.host.kill() if self._desk.host.is_lost else self._desk.host.stop()
+
+
+def write_launch_file(warm: str = "test/gaussian") -> None:
+    """As the installer does, for a project folder that need not be installed."""
+    server = str(REPOSITORY / "bridge_server" / "__main__.py")
+    launch.write_launch_file(sys.executable, [server, "serve", "--warm", warm], launch.user_folders().state)
+
+
+@contextlib.contextmanager
+def logs_stay_clean(host: Driven) -> Iterator[None]:
+    """Looks at the editor's log and the plug-in's at the end: the plug-in keeps its exceptions from the editor; they
+    stand in its own log and fail a test as loudly."""
+    since = len(_plugin_log(host))
+    yield
+    host.check()
+    fresh = _plugin_log(host)[since:]
+    if "Traceback (most recent call last)" in fresh:
+        raise HostFailure("The plug-in logged an exception:\n" + fresh[-4000:])
+
+
+def _plugin_log(host: Driven) -> str:
+    path = launch.user_folders().state / "logs" / f"{host.name}.log"
+    return path.read_text(errors="replace") if path.exists() else ""
