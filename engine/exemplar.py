@@ -13,24 +13,31 @@ the sources. While structure is decided (σ > :data:`EVEN_ABOVE`), sources get a
 about equally, as entropic optimal transport does (Cuturi 2013, arXiv 1306.0895; for textures Galerne, Leclaire & Rabin
 2018, doi 10.1137/18M1175781): without it smooth places, which explain noise best, take over wide fills.
 
+What is seen then varies less than sources and noise together would: neighbouring blocks that are not yet agreed blur each
+other. It is given back component by component (at most :data:`MOST_GAIN` times), which keeps fills as rich as their
+source.
+
 Two things keep borders from showing. At the end (σ < :data:`BLEND_BELOW`) blocks overlap a little, so that regions
 taken from different places fade into each other. And what the estimate misses on the known pixels beside the hole is
 added to it, fading out over a few pixels, as in seamless cloning (Pérez et al. 2003).
 
-Chosen on eight to sixteen photographed textures of 120² with holes of 44², preset fast, one seed, medians; none of them
-is among the jury's pictures:
+Chosen on sixteen photographed textures of 120² with holes of 44², preset fast, one seed; none of them is among the
+jury's pictures. Medians, the mean of ST-LPIPS, and the median of it over that of G'MIC's matchpatch in the same run:
 
-==========================  ==========  =========  ============  =========  =====================
-way                         seam ratio  far ratio  spread ratio  seam jump  ST-LPIPS / matchpatch
-==========================  ==========  =========  ============  =========  =====================
-no overlap, no fit          0.97        0.79       0.83          1.43       0.92
-overlap 0.1, fit            0.96        0.75       0.82          1.03       0.88
-overlap 0.25, fit           0.94        0.70       0.79          1.00       0.99
-wide overlap, fit           0.92        0.66       0.72          0.99       1.02
-patches of 11 to 56 pixels  0.85        0.62       0.61          1.22       1.09
-==========================  ==========  =========  ============  =========  =====================
+==========================  ==========  =========  ============  =========  ========  ===========
+way                         seam ratio  far ratio  spread ratio  seam jump  ST-LPIPS  over rival
+==========================  ==========  =========  ============  =========  ========  ===========
+as it is                    0.96        0.75       0.90          1.08       0.072     0.68
+contrast × 1.2 at most      0.96        0.74       0.88          1.09       0.070     0.74
+no contrast given back      0.95        0.74       0.77          1.01       0.084     0.88
+no overlap at the end       0.97        0.79       0.93          1.40       0.075     0.81
+sources not used evenly     0.97        0.75       0.90          1.06       0.076     0.76
+evenly down to σ = 0.15     0.95        0.76       0.90          1.10       0.075     0.77
+preset quality              0.94        0.70       0.87          1.07       0.072     0.76
+==========================  ==========  =========  ============  =========  ========  ===========
 
-To the eye the first has single blocks standing out, the last two are soft. (matchpatch is G'MIC's, in the same run.)
+To the eye fills without overlap have single blocks standing out, those without contrast given back are soft. Wider
+overlaps and smaller patches were softer still.
 """
 
 from __future__ import annotations
@@ -66,14 +73,17 @@ SIGHT = 32
 EVEN_ABOVE = 0.5
 """σ above which sources are made to be used evenly."""
 EVEN_ABOVE_WIDE = 0.15
-"""The same for wide areas, in whose middle nothing known decides: frames of tiles keep their pebbles. Compact holes
-lose by it (ST-LPIPS 0.083 → 0.090)."""
+"""The same for wide areas, in whose middle nothing known decides: extended courses of bricks keep their joints. Compact
+holes lose by it."""
 WIDE = 6000
 """Unknown pixels from which on an area is wide."""
-EVEN_QUERIES = 1024
 EVEN_ROUNDS = 3
 EVEN_ROUNDS_WIDE = 6
-"""On how many blocks, and how often, the use of sources is looked at."""
+"""How often the use of sources is looked at."""
+SAMPLED_QUERIES = 1024
+"""On how many blocks what is seen is looked at as a whole."""
+MOST_GAIN = 1.5
+"""Contrast that what is seen may be given back, component by component."""
 BLEND_BELOW = 0.15
 """σ below which blocks overlap."""
 BLEND_WEIGHT = 0.1
@@ -96,6 +106,7 @@ class Sources:
         basis: (D, K) principal components of the patches, D = 3 cells².
         features: (N, K), the patches by these components.
         energy: (N,), half the squared norm of each row of ``features``.
+        centre, spread: (K,), mean and variance of each component.
         pixels: (3, H, W), of which patches are parts.
         top, left: (N,), first row and column of each patch.
     """
@@ -106,6 +117,8 @@ class Sources:
     basis: torch.Tensor
     features: torch.Tensor
     energy: torch.Tensor
+    centre: torch.Tensor
+    spread: torch.Tensor
     pixels: torch.Tensor
     top: torch.Tensor
     left: torch.Tensor
@@ -210,7 +223,8 @@ class Exemplar:
         basis = _principal(patches)
         features = patches @ basis
         energy = 0.5 * (features**2).sum(1)
-        return Sources(cell, cells, step, basis, features, energy, self._pixels, top, left)
+        spread, centre = torch.var_mean(features, 0, correction=0)
+        return Sources(cell, cells, step, basis, features, energy, centre, spread, self._pixels, top, left)
 
 
 def _estimate(
@@ -230,11 +244,14 @@ def _estimate(
     )
     sheet = _cells(x[:, sheet_rows][:, :, sheet_columns], sources.cell)
     variance = (sigma / sources.cell) ** 2
+    every = max(1, len(top) // SAMPLED_QUERIES)
+    sample = _patches(sheet, first_row[::every], first_column[::every], sources.cells, sources.cell) @ sources.basis
+    gain = _gain(sample, variance, sources)
     bias = -sources.energy
     wide = len(top) * step**2 > WIDE
     if sigma > (EVEN_ABOVE_WIDE if wide else EVEN_ABOVE):
         rounds = EVEN_ROUNDS_WIDE if wide else EVEN_ROUNDS
-        bias = bias + _evened(sheet, variance, sources, first_row, first_column, rounds)
+        bias = bias + _evened(sources.centre + (sample - sources.centre) * gain, variance, sources, rounds)
     ramp = x.new_ones(side)
     if outer:
         ramp[:outer] = ramp[-outer:] = BLEND_WEIGHT
@@ -247,6 +264,7 @@ def _estimate(
         for first in range(0, len(chosen), QUERIES):
             each = chosen[first : first + QUERIES]
             seen = _patches(sheet, first_row[each], first_column[each], sources.cells, sources.cell) @ sources.basis
+            seen = sources.centre + (seen - sources.centre) * gain
             posterior = torch.softmax((seen @ sources.features.T + bias) / variance, dim=1)
             mean = (posterior @ blocks).view(-1, 3, side, side) * weight
             weighted = torch.cat([mean, weight.expand(len(mean), 1, side, side)], dim=1).permute(1, 0, 2, 3)
@@ -257,13 +275,16 @@ def _estimate(
     return out[:3] / out[3:].clamp_min(1e-6), (out[3:] > 0).to(x.dtype)
 
 
-def _evened(
-    sheet: torch.Tensor, variance: float, sources: Sources, top: torch.Tensor, left: torch.Tensor, rounds: int
-) -> torch.Tensor:
+def _gain(sample: torch.Tensor, variance: float, sources: Sources) -> torch.Tensor:
+    """(K,) by how much the components of what is seen vary too little, as deviations: they should vary as those of the
+    sources and the noise together."""
+    seen = (sample - sources.centre).square().mean(0)
+    return ((sources.spread + variance) / seen.clamp_min(1e-12)).sqrt().clamp(1, MOST_GAIN)
+
+
+def _evened(sample: torch.Tensor, variance: float, sources: Sources, rounds: int) -> torch.Tensor:
     """(N,) to add to the sources' scores so that all are used about equally: some steps of Sinkhorn's algorithm."""
-    every = max(1, len(top) // EVEN_QUERIES)
-    seen = _patches(sheet, top[::every], left[::every], sources.cells, sources.cell) @ sources.basis
-    scores = seen @ sources.features.T - sources.energy
+    scores = sample @ sources.features.T - sources.energy
     bias = torch.zeros_like(sources.energy)
     for _ in range(rounds):
         usage = torch.softmax((scores + bias) / variance, dim=1).mean(0) * len(bias)

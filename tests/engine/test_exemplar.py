@@ -10,7 +10,7 @@ from engine import api, extend
 from engine.bench import measures
 from engine.diffusion import linear_alpha_bar
 from engine.errors import BadInput
-from engine.exemplar import GRIDS, SMALL_GRIDS, Exemplar
+from engine.exemplar import GRIDS, MOST_GAIN, SMALL_GRIDS, Exemplar
 
 CPU = torch.device("cpu")
 ALPHA_BAR = linear_alpha_bar()
@@ -58,11 +58,15 @@ def test_is_the_posterior_mean_over_patches():
     noisy = x[0].permute(1, 2, 0).numpy() / signal
     sources = [pixels[i : i + 3, j : j + 3] for i in range(7) for j in range(8) if known[i : i + 3, j : j + 3].all()]
     assert len(sources) < 200  # so few that the smallest patches are taken, whatever the noise
-    # The use of the sources is evened over the four pixels to decide, as Sinkhorn does it.
     holes = [(3, 4), (3, 5), (4, 4), (4, 5)]
-    scores = np.array(
-        [[-0.5 * ((noisy[i - 1 : i + 2, j - 1 : j + 2] - q) ** 2).sum() / sigma**2 for q in sources] for i, j in holes]
-    )
+    # What is seen around the four pixels to decide gets back the contrast that it lacks, value by value.
+    seen = np.array([noisy[i - 1 : i + 2, j - 1 : j + 2] for i, j in holes])
+    centre = np.mean(sources, axis=0)
+    gain = np.sqrt((np.var(sources, axis=0) + sigma**2) / ((seen - centre) ** 2).mean(0)).clip(1, MOST_GAIN)
+    assert (gain > 1).any() and (gain < MOST_GAIN).any()
+    seen = centre + (seen - centre) * gain
+    # The use of the sources is evened over the four pixels, as Sinkhorn does it.
+    scores = np.array([[-0.5 * ((patch - q) ** 2).sum() / sigma**2 for q in sources] for patch in seen])
     bias = np.zeros(len(sources))
     for _ in range(3):
         rows = np.exp(scores + bias - (scores + bias).max(1, keepdims=True))
