@@ -13,9 +13,9 @@ the sources. While structure is decided (σ > :data:`EVEN_ABOVE`), sources get a
 about equally, as entropic optimal transport does (Cuturi 2013, arXiv 1306.0895; for textures Galerne, Leclaire & Rabin
 2018, doi 10.1137/18M1175781): without it smooth places, which explain noise best, take over wide fills.
 
-What is seen then varies less than sources and noise together would: neighbouring blocks that are not yet agreed blur each
-other. It is given back component by component (at most :data:`MOST_GAIN` times), which keeps fills as rich as their
-source.
+What is seen then varies less than sources and noise together would: neighbouring blocks that do not agree yet blur each
+other. The contrast is given back component by component (:data:`MOST_GAIN` times at most), which keeps fills as rich as
+their sources.
 
 Two things keep borders from showing. At the end (σ < :data:`BLEND_BELOW`) blocks overlap a little, so that regions
 taken from different places fade into each other. And what the estimate misses on the known pixels beside the hole is

@@ -63,7 +63,8 @@ def test_is_the_posterior_mean_over_patches():
     seen = np.array([noisy[i - 1 : i + 2, j - 1 : j + 2] for i, j in holes])
     centre = np.mean(sources, axis=0)
     gain = np.sqrt((np.var(sources, axis=0) + sigma**2) / ((seen - centre) ** 2).mean(0)).clip(1, MOST_GAIN)
-    assert (gain > 1).any() and (gain < MOST_GAIN).any()
+    assert (gain > 1).any()
+    assert (gain < MOST_GAIN).any()
     seen = centre + (seen - centre) * gain
     # The use of the sources is evened over the four pixels, as Sinkhorn does it.
     scores = np.array([[-0.5 * ((patch - q) ** 2).sum() / sigma**2 for q in sources] for patch in seen])
