@@ -203,7 +203,7 @@ def main(argv: list[str]) -> None:
     answer = {
         "dtype": str(dtype).removeprefix("torch."),
         "seconds_per_call": in_calls / (calls - 1),
-        "rest": whole - in_calls * calls / (calls - 1),
+        "rest": max(0.0, whole - in_calls * calls / (calls - 1)),
         "peak_mib": cost.peak_mib,
     }
     print(MARK + json.dumps(answer))
