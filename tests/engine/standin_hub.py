@@ -123,11 +123,11 @@ def running() -> Iterator[StandIn]:
                 cut = 0
             data = data[:cut]
             for start in range(0, len(data), PIECE if large else len(data)):
-                self.wfile.write(data[start : start + PIECE] if large else data)
+                piece = data[start : start + PIECE] if large else data
+                hub.sent += len(piece) if large else 0
+                self.wfile.write(piece)
                 if large and hub.pace:
                     time.sleep(hub.pace)
-            if large:
-                hub.sent += len(data)
             if cut is not None:
                 self.close_connection = True
             return None
