@@ -127,7 +127,7 @@ def test_a_tile_of_a_pattern_that_repeats_has_no_seam(model):
     out = painted(framed.rgba(image), framed.selection, model, wrap="both")
     rolled = np.roll(out, (48, 48), (0, 1))
     assert measures.tile_seam_jump(rolled, "both") < 1.1
-    assert not np.array_equal(out, image[..., :3])
+    assert np.abs(out.astype(int) - image[..., :3]).max() <= 12  # the pattern itself, though its frame was unknown
 
 
 def test_an_extension_goes_on_with_the_pattern(model):
