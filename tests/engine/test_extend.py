@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bridge_server.client.editor import choices
 from engine import api, cli, extend, imagefile
 from engine.bench import measures
 from engine.errors import BadInput
@@ -168,3 +169,7 @@ def test_the_texture_model_makes_a_tile_without_a_seam():
     before, after = measures.tile_seam_jump(pixels, "x"), measures.tile_seam_jump(painted, "x")
     assert before > 1.8
     assert after < 1.4
+
+
+def test_the_editors_begin_with_the_same_band():
+    assert choices.FIELDS["tile_band"][0] == extend.TILE_BAND

@@ -84,7 +84,7 @@ FIELDS: Dict[str, Tuple[Any, Callable[[Any], Any]]] = {
     "extend_right": (128, _integer(0, 4096)),
     "extend_bottom": (0, _integer(0, 4096)),
     "tile_axis": ("both", _one_of("both", "x", "y")),
-    "tile_band": (64, _integer(8, 1024)),
+    "tile_band": (24, _integer(8, 1024)),  # as engine.extend.TILE_BAND
     "history_mib": (2048, _integer(64, 1 << 20)),
 }
 OF_THE_USER = ("history_mib",)  # never of a document
