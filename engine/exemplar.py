@@ -244,14 +244,20 @@ def _estimate(
     )
     sheet = _cells(x[:, sheet_rows][:, :, sheet_columns], sources.cell)
     variance = (sigma / sources.cell) ** 2
-    every = max(1, len(top) // SAMPLED_QUERIES)
-    sample = _patches(sheet, first_row[::every], first_column[::every], sources.cells, sources.cell) @ sources.basis
+
+    def seen(which: slice | torch.Tensor) -> torch.Tensor:
+        return _patches(sheet, first_row[which], first_column[which], sources.cells, sources.cell) @ sources.basis
+
+    def regained(features: torch.Tensor) -> torch.Tensor:
+        return sources.centre + (features - sources.centre) * gain
+
+    sample = seen(slice(None, None, max(1, len(top) // SAMPLED_QUERIES)))
     gain = _gain(sample, variance, sources)
     bias = -sources.energy
     wide = len(top) * step**2 > WIDE
     if sigma > (EVEN_ABOVE_WIDE if wide else EVEN_ABOVE):
         rounds = EVEN_ROUNDS_WIDE if wide else EVEN_ROUNDS
-        bias = bias + _evened(sources.centre + (sample - sources.centre) * gain, variance, sources, rounds)
+        bias = bias + _evened(regained(sample), variance, sources, rounds)
     ramp = x.new_ones(side)
     if outer:
         ramp[:outer] = ramp[-outer:] = BLEND_WEIGHT
@@ -263,9 +269,7 @@ def _estimate(
         blocks = sources.blocks(offset // sources.side, offset % sources.side, outer)
         for first in range(0, len(chosen), QUERIES):
             each = chosen[first : first + QUERIES]
-            seen = _patches(sheet, first_row[each], first_column[each], sources.cells, sources.cell) @ sources.basis
-            seen = sources.centre + (seen - sources.centre) * gain
-            posterior = torch.softmax((seen @ sources.features.T + bias) / variance, dim=1)
+            posterior = torch.softmax((regained(seen(each)) @ sources.features.T + bias) / variance, dim=1)
             mean = (posterior @ blocks).view(-1, 3, side, side) * weight
             weighted = torch.cat([mean, weight.expand(len(mean), 1, side, side)], dim=1).permute(1, 0, 2, 3)
             place = (top[each][:, None, None] + along[:, None], left[each][:, None, None] + along)
