@@ -235,21 +235,27 @@ def seam_jump(picture: np.ndarray, new: np.ndarray) -> float | None:
     return float(np.mean(across)) / max(float(np.mean(beside)), 1e-6)
 
 
-def tile_seam_jump(picture: np.ndarray, axis: str) -> float:
+def tile_seam_jump(picture: np.ndarray, axis: str, new: np.ndarray | None = None) -> float:
     """The seam jump of a tile: mean absolute gradient across its borders, which meet when it repeats, over that along
     the parallel lines 8 … 24 px away on both sides.
 
     Args:
         axis: along which it repeats: ``x``, ``y``, or ``both`` for the seams of both together.
+        new: (H, W) bool; where given, only the parts of the borders that something was painted at count, and of the
+            control lines those beside them. 0 if there are none.
     """
     values = picture.astype(np.float64)
     across: list[float] = []
     beside: list[float] = []
     for along in {"x": (1,), "y": (0,), "both": (0, 1)}[axis]:
-        jump = np.abs(np.roll(values, -1, along) - values).mean(axis=(1 - along, 2))  # jump[k]: between k and k + 1
-        across.append(jump[-1])
-        beside.extend(jump[place] for line in JUMP_LINES if 2 * line < len(jump) for place in (line - 1, -line - 1))
-    return float(np.mean(across)) / max(float(np.mean(beside)) if beside else 0.0, 1e-6)
+        jump = np.moveaxis(np.abs(np.roll(values, -1, along) - values).mean(axis=2), along, 0)  # jump[k]: k to k + 1
+        if new is not None:
+            jump = jump[:, np.take(new, [0, -1], along).any(axis=along)]
+        if jump.size:
+            across.append(float(jump[-1].mean()))
+            near = [place for line in JUMP_LINES if 2 * line < len(jump) for place in (line - 1, -line - 1)]
+            beside.extend(jump[near].mean(axis=1))
+    return float(np.mean(across or [0.0])) / max(float(np.mean(beside)) if beside else 0.0, 1e-6)
 
 
 def rings(new: np.ndarray, width: int = RING) -> tuple[np.ndarray, np.ndarray]:

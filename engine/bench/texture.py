@@ -86,11 +86,15 @@ def cases(names: list[str] | None = None) -> list[Case]:
 
 
 def tile_jump(picture: np.ndarray) -> float:
-    """The seam jump of a tile that is given rolled by half: the larger of those across its own seams and across the
-    borders of the rolled picture, where the ends of a repainted cross meet."""
+    """The seam jump of a tile that is given rolled by half, across its own seams."""
     height, width = picture.shape[:2]
-    back = np.roll(picture, (-(height // 2), -(width // 2)), (0, 1))
-    return max(measures.tile_seam_jump(picture, "both"), measures.tile_seam_jump(back, "both"))
+    return measures.tile_seam_jump(np.roll(picture, (-(height // 2), -(width // 2)), (0, 1)), "both")
+
+
+def ends_jump(picture: np.ndarray, new: np.ndarray) -> float:
+    """The same across the borders of the rolled picture, where the ends of a repainted cross ``new`` (H, W) bool meet.
+    Elsewhere these borders are the middle of the picture as it came, of which no method is the author."""
+    return measures.tile_seam_jump(picture, "both", new)
 
 
 def along(result: Result) -> list[tuple[float, float]]:
@@ -104,7 +108,7 @@ class Verdict:
     """One method on one case: medians over its seeds, and which limits they break.
 
     Attributes:
-        values: by measure of :data:`LIMITS`, and ``copy_share``; None where it has no meaning.
+        values: by measure of :data:`LIMITS`, and ``copy_share`` and ``ends_jump``; None where it has no meaning.
         broken: titles of the limits that are not kept.
     """
 
@@ -144,10 +148,12 @@ def _medians(group: Sequence[Result]) -> dict[str, float | None]:
     scores = [result.entry["scores"] for result in group]
     tile = bool(group[0].case.wrap)
     jumps: list[float | None] = [tile_jump(result.picture) if tile else None for result in group]
+    ends: list[float | None] = [ends_jump(result.picture, result.case.new) if tile else None for result in group]
     # A tile has no truth that it could be compared with.
     perceptual: list[float | None] = [None if tile else _mean_lpips(score) for score in scores]
     columns = {name: [score[name] for score in scores] for name in ("seam_ratio", "far_ratio", "spread_ratio")}
-    columns |= {"copy_share": [score["copy_share"] for score in scores], "tile_jump": jumps, "st_lpips": perceptual}
+    columns |= {"copy_share": [score["copy_share"] for score in scores], "st_lpips": perceptual}
+    columns |= {"tile_jump": jumps, "ends_jump": ends}
     return {name: _median(values) for name, values in columns.items()}
 
 

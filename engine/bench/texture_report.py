@@ -87,13 +87,14 @@ def markdown(
 def _table(results: Sequence[Result], judged: Sequence[Verdict], task: str) -> str:
     """A row for each picture and method of ours, then the rivals' medians over the pictures."""
     shown = [limit for limit in LIMITS if limit[0] != ("st_lpips" if task == "tile" else "tile_jump")]
-    titles = [*(title for _, title, _, _ in shown), "copy"]
+    more = {"copy_share": "copy"} | ({"ends_jump": "ends"} if task == "tile" else {})
+    titles = [*(title for _, title, _, _ in shown), *more.values()]
     lines = ["| picture | kind | method | " + " | ".join(titles) + " | verdict |", "|" + "---|" * (len(titles) + 4)]
     ours = {result.method.name for result in results if result.method.ours}
     for verdict in judged:
         if verdict.method in ours:
             cells = [_cell(verdict.values[name], low, high) for name, _, low, high in shown]
-            cells.append(_cell(verdict.values["copy_share"], 0, np.inf))
+            cells += [_cell(verdict.values[name], 0, np.inf) for name in more]
             said = "not: " + ", ".join(verdict.broken) if verdict.broken else "passes"
             name = verdict.case.name.split()[0]
             lines.append(
@@ -102,7 +103,7 @@ def _table(results: Sequence[Result], judged: Sequence[Verdict], task: str) -> s
     for method in dict.fromkeys(verdict.method for verdict in judged if verdict.method not in ours):
         own = [verdict for verdict in judged if verdict.method == method]
         cells = []
-        for name in [*(limit[0] for limit in shown), "copy_share"]:
+        for name in [*(limit[0] for limit in shown), *more]:
             values = [value for value in (verdict.values[name] for verdict in own) if value is not None]
             cells.append(f"{np.median(values):.2f}" if values else "–")
         passed = f"{sum(not verdict.broken for verdict in own)} of {len(own)}"

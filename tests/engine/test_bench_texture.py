@@ -59,8 +59,15 @@ def test_the_seam_of_a_tile_is_found_wherever_it_lies():
     ramp = seamless + np.linspace(0, 100, 120).astype(np.uint8)[:, None, None]
     assert measures.tile_seam_jump(ramp, "y") > 3
     assert measures.tile_seam_jump(ramp, "x") < 1.1
-    assert texture.tile_jump(ramp) > 3
     assert texture.tile_jump(np.roll(ramp, 60, 0)) > 3
+    assert texture.tile_jump(ramp) < 1.1  # its own seam lies in the middle of a tile that is given rolled by half …
+    cross = np.zeros((120, 120), bool)
+    cross[48:72] = cross[:, 48:72] = True
+    assert texture.ends_jump(ramp, cross) > 3  # … and where the ends of a repainted cross meet
+    joint = seamless.copy()
+    joint[0] += 60  # a joint of the picture itself, which happens to lie in its middle, is nobody's seam
+    joint[0, 40:80] -= 60
+    assert texture.ends_jump(joint, cross) < 1.1
     assert measures.tile_seam_jump(np.full((40, 40, 3), 7, np.uint8), "both") == 0
 
 
