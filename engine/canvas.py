@@ -58,7 +58,6 @@ class Plan:
             reach over its right and bottom border.
         batch: how many windows go into one call of the network.
         wraps: (along y, along x): whether the picture is periodic; it is then not padded along that axis.
-        start: first row and column of the region in the model's picture; before them is padding, too.
     """
 
     region: Box
@@ -67,7 +66,6 @@ class Plan:
     windows: tuple[Box, ...]
     batch: int = 1
     wraps: tuple[bool, bool] = (False, False)
-    start: tuple[int, int] = (0, 0)
 
     def cells(self, factor: int) -> Plan:
         """The same for a network whose pixels are cells of so many model pixels a side; for :func:`windowed` only."""
@@ -188,15 +186,14 @@ def plan(
     scaled_height, scaled_width = (max(grid, round(length * scale / grid) * grid) for length, grid in lengths)
     scaled = (scaled_height, scaled_width)
     least = geometry.minimum if geometry.any_scale or geometry.most else geometry.window
-    before, after = _beyond(hole, region, geometry, wraps)
     height, width = (
-        length if wrapped else max(_round_up(first + length + last, geometry), least)
-        for first, length, last, wrapped in zip(before, scaled, after, wraps, strict=True)
+        length if wrapped else max(_round_up(length, geometry), least)
+        for length, wrapped in zip(scaled, wraps, strict=True)
     )
-    unknown = _to_model(selection[region.slices] > 0, scaled, (height, width), before, fill=False)
+    unknown = _to_model(selection[region.slices] > 0, scaled, (height, width), fill=False)
     windows = _windows(geometry, unknown, wraps)
     batch = min(BATCH_AREA, geometry.together * geometry.window**2) // (windows[0].width * windows[0].height)
-    return Plan(region, (height, width), scaled, windows, max(1, batch), wraps, before)
+    return Plan(region, (height, width), scaled, windows, max(1, batch), wraps)
 
 
 def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[torch.Tensor, torch.Tensor]:
@@ -213,8 +210,8 @@ def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[t
         if not shrinks and known.any() and not known.all():  # the cubic kernel reaches over the edge of what is known
             y = smooth_fill(y, known)
         y = cv2.resize(y, plan.scaled[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).clip(-1, 1)
-    y = _pad(y, plan.size, plan.start)
-    keep = ~_to_model(~known, plan.scaled, plan.size, plan.start, fill=True)
+    y = _pad(y, plan.size, 0.0)
+    keep = ~_to_model(~known, plan.scaled, plan.size, fill=True)
     y = np.where(keep[..., None], y, 0.0).astype(np.float32)
     return torch.from_numpy(y).permute(2, 0, 1)[None].contiguous(), torch.from_numpy(keep.astype(np.float32))[
         None, None
@@ -224,8 +221,7 @@ def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[t
 def picture_fill(x0: torch.Tensor, plan: Plan) -> np.ndarray:
     """The model's (3, H, W) in [−1, 1] back at picture scale: (region.height, region.width, 3) float32 in [0, 1]."""
     fill: np.ndarray = (x0.detach().cpu().permute(1, 2, 0).numpy() + 1) / 2
-    box = Box(plan.start[1], plan.start[0], plan.scaled[1], plan.scaled[0])
-    fill = np.ascontiguousarray(fill[box.slices], dtype=np.float32)
+    fill = np.ascontiguousarray(fill[: plan.scaled[0], : plan.scaled[1]], dtype=np.float32)
     target = (plan.region.height, plan.region.width)
     if plan.scaled != target:
         shrinks = target[0] < plan.scaled[0]
@@ -359,40 +355,19 @@ def _round_up(length: int, geometry: Geometry) -> int:
     return max(geometry.minimum, -(-length // geometry.multiple) * geometry.multiple)
 
 
-def _beyond(
-    hole: Box, region: Box, geometry: Geometry, wraps: tuple[bool, bool]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Model pixels to paint and throw away before and after the region, along y and x: where the hole reaches its
-    border, and nothing is known beyond."""
-    starts = ((hole.y, region.y), (hole.x, region.x))
-    ends = ((hole.y + hole.height, region.y + region.height), (hole.x + hole.width, region.x + region.width))
-    before, after = (
-        tuple(
-            geometry.beyond if mine == limit and not wrapped else 0
-            for (mine, limit), wrapped in zip(sides, wraps, strict=True)
-        )
-        for sides in (starts, ends)
-    )
-    return (before[0], before[1]), (after[0], after[1])
+def _pad(array: np.ndarray, size: tuple[int, int], value: float) -> np.ndarray:
+    below, right = size[0] - array.shape[0], size[1] - array.shape[1]
+    return np.pad(array, [(0, below), (0, right)] + [(0, 0)] * (array.ndim - 2), constant_values=value)
 
 
-def _pad(array: np.ndarray, size: tuple[int, int], start: tuple[int, int]) -> np.ndarray:
-    """(h, w, C) in zeros of a size, from row and column ``start`` on."""
-    out = np.zeros((*size, *array.shape[2:]), array.dtype)
-    out[start[0] : start[0] + array.shape[0], start[1] : start[1] + array.shape[1]] = array
-    return out
-
-
-def _to_model(
-    flags: np.ndarray, scaled: tuple[int, int], size: tuple[int, int], start: tuple[int, int], *, fill: bool
-) -> np.ndarray:
+def _to_model(flags: np.ndarray, scaled: tuple[int, int], size: tuple[int, int], *, fill: bool) -> np.ndarray:
     """Boolean flags at model scale: set where any source pixel under it is set; padding gets ``fill``."""
     if scaled != flags.shape:
         shrinks = scaled[0] < flags.shape[0]
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         flags = cv2.resize(flags.astype(np.float32), scaled[::-1], interpolation=how) > 0
     out = np.full(size, fill)
-    out[start[0] : start[0] + scaled[0], start[1] : start[1] + scaled[1]] = flags
+    out[: scaled[0], : scaled[1]] = flags
     return out
 
 

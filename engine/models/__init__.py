@@ -82,8 +82,6 @@ class Geometry:
         most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
             picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
         grid: the sides of a picture that wraps are multiples of this, as its windows' places are: a latent cell.
-        beyond: model pixels that are painted beyond the borders of the picture where a hole reaches them, and thrown
-            away.
         together: largest windows, or as much in smaller ones, that go into one network call.
     """
 
@@ -97,7 +95,6 @@ class Geometry:
     sight: int = 0
     together: int = 4
     grid: int = 1
-    beyond: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,6 @@ from engine.exemplar import SIGHT, Exemplar
 if TYPE_CHECKING:
     from engine.models import Model, ModelInfo
 
-BEYOND = 16
-"""Patches at a border of the picture cannot have what they decide in their middle, so that whole patches would be
-copied there. On eight tuning textures, extended by half, painting so much farther lifts the far ratio by .06."""
 WINDOW = 1024
 """No window at all up to :data:`engine.canvas.MAX_MODEL_AREA`: what is unknown is compared in pieces anyway."""
 
@@ -29,6 +26,6 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     def predict(_x: torch.Tensor, _timestep: int, _condition: Any = None) -> torch.Tensor:
         raise RuntimeError("this model has no network of its own; it is made from a picture")
 
-    geometry = Geometry(1, 1, WINDOW, any_scale=True, deep=32, band=64, sight=SIGHT, beyond=BEYOND)
+    geometry = Geometry(1, 1, WINDOW, any_scale=True, deep=32, band=64, sight=SIGHT)
     make = partial(Exemplar, device=device)
     return Model(info, predict, linear_alpha_bar(), "sample", geometry, device, exemplar=make)

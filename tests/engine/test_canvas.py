@@ -102,28 +102,6 @@ def test_pictures_smaller_than_the_model(model, side):
     assert _fill(image, selection, model).shape == (side, side, 4)
 
 
-def test_holes_at_a_border_are_painted_beyond_it_and_cut_off():
-    geometry = replace(TEXTURE, multiple=1, minimum=1, beyond=16)
-    image = _picture(100, 140)
-    corner = canvas.plan(_selected(100, 140, 0, 100, 100, 40), geometry)
-    assert corner.start == (16, 0)
-    assert corner.size == (16 + corner.scaled[0] + 16, corner.scaled[1] + 16)
-    y, keep = canvas.model_input(image, _selected(100, 140, 0, 100, 100, 40), corner)
-    assert y.shape[2:] == keep.shape[2:] == corner.size
-    assert not keep[0, 0, :16].any()
-    assert not keep[0, 0, :, -56:].any()
-    assert keep[0, 0, 16:-16, :-56].all()
-    fill = canvas.picture_fill(y[0], corner)
-    assert fill.shape == (corner.region.height, corner.region.width, 3)
-    known = image[corner.region.slices][:, :-40, :3]
-    assert np.array_equal(np.rint(fill[:, :-40] * 255), known)
-    inside = canvas.plan(_selected(100, 140, 30, 60, 20, 20), geometry)
-    assert inside.start == (0, 0)
-    assert inside.size == inside.scaled
-    ring = canvas.plan(_selected(100, 140, 0, 0, 100, 12), geometry, wrap="both")
-    assert ring.size == (100, 140)
-
-
 def test_composite_is_bit_exact_outside_and_linear_inside():
     rng = np.random.default_rng(1)
     selection = rng.integers(0, 256, (40, 50), dtype=np.uint8)
@@ -172,7 +150,7 @@ def test_scene_models_see_the_region_at_their_own_size():
     y, keep = canvas.model_input(image, selection, plan)
     fill = canvas.picture_fill(y[0], plan)
     assert fill.shape == (plan.region.height, plan.region.width, 3)
-    hole = canvas._to_model(selection[plan.region.slices] > 0, plan.scaled, plan.size, plan.start, fill=True)
+    hole = canvas._to_model(selection[plan.region.slices] > 0, plan.scaled, plan.size, fill=True)
     assert ((keep[0, 0].numpy() == 0) == hole).all()
 
 
