@@ -284,7 +284,8 @@ def _scaled(pixels: np.ndarray, known: np.ndarray, distance: np.ndarray, device:
         flags = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.999
         away = cv2.resize(distance, size, interpolation=cv2.INTER_LINEAR)
         parts.append((np.pad(picture, (*room, (0, 0))), np.pad(flags, room), np.pad(away, room)))
-    return Sheet.of(*(np.concatenate(part) for part in zip(*parts, strict=True)), device=device)
+    picture, flags, away = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Sheet.of(picture, flags, away, device)
 
 
 def _gathered(sheet: Sheet, cell: int, cells: int, components: int, least: int) -> Sources | None:

@@ -123,9 +123,11 @@ def test_detail_comes_from_the_picture_at_other_scales():
     made = Exemplar(rng.uniform(-1, 1, (80, 80, 3)).astype(np.float32), np.ones((80, 80), bool), CPU)
     plain, scaled = made._for(0.6, LARGE), made._for(0.4, LARGE)
     assert plain.pixels.shape == (80, 80, 3)
-    assert scaled.pixels.shape == (72 + 88 + 72 + 88 + 4, 89, 3)
+    small, large = round(80 * (1 - LARGE.scale)), round(80 * (1 + LARGE.scale))
+    assert scaled.pixels.shape == (2 * (small + 1) + 2 * (large + 1), large + 1, 3)
     assert (scaled.cell, scaled.cells) == (plain.cell, plain.cells)
-    assert len(scaled.top) > len(plain.top)
+    assert len(scaled.top) > 1000
+    assert scaled.top.max() > small + 1 + large + 1 + small  # of the last version, too
 
 
 def test_nothing_of_the_hole_is_looked_at(model):
