@@ -402,7 +402,10 @@ def test_from_opening_krita_to_an_applied_variant_in_four_actions(display: Displ
         host.wait("app.activeDocument() is not None and canvas().isVisible()")
         host.wait("dock() is not None and dock().isVisible()", what="the docker is there by itself")
         host.run("app.action('KisToolSelectRectangular').trigger()")  # 2: a button of the toolbox
-        x, y = host.run("center(canvas())")
+        before, (x, y) = None, host.run("center(canvas())")
+        while (x, y) != before:  # dockers may still be finding their places
+            time.sleep(0.5)
+            before, (x, y) = (x, y), host.run("center(canvas())")
         host.drag(x - 40, y - 30, x + 40, y + 30)  # 3
         host.wait("(lambda s: s is not None and s.width() > 4)(documents['photo'].selection())", what="a selection")
         host.run("dock().widget().ensureWidgetVisible(dock().button)")
