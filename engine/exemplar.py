@@ -83,7 +83,7 @@ Neighbours of a source must be sources too, so that neighbouring blocks can come
 random gave mush."""
 LEAST_SOURCES = 200
 SCALED_BELOW = 0.5
-"""σ below which patches are of these versions. Structure is decided by the picture as it is."""
+"""σ below which patches are of the picture at other scales. Structure is decided by the picture as it is."""
 QUERIES = 512
 """Blocks that are compared at a time; bounds the memory."""
 SIGHT = 32
@@ -178,23 +178,20 @@ class Sheet:
     """Pixels to take patches from.
 
     Attributes:
-        pixels: (3, H, W) in [−1, 1].
-        rows: the same as (H, W, 3).
+        pixels: (H, W, 3) in [−1, 1].
         known: (1, H, W), 1 or 0; patches with a pixel that is not known are no sources.
         distance: (H, W), from each pixel to the nearest unknown one of the picture.
     """
 
     pixels: torch.Tensor
-    rows: torch.Tensor
     known: torch.Tensor
     distance: torch.Tensor
 
     @classmethod
     def of(cls, pixels: np.ndarray, known: np.ndarray, distance: np.ndarray, device: torch.device) -> Sheet:
         """Of (H, W, 3), (H, W) bool and (H, W)."""
-        rows = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
-        flags = torch.from_numpy(known.astype(np.float32))[None].to(device)
-        return cls(rows.permute(2, 0, 1).contiguous(), rows, flags, torch.from_numpy(distance).to(device))
+        flags = known.astype(np.float32)[None]
+        return cls(*(torch.from_numpy(np.ascontiguousarray(each)).to(device) for each in (pixels, flags, distance)))
 
 
 class Exemplar:
@@ -210,16 +207,17 @@ class Exemplar:
 
     def __init__(self, pixels: np.ndarray, known: np.ndarray, device: torch.device) -> None:
         distance = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_C, 3)
-        self._plain = Sheet.of(pixels, known, distance, device)
-        last = _gathered(self._plain, *SMALL_GRIDS[-1], components=COMPACT.components, least=1)
+        plain = Sheet.of(pixels, known, distance, device)
+        last = _gathered(plain, *SMALL_GRIDS[-1], components=COMPACT.components, least=1)
         if last is None:
             raise BadInput(
                 "too_little_known",
                 "There is too little of the picture left to take patches from; select less, or choose another model.",
             )
         self._last = last
-        self._make = partial(_scaled, pixels, known, distance, device)
-        self._scaled: dict[float, Sheet] = {}
+        self._scaled = partial(_scaled, pixels, known, distance, device)
+        self._sheets = {0.0: plain}
+        """By scale; others are made when they are needed."""
         self._sources: dict[tuple[float, tuple[int, int], int], Sources | None] = {}
 
     def network(
@@ -264,10 +262,10 @@ class Exemplar:
     def _of(self, scale: float, grid: tuple[int, int], components: int) -> Sources | None:
         name = (scale, grid, components)
         if name not in self._sources:
-            if scale and scale not in self._scaled:
-                self._scaled[scale] = self._make(scale)
-            sheet, least = (self._scaled[scale], 4 * LEAST_SOURCES) if scale else (self._plain, LEAST_SOURCES)
-            self._sources[name] = _gathered(sheet, *grid, components, least)
+            if scale not in self._sheets:
+                self._sheets[scale] = self._scaled(scale)
+            least = 4 * LEAST_SOURCES if scale else LEAST_SOURCES  # of four versions
+            self._sources[name] = _gathered(self._sheets[scale], *grid, components, least)
         return self._sources[name]
 
 
@@ -306,12 +304,12 @@ def _gathered(sheet: Sheet, cell: int, cells: int, components: int, least: int) 
         nearest = sheet.distance[top + side // 2, left + side // 2].argsort(stable=True)[:MOST_SOURCES]
         chosen = nearest.sort().values
         top, left = top[chosen], left[chosen]
-    patches = _patches(_cells(sheet.pixels, cell), top, left, cells, cell)
+    patches = _patches(_cells(sheet.pixels.permute(2, 0, 1), cell), top, left, cells, cell)
     basis = _principal(patches, components)
     features = patches @ basis
     energy = 0.5 * (features**2).sum(1)
     spread, centre = torch.var_mean(features, 0, correction=0)
-    return Sources(cell, cells, step, basis, features, energy, centre, spread, sheet.rows, top, left)
+    return Sources(cell, cells, step, basis, features, energy, centre, spread, sheet.pixels, top, left)
 
 
 def _estimate(
@@ -351,7 +349,7 @@ def _estimate(
     bias = -sources.energy / variance
     if sigma > manner.even_above:
         bias = bias + _evened(regained(sample), variance, sources, manner.even_rounds)
-    weights = x.new_ones((len(top), 1, 1)) * _weight(side, outer, BLEND_WEIGHT, x.device)
+    weights = _weight(side, outer, BLEND_WEIGHT, x.device).expand(len(top), side, side)
     if outer and sigma < SHARP_BELOW:
         weights = torch.where(beside[:, None, None], weights, _weight(side, outer, 0.0, x.device))
     out = x.new_zeros((4, height + 2 * step + side, width + 2 * step + side))
