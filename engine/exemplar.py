@@ -98,6 +98,14 @@ BLEND_WEIGHT = 0.1
 """Of what lies beyond a block, beside 1 in it."""
 SHARP_BELOW = 0.05
 """σ below which only blocks beside known pixels overlap what lies around them: overlaps cost contrast."""
+KNOWN_SIGMA = 0.7
+"""Known pixels are looked at as they are, and may differ from a source by so much, while σ is above."""
+COHERENT_BELOW = 0.5
+"""σ below which neighbouring blocks draw each other to one place of the sources."""
+COHERENCE = 0.5
+"""By which share of its squared distance a source is nearer if all neighbours are taken from around it."""
+COHERENT_ROUNDS = 3
+"""How often the neighbours' choices are looked at."""
 FIT_BELOW = 1.0
 """σ below which the estimate is fitted to the known pixels beside it."""
 FIT_REACH = 1.5
@@ -125,10 +133,10 @@ class Manner:
     even_rounds: int
 
 
-COMPACT = Manner(scale=0.07, components=128, gain=1.4, even_above=0.5, even_rounds=3)
-LARGE = Manner(scale=0.14, components=64, gain=1.2, even_above=0.15, even_rounds=6)
-"""Of wide areas and tiles, where copies would show. In the middle of wide areas nothing known decides: used evenly for
-longer, extended courses of bricks keep their joints; compact holes lose by that."""
+COMPACT = Manner(scale=0.1, components=64, gain=1.4, even_above=math.inf, even_rounds=0)
+LARGE = Manner(scale=0.2, components=64, gain=1.2, even_above=0.5, even_rounds=1)
+"""Of wide areas and tiles, where copies would show. In the middle of wide areas nothing known decides, and smooth places
+would take over; what is compact its surroundings decide, and evenness would put joints where none belong."""
 
 
 @dataclass(frozen=True)
@@ -138,17 +146,22 @@ class Sources:
     Attributes:
         cell, cells: f, and how many of them a patch is wide.
         step: side of the block that one comparison decides.
-        basis: (D, K) principal components of the patches, D = 3 cells².
+        patches: (N, D) the means over the cells of each patch, D = 3 cells².
+        squares: (N, cells²) of these, summed over the colours.
+        basis: (D, K) principal components of the patches.
         features: (N, K), the patches by these components.
         energy: (N,), half the squared norm of each row of ``features``.
         centre, spread: (K,), mean and variance of each component.
         pixels: (H, W, 3), of which patches are parts.
         top, left: (N,), first row and column of each patch.
+        number: (H, W), of the patch that begins at each pixel; −1 where none does.
     """
 
     cell: int
     cells: int
     step: int
+    patches: torch.Tensor
+    squares: torch.Tensor
     basis: torch.Tensor
     features: torch.Tensor
     energy: torch.Tensor
@@ -157,6 +170,7 @@ class Sources:
     pixels: torch.Tensor
     top: torch.Tensor
     left: torch.Tensor
+    number: torch.Tensor
 
     @property
     def side(self) -> int:
@@ -240,7 +254,10 @@ class Exemplar:
             sources = self._for(sigma, manner)
             if sources.step not in places:
                 places[sources.step] = _places(keep, sources.step, wraps)
-            rows = [_estimate(row / signal, sigma, sources, *places[sources.step], manner, wraps) for row in x]
+            rows = [
+                _estimate(row / signal, sigma, sources, *places[sources.step], manner, wraps, known, keep[0])
+                for row, known in zip(x, y.expand_as(x), strict=True)
+            ]
             x0_hat, covered = torch.stack([row for row, _ in rows]), rows[0][1]
             if sigma < FIT_BELOW:
                 x0_hat = x0_hat + _misfit(y - x0_hat, keep * covered, wraps)
@@ -308,8 +325,13 @@ def _gathered(sheet: Sheet, cell: int, cells: int, components: int, least: int) 
     basis = _principal(patches, components)
     features = patches @ basis
     energy = 0.5 * (features**2).sum(1)
+    squares = patches.view(len(patches), 3, -1).square().sum(1)
     spread, centre = torch.var_mean(features, 0, correction=0)
-    return Sources(cell, cells, step, basis, features, energy, centre, spread, sheet.pixels, top, left)
+    number = torch.full(sheet.known.shape[1:], -1, device=top.device)
+    number[top, left] = torch.arange(len(top), device=top.device)
+    return Sources(
+        cell, cells, step, patches, squares, basis, features, energy, centre, spread, sheet.pixels, top, left, number
+    )
 
 
 def _estimate(
@@ -321,12 +343,15 @@ def _estimate(
     beside: torch.Tensor,
     manner: Manner,
     wraps: tuple[bool, bool],
+    y: torch.Tensor,
+    keep: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """x̂_0 (3, H, W) of x_t/√ᾱ (3, H, W), and where there is one, (1, H, W): in and close by blocks to decide.
 
     Args:
         top, left, beside: first row and column of the blocks to decide, and which lie beside something known, see
             :func:`_places`.
+        y, keep: the known picture, (3, H, W), and 1 where known, (1, H, W).
     """
     height, width = x.shape[-2:]
     step, outer = sources.step, sources.step // 2 if sigma < BLEND_BELOW else 0
@@ -335,20 +360,39 @@ def _estimate(
         _patch_places(places, length, sources, wrapped)
         for places, length, wrapped in zip((top, left), (height, width), wraps, strict=True)
     )
-    sheet = _cells(x[:, sheet_rows][:, :, sheet_columns], sources.cell)
     variance = (sigma / sources.cell) ** 2
 
-    def seen(which: slice | torch.Tensor) -> torch.Tensor:
-        return _patches(sheet, first_row[which], first_column[which], sources.cells, sources.cell) @ sources.basis
+    def patches(picture: torch.Tensor, which: slice | torch.Tensor) -> torch.Tensor:
+        return _patches(picture, first_row[which], first_column[which], sources.cells, sources.cell)
 
-    def regained(features: torch.Tensor) -> torch.Tensor:
-        return sources.centre + (features - sources.centre) * gain
+    def cells(picture: torch.Tensor) -> torch.Tensor:
+        return _cells(picture[:, sheet_rows][:, :, sheet_columns], sources.cell)
 
-    sample = seen(slice(None, None, max(1, len(top) // SAMPLED_QUERIES)))
-    gain = _gain(sample, variance, sources, manner.gain)
-    bias = -sources.energy / variance
+    noisy, clear, known = cells(x), cells(torch.where(keep > 0, y, x)), cells(keep)
+    features = torch.cat([patches(noisy, part) @ sources.basis for part in _parts(len(top))])
+    sample = slice(None, None, max(1, len(top) // SAMPLED_QUERIES))
+    gain = _gain(features[sample], variance, sources, manner.gain)
+    features = sources.centre + (features - sources.centre) * gain
+    prior = torch.zeros_like(sources.energy)
+
+    def logits(which: slice | torch.Tensor) -> torch.Tensor:
+        """(Q, N) logarithms of the posterior but for a constant of each block."""
+        if sigma > KNOWN_SIGMA:
+            seen, whole = patches(clear, which), (patches(known, which) > 0.99).to(x.dtype)
+            lacking = ((seen @ sources.basis - sources.centre) * (gain - 1)) @ sources.basis.T
+            seen = seen + lacking * (1 - whole).repeat(1, 3)
+            precision = whole * (sources.cell / KNOWN_SIGMA) ** 2 + (1 - whole) / variance
+            return (seen * precision.repeat(1, 3)) @ sources.patches.T - 0.5 * precision @ sources.squares.T + prior
+        return torch.addmm(prior - sources.energy / variance, features[which] / variance, sources.features.T)
+
     if sigma > manner.even_above:
-        bias = bias + _evened(regained(sample), variance, sources, manner.even_rounds)
+        prior = _evened(logits(sample), manner.even_rounds)
+    drawn = None
+    if sigma < COHERENT_BELOW:
+        near = _neighbours(top, left, step, (height, width), wraps)
+        values, indices = zip(*(logits(part).max(1) for part in _parts(len(top))), strict=True)
+        nearest = torch.cat(values), torch.cat(indices)
+        drawn = _drawn(features, variance, prior - sources.energy / variance, sources, nearest, near, down, right)
     weights = _weight(side, outer, BLEND_WEIGHT, x.device).expand(len(top), side, side)
     if outer and sigma < SHARP_BELOW:
         weights = torch.where(beside[:, None, None], weights, _weight(side, outer, 0.0, x.device))
@@ -357,9 +401,12 @@ def _estimate(
     for offset in torch.unique(down * sources.side + right).tolist():
         chosen = (down * sources.side + right == offset).nonzero()[:, 0]
         blocks = sources.blocks(offset // sources.side, offset % sources.side, outer)
-        for first in range(0, len(chosen), QUERIES):
-            each = chosen[first : first + QUERIES]
-            posterior = torch.softmax(torch.addmm(bias, regained(seen(each)) / variance, sources.features.T), dim=1)
+        for part in _parts(len(chosen)):
+            each = chosen[part]
+            likely = logits(each)
+            if drawn is not None:
+                likely.scatter_add_(1, drawn[0][each], drawn[1][each])
+            posterior = torch.softmax(likely, dim=1)
             mean = (posterior @ blocks).view(-1, side, side, 3).permute(3, 0, 1, 2)
             weighted = torch.cat([mean * weights[each], weights[None, each]])
             place = (top[each][:, None, None] + along[:, None], left[each][:, None, None] + along)
@@ -369,6 +416,76 @@ def _estimate(
     return out[:3] / out[3:].clamp_min(1e-6), (out[3:] > 0).to(x.dtype)
 
 
+AROUND = tuple(offset for offset in product((-1, 0, 1), repeat=2) if offset != (0, 0))
+"""The neighbours of a block: rows and columns of the grid."""
+
+
+def _neighbours(
+    top: torch.Tensor, left: torch.Tensor, step: int, size: tuple[int, int], wraps: tuple[bool, bool]
+) -> torch.Tensor:
+    """(Q, 8) the numbers of the blocks :data:`AROUND` each block; −1 where there is none."""
+    counts = [-(-length // step) for length in size]
+    rows, columns = (places % length // step for places, length in zip((top, left), size, strict=True))
+    grid = torch.full(counts, -1, device=top.device)
+    grid[rows, columns] = torch.arange(len(top), device=top.device)
+    out = []
+    for offset in AROUND:
+        inside, places = torch.ones_like(top, dtype=torch.bool), []
+        for along, shift, count, length, wrapped in zip((rows, columns), offset, counts, size, wraps, strict=True):
+            place = along + shift
+            if not wrapped or length % step:
+                inside &= (place >= 0) & (place < count)
+            places.append(place % count)
+        out.append(torch.where(inside, grid[places[0], places[1]], -1))
+    return torch.stack(out, dim=1)
+
+
+def _drawn(
+    features: torch.Tensor,
+    variance: float,
+    bias: torch.Tensor,
+    sources: Sources,
+    nearest: tuple[torch.Tensor, torch.Tensor],
+    near: torch.Tensor,
+    down: torch.Tensor,
+    right: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(Q, 8) the sources by which each block would go on with what its neighbours are made of, and (Q, 8) what this
+    adds to the logarithms of their weights: their squared distances count less.
+
+    Args:
+        features: (Q, K) of what is seen.
+        bias: (N,), of the logarithms of the weights.
+        nearest: (Q,) the largest of these, and (Q,) the source that has it.
+        near: (Q, 8), see :func:`_neighbours`.
+        down, right: (Q,), first row and column of each block in its patch.
+    """
+    most, alone = nearest
+    away = (features**2).sum(1, keepdim=True) / (2 * variance)
+    shift = sources.step * torch.tensor(AROUND, device=near.device)
+    from_row, from_column = down[near] - shift[:, 0] - down[:, None], right[near] - shift[:, 1] - right[:, None]
+    height, width = sources.number.shape
+    pick = alone
+    for _ in range(COHERENT_ROUNDS):
+        rows, columns = sources.top[pick][near] + from_row, sources.left[pick][near] + from_column
+        inside = (near >= 0) & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        offered = torch.where(inside, sources.number[rows % height, columns % width], -1)
+        products = [
+            torch.einsum("qk,qnk->qn", features[part], sources.features[offered[part]]) for part in _parts(len(alone))
+        ]
+        likely = torch.cat(products) / variance + bias[offered]
+        gains = torch.where(offered >= 0, COHERENCE / len(AROUND) * (away - likely).clamp_min(0), 0)
+        votes = (offered[:, :, None] == offered[:, None]).sum(2)
+        best = torch.where(offered >= 0, likely + votes * gains, -torch.inf).max(1, keepdim=True)
+        pick = torch.where(best.values[:, 0] > most, offered.gather(1, best.indices)[:, 0], alone)
+    return offered.clamp_min(0), gains
+
+
+def _parts(count: int) -> list[slice]:
+    """Of so many blocks :data:`QUERIES` at a time."""
+    return [slice(first, first + QUERIES) for first in range(0, count, QUERIES)]
+
+
 def _gain(sample: torch.Tensor, variance: float, sources: Sources, most: float) -> torch.Tensor:
     """(K,) by how much the components of what is seen vary too little, as deviations: they should vary as those of the
     sources and the noise together."""
@@ -376,13 +493,13 @@ def _gain(sample: torch.Tensor, variance: float, sources: Sources, most: float) 
     return ((sources.spread + variance) / seen.clamp_min(1e-12)).sqrt().clamp(1, most)
 
 
-def _evened(sample: torch.Tensor, variance: float, sources: Sources, rounds: int) -> torch.Tensor:
+def _evened(logits: torch.Tensor, rounds: int) -> torch.Tensor:
     """(N,) to add to the logarithms of the sources' weights so that all are used about equally: some steps of
     Sinkhorn's algorithm."""
-    weights = torch.softmax(torch.addmm(-sources.energy / variance, sample / variance, sources.features.T), dim=1)
-    prior = torch.ones_like(sources.energy)
+    weights = torch.softmax(logits, dim=1)
+    prior = torch.ones_like(weights[0])
     for _ in range(rounds):
-        usage = prior * (weights.T @ (1 / (weights @ prior))) * (len(prior) / len(sample))
+        usage = prior * (weights.T @ (1 / (weights @ prior))) * (len(prior) / len(weights))
         prior = prior / (usage + 0.1)
     return torch.log(prior)
 
