@@ -135,8 +135,8 @@ class Manner:
 
 COMPACT = Manner(scale=0.1, components=64, gain=1.4, even_above=math.inf, even_rounds=0)
 LARGE = Manner(scale=0.2, components=64, gain=1.2, even_above=0.5, even_rounds=1)
-"""Of wide areas and tiles, where copies would show. In the middle of wide areas nothing known decides, and smooth places
-would take over; what is compact its surroundings decide, and evenness would put joints where none belong."""
+"""Of wide areas and tiles, where copies would show. In the middle of wide areas nothing known decides, and smooth
+places would take over; what is compact its surroundings decide, and evenness would put joints where none belong."""
 
 
 @dataclass(frozen=True)
