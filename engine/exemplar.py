@@ -84,6 +84,14 @@ random gave mush."""
 LEAST_SOURCES = 200
 SCALED_BELOW = 0.5
 """σ below which patches are of the picture at other scales. Structure is decided by the picture as it is."""
+SCALES = (0.04, 0.07, 0.1, 0.14, 0.2, 0.28)
+"""By how much larger and smaller the versions of the picture may be that detail comes from."""
+USUAL_SCALE = 0.14
+"""Of pictures too small to tell how new a part of them should be."""
+PROBE = 7
+"""Pixels a side of the patches by which that is told."""
+PROBES = 400
+"""How many of them are compared, at most."""
 QUERIES = 512
 """Blocks that are compared at a time; bounds the memory."""
 SIGHT = 32
@@ -119,22 +127,24 @@ class Manner:
     """What differs between kinds of areas.
 
     Attributes:
-        scale: by how much larger and smaller, down and across, the versions of the picture are that detail comes from.
+        novelty: how far patches of the scaled versions that detail comes from must be from the nearest ones of the
+            picture, over how far one part of the picture is from the rest. The smallest of :data:`SCALES` does that
+            reaches it.
         components: principal components by which patches are compared, at most.
         gain: contrast that what is seen may be given back, component by component.
         even_above: σ above which sources are made to be used evenly.
         even_rounds: how often the use of sources is looked at.
     """
 
-    scale: float
+    novelty: float
     components: int
     gain: float
     even_above: float
     even_rounds: int
 
 
-COMPACT = Manner(scale=0.1, components=64, gain=1.4, even_above=math.inf, even_rounds=0)
-LARGE = Manner(scale=0.2, components=64, gain=1.2, even_above=0.5, even_rounds=1)
+COMPACT = Manner(novelty=0.55, components=64, gain=1.4, even_above=math.inf, even_rounds=0)
+LARGE = Manner(novelty=0.72, components=64, gain=1.2, even_above=0.5, even_rounds=1)
 """Of wide areas and tiles, where copies would show. In the middle of wide areas nothing known decides, and smooth
 places would take over; what is compact its surroundings decide, and evenness would put joints where none belong."""
 
@@ -232,6 +242,8 @@ class Exemplar:
         self._scaled = partial(_scaled, pixels, known, distance, device)
         self._sheets = {0.0: plain}
         """By scale; others are made when they are needed."""
+        self._scales: dict[float, float] = {}
+        """By the novelty that is wanted."""
         self._sources: dict[tuple[float, tuple[int, int], int], Sources | None] = {}
 
     def network(
@@ -270,7 +282,7 @@ class Exemplar:
         there are enough of; where detail is decided of the picture's scaled versions, if these have enough, too."""
         wanted = next((k for k, (f, cells) in enumerate(GRIDS) if f * cells >= PATCH_PER_SIGMA * sigma), len(GRIDS) - 1)
         for grid in (*reversed(GRIDS[: wanted + 1]), *SMALL_GRIDS):
-            for scale in (manner.scale, 0.0) if sigma < SCALED_BELOW else (0.0,):
+            for scale in (self._scale(manner.novelty), 0.0) if sigma < SCALED_BELOW else (0.0,):
                 found = self._of(scale, grid, manner.components)
                 if found is not None:
                     return found
@@ -279,11 +291,26 @@ class Exemplar:
     def _of(self, scale: float, grid: tuple[int, int], components: int) -> Sources | None:
         name = (scale, grid, components)
         if name not in self._sources:
-            if scale not in self._sheets:
-                self._sheets[scale] = self._scaled(scale)
             least = 4 * LEAST_SOURCES if scale else LEAST_SOURCES  # of four versions
-            self._sources[name] = _gathered(self._sheets[scale], *grid, components, least)
+            self._sources[name] = _gathered(self._sheet(scale), *grid, components, least)
         return self._sources[name]
+
+    def _sheet(self, scale: float) -> Sheet:
+        if scale not in self._sheets:
+            self._sheets[scale] = self._scaled(scale)
+        return self._sheets[scale]
+
+    def _scale(self, novelty: float) -> float:
+        """The smallest of :data:`SCALES` that makes the picture new enough; the largest if none does."""
+        if novelty not in self._scales:
+            usual = _usual(self._sheets[0.0])
+            found = USUAL_SCALE
+            if usual is not None:
+                wanted, own = novelty * usual[0], usual[1]
+                enough = (scale for scale in SCALES if _distance(_probes(self._sheet(scale))[0], own) >= wanted)
+                found = next(enough, SCALES[-1])
+            self._scales[novelty] = found
+        return self._scales[novelty]
 
 
 def _scaled(pixels: np.ndarray, known: np.ndarray, distance: np.ndarray, device: torch.device, scale: float) -> Sheet:
@@ -301,6 +328,37 @@ def _scaled(pixels: np.ndarray, known: np.ndarray, distance: np.ndarray, device:
         parts.append((np.pad(picture, (*room, (0, 0))), np.pad(flags, room), np.pad(away, room)))
     picture, flags, away = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Sheet.of(picture, flags, away, device)
+
+
+def _usual(sheet: Sheet) -> tuple[float, torch.Tensor] | None:
+    """How far the right quarter of the known patches are from the nearest left of it, and (N, D) known patches; None
+    where there are too few."""
+    patches, columns = _probes(sheet)
+    if len(patches) < PROBES:
+        return None
+    cut = float(columns.float().quantile(0.75))
+    left, right = patches[columns + PROBE <= cut], patches[columns >= cut]
+    return None if min(len(left), len(right)) < PROBES // 4 else (_distance(right, left), patches)
+
+
+def _probes(sheet: Sheet) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 3 · 7²) the known patches of a sheet, and (N,) their first columns."""
+    if min(sheet.known.shape[1:]) < PROBE:
+        return sheet.pixels.new_zeros((0, 3 * PROBE**2)), torch.zeros(0)
+    rows, columns = (F.avg_pool2d(sheet.known, PROBE, 1)[0] > 1 - 0.5 / PROBE**2).nonzero(as_tuple=True)
+    every = _spread(len(rows), MOST_SOURCES)
+    rows, columns = rows[every], columns[every]
+    return _patches(sheet.pixels.permute(2, 0, 1), rows, columns, PROBE, 1), columns
+
+
+def _distance(patches: torch.Tensor, sources: torch.Tensor) -> float:
+    """Mean over at most :data:`PROBES` patches (N, D) of the distance to the nearest source (M, D)."""
+    return float(torch.cdist(patches[_spread(len(patches), PROBES)], sources).min(1).values.mean())
+
+
+def _spread(count: int, most: int) -> torch.Tensor:
+    """At most so many numbers below ``count``, far from each other."""
+    return torch.linspace(0, count - 1, min(count, most)).long()
 
 
 def _gathered(sheet: Sheet, cell: int, cells: int, components: int, least: int) -> Sources | None:
