@@ -108,8 +108,6 @@ SHARP_BELOW = 0.05
 """σ below which only blocks beside known pixels overlap what lies around them: overlaps cost contrast."""
 KNOWN_SIGMA = 0.7
 """Known pixels are looked at as they are, and may differ from a source by so much, while σ is above."""
-COHERENT_BELOW = 0.5
-"""σ below which neighbouring blocks draw each other to one place of the sources."""
 COHERENCE = 0.5
 """By which share of its squared distance a source is nearer if all neighbours are taken from around it."""
 COHERENT_ROUNDS = 3
@@ -134,6 +132,8 @@ class Manner:
         gain: contrast that what is seen may be given back, component by component.
         even_above: σ above which sources are made to be used evenly.
         even_rounds: how often the use of sources is looked at.
+        coherent_below: σ below which neighbouring blocks draw each other to one place of the sources; at most
+            :data:`KNOWN_SIGMA`.
     """
 
     novelty: float
@@ -141,10 +141,11 @@ class Manner:
     gain: float
     even_above: float
     even_rounds: int
+    coherent_below: float
 
 
-COMPACT = Manner(novelty=0.55, components=64, gain=1.4, even_above=math.inf, even_rounds=0)
-LARGE = Manner(novelty=0.72, components=64, gain=1.2, even_above=0.5, even_rounds=1)
+COMPACT = Manner(novelty=0.6, components=64, gain=1.4, even_above=math.inf, even_rounds=0, coherent_below=0.7)
+LARGE = Manner(novelty=0.72, components=64, gain=1.2, even_above=0.5, even_rounds=1, coherent_below=0.5)
 """Of wide areas and tiles, where copies would show. In the middle of wide areas nothing known decides, and smooth
 places would take over; what is compact its surroundings decide, and evenness would put joints where none belong."""
 
@@ -343,11 +344,14 @@ def _usual(sheet: Sheet) -> tuple[float, torch.Tensor] | None:
 
 def _probes(sheet: Sheet) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, 3 · 7²) the known patches of a sheet, and (N,) their first columns."""
+    none = sheet.pixels.new_zeros((0, 3 * PROBE**2)), torch.zeros(0)
     if min(sheet.known.shape[1:]) < PROBE:
-        return sheet.pixels.new_zeros((0, 3 * PROBE**2)), torch.zeros(0)
+        return none
     rows, columns = (F.avg_pool2d(sheet.known, PROBE, 1)[0] > 1 - 0.5 / PROBE**2).nonzero(as_tuple=True)
     every = _spread(len(rows), MOST_SOURCES)
     rows, columns = rows[every], columns[every]
+    if not len(rows):
+        return none
     return _patches(sheet.pixels.permute(2, 0, 1), rows, columns, PROBE, 1), columns
 
 
@@ -446,7 +450,7 @@ def _estimate(
     if sigma > manner.even_above:
         prior = _evened(logits(sample), manner.even_rounds)
     drawn = None
-    if sigma < COHERENT_BELOW:
+    if sigma < manner.coherent_below:
         near = _neighbours(top, left, step, (height, width), wraps)
         values, indices = zip(*(logits(part).max(1) for part in _parts(len(top))), strict=True)
         nearest = torch.cat(values), torch.cat(indices)

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from engine import api, extend
+from engine import api, exemplar, extend
 from engine.bench import measures
 from engine.diffusion import linear_alpha_bar
 from engine.errors import BadInput
@@ -43,7 +44,8 @@ def painted(image: np.ndarray, selection: np.ndarray, model: api.Model, **more: 
     return np.where(selection[..., None] > 0, layer[..., :3], image[..., :3])
 
 
-def test_is_the_posterior_mean_over_patches():
+@pytest.mark.parametrize("timestep", [420, 600])
+def test_is_the_posterior_mean_over_patches(timestep):
     """Against the sum over all patches, written out: patches of 3 × 3, whose middle pixel is decided."""
     rng = np.random.default_rng(0)
     pixels = rng.uniform(-1, 1, (9, 10, 3)).astype(np.float32)
@@ -53,33 +55,57 @@ def test_is_the_posterior_mean_over_patches():
     keep = torch.from_numpy(known.astype(np.float32))[None, None]
     y = torch.from_numpy(np.where(known[..., None], pixels, 0)).permute(2, 0, 1)[None]
     x = torch.from_numpy(rng.standard_normal((1, 3, 9, 10)).astype(np.float32))
-    timestep = 600
     signal, sigma = math.sqrt(ALPHA_BAR[timestep]), math.sqrt(1 / ALPHA_BAR[timestep] - 1)
+    assert sigma > COMPACT.coherent_below
     got = made.network(y, keep, ALPHA_BAR)(x, timestep)[0].permute(1, 2, 0).numpy()
     noisy = x[0].permute(1, 2, 0).numpy() / signal
     sources = [pixels[i : i + 3, j : j + 3] for i in range(7) for j in range(8) if known[i : i + 3, j : j + 3].all()]
     assert len(sources) < 200  # so few that the smallest patches are taken, whatever the noise
     holes = [(3, 4), (3, 5), (4, 4), (4, 5)]
+    around = [(slice(i - 1, i + 2), slice(j - 1, j + 2)) for i, j in holes]
     # What is seen around the four pixels to decide gets back the contrast that it lacks, value by value.
-    seen = np.array([noisy[i - 1 : i + 2, j - 1 : j + 2] for i, j in holes])
+    seen = np.array([noisy[place] for place in around])
     centre = np.mean(sources, axis=0)
     gain = np.sqrt((np.var(sources, axis=0) + sigma**2) / ((seen - centre) ** 2).mean(0)).clip(1, COMPACT.gain)
     assert (gain > 1).any()
     assert (gain < COMPACT.gain).any()
-    seen = centre + (seen - centre) * gain
-    # The use of the sources is evened over the four pixels, as Sinkhorn does it.
-    scores = np.array([[-0.5 * ((patch - q) ** 2).sum() / sigma**2 for q in sources] for patch in seen])
-    bias = np.zeros(len(sources))
-    for _ in range(3):
-        rows = np.exp(scores + bias - (scores + bias).max(1, keepdims=True))
-        usage = (rows / rows.sum(1, keepdims=True)).mean(0) * len(sources)
-        bias -= np.log(usage + 0.1)
-    rows = np.exp(scores + bias - (scores + bias).max(1, keepdims=True))
+    seen, spread = centre + (seen - centre) * gain, np.full(seen.shape, sigma)
+    clear = np.array([known[place] for place in around])  # known pixels are compared as they are
+    seen[clear] = np.concatenate([pixels[place][known[place]] for place in around])
+    spread[clear] = exemplar.KNOWN_SIGMA
+    scores = np.array([(-0.5 * ((seen - q) / spread) ** 2).sum((1, 2, 3)) for q in sources]).T
+    rows = np.exp(scores - scores.max(1, keepdims=True))
     posterior = rows / rows.sum(1, keepdims=True)
     for (i, j), row in zip(holes, posterior, strict=True):
         wanted = sum(weight * q[1, 1] for weight, q in zip(row, sources, strict=True))
         assert np.allclose(got[i, j], wanted, atol=2e-5)
     assert np.array_equal(got[known], pixels[known])
+
+
+def test_sources_are_used_about_equally_where_that_is_wanted():
+    logits = torch.from_numpy(np.random.default_rng(0).normal(0, 3, (600, 40)).astype(np.float32))
+    logits[:, :4] += 5  # which explain everything best
+    uneven, even = (torch.softmax(logits + prior, 1).mean(0) * 40 for prior in (0, exemplar._evened(logits, 6)))
+    assert float(uneven.max()) > 5
+    assert float(even.max()) < 2
+
+
+def test_neighbours_are_taken_from_one_place(monkeypatch):
+    """Of a texture without order, in which every block has many sources that suit it."""
+    rng = np.random.default_rng(6)
+    pixels = cv2.GaussianBlur(rng.standard_normal((90, 90, 3)).astype(np.float32), (0, 0), 1.0).clip(-1, 1)
+    keep = torch.zeros((1, 1, 48, 48))
+    y, x = torch.zeros((1, 3, 48, 48)), torch.from_numpy(rng.standard_normal((1, 3, 48, 48)).astype(np.float32))
+    timestep = int(np.argmax(np.sqrt(1 / ALPHA_BAR - 1) > 0.3))
+    far = []
+    for coherence in (0.0, exemplar.COHERENCE):
+        monkeypatch.setattr(exemplar, "COHERENCE", coherence)
+        made = Exemplar(pixels, np.ones((90, 90), bool), CPU)
+        out = made.network(y, keep, ALPHA_BAR)(math.sqrt(ALPHA_BAR[timestep]) * x, timestep)[0]
+        sheet = made._for(0.3, COMPACT).pixels.permute(2, 0, 1)
+        patches, sources = (F.unfold(each[None], 5)[0].T for each in (out, sheet))
+        far.append(float(torch.cdist(patches[::7], sources[::2]).min(1).values.mean()))
+    assert far[1] < 0.9 * far[0]
 
 
 def test_large_patches_for_much_noise_as_far_as_there_are_enough():
@@ -123,11 +149,24 @@ def test_detail_comes_from_the_picture_at_other_scales():
     made = Exemplar(rng.uniform(-1, 1, (80, 80, 3)).astype(np.float32), np.ones((80, 80), bool), CPU)
     plain, scaled = made._for(0.6, LARGE), made._for(0.4, LARGE)
     assert plain.pixels.shape == (80, 80, 3)
-    small, large = round(80 * (1 - LARGE.scale)), round(80 * (1 + LARGE.scale))
+    scale = made._scale(LARGE.novelty)
+    small, large = round(80 * (1 - scale)), round(80 * (1 + scale))
     assert scaled.pixels.shape == (2 * (small + 1) + 2 * (large + 1), large + 1, 3)
     assert (scaled.cell, scaled.cells) == (plain.cell, plain.cells)
     assert len(scaled.top) > 1000
     assert scaled.top.max() > small + 1 + large + 1 + small  # of the last version, too
+
+
+def test_the_scale_suits_the_picture():
+    """A pattern that repeats has to be met, one without order must not be recognised."""
+    known = np.ones((96, 96), bool)
+    regular = stripes(96, 96)[..., :3].astype(np.float32) / 127.5 - 1
+    noise = cv2.GaussianBlur(np.random.default_rng(4).standard_normal((96, 96, 3)).astype(np.float32), (0, 0), 2)
+    scales = [Exemplar(each, known, CPU)._scale(LARGE.novelty) for each in (regular, 2 * noise)]
+    assert scales[0] == exemplar.SCALES[0]
+    assert scales[1] > 0.1
+    tiny = Exemplar(regular[:12, :12], known[:12, :12], CPU)
+    assert tiny._scale(LARGE.novelty) == exemplar.USUAL_SCALE
 
 
 def test_nothing_of_the_hole_is_looked_at(model):
