@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine import api, exemplar, extend
+from engine import api, exemplar, extend, sources
 from engine.bench import measures
 from engine.diffusion import linear_alpha_bar
 from engine.errors import BadInput
@@ -59,25 +59,25 @@ def test_is_the_posterior_mean_over_patches(timestep):
     assert sigma > COMPACT.coherent_below
     got = made.network(y, keep, ALPHA_BAR)(x, timestep)[0].permute(1, 2, 0).numpy()
     noisy = x[0].permute(1, 2, 0).numpy() / signal
-    sources = [pixels[i : i + 3, j : j + 3] for i in range(7) for j in range(8) if known[i : i + 3, j : j + 3].all()]
-    assert len(sources) < 200  # so few that the smallest patches are taken, whatever the noise
+    patches = [pixels[i : i + 3, j : j + 3] for i in range(7) for j in range(8) if known[i : i + 3, j : j + 3].all()]
+    assert len(patches) < 200  # so few that the smallest patches are taken, whatever the noise
     holes = [(3, 4), (3, 5), (4, 4), (4, 5)]
     around = [(slice(i - 1, i + 2), slice(j - 1, j + 2)) for i, j in holes]
     # What is seen around the four pixels to decide gets back the contrast that it lacks, value by value.
     seen = np.array([noisy[place] for place in around])
-    centre = np.mean(sources, axis=0)
-    gain = np.sqrt((np.var(sources, axis=0) + sigma**2) / ((seen - centre) ** 2).mean(0)).clip(1, COMPACT.gain)
+    centre = np.mean(patches, axis=0)
+    gain = np.sqrt((np.var(patches, axis=0) + sigma**2) / ((seen - centre) ** 2).mean(0)).clip(1, COMPACT.gain)
     assert (gain > 1).any()
     assert (gain < COMPACT.gain).any()
     seen, spread = centre + (seen - centre) * gain, np.full(seen.shape, sigma)
     clear = np.array([known[place] for place in around])  # known pixels are compared as they are
     seen[clear] = np.concatenate([pixels[place][known[place]] for place in around])
     spread[clear] = exemplar.KNOWN_SIGMA
-    scores = np.array([(-0.5 * ((seen - q) / spread) ** 2).sum((1, 2, 3)) for q in sources]).T
+    scores = np.array([(-0.5 * ((seen - q) / spread) ** 2).sum((1, 2, 3)) for q in patches]).T
     rows = np.exp(scores - scores.max(1, keepdims=True))
     posterior = rows / rows.sum(1, keepdims=True)
     for (i, j), row in zip(holes, posterior, strict=True):
-        wanted = sum(weight * q[1, 1] for weight, q in zip(row, sources, strict=True))
+        wanted = sum(weight * q[1, 1] for weight, q in zip(row, patches, strict=True))
         assert np.allclose(got[i, j], wanted, atol=2e-5)
     assert np.array_equal(got[known], pixels[known])
 
@@ -103,8 +103,8 @@ def test_neighbours_are_taken_from_one_place(monkeypatch):
         made = Exemplar(pixels, np.ones((90, 90), bool), CPU)
         out = made.network(y, keep, ALPHA_BAR)(math.sqrt(ALPHA_BAR[timestep]) * x, timestep)[0]
         sheet = made._for(0.3, COMPACT).pixels.permute(2, 0, 1)
-        patches, sources = (F.unfold(each[None], 5)[0].T for each in (out, sheet))
-        far.append(float(torch.cdist(patches[::7], sources[::2]).min(1).values.mean()))
+        blocks, stock = (F.unfold(each[None], 5)[0].T for each in (out, sheet))
+        far.append(float(torch.cdist(blocks[::7], stock[::2]).min(1).values.mean()))
     assert far[1] < 0.9 * far[0]
 
 
@@ -163,10 +163,10 @@ def test_the_scale_suits_the_picture():
     regular = stripes(96, 96)[..., :3].astype(np.float32) / 127.5 - 1
     noise = cv2.GaussianBlur(np.random.default_rng(4).standard_normal((96, 96, 3)).astype(np.float32), (0, 0), 2)
     scales = [Exemplar(each, known, CPU)._scale(LARGE.novelty) for each in (regular, 2 * noise)]
-    assert scales[0] == exemplar.SCALES[0]
+    assert scales[0] == sources.SCALES[0]
     assert scales[1] > 0.1
     tiny = Exemplar(regular[:12, :12], known[:12, :12], CPU)
-    assert tiny._scale(LARGE.novelty) == exemplar.USUAL_SCALE
+    assert tiny._scale(LARGE.novelty) == sources.USUAL_SCALE
 
 
 def test_nothing_of_the_hole_is_looked_at(model):
