@@ -27,6 +27,7 @@ from engine.adapt import Learning
 from engine.corrector import corrected
 from engine.diffusion import Network
 from engine.errors import BadInput, EngineError
+from engine.exemplar import Exemplar
 from engine.guidance import Guide, conditioned, left_out
 from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
 from engine.models import load as load_model
@@ -287,6 +288,7 @@ def _execute(
     painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
     plan = resolve(job)
     own, told = plan[1].calls(plan[0]), False
+    made_of: dict[float, Exemplar] = {}
     for stage in range(first, last + 1):
         here = start if stage == first else None
         resumed = here.state if here else None
@@ -299,7 +301,9 @@ def _execute(
             painted = [part.put(each, _leave(model, part, each, resumed.x)) for each in painted]
             made += calls
             continue
-        for event in _stage(small, model, guide, order, stage, painted, levels, settings, seeds, draws, resumed):
+        for event in _stage(
+            small, model, guide, order, stage, painted, levels, settings, seeds, draws, resumed, made_of
+        ):
             if isinstance(event, Note):
                 if not told:
                     yield event
@@ -340,6 +344,7 @@ def _stage(
     seeds: list[int],
     draws: int,
     start: State | None,
+    made_of: dict[float, Exemplar],
 ) -> Iterator[Note | tuple[int, stages.Part, State, int]]:
     """One stage of all variants, in turns: (variant, part, state, its row there) after each network call.
 
@@ -363,7 +368,7 @@ def _stage(
         if start is not None and start.x.shape[1:] != y.shape[1:]:
             raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
         if model.exemplar is not None:
-            network = _of_itself(model, job, order, part.plan, entered)
+            network = _of_itself(model, job, order, part.plan, entered, made_of)
         else:
             network = conditioned(
                 model.predict,
@@ -405,12 +410,18 @@ def _stage(
                 yield variant, part, state, place
 
 
-def _of_itself(model: Model, job: Job, order: np.ndarray, plan: canvas.Plan, entered: Entered) -> Network:
-    """The denoiser made of the picture's own known pixels, all of those that the job can look at."""
+def _of_itself(
+    model: Model, job: Job, order: np.ndarray, plan: canvas.Plan, entered: Entered, made_of: dict[float, Exemplar]
+) -> Network:
+    """The denoiser made of the picture's own known pixels, all of those that the job can look at.
+
+    ``made_of``: by scale, for the job's other stages.
+    """
     assert model.exemplar is not None
     scale = plan.scaled[1] / plan.region.width
-    pixels, known = adapt.known_part(job.image, order >= 0, scale, least=0)
-    return model.exemplar(pixels, known).network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
+    if scale not in made_of:
+        made_of[scale] = model.exemplar(*adapt.known_part(job.image, order >= 0, scale, least=0))
+    return made_of[scale].network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
 
 
 def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, settings: Settings) -> int:
