@@ -48,8 +48,8 @@ neighbours for themselves                0.061     7       1.02       4
 neighbours drawn to one place            0.060     8       0.98       5
 scales of 10 (holes), 18 (others) %      0.058     9       1.00       8
 known pixels as they are                 0.059     8       1.01       6
-sources less evenly (holes: not)         0.058     7       0.98       6
-scales told by the picture               0.060     7       0.97       7
+sources less evenly (holes: not)         0.058     7       0.99       6
+scales told by the picture               0.060     7       –          –
 holes: drawn from σ = 0.7 on             0.057     7       –          –
 =======================================  ========  ======  =========  ======
 
@@ -62,7 +62,7 @@ eight that is nearest to the others, sources that are known in part, patches of 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
@@ -138,9 +138,11 @@ class Manner:
 
 
 COMPACT = Manner(novelty=0.6, components=64, gain=1.4, even_above=math.inf, even_rounds=0, coherent_below=0.7)
-LARGE = Manner(novelty=0.72, components=64, gain=1.2, even_above=0.5, even_rounds=1, coherent_below=0.5)
-"""Of wide areas and tiles, where copies would show. In the middle of wide areas nothing known decides, and smooth
-places would take over; what is compact its surroundings decide, and evenness would put joints where none belong."""
+LARGE = Manner(novelty=0.72, components=64, gain=1.2, even_above=0.5, even_rounds=3, coherent_below=0.5)
+TILE = replace(LARGE, even_rounds=1)
+"""In wide areas and tiles copies would show. In the middle of wide areas nothing known decides, and smooth places would
+take over: bricks without end. What is compact or narrow its surroundings decide, and evenness would put joints where
+none belong."""
 
 
 class Exemplar:
@@ -183,7 +185,7 @@ class Exemplar:
             wraps: whether the picture is periodic (along y, along x).
         """
         places: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
-        manner = LARGE if any(wraps) or float((1 - keep).sum()) > WIDE else COMPACT
+        manner = TILE if any(wraps) else LARGE if float((1 - keep).sum()) > WIDE else COMPACT
 
         def denoise(x: torch.Tensor, timestep: int) -> torch.Tensor:
             signal = math.sqrt(float(alpha_bar[timestep]))
