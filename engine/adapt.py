@@ -52,7 +52,7 @@ LEAST_KNOWN = 1024
 """Fewer known pixels than this teach nothing."""
 PLACES = 128
 """Crops may hold unknown pixels where fewer places than this would be wholly known."""
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-4
 WARMUP = 10
 AVERAGED = 5.0
 """γ of the averaging weights n^γ (Karras et al. 2024, arXiv 2312.02696, Eq. 1)."""

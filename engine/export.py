@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine.data.manifest import Manifest, write_atomic
-from engine.train import BETA_END, BETA_START, LOG_FIELDS, TIMESTEPS, build_model, load_config
+from engine.train import BETA_END, BETA_START, LOG_FIELDS, SIDES, TIMESTEPS, batch_shape, build_model, load_config
 
 WINDOW = 96
 """Longest side of one network call; on larger pictures overlapped windows are fused. At 160 pixels these weights
@@ -117,11 +117,12 @@ def card(manifest: Manifest, config: Any, facts: dict[str, Any], log: list[dict[
         for line in keep
     )
     pictures, parameters = len(manifest.training()), facts["parameters"]
+    sides = [batch_shape(step, config.batch)[1] for step in range(len(SIDES))]
     return f"""# The embedded texture model
 
 A small unconditional colour diffusion model of textures, made for filling holes with RePaint. It is a `UNet2DModel` of
 diffusers with {parameters / 1e6:.2f} M parameters (channels {", ".join(map(str, config.channels))};
-{config.layers} residual block per level; self-attention at the lowest level only), predicts v, and was trained with
+{config.layers} residual block per level; self-attention at the lowest {config.attention}), predicts v, and was trained with
 {TIMESTEPS} linear betas from {BETA_START:g} to {BETA_END:g}. Sides are multiples of 8, from 64 pixels upwards.
 The weights are float16 averages over training.
 
@@ -132,7 +133,7 @@ Licence: GPL-3.0-or-later.
 `python -m engine data build` gathered the corpus, `python -m engine train` trained on it, with batch {config.batch},
 peak learning rate {config.learning_rate:g}, averaging {config.ema:g}, timestep skew {config.skew:g},
 seed {config.seed}: {facts["step"]} steps in {facts["seconds"]:.0f} seconds of work, on as many pixels as
-{facts["samples"]} pictures of 64² have; the crops have sides of 32 to 160 pixels.
+{facts["samples"]} pictures of 64² have; the crops have sides of {min(sides)} to {max(sides)} pixels.
 {notes}
 Loss is the mean squared error of v; the held-out losses are those of the averaged weights on fixed crops of pictures
 that were never trained on (v, and the clipped x̂_0 against x_0).

@@ -3,25 +3,32 @@
 A run is a folder: ``config.json``, ``checkpoint.pt`` (replaced in one step), ``log.csv``. Every random number is a
 function of the seed and the step, so a run that was stopped goes on exactly as if it had not been. While a file
 ``PAUSE`` lies in the folder the run rests; SIGTERM and Ctrl+C end it with a checkpoint.
+
+On CUDA the network runs in bfloat16 and compiled (weights, averages and the loss stay float32), and processes beside
+the trainer cut the crops.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from diffusers import UNet2DModel
+from torch.utils.data import DataLoader, Dataset
 
 from engine.data.crops import Crops
 from engine.data.manifest import Manifest, write_atomic
@@ -31,31 +38,37 @@ BETA_START, BETA_END = 1e-4, 0.02
 LOG_FIELDS = ("step", "samples", "seconds", "learning_rate", "loss", "held_out_loss", "held_out_x0_loss")
 
 
+SIDES = (64, 128, 64, 128, 64, 256, 64, 128)
+"""Sides of the crops, one after the other. Many small pictures make a steadier gradient, large ones teach what lies
+far apart. What no step has seen goes wrong: without large pictures the network exaggerates their brightness by a few
+per cent at every call, and holes come out as dark or bright patches."""
+
+
 @dataclass(frozen=True)
 class Config:
     """Everything that defines a run but its length and its data.
 
     Attributes:
         channels: of the U-Net's levels; each level halves the side.
+        attention: how many of the levels, counted from the lowest, have self-attention.
         batch: pictures of 64² pixels per step, see :func:`batch_shape`.
         learning_rate: peak; warmed up over ``warmup`` steps, constant, then falling as a cosine from ``decay_from``
             of the run's length to a twentieth.
-        large_from: share of the run's length from which on most crops are large, see :func:`batch_shape`.
         ema: decay of the averaged weights, which are the ones that are exported.
         skew: of the timesteps, see :func:`noised`.
     """
 
-    channels: tuple[int, ...] = (24, 40, 80, 144)
+    channels: tuple[int, ...] = (32, 64, 128, 192)
+    attention: int = 2
     layers: int = 1
     groups: int = 8
-    head: int = 24
-    batch: int = 4
+    head: int = 32
+    batch: int = 8
     learning_rate: float = 6e-4
     warmup: int = 200
     decay_from: float = 0.6
-    large_from: float = 0.8
     ema: float = 0.999
-    skew: float = 1.4
+    skew: float = 1.2
     seed: int = 0
 
 
@@ -73,15 +86,15 @@ class State:
 
 def build_model(config: Config) -> torch.nn.Module:
     """A ``UNet2DModel``: convolutions at all levels, self-attention at the lowest; any size in multiples of 8."""
-    levels = len(config.channels)
+    attending, plain = config.attention, len(config.channels) - config.attention
     return UNet2DModel(
         sample_size=64,
         in_channels=3,
         out_channels=3,
         layers_per_block=config.layers,
         block_out_channels=config.channels,
-        down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
-        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+        down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * attending,
+        up_block_types=("AttnUpBlock2D",) * attending + ("UpBlock2D",) * plain,
         attention_head_dim=config.head,
         norm_num_groups=config.groups,
     )
@@ -99,41 +112,63 @@ def noised(
     """Noise a batch at timesteps spread over the whole range.
 
     Args:
+        x0: (B, 3, H, W) in [−1, 1]; the noise is drawn on its device.
         skew: 1 spreads the timesteps evenly; above 1 they lie denser at low noise, where texture is decided.
 
     Returns:
-        x_t (B, 3, H, W); timesteps (B,) int64; the target v = √ᾱ ε − √(1−ᾱ) x_0; ᾱ (B, 1, 1, 1).
+        x_t (B, 3, H, W); timesteps (B,) int64; the target v = √ᾱ ε − √(1−ᾱ) x_0; ᾱ (B, 1, 1, 1); all on x0's device.
     """
     rng = np.random.default_rng([*seed, 1])
     count = x0.shape[0]
     places = ((rng.permutation(count) + rng.random(count)) / count) ** skew
     timesteps = torch.from_numpy(np.minimum((places * TIMESTEPS).astype(np.int64), TIMESTEPS - 1))
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    epsilon = torch.randn(x0.shape, generator=generator)
-    a = alpha_bars()[timesteps].view(-1, 1, 1, 1)
+    generator = torch.Generator(x0.device).manual_seed(int(rng.integers(2**62)))
+    epsilon = torch.randn(x0.shape, generator=generator, device=x0.device)
+    a = alpha_bars()[timesteps].view(-1, 1, 1, 1).to(x0.device)
+    timesteps = timesteps.to(x0.device)
     return a.sqrt() * x0 + (1 - a).sqrt() * epsilon, timesteps, a.sqrt() * epsilon - (1 - a).sqrt() * x0, a
 
 
-def batch_shape(step: int, batch: int, late: bool = False) -> tuple[int, int]:
-    """How many pictures of which side a step trains on.
+def batch_shape(step: int, batch: int) -> tuple[int, int]:
+    """How many pictures of which side a step trains on: as many pixels in every step, and at least two pictures."""
+    side = SIDES[step % len(SIDES)]
+    while 2 * side * side > batch * 4096:
+        side //= 2
+    return batch * 4096 // side**2, side
 
-    Many small pictures make a steadier gradient, a few large ones teach what lies far apart. ``late`` in a run no
-    picture is smaller than 64 and half of the steps are of the sides that fills are made at: without that the network
-    exaggerates the brightness of large pictures by a few per cent at every call, and holes come out as dark or bright
-    patches.
-    """
-    if late:
-        side = (64, 160, 96, 128)[step % 4]
-        return max(2, batch * 4096 // side**2), side
-    if step % 10 == 9:
-        return max(1, batch // 4), 128
-    return (4 * batch, 32) if step % 2 else (batch, 64)
+
+class _Batches(Dataset[torch.Tensor]):
+    """The batch of every step, by its number: (B, 3, side, side) in [−1, 1]."""
+
+    def __init__(self, crops: Crops, batch: int) -> None:
+        self._crops, self._batch = crops, batch
+
+    def __getitem__(self, step: int) -> torch.Tensor:
+        return torch.from_numpy(self._crops.batch(step, *batch_shape(step, self._batch)))
 
 
 class Trainer:
-    """One run in one folder."""
+    """One run in one folder.
 
-    def __init__(self, data: Path, out: Path, config: Config, *, device: str | None = None) -> None:
+    Args:
+        data: the corpus.
+        out: the run's folder.
+        device: CUDA where there is one.
+        workers: processes that cut crops; the trainer's own where it is 0. Default: 0, on CUDA one per further
+            processor. It changes no number.
+        compiled: compile the network; default: on CUDA.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        out: Path,
+        config: Config,
+        *,
+        device: str | None = None,
+        workers: int | None = None,
+        compiled: bool | None = None,
+    ) -> None:
         self.out, self.config = out, config
         out.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -143,7 +178,14 @@ class Trainer:
         averaged.load_state_dict(model.state_dict())
         for network in (model, averaged):
             network.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        cuda = self.device.type == "cuda"
+        torch.backends.cudnn.benchmark |= cuda
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=cuda
+        )
+        self._network = torch.compile(model, dynamic=False) if (cuda if compiled is None else compiled) else model
+        self._workers = (max(1, (os.cpu_count() or 2) - 1) if cuda else 0) if workers is None else workers
+        self._coming: Iterator[torch.Tensor] | None = None
         self.state = State(model, averaged.requires_grad_(False), optimizer)
         write_atomic(out / "config.json", json.dumps(asdict(config), indent=1))
         manifest = Manifest.load(data)
@@ -187,17 +229,17 @@ class Trainer:
         late = min(1.0, max(0.0, (progress - config.decay_from) / max(1e-9, 1 - config.decay_from)))
         return config.learning_rate * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * late)))
 
-    def step(self, progress: float = 0.0) -> float:
-        """One optimiser step; returns its loss."""
+    def step(self, progress: float = 0.0) -> torch.Tensor:
+        """One optimiser step; returns its loss, a scalar on the device."""
         state, config = self.state, self.config
-        count, size = batch_shape(state.step, config.batch, progress >= config.large_from)
-        x0 = torch.from_numpy(self.crops.batch(state.step, count, size))
+        x0 = self._next_batch().to(self.device, non_blocking=True)
+        count, _, size, _ = x0.shape
         x, timesteps, target, _ = noised(x0, (config.seed, state.step), config.skew)
         for group in state.optimizer.param_groups:
             group["lr"] = self.learning_rate(progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            output = self._run(state.model, x, timesteps)
-        loss = torch.nn.functional.mse_loss(output.float(), target.to(self.device))
+            output = self._run(self._network, x, timesteps)
+        loss = torch.nn.functional.mse_loss(output.float(), target)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
@@ -209,11 +251,26 @@ class Trainer:
             ours: list[torch.Tensor] = list(state.averaged.parameters())
             theirs: list[torch.Tensor] = list(state.model.parameters())
             torch._foreach_lerp_(ours, theirs, 1 - decay)
-        return float(loss.detach())
+        return loss.detach()
 
-    def _run(self, network: torch.nn.Module, x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        x = x.to(self.device, memory_format=torch.channels_last)
-        return network(x, timesteps.to(self.device)).sample
+    def _next_batch(self) -> torch.Tensor:
+        """The batch of the present step, from the loader, which begins at the first step that it is asked for."""
+        if self._coming is None:
+            steps: Any = itertools.count(self.state.step)
+            self._coming = iter(
+                DataLoader(
+                    _Batches(self.crops, self.config.batch),
+                    batch_size=None,
+                    sampler=steps,
+                    num_workers=self._workers,
+                    pin_memory=self.device.type == "cuda",
+                    worker_init_fn=_one_thread if self._workers else None,
+                )
+            )
+        return next(self._coming)
+
+    def _run(self, network: Any, x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return network(x.to(memory_format=torch.channels_last), timesteps).sample
 
     @torch.no_grad()
     def judge(self, batches: int = 8) -> tuple[float, float]:
@@ -222,7 +279,7 @@ class Trainer:
         for number in range(batches):
             x0 = torch.from_numpy(self.judged.batch(number, 8, 64))
             x, timesteps, target, a = noised(x0, (12345, number))
-            v = self._run(self.state.averaged, x, timesteps).float().cpu()
+            v = self._run(self.state.averaged, x.to(self.device), timesteps.to(self.device)).float().cpu()
             x0_hat = (a.sqrt() * x - (1 - a).sqrt() * v).clamp(-1, 1)
             losses.append((float(((v - target) ** 2).mean()), float(((x0_hat - x0) ** 2).mean())))
         v_loss, x0_loss = np.mean(losses, axis=0)
@@ -249,8 +306,8 @@ class Trainer:
         if steps is None and minutes is None:
             raise ValueError("give steps or minutes")
         state, saved_at = self.state, self.state.seconds
-        recent: list[float] = []
-        last: list[float] = [float("nan")]
+        recent: list[torch.Tensor] = []
+        last = float("nan")
         ended = "done"
         while True:
             shares = [state.step / steps] if steps else []
@@ -266,13 +323,13 @@ class Trainer:
             due = state.seconds - saved_at >= save_every
             if state.step % log_every == 0 or due:
                 judged = self.judge() if due else None
-                self._log(float(np.mean(recent)), progress, judged, report)
-                last, recent = recent, []
+                last, recent = float(torch.stack(recent).mean()), []
+                self._log(last, progress, judged, report)
             if due:
                 self.save()
                 saved_at = state.seconds
         self.save()
-        self._log(float(np.mean(recent or last)), progress, self.judge(), report)
+        self._log(float(torch.stack(recent).mean()) if recent else last, progress, self.judge(), report)
         return ended
 
     def _rest(self, report: Callable[[str], None]) -> None:
@@ -303,6 +360,10 @@ class Trainer:
                 writer.writerow(LOG_FIELDS)
             writer.writerow(values)
         report("  ".join(f"{name} {value}" for name, value in zip(LOG_FIELDS, values, strict=True) if value != ""))
+
+
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(0)
 
 
 def load_config(out: Path) -> Config | None:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from engine.data import debian, procedural
 
-PROCEDURAL_COUNT = 1240
-"""How many procedural pictures: forty of each family."""
+PROCEDURAL_COUNT = 3100
+"""How many procedural pictures: a hundred of each family."""
 
 EXCLUDED = ("Picture_0B_by_freespace", "OneStandsOut")
 """Words in paths that keep a picture out altogether: photographs of demonstrations."""
