@@ -123,8 +123,8 @@ def card(manifest: Manifest, config: Any, facts: dict[str, Any], log: list[dict[
 
 A small unconditional colour diffusion model of textures, made for filling holes with RePaint. It is a `UNet2DModel` of
 diffusers with {parameters / 1e6:.2f} M parameters (channels {", ".join(map(str, config.channels))};
-{config.layers} residual block per level; self-attention at the lowest {config.attention}), predicts v, and was trained with
-{TIMESTEPS} linear betas from {BETA_START:g} to {BETA_END:g}. Sides are multiples of 8, from 64 pixels upwards.
+{config.layers} residual block per level; self-attention at the lowest {config.attention}), predicts v, and was trained
+with {TIMESTEPS} linear betas from {BETA_START:g} to {BETA_END:g}. Sides are multiples of 8, from 64 pixels upwards.
 The weights are float16 averages over training.
 
 Licence: GPL-3.0-or-later.

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -156,7 +157,7 @@ class Trainer:
         device: CUDA where there is one.
         workers: processes that cut crops; the trainer's own where it is 0. Default: 0, on CUDA one per further
             processor. It changes no number.
-        compiled: compile the network; default: on CUDA.
+        compiled: compile the network; default: on CUDA, where Triton is installed.
     """
 
     def __init__(
@@ -183,7 +184,9 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=cuda
         )
-        self._network = torch.compile(model, dynamic=False) if (cuda if compiled is None else compiled) else model
+        if compiled is None:
+            compiled = cuda and find_spec("triton") is not None
+        self._network = torch.compile(model, dynamic=False) if compiled else model
         self._workers = (max(1, (os.cpu_count() or 2) - 1) if cuda else 0) if workers is None else workers
         self._coming: Iterator[torch.Tensor] | None = None
         self.state = State(model, averaged.requires_grad_(False), optimizer)

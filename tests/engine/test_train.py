@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,7 @@ def test_processes_that_cut_crops_change_nothing(corpus: Path, tmp_path: Path) -
     assert same_weights(alone.state.model, helped.state.model)
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for the CPU takes a C++ compiler")
 def test_a_compiled_network_learns_the_same(corpus: Path, tmp_path: Path) -> None:
     plain = Trainer(corpus, tmp_path / "plain", TINY, device="cpu")
     compiled = Trainer(corpus, tmp_path / "compiled", TINY, device="cpu", compiled=True)
