@@ -79,7 +79,7 @@ class Diffusion:
         spacing: ``even`` in the timestep; ``karras`` evenly in σ^(1/7), σ² = 1/ᾱ − 1, from the model's highest σ
             (at most 157) to .0292 (Karras et al. 2022, arXiv 2206.00364, Eq. 5), each at the nearest timestep.
         first_alpha_bar: ``even`` spacing ends at the first timestep whose ᾱ is not above this, 0 … 1; 0 takes all of
-            them. Calls at timesteps where next to nothing of the picture is left (ᾱ < .002) change nothing.
+            them. A run that begins with pure noise where ᾱ is high keeps what is bright and dark in that noise.
     """
 
     model_alpha_bar: np.ndarray

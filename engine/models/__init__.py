@@ -111,6 +111,8 @@ class Model:
         read: a prompt as the network takes it; None for models without prompts.
         guidance: scale of classifier-free guidance where a job names none.
         perturbs: it answers to words with perturbed self-attention, too.
+        blind_below: ᾱ below which the model decides nothing. Networks do: noise says what is bright and dark, and a run
+            that begins with pure noise where ᾱ is higher keeps it, as dark or bright patches.
         exemplar: for models made of the picture itself: (pixels (H, W, 3) float32 in [−1, 1], known (H, W) bool) → its
             patches, whose denoiser then takes the place of ``predict``.
     """
@@ -128,6 +130,7 @@ class Model:
     read: Callable[[str], Words] | None = None
     guidance: float = 1.0
     perturbs: bool = False
+    blind_below: float = 0.0
     exemplar: Callable[[np.ndarray, np.ndarray], Exemplar] | None = None
 
     def guide(
@@ -151,6 +154,9 @@ class Model:
         return guide if prompt or negative else replace(guide, scale=1.0)
 
     def diffusion(self, steps: int, spacing: Spacing = "even", first_alpha_bar: float = 0.0) -> Diffusion:
+        """The levels of a run; where the first are left out, those at which the model decides nothing are, too."""
+        if first_alpha_bar:
+            first_alpha_bar = max(first_alpha_bar, self.blind_below)
         return Diffusion(self.alpha_bar, steps, self.prediction, spacing, first_alpha_bar)
 
     def label_number(self, label: str | int | None) -> int | None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 WINDOW = 1024
 """No window at all up to :data:`engine.canvas.MAX_MODEL_AREA`: what is unknown is compared in pieces anyway."""
 
+BLIND_BELOW = 0.002
+"""σ = 22: the mean of all patches, whatever is seen."""
+
 
 def load(info: ModelInfo, device: torch.device) -> Model:
     from engine.models import Geometry, Model
@@ -28,4 +31,4 @@ def load(info: ModelInfo, device: torch.device) -> Model:
 
     geometry = Geometry(1, 1, WINDOW, any_scale=True, deep=32, band=64, sight=SIGHT)
     make = partial(Exemplar, device=device)
-    return Model(info, predict, linear_alpha_bar(), "sample", geometry, device, exemplar=make)
+    return Model(info, predict, linear_alpha_bar(), "sample", geometry, device, blind_below=BLIND_BELOW, exemplar=make)

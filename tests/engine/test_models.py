@@ -16,6 +16,7 @@ from engine import api
 from engine.diffusion import cosine_alpha_bar, linear_alpha_bar
 from engine.errors import EngineError
 from engine.models import find, models_dir
+from engine.presets import PRESETS
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -94,6 +95,20 @@ def test_the_models_own_betas_count(folder, changes, expected):
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     assert np.allclose(api.load_model(str(folder), "cpu").alpha_bar, expected)
+
+
+def test_a_run_begins_where_noise_does_not_yet_decide():
+    fast, whole = PRESETS["fast"], PRESETS["repaint"]
+    ends = {}
+    for name in ("texture", "exemplar"):
+        model = api.load_model(name)
+        for preset in (fast, whole):
+            settings = preset.settings
+            diffusion = model.diffusion(preset.steps, settings.spacing, settings.first_alpha_bar)
+            ends[name, preset.name] = float(diffusion.alpha_bars[-1])
+    assert ends["texture", "fast"] == pytest.approx(0.0004, rel=0.05)
+    assert ends["exemplar", "fast"] == pytest.approx(0.002, rel=0.05), "it says the same above, whatever it sees"
+    assert ends["texture", "repaint"] == ends["exemplar", "repaint"] == linear_alpha_bar()[-1]
 
 
 def test_scaled_linear_betas_equal_diffusers(folder):
