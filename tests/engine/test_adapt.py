@@ -171,24 +171,6 @@ def test_a_number_of_steps_gives_the_same_weights_again(model, home):
 # ------------------------------------------------------------------------------------------------- budget and cancel
 
 
-def test_what_is_handed_over_is_emphasised(model, monkeypatch):
-    def handed_over(emphasis):
-        monkeypatch.setattr(adapt, "EMPHASIS", emphasis)
-        monkeypatch.setattr(adapt.learned, "get", lambda *_: None)
-        return _learn(_picture(), _hole(), model, steps=6)[1].weights
-
-    own, learnt, further = handed_over(0.0), handed_over(1.0), handed_over(1.5)
-    assert all(torch.equal(own[name], tensor) for name, tensor in load_file(_weights(model)).items())
-    assert any(not torch.equal(own[name], learnt[name]) for name in own)
-    for name, tensor in further.items():
-        wanted = own[name] + 1.5 * (learnt[name].float() - own[name].float())
-        torch.testing.assert_close(tensor.float(), wanted, rtol=0, atol=1e-3)
-
-
-def _weights(model) -> Path:
-    return model.info.folder / "unet" / "diffusion_pytorch_model.safetensors"
-
-
 def test_the_budget_is_kept(model):
     """To within the longest step, whatever else the machine does."""
     events, found = _learn(_picture(), _hole(), model, seconds=4)
