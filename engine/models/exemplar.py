@@ -20,7 +20,7 @@ WINDOW = 1024
 """No window at all up to :data:`engine.canvas.MAX_MODEL_AREA`: what is unknown is compared in pieces anyway."""
 
 BLIND_BELOW = 0.002
-"""σ = 22: the mean of all patches, whatever is seen."""
+"""σ = 22: of what is unknown nothing can be seen through that noise; known pixels are compared as they are."""
 
 
 def load(info: ModelInfo, device: torch.device) -> Model:
