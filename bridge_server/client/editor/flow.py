@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections import deque
 from dataclasses import replace
-from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Tuple
 
 from bridge_server.client import events
 from bridge_server.client.session import BranchRequest, JobRequest
@@ -37,6 +36,7 @@ from .model import (
     cost,
     layer_name,
 )
+from .painting import Pace, Painter, Steps
 from .words import tr
 
 IDLE, READING, WAITING, RUNNING, CANCELLING = "idle", "reading", "waiting", "running", "cancelling"
@@ -45,10 +45,6 @@ PREVIEW_NAME = "RePaint preview"
 HISTORY_BYTES = 256 << 20  # of pictures in memory; all of them are on disk
 HOLD = 3.0  # seconds for which an engine message stays readable
 CANCEL_PATIENCE = 3.0  # seconds until the docker is usable again although no answer to a cancel came
-REFRESH_SHARE = 0.1  # at most this part of the time goes into the host's refreshing of previews
-FASTEST_PREVIEWS = 0.1  # seconds between two previews at best
-REFRESHES = 5  # the latest, whose median counts: a single one may have waited for other programs
-FIRST_INTERVAL = 0.5  # at most so long is waited for the second preview, whatever the first took
 
 LAYER_GONE = "The preview layer is gone, so this RePaint was stopped; click RePaint to start again."
 NOT_TAKEN = "Done, but the layer does not hold the picture; click the picture below to put it into a layer."
@@ -88,9 +84,8 @@ class Flow:
         self.listeners: List[Callable[[], None]] = []
         self.ended: Callable[[Run, str], None] = lambda _run, _outcome: None
         self._reader: Optional[Iterator[Optional[Capture]]] = None
-        self._painter: Optional[Generator[None, None, None]] = None
-        self._wanted: Optional[Tuple[Run, Variant]] = None  # what the painter is to take up next
-        self._then: Optional[Callable[[], Generator[None, None, None]]] = None  # after the last picture
+        self._painter = Painter(self._lost_layer, self._painted)
+        self._pace = Pace(session.set_preview_interval)
         self._fetching: Optional[Tuple[Run, int, bool]] = None  # chosen, and its picture is on the way
         self._offered = False  # pictures of earlier times have been announced
         self._hidden: Any = None  # the layer that is hidden to compare with the original
@@ -99,9 +94,6 @@ class Flow:
         self._clicked = 0.0
         self._cancelled_at = 0.0
         self._count = 0
-        self._interval = FASTEST_PREVIEWS
-        self._refreshes: Deque[float] = deque(maxlen=REFRESHES)
-        self._refreshed = ""  # the document of these
         self._hold = 0.0  # until then "Painting …" does not cover an engine message
 
     # ---- what the docker reads ----
@@ -173,14 +165,14 @@ class Flow:
     @property
     def has_steps(self) -> bool:
         """Whether `step` has something to do: call it once per turn of the event loop until this is False."""
-        return self._reader is not None or self._painter is not None
+        return self._reader is not None or self._painter.busy
 
     def step(self) -> None:
         """Reads or paints on for some milliseconds."""
         if self._reader is not None:
             self._read_on()
-        elif self._painter is not None:
-            self._paint_on()
+        elif self._painter.busy:
+            self._painter.step()
 
     def _read_on(self) -> None:
         assert self._reader is not None
@@ -204,9 +196,7 @@ class Flow:
     def _new_run(self, run: Run) -> Run:
         self._count += 1
         run.number, run.clicked, run.created = self._count, self._clicked, time.time()
-        if self._refreshed != run.target.document:
-            self._refreshed = run.target.document
-            self._refreshes.clear()
+        self._pace.begin(run.target.document)
         self.run = run
         return run
 
@@ -322,7 +312,7 @@ class Flow:
         self.selected = (run, index)
         if run is self.run and self.phase in (WAITING, RUNNING):
             run.shown = index
-            self._show(run, variant)
+            self._painter.show(run, variant)
         elif variant.finished and variant.picture is None:
             self._fetching = (run, index, apply)
             self.session.fetch(run.job)
@@ -334,7 +324,7 @@ class Flow:
                     series.layer = self._settling = self.host.add_layer(run.target, name, above_active=True)
                     series.painted = (-1, -1, -1)
                 run.shown = index
-                self._show(run, variant, then=lambda: self._promote(run, variant, apply))
+                self._painter.show(run, variant, then=lambda: self._promote(run, variant, apply))
             except Refused as refusal:
                 self.say(refusal.sentence, error=True)
         self._changed()
@@ -402,7 +392,7 @@ class Flow:
     def give_up(self, sentence: str) -> None:
         """Ends a run after an unforeseen error in the plug-in itself; the editor stays usable."""
         run, self._reader = self.run, None
-        self._stop_painting()
+        self._painter.stop()
         if run is not None:
             self.session.cancel(run.job)
             run.series.layer = None
@@ -464,7 +454,7 @@ class Flow:
     def _lost_layer(self, run: Run, state: str) -> None:
         """The preview layer was undone or deleted (it is emptied: a redo must not bring a half-made picture back), or
         the document was closed."""
-        self._stop_painting()
+        self._painter.stop()
         if state == GONE and run is self.run:
             run.layer.clear()
         run.series.layer = None
@@ -561,14 +551,14 @@ class Flow:
         variant = run.variants[event.variant]
         variant.picture, variant.version = Picture(event.width, event.height, event.rgba), variant.version + 1
         if event.variant == run.shown:
-            self._show(run, variant)
+            self._painter.show(run, variant)
 
     def _on_result(self, event: events.Result) -> None:
         run = self.run
         assert run is not None
         variant = self._take_result(run, event)
         if self.phase == RUNNING and event.variant == run.shown:
-            self._show(run, variant)
+            self._painter.show(run, variant)
 
     def _take_result(self, run: Run, event: events.Result) -> Variant:
         variant = run.variant(event.variant)
@@ -635,9 +625,9 @@ class Flow:
         if not variant.finished:
             variant = next((each for each in run.variants if each.finished), variant)
         run.shown = variant.index
-        self._show(run, variant, then=lambda: self._complete(run, variant, event))
+        self._painter.show(run, variant, then=lambda: self._complete(run, variant, event))
 
-    def _complete(self, run: Run, variant: Variant, event: events.Done) -> Generator[None, None, None]:
+    def _complete(self, run: Run, variant: Variant, event: events.Done) -> Steps:
         taken = yield from self._promoted(run, variant)
         if not taken:
             self._end("done", NOT_TAKEN, error=True)
@@ -647,7 +637,7 @@ class Flow:
             done = tr("Done in {seconds} s.").format(seconds=f"{event.seconds:.0f}")
             self._end("done", f"{done} {run.note}".strip())
 
-    def _promote(self, run: Run, variant: Variant, apply: bool) -> Generator[None, None, None]:
+    def _promote(self, run: Run, variant: Variant, apply: bool) -> Steps:
         taken = yield from self._promoted(run, variant)
         if not taken:
             self.say(NOT_TAKEN, error=True)
@@ -680,11 +670,11 @@ class Flow:
         variant = run.variants[run.shown] if run.variants[run.shown].finished else finished[0]
         run.shown = variant.index
 
-        def keep() -> Generator[None, None, None]:
+        def keep() -> Steps:
             yield from self._promoted(run, variant)
             self._end(outcome, sentence, error=True)
 
-        self._show(run, variant, then=keep)
+        self._painter.show(run, variant, then=keep)
 
     def _on_cancelled(self, event: events.Cancelled) -> None:
         del event
@@ -693,66 +683,14 @@ class Flow:
         self._end("cancelled", self.sentence if self.is_error else "Cancelled.", self.is_error)
 
     # ---- layer ----
-    def _show(
-        self, run: Run, variant: Variant, then: Optional[Callable[[], Generator[None, None, None]]] = None
-    ) -> None:
-        """Has the variant's newest picture painted; one that waits already is replaced. ``then`` follows the last."""
-        self._wanted = (run, variant)
-        if then is not None:
-            self._then = then
-        if self._painter is None:
-            self._painter = self._paint()
-            self._paint_on()  # a small picture is in the layer at once, a large one in further steps
-
-    def _paint_on(self) -> None:
-        painter = self._painter
-        assert painter is not None
-        try:
-            next(painter)
-        except StopIteration:
-            if self._painter is painter:
-                self._painter = None
-
-    def _paint(self) -> Generator[None, None, None]:
-        """Paints what is wanted until nothing is, then does what is to follow."""
-        while self._wanted is not None or self._then is not None:
-            if self._wanted is None:
-                then, self._then = self._then, None
-                assert then is not None
-                yield from then()
-                continue
-            (run, variant), self._wanted = self._wanted, None
-            version, picture = variant.version, variant.picture
-            place = (run.number, variant.index, version)
-            if run.layer is None or picture is None or run.series.painted == place:
-                continue
-            seconds = yield from run.layer.paint(picture)
-            state = run.layer.state() if run.layer is not None else THERE
-            if state != THERE:
-                self._lost_layer(run, state)
-                continue
-            run.series.painted = place
-            if run is self.run:
-                self._note("first_preview")
-                self._adapt(seconds)
-
-    def _adapt(self, refresh_seconds: float) -> None:
-        """Asks for previews so seldom that Krita's refreshing takes at most a tenth of the time."""
-        self._refreshes.append(refresh_seconds)
-        usual = sorted(self._refreshes)[(len(self._refreshes) - 1) // 2]
-        interval = max(FASTEST_PREVIEWS, usual / REFRESH_SHARE)
-        if len(self._refreshes) == 1:
-            interval = min(interval, FIRST_INTERVAL)
-        if abs(interval - self._interval) > 0.25 * self._interval:
-            self._interval = interval
-            self.session.set_preview_interval(interval)
-
-    def _stop_painting(self) -> None:
-        self._painter = self._wanted = self._then = None
+    def _painted(self, run: Run, seconds: float) -> None:
+        if run is self.run:
+            self._note("first_preview")
+            self._pace.refreshed(seconds)
 
     def _discard_layer(self, run: Run) -> None:
         """Takes the layer away; one that held an earlier variant of the series gets that back instead."""
-        self._stop_painting()
+        self._painter.stop()
         self.compare(False)
         layer, earlier = run.layer, run.series.shown
         if layer is None or layer.state() != THERE:
@@ -762,7 +700,7 @@ class Flow:
         variant = before.variant(earlier[1]) if before is not None and earlier is not None else None
         if before is not None and variant is not None and variant.picture is not None:
             shown, wanted = before, variant
-            self._show(shown, wanted, then=lambda: self._promote(shown, wanted, False))
+            self._painter.show(shown, wanted, then=lambda: self._promote(shown, wanted, False))
             return
         run.series.layer = None
         layer.clear()
