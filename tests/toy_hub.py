@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from bridge_server.client import launch
 from tests.engine import standin_hub, toys
 from tests.engine.standin_hub import REVISION, StandIn
 
@@ -46,6 +49,30 @@ def running() -> Iterator[StandIn]:
             NO_PROXY="127.0.0.1,localhost",
         ):
             yield hub
+
+
+def models() -> Path:
+    """Where the bridge puts what is downloaded."""
+    return launch.user_folders().data / "models"
+
+
+@contextlib.contextmanager
+def as_before(desk: Any, hub: StandIn, reset: str) -> Iterator[None]:
+    """A desk of either editor; afterwards nothing of the toy is left.
+
+    Args:
+        reset: run in the editor: its options as they were.
+    """
+    yield
+    hub.pace = 0.0
+    hub.statuses.clear()
+    desk.host.run("flow.stop_download()\nNone")
+    desk.host.wait("flow.downloads.now is None")
+    desk.choose()
+    desk.host.run(f"{reset}\nNone")
+    shutil.rmtree(models(), ignore_errors=True)
+    desk.host.run("flow.session.download('no/such', '')\nNone")  # after a refusal the bridge looks again
+    desk.host.wait(f"not flow.model({TOY!r}).installed", what="the bridge knows that it is gone")
 
 
 VARIABLES = ("REPAINT_BRIDGE_CATALOGUE", "HF_ENDPOINT", "HF_HOME", "NO_PROXY")

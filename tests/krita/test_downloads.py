@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bridge_server.client import launch
 from tests.engine.standin_hub import StandIn
-from tests.toy_hub import GATED, LICENCE, REPOSITORY, SIZE, TOY
+from tests.toy_hub import GATED, LICENCE, REPOSITORY, SIZE, TOY, as_before, models
 
 from .desk import Desk
 
 PANEL = "dock().download"
 
 
-def models() -> Path:
-    return launch.user_folders().data / "models"
-
-
 @pytest.fixture
 def shop(desk: Desk, hub: StandIn) -> Iterator[Desk]:
-    """The desk beside a hub that holds the toy; afterwards nothing of it is left."""
-    yield desk
-    hub.pace = 0.0
-    hub.statuses.clear()
-    desk.host.run("flow.stop_download()")
-    desk.host.wait("flow.downloads.now is None")
-    desk.choose()
-    desk.host.run("dock().more_page._reset()\ndock().form.prompt.setText('')\ndock().form.guidance.setValue(0)")
-    shutil.rmtree(models(), ignore_errors=True)
-    desk.host.run("flow.session.download('no/such', '')")  # after a refusal the bridge looks again
-    desk.host.wait(f"not flow.model({TOY!r}).installed", what="the bridge knows that it is gone")
+    """The desk beside a hub that holds the toy."""
+    with as_before(
+        desk, hub, "dock().more_page._reset()\ndock().form.prompt.setText('')\ndock().form.guidance.setValue(0)"
+    ):
+        yield desk
 
 
 def shown(desk: Desk, *names: str) -> list[bool]:
