@@ -33,6 +33,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from engine.data.crops import Crops
 from engine.data.manifest import Manifest, write_atomic
+from engine.diffusion import linear_alpha_bar
+from engine.objective import SKEW, noised
 
 TIMESTEPS = 1000
 BETA_START, BETA_END = 1e-4, 0.02
@@ -56,7 +58,7 @@ class Config:
         learning_rate: peak; warmed up over ``warmup`` steps, constant, then falling as a cosine from ``decay_from``
             of the run's length to a twentieth.
         ema: decay of the averaged weights, which are the ones that are exported.
-        skew: of the timesteps, see :func:`noised`.
+        skew: of the timesteps, see :func:`engine.objective.noised`.
     """
 
     channels: tuple[int, ...] = (32, 64, 128, 192)
@@ -69,7 +71,7 @@ class Config:
     warmup: int = 200
     decay_from: float = 0.6
     ema: float = 0.999
-    skew: float = 1.2
+    skew: float = SKEW
     seed: int = 0
 
 
@@ -103,31 +105,7 @@ def build_model(config: Config) -> torch.nn.Module:
 
 def alpha_bars() -> torch.Tensor:
     """ᾱ of the 1000 training timesteps, float32."""
-    betas = torch.linspace(BETA_START, BETA_END, TIMESTEPS, dtype=torch.float64)
-    return torch.cumprod(1 - betas, 0).float()
-
-
-def noised(
-    x0: torch.Tensor, seed: tuple[int, int], skew: float = 1.0
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noise a batch at timesteps spread over the whole range.
-
-    Args:
-        x0: (B, 3, H, W) in [−1, 1]; the noise is drawn on its device.
-        skew: 1 spreads the timesteps evenly; above 1 they lie denser at low noise, where texture is decided.
-
-    Returns:
-        x_t (B, 3, H, W); timesteps (B,) int64; the target v = √ᾱ ε − √(1−ᾱ) x_0; ᾱ (B, 1, 1, 1); all on x0's device.
-    """
-    rng = np.random.default_rng([*seed, 1])
-    count = x0.shape[0]
-    places = ((rng.permutation(count) + rng.random(count)) / count) ** skew
-    timesteps = torch.from_numpy(np.minimum((places * TIMESTEPS).astype(np.int64), TIMESTEPS - 1))
-    generator = torch.Generator(x0.device).manual_seed(int(rng.integers(2**62)))
-    epsilon = torch.randn(x0.shape, generator=generator, device=x0.device)
-    a = alpha_bars()[timesteps].view(-1, 1, 1, 1).to(x0.device)
-    timesteps = timesteps.to(x0.device)
-    return a.sqrt() * x0 + (1 - a).sqrt() * epsilon, timesteps, a.sqrt() * epsilon - (1 - a).sqrt() * x0, a
+    return torch.from_numpy(linear_alpha_bar(TIMESTEPS, BETA_START, BETA_END)).float()
 
 
 def batch_shape(step: int, batch: int) -> tuple[int, int]:
@@ -237,12 +215,12 @@ class Trainer:
         state, config = self.state, self.config
         x0 = self._next_batch().to(self.device, non_blocking=True)
         count, _, size, _ = x0.shape
-        x, timesteps, target, _ = noised(x0, (config.seed, state.step), config.skew)
+        batch = noised(x0, alpha_bars(), (config.seed, state.step), config.skew)
         for group in state.optimizer.param_groups:
             group["lr"] = self.learning_rate(progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            output = self._run(self._network, x, timesteps)
-        loss = torch.nn.functional.mse_loss(output.float(), target)
+            output = self._run(self._network, batch.x, batch.timesteps)
+        loss = torch.nn.functional.mse_loss(output.float(), batch.target)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
@@ -281,10 +259,11 @@ class Trainer:
         losses = []
         for number in range(batches):
             x0 = torch.from_numpy(self.judged.batch(number, 8, 64))
-            x, timesteps, target, a = noised(x0, (12345, number))
-            v = self._run(self.state.averaged, x.to(self.device), timesteps.to(self.device)).float().cpu()
+            batch = noised(x0, alpha_bars(), (12345, number), skew=1.0)
+            x, a = batch.x, batch.alpha_bar
+            v = self._run(self.state.averaged, x.to(self.device), batch.timesteps.to(self.device)).float().cpu()
             x0_hat = (a.sqrt() * x - (1 - a).sqrt() * v).clamp(-1, 1)
-            losses.append((float(((v - target) ** 2).mean()), float(((x0_hat - x0) ** 2).mean())))
+            losses.append((float(((v - batch.target) ** 2).mean()), float(((x0_hat - x0) ** 2).mean())))
         v_loss, x0_loss = np.mean(losses, axis=0)
         return float(v_loss), float(x0_loss)
 

@@ -20,8 +20,10 @@ import torch
 
 from engine.data.build import build
 from engine.data.sources import Candidate, Source
+from engine.diffusion import Diffusion
 from engine.errors import BadInput
-from engine.train import Config, Trainer, alpha_bars, batch_shape, build_model, load_config, noised
+from engine.objective import noised
+from engine.train import Config, Trainer, alpha_bars, batch_shape, build_model, load_config
 
 TINY = Config(channels=(8, 16), groups=4, head=8, batch=2, warmup=2, ema=0.9)
 
@@ -52,13 +54,24 @@ def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 
 def test_noising_is_exact_and_its_targets_fit() -> None:
     x0 = torch.linspace(-1, 1, 4 * 3 * 64).reshape(4, 3, 8, 8)
-    x, timesteps, v, a = noised(x0, (0, 5))
-    again = noised(x0, (0, 5))
-    assert all(torch.equal(p, q) for p, q in zip((x, timesteps, v, a), again, strict=True))
-    torch.testing.assert_close(a.sqrt() * x - (1 - a).sqrt() * v, x0, atol=1e-5, rtol=0)
-    torch.testing.assert_close(a.flatten(), alpha_bars()[timesteps])
-    quarters = sorted(int(t) * 4 // 1000 for t in timesteps)
+    one, again = (noised(x0, alpha_bars(), (0, 5), skew=1.0) for _ in range(2))
+    assert all(torch.equal(p, q) for p, q in zip(vars(one).values(), vars(again).values(), strict=True))
+    a = one.alpha_bar
+    torch.testing.assert_close(a.sqrt() * one.x - (1 - a).sqrt() * one.target, x0, atol=1e-5, rtol=0)
+    torch.testing.assert_close(a.flatten(), alpha_bars()[one.timesteps])
+    quarters = sorted(int(t) * 4 // 1000 for t in one.timesteps)
     assert quarters == [0, 1, 2, 3], "the timesteps of a batch are spread over the whole range"
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_what_a_network_is_trained_on_is_what_the_sampler_takes(prediction) -> None:
+    x0 = torch.linspace(-1, 1, 2 * 3 * 64).reshape(2, 3, 8, 8)
+    batch = noised(x0, alpha_bars(), [7], prediction=prediction)
+    diffusion = Diffusion(alpha_bars().double().numpy(), 1000, prediction)
+    for row, level in enumerate(batch.timesteps.tolist()):
+        one = slice(row, row + 1)
+        estimate = diffusion.estimate(lambda _x, _t, one=one: batch.target[one], batch.x[one], level, clip=False)
+        torch.testing.assert_close(estimate.x0_hat, x0[one], atol=2e-4, rtol=0)
 
 
 def test_every_step_costs_about_the_same_and_sizes_take_turns() -> None:
