@@ -121,11 +121,12 @@ def _texture(arguments: argparse.Namespace) -> None:
     others = (
         [] if arguments.rivals == "none" else methods.rivals(_names(arguments.rivals) if arguments.rivals else None)
     )
-    jury = judge.Jury(arguments.out, chosen, [*own, *others], arguments.seeds, models[0].device)
+    everyone = [methods.truth(), *own, *others]
+    jury = judge.Jury(arguments.out, chosen, everyone, arguments.seeds, models[0].device)
     missing = jury.paint(arguments.limit)
     if not perceptual.available():
         print(f"{perceptual.PACKAGE} is not installed: ST-LPIPS is left out.")
-    results = jury.judge(perceptual.available())
+    results = texture.with_meaning(jury.judge(perceptual.available()))
     measured = texture.budgets(models[0]) if arguments.budget else []
     facts = {
         "model": ", ".join(model.info.id for model in models),

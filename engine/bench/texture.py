@@ -103,6 +103,11 @@ def along(result: Result) -> list[tuple[float, float]]:
     return measures.along(result.picture, source, STRIP)
 
 
+def with_meaning(results: Sequence[Result]) -> list[Result]:
+    """Without the truth of tiles, which have none."""
+    return [result for result in results if not (result.method.name == "truth" and result.case.wrap)]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One method on one case: medians over its seeds, and which limits they break.

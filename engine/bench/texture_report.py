@@ -59,6 +59,7 @@ def summary(results: Sequence[Result], judged: Sequence[Verdict]) -> str:
         failed = {verdict.case.name.split()[0] for verdict in own if verdict.broken}
         seconds = np.median([result.entry["seconds"] for result in results if result.method.name == name])
         cells += [f"{len(pictures - failed)} of {len(pictures)}", f"{seconds:.1f}"]
+        cells = ["–" if cell == "0 of 0" else cell for cell in cells]
         lines.append(f"| {_title(results, name)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -79,6 +80,9 @@ def markdown(
     for task in TASKS:
         out += [f"## {task}", _table(results, [verdict for verdict in judged if verdict.task == task], task)]
     out += ["## Along the distance of the extension", _along(results)]
+    for name in dict.fromkeys(result.method.name for result in results):
+        if (learned := _learned(judged, name)) is not None:
+            out += [f"## What learning does: {_title(results, name)}", learned]
     if measured:
         out += ["## Budgets", _budgets(measured)]
     return "\n\n".join(out) + "\n"
@@ -111,10 +115,54 @@ def _table(results: Sequence[Result], judged: Sequence[Verdict], task: str) -> s
     return "\n".join(lines)
 
 
+def _learned(judged: Sequence[Verdict], plain: str) -> str | None:
+    """The measures of a method and of the same after learning, beside the truth's, and which of both lies nearer.
+
+    Content that has been cut off does not score exactly 1 itself: its patches, too, lie nearer to the source or farther
+    from it than the source's quarters lie from each other. So the distance from 1 and that from the truth are counted.
+    """
+    values = {(verdict.case.name, verdict.method): verdict.values for verdict in judged}
+    cases = [
+        verdict.case.name
+        for verdict in judged
+        if verdict.method == plain and all((verdict.case.name, m) in values for m in ("truth", f"{plain}-learned"))
+    ]
+    if not cases:
+        return None
+    shown = [limit[:2] for limit in LIMITS if limit[0] != "tile_jump"]
+    lines = ["| case | " + " | ".join(f"{title}: plain → learned (truth)" for _, title in shown) + " |"]
+    lines.append("|" + "---|" * (len(shown) + 1))
+    for case in cases:
+        cells = []
+        for name, _ in shown:
+            own, after, true = (values[case, method][name] for method in (plain, f"{plain}-learned", "truth"))
+            cells.append(f"{_plain(own)} → {_plain(after)} ({_plain(true)})")
+        lines.append(f"| {case} | " + " | ".join(cells) + " |")
+    for task in TASKS:
+        of_task = [case for case in cases if case.endswith(task)]
+        for said, ideal in (("1", None), ("the truth", "truth")):
+            cells = []
+            for name, _ in shown:
+                pairs = []
+                for case in of_task:
+                    goal = 0.0 if name == "st_lpips" else 1.0 if ideal is None else values[case, ideal][name]
+                    own, after = values[case, plain][name], values[case, f"{plain}-learned"][name]
+                    if own is not None and after is not None and goal is not None:
+                        pairs.append((abs(own - goal), abs(after - goal)))
+                nearer = sum(after < own for own, after in pairs)
+                apart = " → ".join(f"{distance:.3f}" for distance in np.median(pairs, axis=0)) if pairs else "–"
+                cells.append(f"{nearer} of {len(pairs)}; {apart}")
+            if of_task:
+                lines.append(f"| *{task}: nearer to {said}; median distance* | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
 def _cell(value: float | None, low: float, high: float) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if low <= value <= high else f"**{value:.2f}**"
+    return _plain(value) if value is None or low <= value <= high else f"**{value:.2f}**"
 
 
 def _along(results: Sequence[Result]) -> str:

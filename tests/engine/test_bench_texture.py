@@ -108,7 +108,21 @@ def test_verdicts_are_medians_against_the_best_rival(gaussian):
     assert judged["asphalt tile", "test/gaussian-fast"].values["st_lpips"] is None
     assert judged["asphalt tile", "test/gaussian-fast"].broken == ("seam jump",)
     table = texture_report.summary(results, list(judged.values()))
-    assert "| 1 of 1 | 0 of 0 | 0 of 1 | 0 of 0 |" in table
+    assert "| 1 of 1 | – | 0 of 1 | – |" in table
+
+
+def test_what_learning_does_is_counted_against_one_and_against_the_truth(gaussian):
+    plain, learned = methods.ours("fast", gaussian), methods.ours("fast", gaussian, 60)
+    fill = texture.cases(["asphalt"])[0]
+    rows = ((plain, 1.02), (learned, 0.91), (methods.truth(), 0.9), (methods.rivals(["telea"])[0], 2.0))
+    results = [_result(fill, method, value) for method, value in rows]
+    text = texture_report.markdown(results, texture.verdicts(results), [], dict.fromkeys(
+        ("model", "fingerprint", "device", "seeds"), ""))  # fmt: skip
+    assert text.count("## What learning does") == 1
+    assert "| asphalt fill | 1.02 → 0.91 (0.90) |" in text
+    assert "| *fill: nearer to 1; median distance* | 0 of 1; 0.020 → 0.090 |" in text
+    assert "| *fill: nearer to the truth; median distance* | 1 of 1; 0.120 → 0.010 |" in text
+    assert text.count("1 of 1; 0.510 → 0.455") == 2, "of ST-LPIPS 0 is the ideal either way"
 
 
 def test_a_whole_run_is_written_and_gone_on_with(tmp_path, capsys):
@@ -117,7 +131,7 @@ def test_a_whole_run_is_written_and_gone_on_with(tmp_path, capsys):
         "--pictures", "slats", "--out", str(tmp_path),
     ]  # fmt: skip
     assert cli.main([*command, "--limit", "0"]) == 0
-    assert "6 pictures are still missing" in capsys.readouterr().out
+    assert "9 pictures are still missing" in capsys.readouterr().out
     assert cli.main(command) == 0
     assert "missing" not in capsys.readouterr().out
     text = (tmp_path / "texture.md").read_text(encoding="utf-8")
@@ -125,7 +139,11 @@ def test_a_whole_run_is_written_and_gone_on_with(tmp_path, capsys):
         assert heading in text
     assert "0 … 20 px" in text
     data = json.loads((tmp_path / "texture.json").read_text(encoding="utf-8"))
-    assert len(data["verdicts"]) == 6
+    assert len(data["verdicts"]) == 8
+    assert {verdict["case"] for verdict in data["verdicts"] if verdict["method"] == "truth"} == {
+        "slats fill",
+        "slats extend",
+    }, "a tile has no truth"
     for task in texture.TASKS:
         with Image.open(tmp_path / f"texture-{task}.png") as sheet:
             assert sheet.width > 300
