@@ -13,6 +13,7 @@ within a budget is kept in :mod:`engine.learned` and reused for the same known p
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import shutil
@@ -32,6 +33,7 @@ from engine import canvas, learned
 from engine.errors import BadInput, EngineError
 from engine.learned import Facts, Learned
 from engine.models import Model, folders, unet
+from engine.objective import noised
 from engine.smooth import smooth_fill
 from engine.states import digest
 from engine.version import __version__
@@ -56,14 +58,14 @@ LEARNING_RATE = 3e-4
 WARMUP = 10
 AVERAGED = 5.0
 """γ of the averaging weights n^γ (Karras et al. 2024, arXiv 2312.02696, Eq. 1)."""
-SKEW = 1.2
-"""Of the timesteps, as in :func:`engine.train.noised`."""
 BLOCKS = 4
 """Places that are held out, together a tenth of the known pixels."""
 LOOKS = 3
 """Timesteps at which each of them is judged."""
 FIRST_LOOK = 16
 """Steps before the first look at the held-out places; later ones are as far apart, or two fifths of the way."""
+ETA = 0.5
+"""Of a model that has learned, see :attr:`engine.models.Model.eta`."""
 PATIENCE = 3
 """Looks at the held-out part without a better loss, after which learning ends."""
 
@@ -146,7 +148,8 @@ def with_learned(model: Model, found: Learned) -> Model:
     _, _, network = unet.read(model.info)
     network.load_state_dict(found.weights, assign=True)
     info = replace(model.info, learned=found.digest())
-    return replace(model, info=info, predict=unet.predictor(network.requires_grad_(False), model.device))
+    predict = unet.predictor(network.requires_grad_(False), model.device)
+    return replace(model, info=info, predict=predict, eta=ETA)
 
 
 def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
@@ -161,6 +164,8 @@ def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
         with folders.staging(out) as folder:
             shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "corpus.json"))
             place = folder / "unet" if (folder / "unet").is_dir() else folder
+            config = json.loads((place / "config.json").read_text(encoding="utf-8"))
+            (place / "config.json").write_text(json.dumps({**config, "eta": ETA}, indent=2), encoding="utf-8")
             (place / folders.WEIGHTS).unlink()
             save_file(found.weights, place / folders.WEIGHTS, metadata={"format": "pt"})
             folders.record_origin(folder, licence=model.info.licence, **facts)
@@ -324,22 +329,15 @@ class _Student:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.0)
         self.averaged = [parameter.detach().clone() for parameter in self.parameters]
         self.alpha_bar = torch.from_numpy(model.alpha_bar).float()
+        self.bfloat16 = unet.inference_dtype(model.device) == torch.bfloat16
 
     def loss(self, x0: torch.Tensor, counts: torch.Tensor, seed: int) -> torch.Tensor:
         """Mean squared error of the network's output over the pixels that count."""
-        rng = np.random.default_rng([seed, 1])
-        number, last = len(x0), len(self.alpha_bar) - 1
-        places = ((rng.permutation(number) + rng.random(number)) / number) ** SKEW
-        timesteps = torch.from_numpy(np.minimum((places * (last + 1)).astype(np.int64), last))
-        epsilon = torch.randn(x0.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62))))
-        a = self.alpha_bar[timesteps].view(-1, 1, 1, 1)
-        x = a.sqrt() * x0 + (1 - a).sqrt() * epsilon
-        targets = {"epsilon": epsilon, "sample": x0, "v_prediction": a.sqrt() * epsilon - (1 - a).sqrt() * x0}
-        device = self.model.device
-        x = x.to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            output = self.network(x, timesteps.to(device)).sample[:, :3]
-        target, counts = targets[self.model.prediction].to(device), counts.to(device)
+        device, batch = self.model.device, noised(x0, self.alpha_bar, [seed], prediction=self.model.prediction)
+        x = batch.x.to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+            output = self.network(x, batch.timesteps.to(device)).sample[:, :3]
+        target, counts = batch.target.to(device), counts.to(device)
         return ((output.float() - target) ** 2 * counts).sum() / (3 * counts.sum()).clamp_min(1)
 
     def advance(self, x0: torch.Tensor, counts: torch.Tensor) -> float:

@@ -384,7 +384,7 @@ def _stage(
             model.diffusion(levels.steps, settings.spacing, settings.first_alpha_bar),
             levels,
             keep=entered.keep,
-            settings=replace(settings, clip=settings.clip and model.space.clip),
+            settings=model.settings(settings),
             guidance=_guidance(model, label, job.classifier_scale, part.plan),
         )
         rows = [range(k, min(k + together, len(seeds))) for k in range(0, len(seeds), together)]

@@ -37,6 +37,7 @@ class Settings:
         variance: of a step: ``small`` β̃, ``large`` β, ``learned`` the model's own range, ``auto`` learned where the
             model has such an output and small elsewhere.
         eta: None for the DDPM step; 0 … 1 for a DDIM step with that share of its noise (Song et al. 2021, Eq. 16).
+        models_eta: take the model's own η (:attr:`engine.models.Model.eta`) instead.
         clip: limit x̂_0 to [−1, 1] (pixel models).
         spacing, first_alpha_bar: of the levels over the model's timesteps, see :class:`engine.diffusion.Diffusion`.
         corrections: Langevin steps per level; above 0 the loop is :func:`engine.corrector.corrected` and the four
@@ -48,6 +49,7 @@ class Settings:
     kappa: float = 1.0
     variance: Variance = "small"
     eta: float | None = None
+    models_eta: bool = False
     clip: bool = True
     spacing: Spacing = "even"
     first_alpha_bar: float = 0.0

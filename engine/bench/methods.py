@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import api, canvas, exemplar
+from engine import adapt, api, canvas, exemplar
 from engine.bench.cases import Case
 from engine.bench.rivals import RIVALS, Rival
 from engine.errors import BadInput
@@ -107,9 +107,12 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
         return picture, last.windows
 
     levels = f"{preset.steps}/{preset.jump_length}/{preset.jump_samples}"
-    key = f"{levels} {preset.settings} {model.geometry} {fingerprint(model)} {model.device.type} {learn}"
+    key = (
+        f"{levels} {model.settings(preset.settings)} {model.geometry} {fingerprint(model)} {model.device.type} {learn}"
+    )
     name, title = f"{model.info.id}-{spec}", f"{model.info.id}: {preset.title}"
     if learn is not None:
+        key += hashlib.sha256(Path(adapt.__file__).read_bytes()).hexdigest()[:12]  # how it learns stands in the code
         name, title = f"{name}-learned", f"{title}, learned for {learn:g} s"
     return Method(name, title, paint, ours=True, seeded=True, key=key)
 

@@ -24,6 +24,7 @@ from engine.exemplar import Exemplar
 from engine.guidance import Guide, Words
 from engine.models.entries import Entry, known_models
 from engine.models.folders import CLASSIFIER, NAME, is_autoencoder, is_lora, is_pipeline, read_origin
+from engine.sampler import Settings
 from engine.space import Pixels, Space
 
 FAMILIES = {
@@ -113,6 +114,9 @@ class Model:
         perturbs: it answers to words with perturbed self-attention, too.
         blind_below: ᾱ below which the model decides nothing. Networks do: noise says what is bright and dark, and a run
             that begins with pure noise where ᾱ is higher keeps it, as dark or bright patches.
+        eta: η of few steps, where a preset leaves it to the model; None for the DDPM step (that is η = 1 where its
+            variance is small). The fewer the steps, the more variance they lose with η = 1 (Song et al. 2021, arXiv
+            2010.02502, Table 1). A model that knows the texture needs it; one that guesses exaggerates with less.
         exemplar: for models made of the picture itself: (pixels (H, W, 3) float32 in [−1, 1], known (H, W) bool) → its
             patches, whose denoiser then takes the place of ``predict``.
     """
@@ -131,6 +135,7 @@ class Model:
     guidance: float = 1.0
     perturbs: bool = False
     blind_below: float = 0.0
+    eta: float | None = None
     exemplar: Callable[[np.ndarray, np.ndarray], Exemplar] | None = None
 
     def guide(
@@ -158,6 +163,11 @@ class Model:
         if first_alpha_bar:
             first_alpha_bar = max(first_alpha_bar, self.blind_below)
         return Diffusion(self.alpha_bar, steps, self.prediction, spacing, first_alpha_bar)
+
+    def settings(self, asked: Settings) -> Settings:
+        """A run's settings as this model takes them: no clipping of latents, its own η where that is left to it."""
+        eta = self.eta if asked.models_eta else asked.eta
+        return replace(asked, clip=asked.clip and self.space.clip, eta=eta)
 
     def label_number(self, label: str | int | None) -> int | None:
         """The number of a class given by number or by name (case does not matter; one of several synonyms will do).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,17 @@ def test_the_models_own_betas_count(folder, changes, expected):
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     assert np.allclose(api.load_model(str(folder), "cpu").alpha_bar, expected)
+
+
+def test_a_preset_may_leave_eta_to_the_model():
+    texture, patches = api.load_model("texture"), api.load_model("exemplar")
+    fast, whole = PRESETS["fast"].settings, PRESETS["repaint"].settings
+    assert texture.settings(fast).eta is None
+    assert patches.settings(fast).eta == 0.5
+    assert texture.settings(whole).eta is patches.settings(whole).eta is None, "the reference is DDPM"
+    assert replace(texture, eta=0.25).settings(fast).eta == 0.25
+    own = replace(fast, models_eta=False, eta=0.1)
+    assert texture.settings(own).eta == patches.settings(own).eta == 0.1
 
 
 def test_a_run_begins_where_noise_does_not_yet_decide():
