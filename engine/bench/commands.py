@@ -23,7 +23,9 @@ def add_commands(commands: Any) -> None:
     kinds = bench.add_subparsers(metavar="[jury|texture|latent]")
 
     jury = kinds.add_parser("jury", help="repaint the bundled cases by every method and measure the pictures")
-    jury.add_argument("--presets", default="fast,quality", help="names, T/L/n/κ/variance, corrector/levels/steps/λ/dt")
+    jury.add_argument(
+        "--presets", default="fast,quality", help="names, T/L/n/κ/variance|η, corrector/levels/steps/λ/dt"
+    )
     jury.add_argument("--rivals", default=None, metavar="NAMES", help="default: all that are here; 'none' for none")
     jury.add_argument("--seeds", type=int, default=3, metavar="N")
     jury.add_argument("--cases", default=None, metavar="NAMES", help="case names or kinds")

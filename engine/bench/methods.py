@@ -19,7 +19,7 @@ from engine.presets import PRESETS, Preset
 FIRST_SEED = 1000
 """Seed of the jury's run 0."""
 
-_REPAINT = re.compile(r"(\d+)/(\d+)/(\d+)/([\d.]+)/(small|large|learned)")
+_REPAINT = re.compile(r"(\d+)/(\d+)/(\d+)/([\d.]+)/(small|large|learned|0?\.\d+|[01])")
 _CORRECTOR = re.compile(r"corrector/(\d+)/(\d+)/([\d.]+)/([\d.]+)")
 
 
@@ -81,7 +81,7 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
     """A preset by name, or ad-hoc settings.
 
     Args:
-        spec: a name of :data:`engine.presets.PRESETS`; or T/L/n/κ/variance, e.g. ``50/5/2/0/small``; or
+        spec: a name of :data:`engine.presets.PRESETS`; or T/L/n/κ/variance or T/L/n/κ/η, e.g. ``50/5/2/0/small``; or
             corrector/levels/steps/λ/dt, e.g. ``corrector/20/5/5/0.8``.
         learn: seconds to learn the known pixels first.
 
@@ -123,7 +123,11 @@ def preset_of(spec: str) -> Preset:
         return PRESETS[spec]
     if match := _REPAINT.fullmatch(spec):
         steps, length, samples = (int(match[k]) for k in (1, 2, 3))
-        settings = replace(PRESETS["repaint"].settings, kappa=float(match[4]), variance=match[5])  # type: ignore[arg-type]
+        settings = replace(PRESETS["repaint"].settings, kappa=float(match[4]))
+        if match[5].isalpha():
+            settings = replace(settings, variance=match[5])  # type: ignore[arg-type]
+        else:
+            settings = replace(settings, eta=float(match[5]))
     elif match := _CORRECTOR.fullmatch(spec):
         steps, length, samples = int(match[1]), int(match[1]), 1
         settings = replace(
@@ -132,7 +136,7 @@ def preset_of(spec: str) -> Preset:
     else:
         raise BadInput(
             "bad_preset",
-            f"{spec!r} is neither a preset ({', '.join(PRESETS)}) nor T/L/n/κ/variance nor "
+            f"{spec!r} is neither a preset ({', '.join(PRESETS)}) nor T/L/n/κ/variance|η nor "
             "corrector/levels/steps/λ/dt.",
         )
     PRESETS[spec] = Preset(spec, spec, steps, length, samples, settings)

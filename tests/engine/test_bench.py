@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -152,6 +153,7 @@ def test_ad_hoc_settings():
     repaint = methods.preset_of("30/5/3/0.5/large")
     assert (repaint.steps, repaint.jump_length, repaint.jump_samples) == (30, 5, 3)
     assert (repaint.settings.kappa, repaint.settings.variance) == (0.5, "large")
+    assert methods.preset_of("30/5/3/0/0.5").settings == replace(PRESETS["repaint"].settings, kappa=0.0, eta=0.5)
     corrector = methods.preset_of("corrector/10/3/4/0.6")
     assert corrector.calls == 9 * 4 + 1
     assert (corrector.settings.pull, corrector.settings.step_size) == (4.0, 0.6)
