@@ -64,7 +64,7 @@ LOOKS = 3
 """Timesteps at which each of them is judged."""
 FIRST_LOOK = 16
 """Steps before the first look at the held-out places; later ones are as far apart, or two fifths of the way."""
-ETA = 0.5
+ETA = 0.75
 """Of a model that has learned, see :attr:`engine.models.Model.eta`."""
 PATIENCE = 3
 """Looks at the held-out part without a better loss, after which learning ends."""

@@ -114,9 +114,10 @@ class Model:
         perturbs: it answers to words with perturbed self-attention, too.
         blind_below: ᾱ below which the model decides nothing. Networks do: noise says what is bright and dark, and a run
             that begins with pure noise where ᾱ is higher keeps it, as dark or bright patches.
-        eta: η of few steps, where a preset leaves it to the model; None for the DDPM step (that is η = 1 where its
-            variance is small). The fewer the steps, the more variance they lose with η = 1 (Song et al. 2021, arXiv
-            2010.02502, Table 1). A model that knows the texture needs it; one that guesses exaggerates with less.
+        eta: η of few steps, where a preset leaves it to the model; None for the DDPM step, which is η = 1 where its
+            variance is small. The fewer the steps, the more variance they lose with η = 1 (Song et al. 2021, arXiv
+            2010.02502, Table 1), unless x_0 is all but certain, as for the exemplar model; a network that guesses what
+            it does not know guesses too boldly with less.
         exemplar: for models made of the picture itself: (pixels (H, W, 3) float32 in [−1, 1], known (H, W) bool) → its
             patches, whose denoiser then takes the place of ``predict``.
     """

@@ -22,9 +22,6 @@ WINDOW = 1024
 BLIND_BELOW = 0.002
 """σ = 22: of what is unknown nothing can be seen through that noise; known pixels are compared as they are."""
 
-ETA = 0.5
-"""See :attr:`engine.models.Model.eta`."""
-
 
 def load(info: ModelInfo, device: torch.device) -> Model:
     from engine.models import Geometry, Model
@@ -34,5 +31,4 @@ def load(info: ModelInfo, device: torch.device) -> Model:
 
     geometry = Geometry(1, 1, WINDOW, any_scale=True, deep=32, band=64, sight=SIGHT)
     make = partial(Exemplar, device=device)
-    alpha_bar = linear_alpha_bar()
-    return Model(info, predict, alpha_bar, "sample", geometry, device, blind_below=BLIND_BELOW, eta=ETA, exemplar=make)
+    return Model(info, predict, linear_alpha_bar(), "sample", geometry, device, blind_below=BLIND_BELOW, exemplar=make)
