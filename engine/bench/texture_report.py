@@ -130,13 +130,14 @@ def _learned(judged: Sequence[Verdict], plain: str) -> str | None:
     if not cases:
         return None
     shown = [limit[:2] for limit in LIMITS if limit[0] != "tile_jump"]
-    lines = ["| case | " + " | ".join(f"{title}: plain → learned (truth)" for _, title in shown) + " |"]
+    heads = [f"{title}: plain → learned" + (" (truth)" if name != "st_lpips" else "") for name, title in shown]
+    lines = ["| case | " + " | ".join(heads) + " |"]
     lines.append("|" + "---|" * (len(shown) + 1))
     for case in cases:
         cells = []
         for name, _ in shown:
             own, after, true = (values[case, method][name] for method in (plain, f"{plain}-learned", "truth"))
-            cells.append(f"{_plain(own)} → {_plain(after)} ({_plain(true)})")
+            cells.append(f"{_plain(own)} → {_plain(after)}" + (f" ({_plain(true)})" if name != "st_lpips" else ""))
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
     for task in TASKS:
         of_task = [case for case in cases if case.endswith(task)]
