@@ -53,15 +53,18 @@ def summary(results: Sequence[Result], judged: Sequence[Verdict]) -> str:
         cells = []
         for task in TASKS:
             of_task = [verdict for verdict in own if verdict.task == task]
-            cells.append(f"{sum(not verdict.broken for verdict in of_task)} of {len(of_task)}")
+            cells.append(_of(sum(not verdict.broken for verdict in of_task), len(of_task)))
         names = [verdict.case.name.split()[0] for verdict in own]
         pictures = {picture for picture in names if names.count(picture) == len(TASKS)}
         failed = {verdict.case.name.split()[0] for verdict in own if verdict.broken}
         seconds = np.median([result.entry["seconds"] for result in results if result.method.name == name])
-        cells += [f"{len(pictures - failed)} of {len(pictures)}", f"{seconds:.1f}"]
-        cells = ["–" if cell == "0 of 0" else cell for cell in cells]
+        cells += [_of(len(pictures - failed), len(pictures)), f"{seconds:.1f}"]
         lines.append(f"| {_title(results, name)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _of(count: int, total: int) -> str:
+    return f"{count} of {total}" if total else "–"
 
 
 def markdown(
@@ -137,33 +140,38 @@ def _learned(judged: Sequence[Verdict], plain: str) -> str | None:
         cells = []
         for name, _ in shown:
             own, after, true = (values[case, method][name] for method in (plain, f"{plain}-learned", "truth"))
-            cells.append(f"{_plain(own)} → {_plain(after)}" + (f" ({_plain(true)})" if name != "st_lpips" else ""))
+            cells.append(f"{_number(own)} → {_number(after)}" + (f" ({_number(true)})" if name != "st_lpips" else ""))
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
     for task in TASKS:
         of_task = [case for case in cases if case.endswith(task)]
-        for said, ideal in (("1", None), ("the truth", "truth")):
+        for said in ("1", "the truth") if of_task else ():
             cells = []
             for name, _ in shown:
-                pairs = []
-                for case in of_task:
-                    goal = 0.0 if name == "st_lpips" else 1.0 if ideal is None else values[case, ideal][name]
-                    own, after = values[case, plain][name], values[case, f"{plain}-learned"][name]
-                    if own is not None and after is not None and goal is not None:
-                        pairs.append((abs(own - goal), abs(after - goal)))
-                nearer = sum(after < own for own, after in pairs)
-                apart = " → ".join(f"{distance:.3f}" for distance in np.median(pairs, axis=0)) if pairs else "–"
-                cells.append(f"{nearer} of {len(pairs)}; {apart}")
-            if of_task:
-                lines.append(f"| *{task}: nearer to {said}; median distance* | " + " | ".join(cells) + " |")
+                triples = [[values[case, m][name] for m in (plain, f"{plain}-learned", "truth")] for case in of_task]
+                ideal = 0.0 if name == "st_lpips" else 1.0 if said == "1" else None
+                cells.append(_nearer(triples, ideal))
+            lines.append(f"| *{task}: nearer to {said}; median distance* | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _plain(value: float | None) -> str:
+def _nearer(triples: Sequence[Sequence[float | None]], ideal: float | None) -> str:
+    """Of (before, after, truth): how often *after* is nearer to the ideal, None for the truth, and both median
+    distances from it."""
+    pairs = []
+    for before, after, truth in triples:
+        goal = truth if ideal is None else ideal
+        if before is not None and after is not None and goal is not None:
+            pairs.append((abs(before - goal), abs(after - goal)))
+    apart = " → ".join(f"{distance:.3f}" for distance in np.median(pairs, axis=0)) if pairs else "–"
+    return f"{sum(after < before for before, after in pairs)} of {len(pairs)}; {apart}"
+
+
+def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
 def _cell(value: float | None, low: float, high: float) -> str:
-    return _plain(value) if value is None or low <= value <= high else f"**{value:.2f}**"
+    return _number(value) if value is None or low <= value <= high else f"**{value:.2f}**"
 
 
 def _along(results: Sequence[Result]) -> str:

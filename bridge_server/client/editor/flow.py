@@ -36,7 +36,7 @@ from .model import (
     cost,
     layer_name,
 )
-from .painting import Pace, Painter, Steps
+from .painting import Pace, Painter, Work
 from .words import tr
 
 IDLE, READING, WAITING, RUNNING, CANCELLING = "idle", "reading", "waiting", "running", "cancelling"
@@ -627,7 +627,7 @@ class Flow:
         run.shown = variant.index
         self._painter.show(run, variant, then=lambda: self._complete(run, variant, event))
 
-    def _complete(self, run: Run, variant: Variant, event: events.Done) -> Steps:
+    def _complete(self, run: Run, variant: Variant, event: events.Done) -> Work:
         taken = yield from self._promoted(run, variant)
         if not taken:
             self._end("done", NOT_TAKEN, error=True)
@@ -637,7 +637,7 @@ class Flow:
             done = tr("Done in {seconds} s.").format(seconds=f"{event.seconds:.0f}")
             self._end("done", f"{done} {run.note}".strip())
 
-    def _promote(self, run: Run, variant: Variant, apply: bool) -> Steps:
+    def _promote(self, run: Run, variant: Variant, apply: bool) -> Work:
         taken = yield from self._promoted(run, variant)
         if not taken:
             self.say(NOT_TAKEN, error=True)
@@ -670,7 +670,7 @@ class Flow:
         variant = run.variants[run.shown] if run.variants[run.shown].finished else finished[0]
         run.shown = variant.index
 
-        def keep() -> Steps:
+        def keep() -> Work:
             yield from self._promoted(run, variant)
             self._end(outcome, sentence, error=True)
 

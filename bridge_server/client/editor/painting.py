@@ -12,7 +12,7 @@ FASTEST_PREVIEWS = 0.1  # seconds between two previews at best
 REFRESHES = 5  # the latest, whose median counts: a single one may have waited for other programs
 FIRST_INTERVAL = 0.5  # at most so long is waited for the second preview, whatever the first took
 
-Steps = Generator[None, None, None]
+Work = Generator[None, None, None]
 """Work of some milliseconds between two turns of the event loop."""
 
 
@@ -25,16 +25,16 @@ class Painter:
 
     def __init__(self, lost: Callable[[Run, str], None], painted: Callable[[Run, float], None]) -> None:
         self._lost, self._painted = lost, painted
-        self._work: Optional[Steps] = None
+        self._work: Optional[Work] = None
         self._wanted: Optional[Tuple[Run, Variant]] = None  # what is to be taken up next
-        self._then: Optional[Callable[[], Steps]] = None  # after the last picture
+        self._then: Optional[Callable[[], Work]] = None  # after the last picture
 
     @property
     def busy(self) -> bool:
         """Whether `step` has something to do."""
         return self._work is not None
 
-    def show(self, run: Run, variant: Variant, then: Optional[Callable[[], Steps]] = None) -> None:
+    def show(self, run: Run, variant: Variant, then: Optional[Callable[[], Work]] = None) -> None:
         """Has the variant's newest picture painted; one that waits already is replaced. ``then`` follows the last."""
         self._wanted = (run, variant)
         if then is not None:
@@ -57,7 +57,7 @@ class Painter:
         """Forgets what is wanted, and what was to follow."""
         self._work = self._wanted = self._then = None
 
-    def _paint(self) -> Steps:
+    def _paint(self) -> Work:
         while self._wanted is not None or self._then is not None:
             if self._wanted is None:
                 then, self._then = self._then, None
