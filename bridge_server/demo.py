@@ -1,7 +1,7 @@
 """``python -m bridge_server.demo``: the bundled photograph through the bridge, with the plug-ins' own client code.
 
-Writes input, selection, three variants, a strip of previews and a contact sheet into a folder, and says how long it
-took. Uses a home of its own, so that a bridge of the user's is neither used nor disturbed.
+Writes input, selection, the variants of both built-in models, a strip of previews for each and a contact sheet into a
+folder, and says how long it took. Uses a home of its own, so that a bridge of the user's is neither used nor disturbed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -22,7 +23,9 @@ from bridge_server.client.run_job import run
 from bridge_server.client.session import JobRequest, Session
 
 ASSETS = Path(__file__).resolve().parents[1] / "engine" / "assets"
-VARIANTS = 3
+MODELS = ("exemplar", "texture")
+VARIANTS = (3, 1)
+"""Of the first model, which answers in seconds; of every other one."""
 SEED = 1
 STRIP = 8
 MARGIN, CAPTION = 12, 20
@@ -31,7 +34,7 @@ MARGIN, CAPTION = 12, 20
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"))
-    parser.add_argument("--model", default="exemplar")
+    parser.add_argument("--model", default=",".join(MODELS), metavar="IDS", help="default: %(default)s")
     parser.add_argument("--preset", default="fast")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -39,7 +42,7 @@ def main() -> int:
         os.environ[launch.HOME_VARIABLE] = home
         launch.write_launch_file(sys.executable, ["-m", "bridge_server", "serve"], launch.user_folders().state)
         try:
-            return _demo(arguments.out, arguments.model, arguments.preset)
+            return _demo(arguments.out, arguments.model.split(","), arguments.preset)
         except BridgeError as error:
             print(f"error: {error.sentence}", file=sys.stderr)
             return 1
@@ -48,26 +51,13 @@ def main() -> int:
             subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _demo(out: Path, model: str, preset: str) -> int:
+def _demo(out: Path, models: Sequence[str], preset: str) -> int:
     image = Image.open(ASSETS / "demo.png").convert("RGBA")
     selection = Image.open(ASSETS / "demo-selection.png").convert("L")
     bounds = geometry.selection_bounds(selection.tobytes(), *selection.size)
     assert bounds is not None
     box = geometry.grown_box(bounds, *image.size)
     area = (box.x, box.y, box.x + box.width, box.y + box.height)
-    request = JobRequest(
-        box.width, box.height, image.crop(area).tobytes(), selection.crop(area).tobytes(), model, preset, SEED, VARIANTS
-    )
-    watch = _Watch()
-    session = Session("demo")
-    session.start()
-    try:
-        results = run(session, request, watch.progress, watch.preview, watch.event)
-    finally:
-        session.close()
-    seconds = time.monotonic() - watch.began
-    summary = f"{watch.calls} network calls a variant, {seconds:.1f} s, first preview after {watch.first:.1f} s"
-    print(f"\r{summary:<100}")
 
     def placed(rgba: bytes) -> Image.Image:
         layer = Image.new("RGBA", image.size)
@@ -78,14 +68,29 @@ def _demo(out: Path, model: str, preset: str) -> int:
     shown.paste((200, 60, 160, 255), mask=selection.point(lambda value: value * 2 // 3))
     image.convert("RGB").save(out / "input.png")
     selection.save(out / "selection.png")
-    pictures = [("input", image), ("selection", shown)]
-    for result in results:
-        picture = placed(result.rgba)
-        picture.convert("RGB").save(out / f"variant-{result.variant + 1}.png")
-        pictures.append((f"variant {result.variant + 1}, seed {result.seed}", picture))
-    previews = [(f"call {call}", placed(rgba)) for call, rgba in _spread(watch.previews, STRIP)]
-    _sheet([previews], image.width // 2).save(out / "previews.png")
-    _sheet([pictures, previews], 320).save(out / "contact-sheet.png")
+    pictures, strips = [("input", image), ("selection", shown)], []
+    session = Session("demo")
+    session.start()
+    try:
+        for place, model in enumerate(models):
+            pixels, mask = image.crop(area).tobytes(), selection.crop(area).tobytes()
+            variants = VARIANTS[min(place, 1)]
+            request = JobRequest(box.width, box.height, pixels, mask, model, preset, SEED, variants)
+            watch = _Watch()
+            results = run(session, request, watch.progress, watch.preview, watch.event)
+            seconds = time.monotonic() - watch.began
+            calls = f"{variants} × {watch.calls} network calls"
+            print(f"\r{f'{model}: {calls}, {seconds:.1f} s, first preview after {watch.first:.1f} s':<100}")
+            for result in results:
+                picture = placed(result.rgba)
+                picture.convert("RGB").save(out / f"{model}-{result.variant + 1}.png")
+                pictures.append((f"{model}, seed {result.seed}", picture))
+            previews = [(f"{model}, call {call}", placed(rgba)) for call, rgba in _spread(watch.previews, STRIP)]
+            _sheet([previews], image.width // 2).save(out / f"{model}-previews.png")
+            strips.append(previews)
+    finally:
+        session.close()
+    _sheet([pictures, *strips], 320).save(out / "contact-sheet.png")
     names = sorted(path.name for path in out.glob("*.png"))
     print(f"Pictures in {out.resolve()}:\n  " + "\n  ".join(names))
     return 0
@@ -131,7 +136,7 @@ def _spread(items: list[tuple[int, bytes]], count: int) -> list[tuple[int, bytes
 def _sheet(rows: list[list[tuple[str, Image.Image]]], width: int) -> Image.Image:
     """Rows of captioned pictures, each scaled to fit its row's share of the sheet."""
     longest = max(len(row) for row in rows if row)
-    total = min(longest, 5) * (width + MARGIN) + MARGIN
+    total = min(longest, 6) * (width + MARGIN) + MARGIN
     lines = []
     for row in rows:
         if not row:

@@ -352,7 +352,7 @@ def _stage(
     first if the picture is another one for it. ``draws``: of noise already made, so that no stage repeats the noise of
     another.
     """
-    label = model.label_number(job.label)
+    label, resolved = model.label_number(job.label), model.settings(settings)
     failed: tuple[object, ...] = ()
     for geometry, together in _plans(model, len(seeds)):
         part = stages.part(job.image, order, stage, geometry, job.padding, job.scale, job.wrap)
@@ -381,10 +381,10 @@ def _stage(
         sampler = partial(
             corrected if settings.corrections else repaint,
             network,
-            model.diffusion(levels.steps, settings.spacing, settings.first_alpha_bar),
+            model.diffusion(levels.steps, resolved),
             levels,
             keep=entered.keep,
-            settings=model.settings(settings),
+            settings=resolved,
             guidance=_guidance(model, label, job.classifier_scale, part.plan),
         )
         rows = [range(k, min(k + together, len(seeds))) for k in range(0, len(seeds), together)]
@@ -428,7 +428,7 @@ def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, s
     """Of the network on each window, in one stage."""
     if guide is None:
         return settings.calls(levels)
-    timesteps = model.diffusion(levels.steps, settings.spacing, settings.first_alpha_bar).timesteps
+    timesteps = model.diffusion(levels.steps, model.settings(settings)).timesteps
     return sum(
         (1 + settings.corrections * (t > 0)) * guide.evaluations(int(timesteps[t]), len(model.alpha_bar))
         for t, s in pairwise(levels.levels)

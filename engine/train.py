@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader, Dataset
 from engine.data.crops import Crops
 from engine.data.manifest import Manifest, write_atomic
 from engine.diffusion import linear_alpha_bar
+from engine.models.unet import inference_dtype
 from engine.objective import SKEW, noised
 
 TIMESTEPS = 1000
@@ -164,6 +165,7 @@ class Trainer:
         )
         if compiled is None:
             compiled = cuda and find_spec("triton") is not None
+        self._bfloat16 = inference_dtype(self.device) == torch.bfloat16
         self._network = torch.compile(model, dynamic=False) if compiled else model
         self._workers = (max(1, (os.cpu_count() or 2) - 1) if cuda else 0) if workers is None else workers
         self._coming: Iterator[torch.Tensor] | None = None
@@ -218,7 +220,7 @@ class Trainer:
         batch = noised(x0, alpha_bars(), (config.seed, state.step), config.skew)
         for group in state.optimizer.param_groups:
             group["lr"] = self.learning_rate(progress)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
             output = self._run(self._network, batch.x, batch.timesteps)
         loss = torch.nn.functional.mse_loss(output.float(), batch.target)
         state.optimizer.zero_grad(set_to_none=True)

@@ -44,7 +44,9 @@ def add_commands(commands: Any) -> None:
 
     texture = kinds.add_parser("texture", help="fill, extend and tile twelve textures, beside the rivals")
     texture.add_argument("--preset", default="fast", help="of our runs")
-    texture.add_argument("--learn", type=float, metavar="SECONDS", help="also with the known pixels learned first")
+    texture.add_argument(
+        "--learn", default="", metavar="SECONDS", help="also with the known pixels learned first, e.g. 60,180"
+    )
     texture.add_argument("--rivals", default=None, metavar="NAMES", help="default: all that are here; 'none' for none")
     texture.add_argument("--seeds", type=int, default=3, metavar="N")
     texture.add_argument("--pictures", default=None, metavar="NAMES", help="only these")
@@ -118,8 +120,16 @@ def _texture(arguments: argparse.Namespace) -> None:
     chosen = texture.cases(_names(arguments.pictures) if arguments.pictures else None)
     models = [api.load_model(name, arguments.device) for name in _names(arguments.model)]
     own = [methods.ours(arguments.preset, model) for model in models]
-    if arguments.learn is not None:
-        own += [methods.ours(arguments.preset, model, arguments.learn) for model in models if model.exemplar is None]
+    try:
+        budgets = [float(text) for text in _names(arguments.learn)]
+    except ValueError:
+        raise BadInput("bad_learn", f"--learn takes seconds, e.g. 60,180, not {arguments.learn!r}.") from None
+    own += [
+        methods.ours(arguments.preset, model, seconds)
+        for model in models
+        if model.exemplar is None
+        for seconds in budgets
+    ]
     others = (
         [] if arguments.rivals == "none" else methods.rivals(_names(arguments.rivals) if arguments.rivals else None)
     )

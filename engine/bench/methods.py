@@ -113,7 +113,7 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
     name, title = f"{model.info.id}-{spec}", f"{model.info.id}: {preset.title}"
     if learn is not None:
         key += hashlib.sha256(Path(adapt.__file__).read_bytes()).hexdigest()[:12]  # how it learns stands in the code
-        name, title = f"{name}-learned", f"{title}, learned for {learn:g} s"
+        name, title = f"{name}-learned-{learn:g}s", f"{title}, learned for {learn:g} s"
     return Method(name, title, paint, ours=True, seeded=True, key=key)
 
 

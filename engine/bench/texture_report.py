@@ -83,9 +83,10 @@ def markdown(
     for task in TASKS:
         out += [f"## {task}", _table(results, [verdict for verdict in judged if verdict.task == task], task)]
     out += ["## Along the distance of the extension", _along(results)]
-    for name in dict.fromkeys(result.method.name for result in results):
-        if (learned := _learned(judged, name)) is not None:
-            out += [f"## What learning does: {_title(results, name)}", learned]
+    for plain in dict.fromkeys(result.method.name for result in results):
+        for name in dict.fromkeys(result.method.name for result in results):
+            if name.startswith(f"{plain}-learned-"):
+                out += [f"## What learning does: {_title(results, name)}", _learned(judged, plain, name)]
     if measured:
         out += ["## Budgets", _budgets(measured)]
     return "\n\n".join(out) + "\n"
@@ -118,8 +119,8 @@ def _table(results: Sequence[Result], judged: Sequence[Verdict], task: str) -> s
     return "\n".join(lines)
 
 
-def _learned(judged: Sequence[Verdict], plain: str) -> str | None:
-    """The measures of a method and of the same after learning, beside the truth's, and which of both lies nearer.
+def _learned(judged: Sequence[Verdict], plain: str, learned: str) -> str:
+    """The measures of a method and of ``learned``, the same after learning, beside the truth's, and which is nearer.
 
     Content that has been cut off does not score exactly 1 itself: its patches, too, lie nearer to the source or farther
     from it than the source's quarters lie from each other. So the distance from 1 and that from the truth are counted.
@@ -128,10 +129,8 @@ def _learned(judged: Sequence[Verdict], plain: str) -> str | None:
     cases = [
         verdict.case.name
         for verdict in judged
-        if verdict.method == plain and all((verdict.case.name, m) in values for m in ("truth", f"{plain}-learned"))
+        if verdict.method == plain and all((verdict.case.name, m) in values for m in ("truth", learned))
     ]
-    if not cases:
-        return None
     shown = [limit[:2] for limit in LIMITS if limit[0] != "tile_jump"]
     heads = [f"{title}: plain → learned" + (" (truth)" if name != "st_lpips" else "") for name, title in shown]
     lines = ["| case | " + " | ".join(heads) + " |"]
@@ -139,7 +138,7 @@ def _learned(judged: Sequence[Verdict], plain: str) -> str | None:
     for case in cases:
         cells = []
         for name, _ in shown:
-            own, after, true = (values[case, method][name] for method in (plain, f"{plain}-learned", "truth"))
+            own, after, true = (values[case, method][name] for method in (plain, learned, "truth"))
             cells.append(f"{_number(own)} → {_number(after)}" + (f" ({_number(true)})" if name != "st_lpips" else ""))
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
     for task in TASKS:
@@ -147,7 +146,7 @@ def _learned(judged: Sequence[Verdict], plain: str) -> str | None:
         for said in ("1", "the truth") if of_task else ():
             cells = []
             for name, _ in shown:
-                triples = [[values[case, m][name] for m in (plain, f"{plain}-learned", "truth")] for case in of_task]
+                triples = [[values[case, m][name] for m in (plain, learned, "truth")] for case in of_task]
                 ideal = 0.0 if name == "st_lpips" else 1.0 if said == "1" else None
                 cells.append(_nearer(triples, ideal))
             lines.append(f"| *{task}: nearer to {said}; median distance* | " + " | ".join(cells) + " |")
@@ -206,7 +205,7 @@ def _title(results: Sequence[Result], name: str) -> str:
 def sheet(results: Sequence[Result], judged: Sequence[Verdict]) -> Image.Image:
     """A row for each picture: what was given, the truth, then every method's first seed; red where a limit is broken.
 
-    Tiles are shown two by two.
+    Tiles have no truth and are shown two by two.
     """
     cases = list({result.case.name: result.case for result in results}.values())
     methods = [name for name in dict.fromkeys(result.method.name for result in results) if name != "truth"]
@@ -214,22 +213,24 @@ def sheet(results: Sequence[Result], judged: Sequence[Verdict]) -> Image.Image:
     broken = {(verdict.case.name, verdict.method): verdict.broken for verdict in judged}
     width = max(case.truth.shape[1] * HEIGHT // case.truth.shape[0] for case in cases)
     top, step = 16, HEIGHT + 16
-    out = Image.new("RGB", ((width + 4) * (len(methods) + 2), top + step * len(cases)), "white")
+    first = ["given"] if any(case.wrap for case in cases) else ["given", "truth"]
+    out = Image.new("RGB", ((width + 4) * (len(first) + len(methods)), top + step * len(cases)), "white")
     pen = ImageDraw.Draw(out)
-    for place, text in enumerate(["given", "truth", *methods]):
+    for place, text in enumerate([*first, *methods]):
         pen.text((place * (width + 4) + 2, 2), text, fill="black")
     for line, case in enumerate(cases):
         gray = np.where(case.new[..., None], np.uint8(128), case.truth)
-        shown: list[tuple[np.ndarray | None, str]] = [(gray, case.name), (None if case.wrap else case.truth, "")]
+        shown: list[tuple[np.ndarray | None, str]] = [(gray, case.name)]
+        shown += [(case.truth, "")] * ("truth" in first)
         for name in methods:
             result = found.get((case.name, name))
             shown.append((result.picture if result else None, ", ".join(broken.get((case.name, name), ()))))
         for place, (picture, text) in enumerate(shown):
             x, y = place * (width + 4), top + line * step
             if picture is not None:
-                whole = np.tile(picture, (2, 2, 1)) if case.wrap and place > 1 else picture
+                whole = np.tile(picture, (2, 2, 1)) if case.wrap and place else picture
                 out.paste(Image.fromarray(_fitted(whole, width)), (x, y))
-            pen.text((x + 2, y + HEIGHT + 1), text[: width // 6], fill="red" if place > 1 else "black")
+            pen.text((x + 2, y + HEIGHT + 1), text[: width // 6], fill="red" if place else "black")
     return out
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import platformdirs
 import torch
 
-from engine.diffusion import Diffusion, Prediction, Spacing
+from engine.diffusion import Diffusion, Prediction
 from engine.errors import BadInput, EngineError
 from engine.exemplar import Exemplar
 from engine.guidance import Guide, Words
@@ -159,16 +159,19 @@ class Model:
         guide = Guide(self.read(prompt), self.read(negative), strength, interval, pag_scale)
         return guide if prompt or negative else replace(guide, scale=1.0)
 
-    def diffusion(self, steps: int, spacing: Spacing = "even", first_alpha_bar: float = 0.0) -> Diffusion:
-        """The levels of a run; where the first are left out, those at which the model decides nothing are, too."""
-        if first_alpha_bar:
-            first_alpha_bar = max(first_alpha_bar, self.blind_below)
-        return Diffusion(self.alpha_bar, steps, self.prediction, spacing, first_alpha_bar)
+    def diffusion(self, steps: int, settings: Settings) -> Diffusion:
+        """The levels of a run with settings that :meth:`settings` returned."""
+        return Diffusion(self.alpha_bar, steps, self.prediction, settings.spacing, settings.first_alpha_bar)
 
     def settings(self, asked: Settings) -> Settings:
-        """A run's settings as this model takes them: no clipping of latents, its own η where that is left to it."""
-        eta = self.eta if asked.models_eta else asked.eta
-        return replace(asked, clip=asked.clip and self.space.clip, eta=eta)
+        """A run's settings as this model takes them: no clipping of latents, its own η where that is left to it, and
+        where the first levels are left out, those at which the model decides nothing are, too."""
+        return replace(
+            asked,
+            clip=asked.clip and self.space.clip,
+            eta=self.eta if asked.models_eta else asked.eta,
+            first_alpha_bar=max(asked.first_alpha_bar, self.blind_below) if asked.first_alpha_bar else 0.0,
+        )
 
     def label_number(self, label: str | int | None) -> int | None:
         """The number of a class given by number or by name (case does not matter; one of several synonyms will do).

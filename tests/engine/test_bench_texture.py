@@ -166,7 +166,7 @@ def test_bad_arguments_are_sentences(tmp_path, capsys):
 
 def test_titles_of_learned_runs_say_so(gaussian):
     learned = methods.ours("fast", gaussian, 60)
-    assert learned.name == "test/gaussian-fast-learned"
+    assert learned.name == "test/gaussian-fast-learned-60s"
     assert "60 s" in learned.title
     assert learned.key != methods.ours("fast", gaussian).key
 

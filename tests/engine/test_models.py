@@ -114,8 +114,7 @@ def test_a_run_begins_where_noise_does_not_yet_decide():
     for name in ("texture", "exemplar"):
         model = api.load_model(name)
         for preset in (fast, whole):
-            settings = preset.settings
-            diffusion = model.diffusion(preset.steps, settings.spacing, settings.first_alpha_bar)
+            diffusion = model.diffusion(preset.steps, model.settings(preset.settings))
             ends[name, preset.name] = float(diffusion.alpha_bars[-1])
     assert ends["texture", "fast"] == pytest.approx(0.0004, rel=0.05)
     assert ends["exemplar", "fast"] == pytest.approx(0.002, rel=0.05), "it says the same above, whatever it sees"

@@ -100,7 +100,7 @@ def paint(
         partial(_each, model), guide, entered.keep, entered.beside, len(model.alpha_bar), lambda inner: inner
     )
     walk = corrected if way.settings.corrections else repaint
-    diffusion = model.diffusion(way.levels.steps, way.settings.spacing, way.settings.first_alpha_bar)
+    diffusion = model.diffusion(way.levels.steps, way.settings)
     noise = Noise([seed + row for row in range(len(known))])
     *_, last = walk(network, diffusion, way.levels, entered.y, entered.keep, noise, way.settings)
     painted = (model.space.leave(last.x, (y * keep, keep)).permute(0, 2, 3, 1).numpy() + 1) / 2
