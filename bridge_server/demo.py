@@ -81,12 +81,13 @@ def _demo(out: Path, models: Sequence[str], preset: str) -> int:
             seconds = time.monotonic() - watch.began
             calls = f"{variants} × {watch.calls} network calls"
             print(f"\r{f'{model}: {calls}, {seconds:.1f} s, first preview after {watch.first:.1f} s':<100}")
+            name = model.replace("/", "-")
             for result in results:
                 picture = placed(result.rgba)
-                picture.convert("RGB").save(out / f"{model}-{result.variant + 1}.png")
+                picture.convert("RGB").save(out / f"{name}-{result.variant + 1}.png")
                 pictures.append((f"{model}, seed {result.seed}", picture))
             previews = [(f"{model}, call {call}", placed(rgba)) for call, rgba in _spread(watch.previews, STRIP)]
-            _sheet([previews], image.width // 2).save(out / f"{model}-previews.png")
+            _sheet([previews], image.width // 2).save(out / f"{name}-previews.png")
             strips.append(previews)
     finally:
         session.close()
@@ -113,6 +114,8 @@ class _Watch:
 
     def progress(self, event: events.Progress) -> None:
         self.calls = event.calls
+        if not sys.stdout.isatty():
+            return
         done = (event.call - 1) * event.variants + event.variant + 1
         share = done / (event.calls * event.variants)
         bar = "█" * round(30 * share) + "·" * (30 - round(30 * share))

@@ -258,6 +258,20 @@ def tile_seam_jump(picture: np.ndarray, axis: str, new: np.ndarray | None = None
     return float(np.mean(across or [0.0])) / max(float(np.mean(beside)) if beside else 0.0, 1e-6)
 
 
+def cut_jumps(picture: np.ndarray) -> np.ndarray:
+    """What :func:`tile_seam_jump` would say of seams that are none: of every cross of two lines through a picture as it
+    came, with its control lines on both sides; (rows, columns) of the crosses."""
+    margin = JUMP_LINES[-1]
+    values = picture.astype(np.float64)
+    across, beside = [], []
+    for along in (0, 1):
+        jump = np.moveaxis(np.abs(np.diff(values, axis=along)).mean(axis=2), along, 0).mean(axis=1)
+        places = np.arange(margin, len(jump) - margin)
+        across.append(jump[places])
+        beside.append(np.mean([jump[places + side * line] for line in JUMP_LINES for side in (-1, 1)], axis=0))
+    return (across[0][:, None] + across[1]) / np.maximum(beside[0][:, None] + beside[1], 1e-6)
+
+
 def rings(new: np.ndarray, width: int = RING) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) bool twice: the ``width`` pixels inside the border and those outside."""
     return new & (_distance(new) <= width), ~new & (_distance(~new) <= width)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from engine.bench.judge import Result
+from engine.bench.measures import cut_jumps
 from engine.bench.texture import LIMITS, MEMORY_LIMIT, STRIP, TASKS, Budget, Verdict, along, verdicts
 
 HEIGHT = 120
@@ -82,6 +83,8 @@ def markdown(
     ]
     for task in TASKS:
         out += [f"## {task}", _table(results, [verdict for verdict in judged if verdict.task == task], task)]
+        if task == "tile" and (cuts := _cuts(results)):
+            out.append(cuts)
     out += ["## Along the distance of the extension", _along(results)]
     for plain in dict.fromkeys(result.method.name for result in results):
         for name in dict.fromkeys(result.method.name for result in results):
@@ -117,6 +120,26 @@ def _table(results: Sequence[Result], judged: Sequence[Verdict], task: str) -> s
         passed = f"{sum(not verdict.broken for verdict in own)} of {len(own)}"
         lines.append(f"| *median* | | {_title(results, method)} | {' | '.join(cells)} | {passed} |")
     return "\n".join(lines)
+
+
+def _cuts(results: Sequence[Result]) -> str:
+    """The seam jump where there is no seam: a picture's own lines exceed the limit, too."""
+    pictures = {result.case.name: result.case.truth for result in results if result.case.wrap}
+    limit = next(high for name, _, _, high in LIMITS if name == "tile_jump")
+    cuts = [
+        cut_jumps(np.roll(picture, [-(side // 2) for side in picture.shape[:2]], (0, 1)))
+        for picture in pictures.values()
+    ]
+    if not cuts:
+        return ""
+    within = [float((each <= limit).mean()) for each in cuts]
+    worst = [name.split()[0] for _, name in sorted(zip(within, pictures, strict=True))[:3]]
+    mean, least, most = (f"{100 * value:.0f}" for value in (np.mean(within), min(within), max(within)))
+    return (
+        "Through the pictures as they came, where there is no seam, a cross of two lines has a seam jump of at most "
+        f"{limit} in {mean} % of all places ({least} to {most} % by picture, least in {', '.join(worst)}): a joint on "
+        "the line counts as a jump."
+    )
 
 
 def _learned(judged: Sequence[Verdict], plain: str, learned: str) -> str:

@@ -1,55 +1,79 @@
-"""The pictures of README's texture part: two extensions and a tile, before and after, by the engine as it is.
+"""The pictures of README's texture part, before and after, by the engine as it is: two extensions and a tile by each of
+the built-in models.
 
-    python -m tests.engine.pictures [--out docs/images]
+    python -m tests.engine.pictures [--out docs/images] [--only NAMES]
 
-The pictures are the jury's (engine/bench/jury/LICENSES.md); nothing was chosen or tuned on them.
+The pictures are the jury's (engine/bench/jury/LICENSES.md); nothing was chosen or tuned on them. The network learns
+each of them first; with other programs beside it it takes fewer steps in the same time, and paints another picture.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from engine import api, extend
 from engine.bench.cases import FOLDER, read_picture
 
-EXTENSIONS = {
-    "extend-bricks": ("brick-orange", {"right": 128, "bottom": 48}),
-    "extend-pebbles": ("pebbles", {"left": 64, "right": 96}),
-}
-TILE = ("tile-pebbles", "pebbles")
 GAP = 12
 SEED = 1
+LEARN = 180.0
+"""Seconds that the network learns a picture."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture of the jury, reduced to a side, and what is added to its sides; a tile where nothing is."""
+
+    name: str
+    model: str
+    source: str
+    side: int
+    sides: dict[str, int] = field(default_factory=dict)
+
+
+EXAMPLES = (
+    Example("extend-bricks", "exemplar", "brick-orange", 256, {"right": 128, "bottom": 48}),
+    Example("extend-pebbles", "exemplar", "pebbles", 256, {"left": 64, "right": 96}),
+    Example("tile-pebbles", "exemplar", "pebbles", 256),
+    Example("learned-extend-bricks", "texture", "brick-orange", 180, {"right": 90, "bottom": 34}),
+    Example("learned-extend-pebbles", "texture", "pebbles", 128, {"left": 48, "right": 64}),
+    Example("learned-tile-pebbles", "texture", "pebbles", 128),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--preset", default="fast")
+    parser.add_argument("--only", default=",".join(example.name for example in EXAMPLES), metavar="NAMES")
     arguments = parser.parse_args()
-    model = api.load_model(api.Job.model, "cpu")
-    for name, (source, sides) in EXTENSIONS.items():
-        before = read_picture(FOLDER / f"{source}.png")
-        after = painted(extend.extended(before, **sides), before, model, arguments.preset)
-        save(arguments.out / f"{name}.png", beside(before, after))
-    name, source = TILE
-    before = read_picture(FOLDER / f"{source}.png")
-    after = painted(extend.tile(before), before, model, arguments.preset, wrap="both")
-    save(arguments.out / f"{name}.png", beside(np.tile(before, (2, 2, 1)), np.tile(after, (2, 2, 1))))
+    for example in EXAMPLES:
+        if example.name in arguments.only.split(","):
+            save(arguments.out / f"{example.name}.png", painted(example, arguments.preset))
 
 
-def painted(framed: extend.Framed, source: np.ndarray, model: api.Model, preset: str, wrap: str = "") -> np.ndarray:
-    """The frame with what was painted into it, (H, W, 3) uint8."""
+def painted(example: Example, preset: str) -> np.ndarray:
+    """Before and after, (H, W, 3) uint8; a tile is shown two by two."""
+    model = api.load_model(example.model, "cpu")
+    before = read_picture(FOLDER / f"{example.source}.png")
+    scale = example.side / max(before.shape[:2])
+    before = cv2.resize(before, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    framed = extend.extended(before, **example.sides) if example.sides else extend.tile(before)
     opaque = np.full(framed.selection.shape, 255, np.uint8)
     image = framed.rgba(np.dstack([framed.pixels, opaque]))
-    job = api.Job(image, framed.selection, model.info.id, preset, SEED, wrap=wrap)
-    *_, last = api.run(job, model)
+    learn = None if model.exemplar is not None else LEARN
+    wrap = "" if example.sides else "both"
+    *_, last = api.run(api.Job(image, framed.selection, model.info.id, preset, SEED, wrap=wrap, learn=learn), model)
     assert isinstance(last, api.Finished)
-    print(f"{source.shape[1]} × {source.shape[0]} → {opaque.shape[1]} × {opaque.shape[0]}: {last.seconds:.0f} s")
-    return np.where(framed.selection[..., None] > 0, last.layer()[..., :3], framed.pixels)
+    print(f"{example.name}: {before.shape[1]} × {before.shape[0]} → {opaque.shape[1]} × {opaque.shape[0]}")
+    after = np.where(framed.selection[..., None] > 0, last.layer()[..., :3], framed.pixels)
+    return beside(before, after) if example.sides else beside(np.tile(before, (2, 2, 1)), np.tile(after, (2, 2, 1)))
 
 
 def beside(before: np.ndarray, after: np.ndarray) -> np.ndarray:

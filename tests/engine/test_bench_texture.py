@@ -111,6 +111,22 @@ def test_verdicts_are_medians_against_the_best_rival(gaussian):
     assert "| 1 of 1 | – | 0 of 1 | – |" in table
 
 
+def test_a_cut_through_what_has_no_seam_is_judged_as_a_seam_would_be():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(100, 130, (120, 120, 3)).astype(np.uint8)
+    jumps = measures.cut_jumps(picture)
+    assert jumps.shape == (71, 71)
+    assert abs(np.median(jumps) - 1) < 0.01
+    assert (jumps <= 1.1).all()
+    assert jumps[30, 40] == pytest.approx(
+        measures.tile_seam_jump(np.roll(picture, (-55, -65), (0, 1)), "both"), rel=0.01
+    )
+    picture[60] = 255  # a joint
+    jumps = measures.cut_jumps(picture)
+    assert (jumps[[35, 36]] > 2).all()
+    assert (jumps[:30] < 1.1).all()
+
+
 def test_what_learning_does_is_counted_against_one_and_against_the_truth(gaussian):
     plain, learned = methods.ours("fast", gaussian), methods.ours("fast", gaussian, 60)
     fill = texture.cases(["asphalt"])[0]
