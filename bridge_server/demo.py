@@ -58,6 +58,7 @@ def _demo(out: Path, models: Sequence[str], preset: str) -> int:
     assert bounds is not None
     box = geometry.grown_box(bounds, *image.size)
     area = (box.x, box.y, box.x + box.width, box.y + box.height)
+    pixels, mask = image.crop(area).tobytes(), selection.crop(area).tobytes()
 
     def placed(rgba: bytes) -> Image.Image:
         layer = Image.new("RGBA", image.size)
@@ -73,7 +74,6 @@ def _demo(out: Path, models: Sequence[str], preset: str) -> int:
     session.start()
     try:
         for place, model in enumerate(models):
-            pixels, mask = image.crop(area).tobytes(), selection.crop(area).tobytes()
             variants = VARIANTS[min(place, 1)]
             request = JobRequest(box.width, box.height, pixels, mask, model, preset, SEED, variants)
             watch = _Watch()

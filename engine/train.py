@@ -4,8 +4,8 @@ A run is a folder: ``config.json``, ``checkpoint.pt`` (replaced in one step), ``
 function of the seed and the step, so a run that was stopped goes on exactly as if it had not been. While a file
 ``PAUSE`` lies in the folder the run rests; SIGTERM and Ctrl+C end it with a checkpoint.
 
-On CUDA the network runs in bfloat16 and compiled (weights, averages and the loss stay float32), and processes beside
-the trainer cut the crops.
+The network runs in bfloat16 where the device computes in it (weights, averages and the loss stay float32); on CUDA it
+is compiled, too, and processes beside the trainer cut the crops.
 """
 
 from __future__ import annotations

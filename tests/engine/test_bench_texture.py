@@ -175,6 +175,7 @@ def test_bad_arguments_are_sentences(tmp_path, capsys):
         (["--seeds", "0"], "seeds"),
         (["--pictures", "velvet"], "velvet"),
         (["--rivals", "x"], "rival"),
+        (["--learn", "60,soon"], "--learn"),
     ):
         assert cli.main([*base, *arguments]) == 2
         assert says in capsys.readouterr().err
