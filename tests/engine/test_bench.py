@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -310,10 +312,14 @@ def test_every_row_of_the_clock_makes_the_same_calls(row, random_folder):
 def test_preset_totals_and_the_large_picture(random_folder, monkeypatch):
     few = {name: methods.preset_of(name) for name in ("10/5/2/0/small", "60/10/5/1/small")}
     monkeypatch.setattr(api, "PRESETS", few)
+    clock = SimpleNamespace(seconds=7.0)  # a machine busy with other things must not decide
+    monkeypatch.setattr(speed, "measured", lambda _: contextlib.nullcontext(clock))
     short, long = speed._presets(str(random_folder), 64, CPU)["presets"]
     assert (short["calls"], short["measured"]) == (15, True)
     assert (long["calls"], long["measured"]) == (260, False)
-    assert long["seconds"] > short["seconds"]
+    assert (short["seconds"], long["seconds"]) == (7.0, pytest.approx(7.0 * 260 / 35)), (
+        "the first 35 calls stand for all"
+    )
 
 
 def test_the_clocks_table_has_a_line_for_every_row():
