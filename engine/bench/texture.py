@@ -85,10 +85,15 @@ def cases(names: list[str] | None = None) -> list[Case]:
     return out
 
 
+def rolled_back(picture: np.ndarray) -> np.ndarray:
+    """A picture as it came that is given rolled by half."""
+    height, width = picture.shape[:2]
+    return np.roll(picture, (-(height // 2), -(width // 2)), (0, 1))
+
+
 def tile_jump(picture: np.ndarray) -> float:
     """The seam jump of a tile that is given rolled by half, across its own seams."""
-    height, width = picture.shape[:2]
-    return measures.tile_seam_jump(np.roll(picture, (-(height // 2), -(width // 2)), (0, 1)), "both")
+    return measures.tile_seam_jump(rolled_back(picture), "both")
 
 
 def ends_jump(picture: np.ndarray, new: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from engine.bench.judge import Result
 from engine.bench.measures import cut_jumps
-from engine.bench.texture import LIMITS, MEMORY_LIMIT, STRIP, TASKS, Budget, Verdict, along, verdicts
+from engine.bench.texture import LIMITS, MEMORY_LIMIT, STRIP, TASKS, Budget, Verdict, along, rolled_back, verdicts
 
 HEIGHT = 120
 """Of a picture on the sheet, in pixels; a tile is shown twice as often in both directions, at half its size."""
@@ -86,10 +86,10 @@ def markdown(
         if task == "tile" and (cuts := _cuts(results)):
             out.append(cuts)
     out += ["## Along the distance of the extension", _along(results)]
-    for plain in dict.fromkeys(result.method.name for result in results):
-        for name in dict.fromkeys(result.method.name for result in results):
-            if name.startswith(f"{plain}-learned-"):
-                out += [f"## What learning does: {_title(results, name)}", _learned(judged, plain, name)]
+    for name in dict.fromkeys(result.method.name for result in results):
+        plain, _, seconds = name.partition("-learned-")
+        if seconds:
+            out += [f"## What learning does: {_title(results, name)}", _learned(judged, plain, name)]
     if measured:
         out += ["## Budgets", _budgets(measured)]
     return "\n\n".join(out) + "\n"
@@ -126,10 +126,7 @@ def _cuts(results: Sequence[Result]) -> str:
     """The seam jump where there is no seam: a picture's own lines exceed the limit, too."""
     pictures = {result.case.name: result.case.truth for result in results if result.case.wrap}
     limit = next(high for name, _, _, high in LIMITS if name == "tile_jump")
-    cuts = [
-        cut_jumps(np.roll(picture, [-(side // 2) for side in picture.shape[:2]], (0, 1)))
-        for picture in pictures.values()
-    ]
+    cuts = [cut_jumps(rolled_back(picture)) for picture in pictures.values()]
     if not cuts:
         return ""
     within = [float((each <= limit).mean()) for each in cuts]
