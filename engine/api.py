@@ -22,7 +22,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from engine import adapt, canvas, schedule, stages
+from engine import adapt, canvas, schedule, seam, stages
 from engine.adapt import Learning
 from engine.corrector import corrected
 from engine.diffusion import Network
@@ -63,6 +63,11 @@ log = logging.getLogger(__name__)
 
 MAX_VARIANTS = 64
 KEPT_STATES = 20
+ATTEMPTS = 3
+"""How often a tile is painted at most, where its seam shows."""
+ATTEMPT_DRAWS = 1 << 32
+"""Noise draws set apart for each, so that none repeats another's noise and a kept state tells which one it is of."""
+SEAM_SHOWS = "The seam of a tile would have shown, so it was painted again."
 SMALLER_PARTS = "Memory was short, so this was painted in smaller parts; a smaller selection may look better."
 
 
@@ -216,7 +221,8 @@ def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning
         unknown, scale = _selection(job) > 0, job.scale or 1.0
         learned = yield from adapt.learn(job.image, unknown, model, job.learn, scale=scale)
         model = adapt.with_learned(model, learned)
-    yield from _keeping(_execute(job, model, _seeds(job.seed, job.variants)), cache)
+    attempts = ATTEMPTS if job.wrap and model.geometry.any_scale else 1
+    yield from _keeping(_execute(job, model, _seeds(job.seed, job.variants), attempts), cache)
 
 
 def resume(
@@ -246,12 +252,13 @@ def resume(
         model = adapt.with_learned(model, learned)
     if _digest(model.info) != kept.digest:
         raise BadInput("bad_state", f"This state was made with another model than {model.info.title}; run it anew.")
+    seeds = _seeds(kept.seed if seed is None else seed, variants)
+    attempts = kept.attempts if jump is None and seeds == [kept.seed] else 1  # a branch is what it is
     if jump is not None:
         kept = branched(kept, jump, times, late)
     if kept.remaining < 1:
         raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
-    seeds = _seeds(kept.seed if seed is None else seed, variants)
-    yield from _keeping(_execute(kept.job, model, seeds, kept), cache)
+    yield from _keeping(_execute(kept.job, model, seeds, attempts, kept), cache)
 
 
 def _keeping(events: Iterator[Note | Step | Finished], cache: Cache | None) -> Iterator[Note | Step | Finished]:
@@ -263,17 +270,51 @@ def _keeping(events: Iterator[Note | Step | Finished], cache: Cache | None) -> I
         yield event
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """Which one of ``most`` it is at most, 0 …, what was spent by the ones before it, and when the first one began."""
+
+    number: int
+    most: int
+    began: float
+    calls: int = 0
+    windows: int = 0
+
+
 def _execute(
-    job: Job,
-    model: Model,
-    seeds: list[int],
-    start: Kept | None = None,
+    job: Job, model: Model, seeds: list[int], attempts: int, start: Kept | None = None
+) -> Iterator[Note | Step | Finished]:
+    """All variants. Tiles whose seam shows are painted again with other noise, at most ``attempts`` times in all."""
+    attempt = Attempt(start.state.draws // ATTEMPT_DRAWS if start else 0, attempts, time.monotonic())
+    todo = list(range(len(seeds)))
+    while todo:
+        again, shown = [], attempt
+        for event in _attempt(job, model, [seeds[k] for k in todo], attempt, start):
+            if not isinstance(event, Note):
+                event = replace(event, variant=todo[event.variant])
+            if isinstance(event, Finished) and attempt.number + 1 < attempts and _seam_shows(job, event):
+                again.append(event.variant)
+                shown = replace(attempt, number=attempt.number + 1, calls=event.calls, windows=event.windows)
+            elif attempt.calls == 0 or not isinstance(event, Note):  # what there is to tell has been told
+                yield event
+        todo, attempt, start = again, shown, None
+        if todo:
+            yield Note(SEAM_SHOWS)
+
+
+def _seam_shows(job: Job, finished: Finished) -> bool:
+    tile = canvas.over(job.image[..., :3], finished.layer())
+    return seam.tile_seam_jump(tile, job.wrap, job.selection > 0) > seam.SHOWS_ABOVE
+
+
+def _attempt(
+    job: Job, model: Model, seeds: list[int], attempt: Attempt, start: Kept | None
 ) -> Iterator[Note | Step | Finished]:
     """All stages; each takes as known what the ones before it painted.
 
     ``start``: where to go on; its stage walks its schedule with its settings, the later ones those of the job.
     """
-    selection, began = _selection(job), time.monotonic()
+    selection = _selection(job)
     interval = (job.guidance_start, job.guidance_stop)
     guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
     note = left_out([guide.words, guide.against]) if guide else ""
@@ -283,11 +324,14 @@ def _execute(
     small = replace(job, image=job.image[near.slices], selection=selection[near.slices])
     order = stages.order(small.selection, small.image[..., 3] == 255, model.geometry, job.wrap)
     region, last = canvas.bounds(selection), int(order.max())
-    first, made, draws, windows = (start.stage, start.before, start.state.draws, 0) if start else (0, 0, 0, 0)
+    first, made, draws = 0, attempt.calls, attempt.number * ATTEMPT_DRAWS
+    if start is not None:
+        first, made, draws = start.stage, start.before, start.state.draws
+    windows = attempt.windows
     nothing = np.zeros((region.height, region.width, 3), np.float32)
     painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
     plan = resolve(job)
-    own, told = plan[1].calls(plan[0]), False
+    own, told, most = plan[1].calls(plan[0]), False, attempt.most
     made_of: dict[float, Exemplar] = {}
     for stage in range(first, last + 1):
         here = start if stage == first else None
@@ -314,9 +358,9 @@ def _execute(
             preview = partial(_layer, model, part, painted[variant], estimate, shown, near, selection.shape)
             before = painted[variant] if stage else None
             keeper = partial(
-                _kept, job, model.info, levels, settings, seeds[variant], state, place, stage, made, after, before
+                _kept, job, model.info, levels, settings, seeds[variant], state, place, stage, made, after, before, most
             )
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - attempt.began
             yield Step(variant, made + state.call, made + calls + after, seconds, preview, keeper)
             if state.call == calls:
                 draws = state.draws
@@ -325,7 +369,7 @@ def _execute(
                 if variant == 0:
                     windows += _evaluations(model, guide, levels, settings) * len(part.plan.windows)
                 if stage == last:
-                    seconds = time.monotonic() - began
+                    seconds = time.monotonic() - attempt.began
                     yield Finished(
                         variant, seeds[variant], made + calls, seconds, after_this[variant], region, windows, selection
                     )
@@ -522,9 +566,10 @@ def _kept(
     before: int,
     after: int,
     painted: np.ndarray | None,
+    attempts: int,
 ) -> Kept:
     row = _map_tensors(state, lambda tensor: tensor[place : place + 1].cpu().clone())
-    return Kept(job, _digest(info), levels, settings, seed, row, stage, before, after, painted)
+    return Kept(job, _digest(info), levels, settings, seed, row, stage, before, after, painted, attempts)
 
 
 def _guidance(model: Model, label: int | None, scale: float, layout: canvas.Plan) -> Guidance | None:

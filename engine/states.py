@@ -52,6 +52,7 @@ class Kept:
         stage: the number of that stage (:mod:`engine.stages`).
         before, after: network calls of the stages before it and after it.
         painted: what the stages before it painted, (H, W, 3) float32 in [0, 1] of the box around the selection.
+        attempts: how often this run may be painted in all, where it is a tile whose seam shows.
     """
 
     job: Job
@@ -64,6 +65,7 @@ class Kept:
     before: int = 0
     after: int = 0
     painted: np.ndarray | None = None
+    attempts: int = 1
 
     @property
     def call(self) -> int:
@@ -196,7 +198,7 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
         "seed": kept.seed,
         "job": job,
         "state": {name: getattr(kept.state, name) for name in ("call", "position", "draws", "corrections")},
-        "stage": {name: getattr(kept, name) for name in ("stage", "before", "after")},
+        "stage": {name: getattr(kept, name) for name in ("stage", "before", "after", "attempts")},
         "extra": extra or {},
     }
     tensors = _tensors(kept.state)

@@ -440,7 +440,8 @@ class Learning:
 @WIRE.add("note", TO_CLIENT)
 @dataclass(frozen=True)
 class Note:
-    """Something to tell of a job that goes on nonetheless, such as a prompt that was too long; before its progress."""
+    """Something to tell of a job that goes on nonetheless, such as a prompt that was too long; before its progress,
+    or within it where a tile is painted again: then ``calls`` grows."""
 
     job: str = value(IDENT)
     sentence: str = value(SENTENCE)

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import torch
 
+from engine import seam
+
 PATCH = 7
 """Side of the patches of the patch distance."""
 COPY_PATCH = 15
@@ -22,8 +24,6 @@ COPY_RMS = 1.0
 """Below this RMS difference (of 255) a patch stands verbatim in the source."""
 FAR_BAND = 21
 """Width in pixels of the part of the new area that lies farthest from the source."""
-JUMP_LINES = range(8, 25)
-"""Distances in pixels of the control lines of the seam jump."""
 RING = 4
 """Width in pixels of the rings of the colour difference."""
 MAX_QUERIES = 1024
@@ -228,47 +228,24 @@ def seam_jump(picture: np.ndarray, new: np.ndarray) -> float | None:
         crosses = np.diff(level, axis=axis) != 0
         jump = np.abs(np.diff(values, axis=axis)).mean(axis=2)
         across.extend(jump[crosses & (low == 0)])
-        lines = [*JUMP_LINES, *(-k for k in JUMP_LINES)]
+        lines = [*seam.LINES, *(-k for k in seam.LINES)]
         beside.extend(jump[crosses & np.isin(low, lines)])
     if not across or not beside:
         return None
     return float(np.mean(across)) / max(float(np.mean(beside)), 1e-6)
 
 
-def tile_seam_jump(picture: np.ndarray, axis: str, new: np.ndarray | None = None) -> float:
-    """The seam jump of a tile: mean absolute gradient across its borders, which meet when it repeats, over that along
-    the parallel lines 8 … 24 px away on both sides.
-
-    Args:
-        axis: along which it repeats: ``x``, ``y``, or ``both`` for the seams of both together.
-        new: (H, W) bool; where given, only the parts of the borders that something was painted at count, and of the
-            control lines those beside them. 0 if there are none.
-    """
-    values = picture.astype(np.float64)
-    across: list[float] = []
-    beside: list[float] = []
-    for along in {"x": (1,), "y": (0,), "both": (0, 1)}[axis]:
-        jump = np.moveaxis(np.abs(np.roll(values, -1, along) - values).mean(axis=2), along, 0)  # jump[k]: k to k + 1
-        if new is not None:
-            jump = jump[:, np.take(new, [0, -1], along).any(axis=along)]
-        if jump.size:
-            across.append(float(jump[-1].mean()))
-            near = [place for line in JUMP_LINES if 2 * line < len(jump) for place in (line - 1, -line - 1)]
-            beside.extend(jump[near].mean(axis=1))
-    return float(np.mean(across or [0.0])) / max(float(np.mean(beside)) if beside else 0.0, 1e-6)
-
-
 def cut_jumps(picture: np.ndarray) -> np.ndarray:
-    """What :func:`tile_seam_jump` would say of seams that are none: of every cross of two lines through a picture as it
-    came, with its control lines on both sides; (rows, columns) of the crosses."""
-    margin = JUMP_LINES[-1]
+    """What :func:`engine.seam.tile_seam_jump` would say of seams that are none: of every cross of two lines through a
+    picture as it came, with its control lines on both sides; (rows, columns) of the crosses."""
+    margin = seam.LINES[-1]
     values = picture.astype(np.float64)
     across, beside = [], []
     for along in (0, 1):
         jump = np.moveaxis(np.abs(np.diff(values, axis=along)).mean(axis=2), along, 0).mean(axis=1)
         places = np.arange(margin, len(jump) - margin)
         across.append(jump[places])
-        beside.append(np.mean([jump[places + side * line] for line in JUMP_LINES for side in (-1, 1)], axis=0))
+        beside.append(np.mean([jump[places + side * line] for line in seam.LINES for side in (-1, 1)], axis=0))
     return (across[0][:, None] + across[1]) / np.maximum(beside[0][:, None] + beside[1], 1e-6)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from engine import api, extend
+from engine import api, extend, seam
 from engine.bench import measures
 from engine.bench.cases import FOLDER, Case, read_picture
 from engine.bench.judge import Result
@@ -93,13 +93,13 @@ def rolled_back(picture: np.ndarray) -> np.ndarray:
 
 def tile_jump(picture: np.ndarray) -> float:
     """The seam jump of a tile that is given rolled by half, across its own seams."""
-    return measures.tile_seam_jump(rolled_back(picture), "both")
+    return seam.tile_seam_jump(rolled_back(picture), "both")
 
 
 def ends_jump(picture: np.ndarray, new: np.ndarray) -> float:
     """The same across the borders of the rolled picture, where the ends of a repainted cross ``new`` (H, W) bool meet.
     Elsewhere these borders are the middle of the picture as it came, of which no method is the author."""
-    return measures.tile_seam_jump(picture, "both", new)
+    return seam.tile_seam_jump(picture, "both", new)
 
 
 def along(result: Result) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import api, cli
+from engine import api, cli, seam
 from engine.bench import cases, judge, measures, methods, texture, texture_report
 from engine.errors import BadInput
 from engine.presets import PRESETS
@@ -57,8 +57,8 @@ def test_the_seam_of_a_tile_is_found_wherever_it_lies():
     seamless = rng.integers(100, 130, (120, 120, 3)).astype(np.uint8)
     assert texture.tile_jump(seamless) < 1.1
     ramp = seamless + np.linspace(0, 100, 120).astype(np.uint8)[:, None, None]
-    assert measures.tile_seam_jump(ramp, "y") > 3
-    assert measures.tile_seam_jump(ramp, "x") < 1.1
+    assert seam.tile_seam_jump(ramp, "y") > 3
+    assert seam.tile_seam_jump(ramp, "x") < 1.1
     assert texture.tile_jump(np.roll(ramp, 60, 0)) > 3
     assert texture.tile_jump(ramp) < 1.1  # its own seam lies in the middle of a tile that is given rolled by half …
     cross = np.zeros((120, 120), bool)
@@ -68,7 +68,7 @@ def test_the_seam_of_a_tile_is_found_wherever_it_lies():
     joint[0] += 60  # a joint of the picture itself, which happens to lie in its middle, is nobody's seam
     joint[0, 40:80] -= 60
     assert texture.ends_jump(joint, cross) < 1.1
-    assert measures.tile_seam_jump(np.full((40, 40, 3), 7, np.uint8), "both") == 0
+    assert seam.tile_seam_jump(np.full((40, 40, 3), 7, np.uint8), "both") == 0
 
 
 def test_measures_along_the_distance_see_drift():
@@ -118,9 +118,7 @@ def test_a_cut_through_what_has_no_seam_is_judged_as_a_seam_would_be():
     assert jumps.shape == (71, 71)
     assert abs(np.median(jumps) - 1) < 0.01
     assert (jumps <= 1.1).all()
-    assert jumps[30, 40] == pytest.approx(
-        measures.tile_seam_jump(np.roll(picture, (-55, -65), (0, 1)), "both"), rel=0.01
-    )
+    assert jumps[30, 40] == pytest.approx(seam.tile_seam_jump(np.roll(picture, (-55, -65), (0, 1)), "both"), rel=0.01)
     picture[60] = 255  # a joint
     jumps = measures.cut_jumps(picture)
     assert (jumps[[35, 36]] > 2).all()

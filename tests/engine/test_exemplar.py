@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine import api, exemplar, extend, sources
+from engine import api, exemplar, extend, seam, sources
 from engine.bench import measures
 from engine.diffusion import linear_alpha_bar
 from engine.errors import BadInput
@@ -192,7 +192,7 @@ def test_a_tile_of_a_pattern_that_repeats_has_no_seam(model):
     framed = extend.tile(image)
     out = painted(framed.rgba(image), framed.selection, model, wrap="both")
     rolled = np.roll(out, (48, 48), (0, 1))
-    assert measures.tile_seam_jump(rolled, "both") < 1.1
+    assert seam.tile_seam_jump(rolled, "both") < 1.1
     error = np.abs(out.astype(int) - image[..., :3])  # from the pattern itself, though its frame was unknown
     assert error[framed.selection > 0].mean() < 6  # of 180 between the stripes
     assert error.max() <= 45  # detail comes from the picture at other scales: less than a pixel aside

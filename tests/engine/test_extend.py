@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from bridge_server.client.editor import choices
-from engine import api, cli, extend, imagefile
-from engine.bench import measures
+from engine import api, cli, extend, imagefile, seam
 from engine.errors import BadInput
 
 FAST = ["--model", "test/gaussian", "--steps", "4", "--jump-length", "4", "--jump-samples", "1", "--seed", "3"]
@@ -166,7 +165,7 @@ def test_the_texture_model_makes_a_tile_without_a_seam():
     job = api.Job(image, framed.selection, "texture", seed=1, steps=12, jump_samples=1, wrap="x")
     *_, last = api.run(job, api.load_model("texture"))
     painted = np.where(framed.selection[..., None] > 0, last.layer()[..., :3], framed.pixels)
-    before, after = measures.tile_seam_jump(pixels, "x"), measures.tile_seam_jump(painted, "x")
+    before, after = seam.tile_seam_jump(pixels, "x"), seam.tile_seam_jump(painted, "x")
     assert before > 1.8
     assert after < 1.4
 

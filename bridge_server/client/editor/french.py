@@ -177,6 +177,7 @@ WORDS = {
     "{time} left": "reste {time}",
     "The RePaint engine stopped unexpectedly; it is being started again.": "Le moteur RePaint s’est arrêté de façon inattendue ; il est relancé.",
     "The kept steps of this picture are gone: run it again, then branch from it.": "Les étapes gardées de cette image ont disparu : relancez-la, puis bifurquez.",
+    "The seam of a tile would have shown, so it was painted again.": "Le raccord d’un carreau se serait vu : il a été repeint.",
     "Memory was short, so this was painted in smaller parts; a smaller selection may look better.": "La mémoire était juste : peint en plus petites parties ; une zone plus petite donnera peut-être mieux.",
     "There is not enough memory for this selection; select a smaller region or fewer variants.": "Pas assez de mémoire pour cette sélection ; choisissez une zone plus petite ou moins de variantes.",
     "Fast – good for most": "Rapide – suffit le plus souvent",

@@ -177,6 +177,7 @@ WORDS = {
     "{time} left": "noch {time}",
     "The RePaint engine stopped unexpectedly; it is being started again.": "Die RePaint-Engine ist unerwartet stehen geblieben; sie wird neu gestartet.",
     "The kept steps of this picture are gone: run it again, then branch from it.": "Die aufgehobenen Schritte dieses Bildes sind fort: lass es neu malen und zweige dann ab.",
+    "The seam of a tile would have shown, so it was painted again.": "Die Naht einer Kachel hätte man gesehen, darum wurde sie noch einmal gemalt.",
     "Memory was short, so this was painted in smaller parts; a smaller selection may look better.": "Der Speicher war knapp, darum wurde in kleineren Teilen gemalt; ein kleinerer Bereich sieht vielleicht besser aus.",
     "There is not enough memory for this selection; select a smaller region or fewer variants.": "Der Speicher reicht für diese Auswahl nicht; wähle einen kleineren Bereich oder weniger Varianten.",
     "Fast – good for most": "Schnell – meistens gut",
