@@ -53,6 +53,10 @@ scales told by the picture               0.060     7       –          –
 holes: drawn from σ = 0.7 on             0.057     7       –          –
 =======================================  ========  ======  =========  ======
 
+The scaled versions are made with Lanczos's kernel: the cubic one keeps .91 of the finest detail's contrast, that one
+.95. ST-LPIPS of fills .89 → .83 of the best rival's (14 held-out textures, 8 seeds), of extensions the same. Sharpened
+to 1: no better.
+
 Known pixels as they are and less evenness were chosen by eye: joints of bricks and tiles go on and none is begun in
 the middle of a brick. Not kept: more calls (80 levels, 4 samples a jump), DDIM steps (η = 0 … 0.7), the draft of
 eight that is nearest to the others, sources that are known in part, patches of 56 and 72 pixels on cells of 2 and 4,

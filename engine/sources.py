@@ -99,13 +99,13 @@ class Sheet:
 def scaled(pixels: np.ndarray, known: np.ndarray, distance: np.ndarray, device: torch.device, scale: float) -> Sheet:
     """The picture larger and smaller by ``scale``, down and across: four versions, one below the other."""
     filled = smooth_fill(pixels, known)  # so that nothing unknown is mixed into what is known
-    low, high = pixels[known].min(axis=0), pixels[known].max(axis=0)  # the cubic kernel overshoots
+    low, high = pixels[known].min(axis=0), pixels[known].max(axis=0)  # the kernel overshoots
     height, width = known.shape
     parts = []
     for down, across in product((1 - scale, 1 + scale), repeat=2):
         size = (max(1, round(across * width)), max(1, round(down * height)))
         room = ((0, 1), (0, round((1 + scale) * width) + 1 - size[0]))
-        picture = cv2.resize(filled, size, interpolation=cv2.INTER_CUBIC).clip(low, high)
+        picture = cv2.resize(filled, size, interpolation=cv2.INTER_LANCZOS4).clip(low, high)
         flags = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.999
         away = cv2.resize(distance, size, interpolation=cv2.INTER_LINEAR)
         parts.append((np.pad(picture, (*room, (0, 0))), np.pad(flags, room), np.pad(away, room)))

@@ -31,7 +31,8 @@ class Case:
         truth: (H, W, 3) uint8 RGB, the whole picture.
         selection: (H, W) uint8, 255 = repaint.
         kind: one of :data:`KINDS`.
-        wrap: the picture is a tile, as in :class:`engine.api.Job`.
+        wrap: the picture is a tile, as in :class:`engine.api.Job`; it is given rolled by half, so that its seams are a
+            cross in the middle.
     """
 
     name: str
@@ -49,6 +50,18 @@ class Case:
     def holed(self) -> np.ndarray:
         """(H, W, 3) uint8: the picture with black in the hole, so that no method sees the truth."""
         return np.where(self.new[..., None], np.uint8(0), self.truth)
+
+
+def rolled(picture: np.ndarray) -> np.ndarray:
+    """A tile (H, W) or (H, W, C), rolled by half along both sides."""
+    height, width = picture.shape[:2]
+    return np.roll(picture, (height // 2, width // 2), (0, 1))
+
+
+def rolled_back(picture: np.ndarray) -> np.ndarray:
+    """What :func:`rolled` was given."""
+    height, width = picture.shape[:2]
+    return np.roll(picture, (-(height // 2), -(width // 2)), (0, 1))
 
 
 def jury(names: list[str] | None = None) -> list[Case]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import adapt, api, canvas, exemplar
-from engine.bench.cases import Case
+from engine import adapt, api, canvas, exemplar, sources
+from engine.bench.cases import Case, rolled, rolled_back
 from engine.bench.rivals import RIVALS, Rival
 from engine.errors import BadInput
 from engine.presets import PRESETS, Preset
@@ -93,8 +93,8 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
     def paint(case: Case, seed: int) -> tuple[np.ndarray, int]:
         image = np.dstack([case.holed, np.full(case.selection.shape, 255, np.uint8)])
         job = api.Job(
-            image,
-            case.selection,
+            rolled_back(image) if case.wrap else image,
+            rolled_back(case.selection) if case.wrap else case.selection,
             model=model.info.id,
             preset=preset.name,
             seed=FIRST_SEED + seed,
@@ -103,8 +103,8 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
         )
         *_, last = api.run(job, model)
         assert isinstance(last, api.Finished)
-        picture = canvas.composite(case.truth, case.selection, last.fill, last.region)
-        return picture, last.windows
+        layer = rolled(last.layer()) if case.wrap else last.layer()
+        return canvas.over(case.truth, layer), last.windows
 
     levels = f"{preset.steps}/{preset.jump_length}/{preset.jump_samples}"
     key = (
@@ -150,5 +150,6 @@ def fingerprint(model: api.Model) -> str:
         for path in sorted(model.info.folder.rglob("*.safetensors")):
             digest.update(path.read_bytes())
     if model.exemplar is not None:  # its weights are the picture; what it makes of it stands in the code
-        digest.update(Path(exemplar.__file__).read_bytes())
+        for code in (exemplar, sources):
+            digest.update(Path(str(code.__file__)).read_bytes())
     return digest.hexdigest()[:12]

@@ -2,8 +2,8 @@
 
 Every picture is part of one of the jury's (their sources and licences: ``jury/LICENSES.md``), none of which was trained
 or tuned on. The left 120 × 120 pixels are the source; the 60 columns right of them are the truth of the extension.
-Tiles are judged rolled by half, so that their seams are a cross in the middle: rivals repaint that cross, ours runs on
-the picture as one that wraps.
+Tiles are judged rolled by half, so that their seams are a cross in the middle: rivals repaint that cross. Ours paint
+the frame of the picture as it came, as the editors and the command line do, with what is known in one piece.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from engine import api, extend, seam
 from engine.bench import measures
-from engine.bench.cases import FOLDER, Case, read_picture
+from engine.bench.cases import FOLDER, Case, read_picture, rolled, rolled_back
 from engine.bench.judge import Result
 from engine.errors import BadInput
 
@@ -76,19 +76,11 @@ def cases(names: list[str] | None = None) -> list[Case]:
         start = (SIDE - HOLE) // 2
         hole[start : start + HOLE, start : start + HOLE] = 255
         right[:, SIDE:] = 255
-        half = (SIDE // 2, SIDE // 2)
-        rolled = np.roll(source, half, (0, 1))
-        cross = np.roll(extend.tile(source).selection, half, (0, 1))
+        cross = rolled(extend.tile(source).selection)
         out.append(Case(f"{name} fill", kind, source, hole))
         out.append(Case(f"{name} extend", kind, whole, right))
-        out.append(Case(f"{name} tile", kind, rolled, cross, wrap="both"))
+        out.append(Case(f"{name} tile", kind, rolled(source), cross, wrap="both"))
     return out
-
-
-def rolled_back(picture: np.ndarray) -> np.ndarray:
-    """A picture as it came that is given rolled by half."""
-    height, width = picture.shape[:2]
-    return np.roll(picture, (-(height // 2), -(width // 2)), (0, 1))
 
 
 def tile_jump(picture: np.ndarray) -> float:

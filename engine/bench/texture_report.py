@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from engine.bench.cases import rolled_back
 from engine.bench.judge import Result
 from engine.bench.measures import cut_jumps
-from engine.bench.texture import LIMITS, MEMORY_LIMIT, STRIP, TASKS, Budget, Verdict, along, rolled_back, verdicts
+from engine.bench.texture import LIMITS, MEMORY_LIMIT, STRIP, TASKS, Budget, Verdict, along, verdicts
 
 HEIGHT = 120
 """Of a picture on the sheet, in pixels; a tile is shown twice as often in both directions, at half its size."""

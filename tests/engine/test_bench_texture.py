@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import api, cli, seam
+from engine import api, cli, extend, seam
 from engine.bench import cases, judge, measures, methods, texture, texture_report
 from engine.errors import BadInput
 from engine.presets import PRESETS
@@ -69,6 +69,19 @@ def test_the_seam_of_a_tile_is_found_wherever_it_lies():
     joint[0, 40:80] -= 60
     assert texture.ends_jump(joint, cross) < 1.1
     assert seam.tile_seam_jump(np.full((40, 40, 3), 7, np.uint8), "both") == 0
+
+
+def test_ours_paint_a_tile_as_the_editors_send_it(gaussian, monkeypatch):
+    """The frame of the picture as it came, with what is known in one piece; judged is the rolled picture."""
+    case = texture.cases(["brick"])[2]
+    jobs, run = [], api.run
+    monkeypatch.setattr(api, "run", lambda job, model: jobs.append(job) or run(job, model))
+    picture, _ = methods.ours("4/2/1/0/small", gaussian).paint(case, 0)
+    framed = extend.tile(cases.rolled_back(case.truth))
+    assert np.array_equal(jobs[0].selection, framed.selection)
+    assert np.array_equal(jobs[0].image[..., :3], framed.pixels)
+    assert np.array_equal(picture[~case.new], case.truth[~case.new])
+    assert (picture[case.new] != case.truth[case.new]).mean() > 0.5
 
 
 def test_measures_along_the_distance_see_drift():
