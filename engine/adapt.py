@@ -65,8 +65,7 @@ LOOKS = 3
 FIRST_LOOK = 16
 """Steps before the first look at the held-out places; later ones are as far apart, or two fifths of the way."""
 ETA = 0.75
-DETAIL_BELOW = 0.4
-"""Of a model that has learned, see :class:`engine.models.Model`."""
+"""Of a model that has learned, see :attr:`engine.models.Model.eta`."""
 PATIENCE = 3
 """Looks at the held-out part without a better loss, after which learning ends."""
 
@@ -150,7 +149,7 @@ def with_learned(model: Model, found: Learned) -> Model:
     network.load_state_dict(found.weights, assign=True)
     info = replace(model.info, learned=found.digest())
     predict = unet.predictor(network.requires_grad_(False), model.device)
-    return replace(model, info=info, predict=predict, eta=ETA, detail_below=DETAIL_BELOW)
+    return replace(model, info=info, predict=predict, eta=ETA)
 
 
 def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
@@ -166,8 +165,7 @@ def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
             shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "corpus.json"))
             place = folder / "unet" if (folder / "unet").is_dir() else folder
             config = json.loads((place / "config.json").read_text(encoding="utf-8"))
-            config |= {"eta": ETA, "detail_below": DETAIL_BELOW}
-            (place / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+            (place / "config.json").write_text(json.dumps({**config, "eta": ETA}, indent=2), encoding="utf-8")
             (place / folders.WEIGHTS).unlink()
             save_file(found.weights, place / folders.WEIGHTS, metadata={"format": "pt"})
             folders.record_origin(folder, licence=model.info.licence, **facts)

@@ -25,9 +25,9 @@ import torch
 from engine import adapt, canvas, schedule, seam, stages
 from engine.adapt import Learning
 from engine.corrector import corrected
-from engine.diffusion import Network, output_of
+from engine.diffusion import Network
 from engine.errors import BadInput, EngineError
-from engine.exemplar import WIDE, Exemplar
+from engine.exemplar import Exemplar
 from engine.guidance import Guide, conditioned, left_out
 from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
 from engine.models import load as load_model
@@ -93,8 +93,7 @@ class Job:
         scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
         wrap: ``x``, ``y`` or ``both``: the picture is a tile that goes on beyond its borders with its opposite side,
-            so that a selection along the borders makes it seamless. Textures whose seam shows nonetheless are painted
-            again (:mod:`engine.seam`).
+            so that a selection along the borders makes it seamless.
         learn: seconds, 5 … 600, to learn the known pixels first (texture models only; :mod:`engine.adapt`); None: off.
     """
 
@@ -412,7 +411,17 @@ def _stage(
         y = entered.y if stage else entered.y.expand(len(seeds), -1, -1, -1)
         if start is not None and start.x.shape[1:] != y.shape[1:]:
             raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
-        network = _network(job, model, label if guide is None else guide, order, part.plan, entered, made_of)
+        if model.exemplar is not None:
+            network = _of_itself(model, job, order, part.plan, entered, made_of)
+        else:
+            network = conditioned(
+                model.predict,
+                label if guide is None else guide,
+                entered.keep,
+                entered.beside,
+                len(model.alpha_bar),
+                partial(canvas.windowed, plan=part.plan.cells(model.space.factor)),
+            )
         sampler = partial(
             corrected if settings.corrections else repaint,
             network,
@@ -445,55 +454,17 @@ def _stage(
                 yield variant, part, state, place
 
 
-def _network(
-    job: Job,
-    model: Model,
-    condition: Guide | int | None,
-    order: np.ndarray,
-    plan: canvas.Plan,
-    entered: Entered,
-    made_of: dict[float, Exemplar],
-) -> Network:
-    """The model as the sampler calls it on one plan: fused over its windows, or made of the picture itself, or both."""
-    if model.exemplar is not None:
-        return _of_itself(model.exemplar, model, job, order, plan, entered, made_of)
-    network = conditioned(
-        model.predict,
-        condition,
-        entered.keep,
-        entered.beside,
-        len(model.alpha_bar),
-        partial(canvas.windowed, plan=plan.cells(model.space.factor)),
-    )
-    if not model.detail_below or job.wrap or np.count_nonzero(order >= 0) <= WIDE:
-        return network
-    own = _of_itself(partial(Exemplar, device=model.device), model, job, order, plan, entered, made_of)
-
-    def with_detail(x: torch.Tensor, timestep: int) -> torch.Tensor:
-        alpha_bar = float(model.alpha_bar[timestep])
-        if 1 / alpha_bar - 1 >= model.detail_below**2:
-            return network(x, timestep)
-        return output_of(own(x, timestep), x, alpha_bar, model.prediction)
-
-    return with_detail
-
-
 def _of_itself(
-    make: Callable[[np.ndarray, np.ndarray], Exemplar],
-    model: Model,
-    job: Job,
-    order: np.ndarray,
-    plan: canvas.Plan,
-    entered: Entered,
-    made_of: dict[float, Exemplar],
+    model: Model, job: Job, order: np.ndarray, plan: canvas.Plan, entered: Entered, made_of: dict[float, Exemplar]
 ) -> Network:
     """The denoiser made of the picture's own known pixels, all of those that the job can look at.
 
     ``made_of``: by scale, for the job's other stages.
     """
+    assert model.exemplar is not None
     scale = plan.scaled[1] / plan.region.width
     if scale not in made_of:
-        made_of[scale] = make(*adapt.known_part(job.image, order >= 0, scale, least=0))
+        made_of[scale] = model.exemplar(*adapt.known_part(job.image, order >= 0, scale, least=0))
     return made_of[scale].network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
 
 

@@ -68,23 +68,6 @@ class Estimate:
     """f in [0, 1] of the learned range: log σ² = f log β + (1 − f) log β̃; None if the model has no such output."""
 
 
-def output_of(x0_hat: torch.Tensor, x: torch.Tensor, alpha_bar: float, prediction: Prediction) -> torch.Tensor:
-    """What a network would return at x_t whose estimate of the clean picture is x̂_0: :meth:`Diffusion.estimate` the
-    other way round. Not for flows, whose networks see another x.
-
-    Args:
-        x0_hat, x: (B, C, H, W).
-    """
-    signal, noise = math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar)
-    if prediction == "epsilon":
-        return (x - signal * x0_hat) / noise
-    if prediction == "v_prediction":
-        return (signal * x - x0_hat) / noise
-    if prediction == "sample":
-        return x0_hat
-    raise ValueError(f"no output of {prediction}")
-
-
 @dataclass(frozen=True)
 class Diffusion:
     """T respaced levels of a model's N training timesteps.
