@@ -51,50 +51,70 @@ def main() -> int:
             subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+class _Photograph:
+    """What is repainted: the bundled picture and its selection, and the part of them that an editor would send."""
+
+    def __init__(self) -> None:
+        self.image = Image.open(ASSETS / "demo.png").convert("RGBA")
+        self.selection = Image.open(ASSETS / "demo-selection.png").convert("L")
+        bounds = geometry.selection_bounds(self.selection.tobytes(), *self.selection.size)
+        assert bounds is not None
+        self.box = geometry.grown_box(bounds, *self.image.size)
+
+    def request(self, model: str, preset: str, variants: int) -> JobRequest:
+        box = self.box
+        area = (box.x, box.y, box.x + box.width, box.y + box.height)
+        pixels, mask = self.image.crop(area).tobytes(), self.selection.crop(area).tobytes()
+        return JobRequest(box.width, box.height, pixels, mask, model, preset, SEED, variants)
+
+    def marked(self) -> Image.Image:
+        """The picture with its selection in colour."""
+        shown = self.image.copy()
+        shown.paste((200, 60, 160, 255), mask=self.selection.point(lambda value: value * 2 // 3))
+        return shown
+
+    def under(self, rgba: bytes) -> Image.Image:
+        """The picture with a layer, or a preview of it, over it."""
+        layer = Image.new("RGBA", self.image.size)
+        layer.paste(Image.frombytes("RGBA", (self.box.width, self.box.height), rgba), (self.box.x, self.box.y))
+        return Image.alpha_composite(self.image, layer)
+
+
 def _demo(out: Path, models: Sequence[str], preset: str) -> int:
-    image = Image.open(ASSETS / "demo.png").convert("RGBA")
-    selection = Image.open(ASSETS / "demo-selection.png").convert("L")
-    bounds = geometry.selection_bounds(selection.tobytes(), *selection.size)
-    assert bounds is not None
-    box = geometry.grown_box(bounds, *image.size)
-    area = (box.x, box.y, box.x + box.width, box.y + box.height)
-    pixels, mask = image.crop(area).tobytes(), selection.crop(area).tobytes()
-
-    def placed(rgba: bytes) -> Image.Image:
-        layer = Image.new("RGBA", image.size)
-        layer.paste(Image.frombytes("RGBA", (box.width, box.height), rgba), area[:2])
-        return Image.alpha_composite(image, layer)
-
-    shown = image.copy()
-    shown.paste((200, 60, 160, 255), mask=selection.point(lambda value: value * 2 // 3))
-    image.convert("RGB").save(out / "input.png")
-    selection.save(out / "selection.png")
-    pictures, strips = [("input", image), ("selection", shown)], []
+    photograph = _Photograph()
+    photograph.image.convert("RGB").save(out / "input.png")
+    photograph.selection.save(out / "selection.png")
+    pictures, strips = [("input", photograph.image), ("selection", photograph.marked())], []
     session = Session("demo")
     session.start()
     try:
         for place, model in enumerate(models):
-            variants = VARIANTS[min(place, 1)]
-            request = JobRequest(box.width, box.height, pixels, mask, model, preset, SEED, variants)
-            watch = _Watch()
-            results = run(session, request, watch.progress, watch.preview, watch.event)
-            seconds = time.monotonic() - watch.began
-            calls = f"{variants} × {watch.calls} network calls"
-            print(f"\r{f'{model}: {calls}, {seconds:.1f} s, first preview after {watch.first:.1f} s':<100}")
             name = model.replace("/", "-")
+            request = photograph.request(model, preset, VARIANTS[min(place, 1)])
+            results, previews = _repaint(session, request)
             for result in results:
-                picture = placed(result.rgba)
+                picture = photograph.under(result.rgba)
                 picture.convert("RGB").save(out / f"{name}-{result.variant + 1}.png")
                 pictures.append((f"{model}, seed {result.seed}", picture))
-            previews = [(f"{model}, call {call}", placed(rgba)) for call, rgba in _spread(watch.previews, STRIP)]
-            _sheet([previews], image.width // 2).save(out / f"{name}-previews.png")
-            strips.append(previews)
+            strip = [(f"{model}, call {call}", photograph.under(rgba)) for call, rgba in _spread(previews, STRIP)]
+            _sheet([strip], photograph.image.width // 2).save(out / f"{name}-previews.png")
+            strips.append(strip)
     finally:
         session.close()
     _sheet([pictures, *strips], 320).save(out / "contact-sheet.png")
     names = sorted(path.name for path in out.glob("*.png"))
     print(f"Pictures in {out.resolve()}:\n  " + "\n  ".join(names))
     return 0
+
+
+def _repaint(session: Session, request: JobRequest) -> tuple[list[events.Result], list[tuple[int, bytes]]]:
+    """Run one job and say how long it took; its results, and the previews of its first variant by call."""
+    watch = _Watch()
+    results = run(session, request, watch.progress, watch.preview, watch.event)
+    seconds = time.monotonic() - watch.began
+    calls = f"{request.variants} × {watch.calls} network calls"
+    print(f"\r{f'{request.model}: {calls}, {seconds:.1f} s, first preview after {watch.first:.1f} s':<100}")
+    return results, watch.previews
 
 
 class _Watch:

@@ -93,7 +93,8 @@ class Job:
         scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
         wrap: ``x``, ``y`` or ``both``: the picture is a tile that goes on beyond its borders with its opposite side,
-            so that a selection along the borders makes it seamless.
+            so that a selection along the borders makes it seamless. Textures whose seam shows nonetheless are painted
+            again (:mod:`engine.seam`).
         learn: seconds, 5 … 600, to learn the known pixels first (texture models only; :mod:`engine.adapt`); None: off.
     """
 
