@@ -244,7 +244,6 @@ class Engine:
         done, pace = 0, Pace()
         spoken: dict[int, float] = {}
         latest: dict[int, Any] = {}  # the last step of each unfinished variant
-        ahead: dict[int, int] = {}  # calls still to make; a tile that is painted again has more than the others
         try:
             for event in events:
                 if request.cancelled:
@@ -269,11 +268,11 @@ class Engine:
                 pace.step(now)
                 latest[variant] = event
                 call, calls = event.call - before, event.calls - before
-                ahead[variant] = calls - call
                 if now - spoken.get(variant, -1e9) >= STEP_SECONDS or call == calls:
                     spoken[variant] = now
-                    open_calls = sum(ahead.values()) + calls * (start.variants - len(ahead))
-                    left = pace.seconds * open_calls if done > 1 else -1.0
+                    begun = sum(each.calls - each.call for each in latest.values())  # tiles painted again have more
+                    ahead = begun + calls * (start.variants - len(spoken))
+                    left = pace.seconds * ahead if done > 1 else -1.0
                     line.say(work.Step(start.job, variant, call, calls, left))
                 if variant in request.credit and call < calls:
                     request.credit.discard(variant)

@@ -47,7 +47,7 @@ LIMITS: tuple[tuple[str, str, float, float], ...] = (
     ("seam_ratio", "seam", 0.6, 1.25),
     ("far_ratio", "far", 0.7, 1.4),
     ("spread_ratio", "spread", 0.6, 1.5),
-    ("tile_jump", "seam jump", 0.0, 1.1),
+    ("tile_jump", "seam jump", 0.0, seam.SHOWS_ABOVE),
     ("st_lpips", "ST-LPIPS / best rival", 0.0, 1.05),
 )
 """What a picture has to keep to, median of the seeds: measure, title, from, to."""
