@@ -201,10 +201,10 @@ class Watched:
         """The ``count``-th event of these kinds; fails early if the job ends without."""
 
         def found() -> Any:
+            end = self.of(job, *events.TERMINAL)  # first: what comes in between is then among the chosen
             chosen = self.of(job, *kinds)
             if len(chosen) >= count:
                 return chosen[count - 1]
-            end = self.of(job, *events.TERMINAL)
             assert not end, f"ended by {end} before {count} {kinds}"
             return None
 
