@@ -149,7 +149,7 @@ def with_learned(model: Model, found: Learned) -> Model:
     network.load_state_dict(found.weights, assign=True)
     info = replace(model.info, learned=found.digest())
     predict = unet.predictor(network.requires_grad_(False), model.device)
-    return replace(model, info=info, predict=predict, eta=ETA)
+    return replace(model, info=info, predict=predict, eta=ETA, anchor=0.0)
 
 
 def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
@@ -165,7 +165,8 @@ def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
             shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "corpus.json"))
             place = folder / "unet" if (folder / "unet").is_dir() else folder
             config = json.loads((place / "config.json").read_text(encoding="utf-8"))
-            (place / "config.json").write_text(json.dumps({**config, "eta": ETA}, indent=2), encoding="utf-8")
+            config |= {"eta": ETA, "anchor": 0.0}
+            (place / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
             (place / folders.WEIGHTS).unlink()
             save_file(found.weights, place / folders.WEIGHTS, metadata={"format": "pt"})
             folders.record_origin(folder, licence=model.info.licence, **facts)

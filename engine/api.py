@@ -24,8 +24,9 @@ import torch
 
 from engine import adapt, canvas, schedule, seam, stages
 from engine.adapt import Learning
+from engine.anchor import Anchor
 from engine.corrector import corrected
-from engine.diffusion import Network
+from engine.diffusion import Diffusion, Network
 from engine.errors import BadInput, EngineError
 from engine.exemplar import Exemplar
 from engine.guidance import Guide, conditioned, left_out
@@ -35,7 +36,7 @@ from engine.models.memory import exhausted
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampler import Guidance, Settings, State, repaint
-from engine.space import Entered
+from engine.space import Entered, Wraps
 from engine.states import Cache, Kept, branched, calls_left, digest
 
 __all__ = [
@@ -426,14 +427,17 @@ def _stage(
         sampler = partial(
             corrected if settings.corrections else repaint,
             network,
-            model.diffusion(levels.steps, resolved),
-            levels,
+            schedule=levels,
             keep=entered.keep,
             settings=resolved,
             guidance=_guidance(model, label, job.classifier_scale, part.plan),
         )
         rows = [range(k, min(k + together, len(seeds))) for k in range(0, len(seeds), together)]
-        runs = [_sample(sampler, y[row.start : row.stop], [seeds[k] for k in row], draws, start) for row in rows]
+        runs = []
+        for row in rows:
+            known = y[row.start : row.stop]
+            diffusion = _diffusion(model, levels.steps, resolved, known, entered.keep, part.plan.wraps)
+            runs.append(_sample(partial(sampler, diffusion=diffusion), known, [seeds[k] for k in row], draws, start))
         try:
             probe = next(runs[0])
             break
@@ -453,6 +457,16 @@ def _stage(
             state = probe if call == first and run is runs[0] else next(run)
             for place, variant in enumerate(row):
                 yield variant, part, state, place
+
+
+def _diffusion(
+    model: Model, steps: int, settings: Settings, y: torch.Tensor, keep: torch.Tensor, wraps: Wraps
+) -> Diffusion:
+    """The levels of a run of these rows, its estimates held to their surroundings where model and preset want that."""
+    diffusion = model.diffusion(steps, settings)
+    if not (settings.anchored and model.anchor and keep.any()):
+        return diffusion
+    return replace(diffusion, hold=Anchor.of(y, keep, model.anchor, wraps))
 
 
 def _of_itself(

@@ -80,6 +80,7 @@ class Diffusion:
             (at most 157) to .0292 (Karras et al. 2022, arXiv 2206.00364, Eq. 5), each at the nearest timestep.
         first_alpha_bar: ``even`` spacing ends at the first timestep whose ᾱ is not above this, 0 … 1; 0 takes all of
             them. A run that begins with pure noise where ᾱ is high keeps what is bright and dark in that noise.
+        hold: (x̂_0, ᾱ of its level) → x̂_0 as it is used, before it is clipped; see :mod:`engine.anchor`.
     """
 
     model_alpha_bar: np.ndarray
@@ -87,6 +88,7 @@ class Diffusion:
     prediction: Prediction = "epsilon"
     spacing: Spacing = "even"
     first_alpha_bar: float = 0.0
+    hold: Callable[[torch.Tensor, float], torch.Tensor] | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.steps <= len(self.model_alpha_bar):
@@ -141,8 +143,8 @@ class Diffusion:
     def estimate(self, network: Network, x: torch.Tensor, level: int, clip: bool) -> Estimate:
         """One network call at ``level``: x̂_0 and ε̂ that agree with each other.
 
-        With ``clip`` x̂_0 is limited to [−1, 1] and ε̂ is derived again from it, so that every later use sees the same
-        picture.
+        Where x̂_0 is held, and with ``clip``, which limits it to [−1, 1], ε̂ is derived again from it, so that every
+        later use sees the same picture.
 
         Raises:
             EngineError: the network returned NaN or infinity.
@@ -168,6 +170,8 @@ class Diffusion:
                 "The model returned invalid numbers; choose another model, or run 'models verify' on this one.",
                 f"non-finite output at level {level}",
             )
+        if self.hold is not None:
+            x0_hat = self.hold(x0_hat, alpha_bar)
         if clip:
             x0_hat = x0_hat.clamp(*CLIP_RANGE)
         return Estimate(x0_hat, (x - signal * x0_hat) / noise, fraction)

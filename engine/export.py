@@ -23,6 +23,8 @@ from engine.train import BETA_END, BETA_START, LOG_FIELDS, SIDES, TIMESTEPS, bat
 WINDOW = 128
 """Longest side of one network call; on larger pictures overlapped windows are fused. With 96 extensions drift sooner,
 with 192 they look the same."""
+ANCHOR = 1.0
+"""σ above which estimates are held to their surroundings; how that was chosen: :mod:`engine.anchor`."""
 
 LIMITS = """\
 - It knows textures, not things: faces, letters, buildings and other whole objects are beyond it.
@@ -71,7 +73,7 @@ def export(run: Path, data: Path, out: Path) -> None:
     part.replace(part.with_suffix(""))
     unet = json.loads(model.to_json_string())  # type: ignore[operator]
     unet.pop("_name_or_path", None)
-    unet |= {"any_scale": True, "window": WINDOW}  # our own keys, read by engine.models.unet
+    unet |= {"any_scale": True, "window": WINDOW, "anchor": ANCHOR}  # our own keys, read by engine.models.unet
     write_json(out / "unet" / "config.json", unet)
     write_json(out / "scheduler" / "scheduler_config.json", scheduler_config())
     index = {

@@ -32,7 +32,14 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("fast", "Fast (75 calls)", 40, 5, 2, Settings(kappa=0.0, models_eta=True, first_alpha_bar=0.0004)),
+        Preset(
+            "fast",
+            "Fast (75 calls)",
+            40,
+            5,
+            2,
+            Settings(kappa=0.0, models_eta=True, first_alpha_bar=0.0004, anchored=True),
+        ),
         Preset(
             "quality",
             "Quality (115 calls)",

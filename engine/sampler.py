@@ -40,8 +40,9 @@ class Settings:
         models_eta: take the model's own η (:attr:`engine.models.Model.eta`) instead.
         clip: limit x̂_0 to [−1, 1] (pixel models).
         spacing, first_alpha_bar: of the levels over the model's timesteps, see :class:`engine.diffusion.Diffusion`.
-        corrections: Langevin steps per level; above 0 the loop is :func:`engine.corrector.corrected` and the four
-            values before it but ``clip`` do not act.
+        anchored: hold the estimates of models that need it to the surroundings (:attr:`engine.models.Model.anchor`).
+        corrections: Langevin steps per level; above 0 the loop is :func:`engine.corrector.corrected`, in which the
+            first four values do not act.
         pull: λ, how strongly the known region holds in a correction.
         step_size: of a correction, in units of 1 − ᾱ.
     """
@@ -53,6 +54,7 @@ class Settings:
     clip: bool = True
     spacing: Spacing = "even"
     first_alpha_bar: float = 0.0
+    anchored: bool = False
     corrections: int = 0
     pull: float = 5.0
     step_size: float = 0.8

@@ -107,9 +107,8 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
         return canvas.over(case.truth, layer), last.windows
 
     levels = f"{preset.steps}/{preset.jump_length}/{preset.jump_samples}"
-    key = (
-        f"{levels} {model.settings(preset.settings)} {model.geometry} {fingerprint(model)} {model.device.type} {learn}"
-    )
+    facts = model.settings(preset.settings), model.geometry, model.anchor, fingerprint(model), model.device.type, learn
+    key = " ".join(map(str, (levels, *facts)))
     name, title = f"{model.info.id}-{spec}", f"{model.info.id}: {preset.title}"
     if learn is not None:
         key += hashlib.sha256(Path(adapt.__file__).read_bytes()).hexdigest()[:12]  # how it learns stands in the code

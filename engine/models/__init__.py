@@ -118,6 +118,8 @@ class Model:
             variance is small. The fewer the steps, the more variance they lose with η = 1 (Song et al. 2021, arXiv
             2010.02502, Table 1), unless x_0 is all but certain, as for the exemplar model; a network that guesses what
             it does not know guesses too boldly with less.
+        anchor: σ above which estimates are held to the surroundings (:mod:`engine.anchor`), where a preset asks for it;
+            0: never. For networks of textures in general.
         exemplar: for models made of the picture itself: (pixels (H, W, 3) float32 in [−1, 1], known (H, W) bool) → its
             patches, whose denoiser then takes the place of ``predict``.
     """
@@ -137,6 +139,7 @@ class Model:
     perturbs: bool = False
     blind_below: float = 0.0
     eta: float | None = None
+    anchor: float = 0.0
     exemplar: Callable[[np.ndarray, np.ndarray], Exemplar] | None = None
 
     def guide(

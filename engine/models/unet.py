@@ -4,8 +4,8 @@ Folder layout: ``unet/config.json`` + ``unet/diffusion_pytorch_model.safetensors
 ``scheduler/scheduler_config.json``, or all three files flat, as in the google/ddpm-* repositories. Only safetensors are
 loaded: pickled weights are refused, since they can run code. Our own additions to ``config.json``: ``any_scale`` and
 ``window`` (:class:`engine.models.Geometry`), ``attention_heads`` (the same number in every attention layer), ``eta``
-(:attr:`engine.models.Model.eta`). A class-conditional model may have ``labels.txt`` (names by number, one a line), any
-model ``classifier/`` (:mod:`engine.models.noisy_classifier`).
+and ``anchor`` (:class:`engine.models.Model`). A class-conditional model may have ``labels.txt`` (names by number, one a
+line), any model ``classifier/`` (:mod:`engine.models.noisy_classifier`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MAX_ATTENTION_WINDOW = 256
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-OWN_KEYS = ("any_scale", "window", "attention_heads", "eta")
+OWN_KEYS = ("any_scale", "window", "attention_heads", "eta", "anchor")
 """Our own keys in ``config.json``; see :func:`_geometry` and :func:`build`."""
 
 
@@ -62,6 +62,7 @@ def load(info: ModelInfo, device: torch.device) -> Model:
         labels=_labels(info, classes, classifier_classes),
         label_optional=classes is None,
         eta=config.get("eta"),
+        anchor=float(config.get("anchor", 0.0)),
         classifier_gradient=gradient,
     )
 

@@ -1,0 +1,76 @@
+"""Holding a new area to its surroundings: by and large as bright as what is known, and of its colour.
+
+While there is much noise, a network that has not seen the picture takes what is bright and what is dark in a wide new
+area from that noise, and the area darkens or gets blobs, at the same places in every picture for the same seed. So
+where σ is high x̂_0 is given the large-scale brightness and colour of a smooth continuation of what is known; everything
+finer is the network's own. It is one more thing that is known, as clipping is: no gradient, no further call.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from engine.smooth import smooth_fill
+from engine.space import NO_WRAP, Wraps
+
+BLUR = 12.0
+"""Standard deviation in pixels of the Gaussian that tells what is large."""
+REACH = 3
+"""Standard deviations after which the Gaussian is cut off."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """x̂_0 → x̂_0 that has the goal's colours by and large, where it is unknown and σ = √(1/ᾱ − 1) is high.
+
+    Attributes:
+        y, keep: the known picture (B, C, H, W) and 1 where it is known, (1, 1, H, W).
+        goal: a smooth continuation of what is known, blurred, (B, C, H, W).
+        above: the σ above which it acts.
+        wraps: how the picture wraps.
+    """
+
+    y: torch.Tensor
+    keep: torch.Tensor
+    goal: torch.Tensor
+    above: float
+    wraps: Wraps = NO_WRAP
+
+    @classmethod
+    def of(cls, y: torch.Tensor, keep: torch.Tensor, above: float, wraps: Wraps = NO_WRAP) -> Anchor:
+        """Of a picture of which at least one pixel is known."""
+        known = keep[0, 0].cpu().numpy() > 0
+        around = [(length, length) if wrapped else (0, 0) for length, wrapped in zip(known.shape, wraps, strict=True)]
+        inside = tuple(slice(before, before + length) for (before, _), length in zip(around, known.shape, strict=True))
+        flags = np.pad(known, around, mode="wrap")
+        smooth = [
+            smooth_fill(np.pad(row, [*around, (0, 0)], mode="wrap"), flags)[inside]
+            for row in y.permute(0, 2, 3, 1).cpu().numpy()
+        ]
+        goal = torch.from_numpy(np.stack(smooth)).permute(0, 3, 1, 2).to(y.device)
+        return cls(y, keep, _blurred(goal, wraps), above, wraps)
+
+    def __call__(self, x0_hat: torch.Tensor, alpha_bar: float) -> torch.Tensor:
+        """Of an estimate (B, C, H, W) at a level of this ᾱ."""
+        if 1 / alpha_bar - 1 <= self.above**2:
+            return x0_hat
+        whole = self.keep * self.y + (1 - self.keep) * x0_hat
+        return x0_hat + (1 - self.keep) * (self.goal - _blurred(whole, self.wraps))
+
+
+def _blurred(picture: torch.Tensor, wraps: Wraps) -> torch.Tensor:
+    """(B, C, H, W) by a Gaussian; beyond borders goes on what lies at them, or the other side where it wraps."""
+    for axis, wrapped in zip((2, 3), wraps, strict=True):
+        reach = min(math.ceil(REACH * BLUR), picture.shape[axis] - 1)
+        along = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
+        weights = torch.exp(-0.5 * (along / BLUR) ** 2)
+        ends = (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0)
+        padded = F.pad(picture, ends, mode="circular" if wrapped else "reflect").flatten(0, 1)[:, None]
+        shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)
+        picture = F.conv2d(padded, (weights / weights.sum()).view(shape)).view(picture.shape)
+    return picture
