@@ -4,6 +4,23 @@ While there is much noise, a network that has not seen the picture takes what is
 area from that noise, and the area darkens or gets blobs, at the same places in every picture for the same seed. So
 where σ is high x̂_0 is given the large-scale brightness and colour of a smooth continuation of what is known; everything
 finer is the network's own. It is one more thing that is known, as clipping is: no gradient, no further call.
+
+How it was chosen: six held-out textures of 120 × 120, extended by 60 pixels, two seeds, preset ``fast``. ST-LPIPS is
+over the best rival's (geometric mean), spread over the source's (ideal at 1), by 20 pixels of distance.
+
+=====================  ========  ===================
+blurred by, while      ST-LPIPS  spread
+=====================  ========  ===================
+not at all             1.84      1.06 1.13 0.83
+12 pixels, σ > 2       1.52      0.95 0.90 0.84
+12 pixels, σ > 1       1.45      0.93 0.84 0.81
+12 pixels, σ > 0.5     1.44      0.92 0.76 0.76
+8 pixels, σ > 1        1.42      0.89 0.77 0.78
+=====================  ========  ===================
+
+Holes of 44 pixels in four of them: 1.17, and 1.06 with 12 pixels and σ > 1. Extensions of two: 1.91 without, 1.50 so,
+1.68 with 20 pixels, 1.66 with half of the difference. A network that has learned the picture knows its colours: there
+it changed nothing (1.11 → 1.10, .95 → .95, 1.76 → 1.80, .99 → .96 on four, three seeds).
 """
 
 from __future__ import annotations
