@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine.smooth import smooth_fill
 
 MOST_SOURCES = 12_000
 """Of more than these only those at every other row and column are taken, and of these the nearest to the hole.
@@ -19,8 +18,6 @@ Neighbours of a source must be sources too, so that neighbouring blocks can come
 random gave mush."""
 SCALES = (0.04, 0.07, 0.1, 0.14, 0.2, 0.28)
 """By how much larger and smaller the versions of the picture may be that detail comes from."""
-KERNEL = 4
-"""Pixels that Lanczos's kernel reaches on each side."""
 USUAL_SCALE = 0.14
 """Of pictures too small to tell how new a part of them should be."""
 PROBE = 7
@@ -100,16 +97,18 @@ class Sheet:
 
 def scaled(pixels: np.ndarray, known: np.ndarray, distance: np.ndarray, device: torch.device, scale: float) -> Sheet:
     """The picture larger and smaller by ``scale``, down and across: four versions, one below the other."""
-    filled = smooth_fill(pixels, known)  # so that nothing unknown is mixed into what is known
-    whole = cv2.erode(known.astype(np.float32), np.ones((2 * KERNEL - 1, 2 * KERNEL - 1)))  # nor what fills it
+    weight = known.astype(np.float32)  # so that nothing unknown is mixed into what is known
     low, high = pixels[known].min(axis=0), pixels[known].max(axis=0)  # the kernel overshoots
     height, width = known.shape
     parts = []
     for down, across in product((1 - scale, 1 + scale), repeat=2):
         size = (max(1, round(across * width)), max(1, round(down * height)))
         room = ((0, 1), (0, round((1 + scale) * width) + 1 - size[0]))
-        picture = cv2.resize(filled, size, interpolation=cv2.INTER_LANCZOS4).clip(low, high)
-        flags = cv2.resize(whole, size, interpolation=cv2.INTER_LINEAR) > 0.999
+        colour, share = (
+            cv2.resize(each, size, interpolation=cv2.INTER_LANCZOS4) for each in (pixels * weight[..., None], weight)
+        )
+        picture = (colour / np.maximum(share, 0.5)[..., None]).clip(low, high)
+        flags = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) > 0.999
         away = cv2.resize(distance, size, interpolation=cv2.INTER_LINEAR)
         parts.append((np.pad(picture, (*room, (0, 0))), np.pad(flags, room), np.pad(away, room)))
     picture, flags, away = (np.concatenate(part) for part in zip(*parts, strict=True))
