@@ -55,7 +55,8 @@ holes: drawn from σ = 0.7 on             0.057     7       –          –
 
 The scaled versions are made with Lanczos's kernel: the cubic one keeps .91 of the finest detail's contrast, that one
 .95. ST-LPIPS of fills .89 → .83 of the best rival's (14 held-out textures, 8 seeds), of extensions the same. Sharpened
-to 1: no better.
+to 1: no better. Over known pixels only, divided by their share, instead of a smooth fill under it: fills .92 → .88,
+extensions 1.03 → 1.05 (14, 3 seeds; standard errors .02 and .01); leaving out what is within its reach: .86 and 1.07.
 
 Known pixels as they are and less evenness were chosen by eye: joints of bricks and tiles go on and none is begun in
 the middle of a brick. Not kept: more calls (80 levels, 4 samples a jump), DDIM steps (η = 0 … 0.7), the draft of

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-
 MOST_SOURCES = 12_000
 """Of more than these only those at every other row and column are taken, and of these the nearest to the hole.
 Neighbours of a source must be sources too, so that neighbouring blocks can come from one place: as many chosen at
