@@ -64,7 +64,7 @@ log = logging.getLogger(__name__)
 
 MAX_VARIANTS = 64
 KEPT_STATES = 20
-ATTEMPTS = 3
+ATTEMPTS = 6
 """How often a tile is painted at most, where its seam shows."""
 ATTEMPT_DRAWS = 1 << 32
 """Noise draws set apart for each, so that none repeats another's noise and a kept state tells which one it is of."""
