@@ -31,8 +31,8 @@ LIMITS = """\
 - Holes of about 45 pixels in walls, stone, wood, soil, grass, straw and other surfaces are filled in their colour and
   grain; courses of small bricks go on, single joints and lines often end. Detail can be a little brighter or darker
   than around it.
-- Wide new areas forget what they continue after 30 to 60 pixels: bricks turn into mud, boards into plaster. With
-  `--learn` they do not.
+- Wide new areas keep colour and brightness, but forget the structure they continue after 30 to 60 pixels: bricks
+  turn into mud, boards into plaster. With `--learn` they do not.
 - Preset *fast* is made for it; *quality* exaggerates the contrast of wide areas."""
 
 
