@@ -92,9 +92,9 @@ def test_it_ends_though_every_seam_shows(model, job, monkeypatch):
     events = list(api.run(job, model))
     assert len(finished(events)) == 1
     assert events.count(api.Note(api.SEAM_SHOWS)) == api.ATTEMPTS - 1
-    layers = []
+    layers, each = [], events[-1].calls // api.ATTEMPTS
     for attempt in range(api.ATTEMPTS):  # other noise each time
-        first = [e for e in events if isinstance(e, api.Step) and e.call == 1 + attempt * events[-1].calls // api.ATTEMPTS]
+        first = [e for e in events if isinstance(e, api.Step) and e.call == 1 + attempt * each]
         layers.append(first[0].preview())
     assert not np.array_equal(layers[0], layers[1])
     assert not np.array_equal(layers[1], layers[2])
