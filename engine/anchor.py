@@ -30,7 +30,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from engine.smooth import smooth_fill
 from engine.space import NO_WRAP, Wraps
@@ -81,13 +80,18 @@ class Anchor:
 
 
 def _blurred(picture: torch.Tensor, wraps: Wraps) -> torch.Tensor:
-    """(B, C, H, W) by a Gaussian; beyond borders goes on what lies at them, or the other side where it wraps."""
-    for axis, wrapped in zip((2, 3), wraps, strict=True):
-        reach = min(math.ceil(REACH * BLUR), picture.shape[axis] - 1)
-        along = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
-        weights = torch.exp(-0.5 * (along / BLUR) ** 2)
-        ends = (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0)
-        padded = F.pad(picture, ends, mode="circular" if wrapped else "reflect").flatten(0, 1)[:, None]
-        shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)
-        picture = F.conv2d(padded, (weights / weights.sum()).view(shape)).view(picture.shape)
-    return picture
+    """(B, C, H, W) by a Gaussian; beyond borders lies the mirrored picture, or its other side where it wraps."""
+    rows, columns = (
+        _gaussian(length, wrapped).to(picture) for length, wrapped in zip(picture.shape[2:], wraps, strict=True)
+    )
+    return rows @ picture @ columns.T
+
+
+def _gaussian(length: int, wrapped: bool) -> torch.Tensor:
+    """(length, length): the blurred values of one line are this times its values."""
+    reach = min(math.ceil(REACH * BLUR), length - 1)
+    along = torch.arange(-reach, reach + 1)
+    weights = torch.exp(-0.5 * (along / BLUR) ** 2)
+    places = torch.arange(length)[:, None] + along
+    places = places % length if wrapped else length - 1 - (length - 1 - places.abs()).abs()
+    return torch.zeros(length, length).scatter_add_(1, places, (weights / weights.sum()).expand(length, -1))

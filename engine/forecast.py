@@ -1,6 +1,6 @@
 """How much main memory a run will take on the CPU, told before it begins: a formula with measured coefficients.
 
-Peak resident memory of the whole process, steps with previews and kept states, shipped texture model (MiB):
+Peak resident memory of the whole process, steps with previews and kept states, shipped texture model in bfloat16 (MiB):
 
 ==================  ========  ========  ========
 selected, sent      variants  measured  forecast
@@ -36,8 +36,8 @@ from engine.models.unet import inference_dtype
 
 LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""
-WORK = 56
-"""Bytes of activations per pixel of a network call and channel of the network's first level, float32."""
+WORK = {torch.bfloat16: 56, torch.float32: 96}
+"""Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
 EXEMPLAR = 64 << 20
 """Patches of the picture that are compared at a time, of the model without weights (measured 474 MiB for 128² in 256²,
 489 for 256² in 512²)."""
@@ -80,7 +80,8 @@ def need(info: ModelInfo) -> Need | None:
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
     area = BATCH_AREA if config.get("any_scale") else side * side
-    return Need(LIBRARIES + weights + WORK * channels * area, PICTURE, VARIANT)
+    dtype = inference_dtype(torch.device("cpu"))
+    return Need(LIBRARIES + weights + WORK[dtype] * channels * area, PICTURE, VARIANT)
 
 
 def _latent(info: ModelInfo) -> Need | None:
