@@ -45,21 +45,21 @@ class Anchor:
     """x̂_0 → x̂_0 that has the goal's colours by and large, where it is unknown and σ = √(1/ᾱ − 1) is high.
 
     Attributes:
-        y, keep: the known picture (B, C, H, W) and 1 where it is known, (1, 1, H, W).
-        goal: a smooth continuation of what is known, blurred, (B, C, H, W).
+        unknown: 1 where the picture is unknown, (1, 1, H, W).
+        lacking: what the blurred known picture lacks of a smooth continuation, blurred, (B, C, H, W).
+        rows, columns: (H, H) and (W, W), which blur (see :func:`_gaussian`).
         above: the σ above which it acts.
-        wraps: how the picture wraps.
     """
 
-    y: torch.Tensor
-    keep: torch.Tensor
-    goal: torch.Tensor
+    unknown: torch.Tensor
+    lacking: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
     above: float
-    wraps: Wraps = NO_WRAP
 
     @classmethod
     def of(cls, y: torch.Tensor, keep: torch.Tensor, above: float, wraps: Wraps = NO_WRAP) -> Anchor:
-        """Of a picture of which at least one pixel is known."""
+        """Of a picture y (B, C, H, W) of which at least one pixel is known: keep (1, 1, H, W) is 1 there."""
         known = keep[0, 0].cpu().numpy() > 0
         around = [(length, length) if wrapped else (0, 0) for length, wrapped in zip(known.shape, wraps, strict=True)]
         inside = tuple(slice(before, before + length) for (before, _), length in zip(around, known.shape, strict=True))
@@ -69,26 +69,19 @@ class Anchor:
             for row in y.permute(0, 2, 3, 1).cpu().numpy()
         ]
         goal = torch.from_numpy(np.stack(smooth)).permute(0, 3, 1, 2).to(y.device)
-        return cls(y, keep, _blurred(goal, wraps), above, wraps)
+        rows, columns = (_gaussian(*each).to(y) for each in zip(known.shape, wraps, strict=True))
+        return cls(1 - keep, rows @ (goal - keep * y) @ columns.T, rows, columns, above)
 
     def __call__(self, x0_hat: torch.Tensor, alpha_bar: float) -> torch.Tensor:
         """Of an estimate (B, C, H, W) at a level of this ᾱ."""
         if 1 / alpha_bar - 1 <= self.above**2:
             return x0_hat
-        whole = self.keep * self.y + (1 - self.keep) * x0_hat
-        return x0_hat + (1 - self.keep) * (self.goal - _blurred(whole, self.wraps))
-
-
-def _blurred(picture: torch.Tensor, wraps: Wraps) -> torch.Tensor:
-    """(B, C, H, W) by a Gaussian; beyond borders lies the mirrored picture, or its other side where it wraps."""
-    rows, columns = (
-        _gaussian(length, wrapped).to(picture) for length, wrapped in zip(picture.shape[2:], wraps, strict=True)
-    )
-    return rows @ picture @ columns.T
+        return x0_hat + self.unknown * (self.lacking - self.rows @ (self.unknown * x0_hat) @ self.columns.T)
 
 
 def _gaussian(length: int, wrapped: bool) -> torch.Tensor:
-    """(length, length): the blurred values of one line are this times its values."""
+    """(length, length): the blurred values of a line are this times its values. Beyond borders lies the mirrored line,
+    or its other end where it wraps."""
     reach = min(math.ceil(REACH * BLUR), length - 1)
     along = torch.arange(-reach, reach + 1)
     weights = torch.exp(-0.5 * (along / BLUR) ** 2)

@@ -97,15 +97,14 @@ class Sheet:
 def scaled(pixels: np.ndarray, known: np.ndarray, distance: np.ndarray, device: torch.device, scale: float) -> Sheet:
     """The picture larger and smaller by ``scale``, down and across: four versions, one below the other."""
     weight = known.astype(np.float32)  # so that nothing unknown is mixed into what is known
+    weighted = pixels * weight[..., None]
     low, high = pixels[known].min(axis=0), pixels[known].max(axis=0)  # the kernel overshoots
     height, width = known.shape
     parts = []
     for down, across in product((1 - scale, 1 + scale), repeat=2):
         size = (max(1, round(across * width)), max(1, round(down * height)))
         room = ((0, 1), (0, round((1 + scale) * width) + 1 - size[0]))
-        colour, share = (
-            cv2.resize(each, size, interpolation=cv2.INTER_LANCZOS4) for each in (pixels * weight[..., None], weight)
-        )
+        colour, share = (cv2.resize(each, size, interpolation=cv2.INTER_LANCZOS4) for each in (weighted, weight))
         picture = (colour / np.maximum(share, 0.5)[..., None]).clip(low, high)
         flags = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) > 0.999
         away = cv2.resize(distance, size, interpolation=cv2.INTER_LINEAR)
