@@ -29,11 +29,15 @@ import cv2
 import numpy as np
 import torch
 from diffusers import UNet2DModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 
 from engine.data.crops import Crops
 from engine.data.manifest import Manifest, write_atomic
 from engine.diffusion import linear_alpha_bar
+from engine.errors import BadInput
+from engine.models.folders import WEIGHTS
 from engine.models.unet import inference_dtype
 from engine.objective import SKEW, noised
 
@@ -42,7 +46,7 @@ BETA_START, BETA_END = 1e-4, 0.02
 LOG_FIELDS = ("step", "samples", "seconds", "learning_rate", "loss", "held_out_loss", "held_out_x0_loss")
 
 
-SIDES = (64, 128, 64, 128, 64, 256, 64, 128)
+SIDES = (128, 64, 128, 256)
 """Sides of the crops, one after the other. Many small pictures make a steadier gradient, large ones teach what lies
 far apart. What no step has seen goes wrong: without large pictures the network exaggerates their brightness by a few
 per cent at every call, and holes come out as dark or bright patches."""
@@ -137,6 +141,10 @@ class Trainer:
         workers: processes that cut crops; the trainer's own where it is 0. Default: 0, on CUDA one per further
             processor. It changes no number.
         compiled: compile the network; default: on CUDA, where Triton is installed.
+        start: a model folder in diffusers layout whose weights a new run begins with; default: random ones.
+
+    Raises:
+        BadInput: ``start`` holds no weights, or those of another network than ``config`` describes.
     """
 
     def __init__(
@@ -148,12 +156,15 @@ class Trainer:
         device: str | None = None,
         workers: int | None = None,
         compiled: bool | None = None,
+        start: Path | None = None,
     ) -> None:
         self.out, self.config = out, config
         out.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.manual_seed(config.seed)
         model = build_model(config)
+        if start is not None:
+            _take_over(model, start)
         averaged = build_model(config)
         averaged.load_state_dict(model.state_dict())
         for network in (model, averaged):
@@ -344,6 +355,17 @@ class Trainer:
                 writer.writerow(LOG_FIELDS)
             writer.writerow(values)
         report("  ".join(f"{name} {value}" for name, value in zip(LOG_FIELDS, values, strict=True) if value != ""))
+
+
+def _take_over(model: torch.nn.Module, folder: Path) -> None:
+    """Load the weights of an exported model into ``model``."""
+    place = folder / "unet" if (folder / "unet").is_dir() else folder
+    try:
+        model.load_state_dict(load_file(place / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise BadInput(
+            "bad_start", f"{folder} holds no network like the one to be trained; choose another model folder."
+        ) from error
 
 
 def _one_thread(_worker: int) -> None:

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="length of the whole run in steps")
     parser.add_argument("--minutes", type=float, help="length of the whole run in minutes of work")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of this model folder")
     parser.add_argument("--batch", type=int, help="pictures of 64 × 64 pixels per step")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--ema", type=float, help="decay of the averaged weights")
@@ -30,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
     """Train, or go on training.
 
     Raises:
-        BadInput: no length given, no corpus, or the run's folder is taken.
+        BadInput: no length given, no corpus, the run's folder is taken, or no such weights to start with.
     """
     from engine.data import default_folder
 
@@ -52,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
         config = replace(train.Config(), **{name: value for name, value in given.items() if value is not None})
     if args.threads:
         torch.set_num_threads(args.threads)
-    trainer = train.Trainer(data, args.out, config, device=args.device)
+    trainer = train.Trainer(data, args.out, config, device=args.device, start=args.start)
     if args.resume and trainer.restore():
         print(f"going on at step {trainer.state.step}", flush=True)
     put_back = train.stop_on_signals(trainer)

@@ -208,6 +208,23 @@ def test_export_loads_in_diffusers_with_the_averaged_weights(corpus: Path, tmp_p
     assert "seed0" in (out / "corpus.json").read_text()
 
 
+def test_a_run_can_begin_with_the_weights_of_a_model(corpus: Path, tmp_path: Path) -> None:
+    from engine.export import export
+
+    first = Trainer(corpus, tmp_path / "first", TINY, device="cpu")
+    first.run(steps=3, report=quiet)
+    export(tmp_path / "first", corpus, tmp_path / "model")
+    second = Trainer(corpus, tmp_path / "second", TINY, device="cpu", start=tmp_path / "model")
+    for ours, theirs in zip(second.state.averaged.parameters(), first.state.averaged.parameters(), strict=True):
+        assert torch.equal(ours, theirs.half().float())
+    assert same_weights(second.state.model, second.state.averaged)
+    assert second.state.step == 0
+    other = replace(TINY, channels=(8, 24))
+    for folder, config in ((tmp_path / "model", other), (tmp_path / "nothing", TINY)):
+        with pytest.raises(BadInput, match="no network like"):
+            Trainer(corpus, tmp_path / "third", config, device="cpu", start=folder)
+
+
 def test_unusable_arguments_are_said_in_a_sentence(tmp_path: Path) -> None:
     import argparse
 
