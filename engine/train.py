@@ -46,7 +46,7 @@ BETA_START, BETA_END = 1e-4, 0.02
 LOG_FIELDS = ("step", "samples", "seconds", "learning_rate", "loss", "held_out_loss", "held_out_x0_loss")
 
 
-SIDES = (128, 64, 128, 256)
+SIDES = (64, 128, 64, 128, 64, 256, 64, 128)
 """Sides of the crops, one after the other. Many small pictures make a steadier gradient, large ones teach what lies
 far apart. What no step has seen goes wrong: without large pictures the network exaggerates their brightness by a few
 per cent at every call, and holes come out as dark or bright patches."""
@@ -258,7 +258,7 @@ class Trainer:
                     sampler=steps,
                     num_workers=self._workers,
                     pin_memory=self.device.type == "cuda",
-                    worker_init_fn=_one_thread if self._workers else None,
+                    worker_init_fn=_begin_worker if self._workers else None,
                 )
             )
         return next(self._coming)
@@ -368,8 +368,11 @@ def _take_over(model: torch.nn.Module, folder: Path) -> None:
         ) from error
 
 
-def _one_thread(_worker: int) -> None:
+def _begin_worker(_worker: int) -> None:
+    """One thread; and what ends a run reaches its whole process group, but it is the trainer that ends its workers."""
     cv2.setNumThreads(0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def load_config(out: Path) -> Config | None:

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-every", type=float, default=180.0, metavar="SECONDS", help="between checkpoints")
     parser.add_argument("--device", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that cut crops (default: none; CUDA: all)")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the model there at the end")
 
 
@@ -53,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
         config = replace(train.Config(), **{name: value for name, value in given.items() if value is not None})
     if args.threads:
         torch.set_num_threads(args.threads)
-    trainer = train.Trainer(data, args.out, config, device=args.device, start=args.start)
+    trainer = train.Trainer(data, args.out, config, device=args.device, workers=args.workers, start=args.start)
     if args.resume and trainer.restore():
         print(f"going on at step {trainer.state.step}", flush=True)
     put_back = train.stop_on_signals(trainer)

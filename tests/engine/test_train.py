@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -162,18 +162,32 @@ def test_it_rests_while_pause_is_there(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
-def test_sigterm_ends_a_run_with_a_checkpoint(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "number"), [(0, signal.SIGTERM), (2, signal.SIGTERM), (2, signal.SIGINT)])
+def test_a_signal_ends_a_run_with_a_checkpoint(corpus: Path, tmp_path: Path, workers: int, number: int) -> None:
+    """Sent to the whole group, as by Ctrl+C on a terminal: to the processes that cut crops, too."""
+    (tmp_path / "config.json").write_text(json.dumps(asdict(TINY)))  # a small network
     code = (
         "import argparse, engine; from engine import train_command as c; p = argparse.ArgumentParser();"
         "c.add_arguments(p); c.main(p.parse_args())"
     )
-    arguments = ["--data", corpus, "--out", tmp_path, "--steps", "100000", "--batch", "1", "--threads", "1"]
-    command = [sys.executable, "-c", code, *map(str, arguments), "--save-every", "0.01", "--device", "cpu"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    arguments = ["--data", corpus, "--out", tmp_path, "--steps", "1000000", "--resume", "--threads", "1"]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        *map(str, arguments),
+        "--save-every",
+        "0.01",
+        "--device",
+        "cpu",
+        "--workers",
+        str(workers),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None
         assert "step" in process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, number)
         rest, _ = process.communicate(timeout=120)
     finally:
         process.kill()
