@@ -25,7 +25,7 @@ from engine.errors import BadInput
 from engine.objective import noised
 from engine.train import Config, Trainer, alpha_bars, batch_shape, build_model, load_config
 
-TINY = Config(channels=(8, 16), groups=4, head=8, batch=2, warmup=2, ema=0.9)
+TINY = Config(channels=(8, 16), attention=1, groups=4, head=8, batch=2, warmup=2, ema=0.9)
 
 FAST = replace(TINY, learning_rate=1e-2, batch=2, ema=0.7)
 
