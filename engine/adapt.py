@@ -162,7 +162,9 @@ def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
     assert base is not None
     try:
         with folders.staging(out) as folder:
-            shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "corpus.json"))
+            shutil.copytree(
+                base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "*.png", "corpus.json")
+            )
             place = folder / "unet" if (folder / "unet").is_dir() else folder
             config = json.loads((place / "config.json").read_text(encoding="utf-8"))
             config |= {"eta": ETA, "anchor": 0.0}

@@ -3,7 +3,7 @@
 A file ``NOTES.md`` in the run's folder (what happened on the way) goes into the card.
 
 The folder: ``model_index.json``, ``unet/config.json``, ``unet/diffusion_pytorch_model.safetensors`` (float16),
-``scheduler/scheduler_config.json``, ``MODEL_CARD.md``, ``corpus.json``.
+``scheduler/scheduler_config.json``, ``MODEL_CARD.md`` with ``samples.png`` and ``losses.png``, ``corpus.json``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,36 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
+from engine import plot, schedule
 from engine.data.manifest import Manifest, write_atomic
-from engine.train import BETA_END, BETA_START, LOG_FIELDS, SIDES, TIMESTEPS, batch_shape, build_model, load_config
+from engine.diffusion import Diffusion
+from engine.models.unet import predictor
+from engine.noise import Noise
+from engine.sampler import Settings, repaint
+from engine.train import (
+    BETA_END,
+    BETA_START,
+    LOG_FIELDS,
+    SIDES,
+    TIMESTEPS,
+    alpha_bars,
+    batch_shape,
+    build_model,
+    load_config,
+)
 
 WINDOW = 128
 """Longest side of one network call; on larger pictures overlapped windows are fused. With 96 extensions drift sooner,
 with 192 they look the same."""
 ANCHOR = 1.0
 """σ above which estimates are held to their surroundings; how that was chosen: :mod:`engine.anchor`."""
+SAMPLE_LEVELS = 100
+SAMPLE_SIDE, SAMPLE_ROWS, SAMPLE_COLUMNS = 128, 2, 5
 
 LIMITS = """\
 - It knows textures, not things: faces, letters, buildings and other whole objects are beyond it.
@@ -52,8 +71,11 @@ def scheduler_config() -> dict[str, Any]:
     }
 
 
-def export(run: Path, data: Path, out: Path) -> None:
+def export(run: Path, data: Path, out: Path, levels: int = SAMPLE_LEVELS) -> None:
     """Write the model of the run in ``run``, trained on the corpus in ``data``, to ``out``.
+
+    Args:
+        levels: of the card's samples (some minutes on a CPU).
 
     Raises:
         FileNotFoundError: ``run`` holds no checkpoint, or ``data`` no corpus.
@@ -89,8 +111,42 @@ def export(run: Path, data: Path, out: Path) -> None:
     log = read_log(run)
     remarks = run / "NOTES.md"
     notes = "\n" + remarks.read_text() if remarks.is_file() else ""
+    draw_samples(model, levels).save(out / "samples.png")
+    draw_losses(log).save(out / "losses.png")
     facts = {"step": saved["step"], "samples": saved["samples"], "seconds": saved["seconds"], "parameters": parameters}
-    write_atomic(out / "MODEL_CARD.md", card(manifest, config, facts, log, notes))
+    write_atomic(out / "MODEL_CARD.md", card(manifest, config, facts, log, notes, levels))
+
+
+@torch.inference_mode()
+def draw_samples(network: torch.nn.Module, levels: int = SAMPLE_LEVELS) -> Image.Image:
+    """What a network paints where nothing is known: DDPM (Ho et al. 2020, Algorithm 2), seeds 0, 1, 2 …, not chosen."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    predict = predictor(network, device)
+    process = Diffusion(alpha_bars().double().numpy(), levels, "v_prediction")
+    rows = []
+    for row in range(SAMPLE_ROWS):
+        seeds = range(row * SAMPLE_COLUMNS, (row + 1) * SAMPLE_COLUMNS)
+        nothing = torch.zeros(SAMPLE_COLUMNS, 3, SAMPLE_SIDE, SAMPLE_SIDE, device=device)
+        steps = repaint(
+            lambda x, timestep: predict(x, timestep, None), process, schedule.plain(levels),
+            nothing, torch.zeros_like(nothing[:, :1]), Noise(seeds), Settings(kappa=0.0),
+        )  # fmt: skip
+        *_, last = steps
+        rows.append(torch.cat(list(last.x), dim=2))
+    sheet = torch.cat(rows, dim=1).permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(np.uint8(np.clip((sheet + 1) / 2, 0, 1) * 255 + 0.5))
+
+
+def draw_losses(log: list[dict[str, str]]) -> Image.Image:
+    """The losses of a run's log against its samples."""
+    judged = [line for line in log if line["held_out_loss"]]
+    return plot.curves(
+        {
+            "loss of v, with its timestep skew": [(float(line["samples"]), float(line["loss"])) for line in log],
+            "held-out loss of v": [(float(line["samples"]), float(line["held_out_loss"])) for line in judged],
+        },
+        "samples, as pictures of 64 by 64",
+    )
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
@@ -106,7 +162,9 @@ def read_log(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream, LOG_FIELDS))[1:]
 
 
-def card(manifest: Manifest, config: Any, facts: dict[str, Any], log: list[dict[str, str]], notes: str) -> str:
+def card(
+    manifest: Manifest, config: Any, facts: dict[str, Any], log: list[dict[str, str]], notes: str, levels: int
+) -> str:
     """The model card's text; ``notes`` are the run's own remarks."""
     rows = "\n".join(
         "| {source} | {version} | {licence} | {kind} | {trained} | {held_out} |".format(**row)
@@ -138,12 +196,21 @@ peak learning rate {config.learning_rate:g}, averaging {config.ema:g}, timestep 
 seed {config.seed}: {facts["step"]} steps in {facts["seconds"]:.0f} seconds of work, on as many pixels as
 {facts["samples"]} pictures of 64² have; the crops have sides of {min(sides)} to {max(sides)} pixels.
 {notes}
+![Losses against samples](losses.png)
+
 Loss is the mean squared error of v; the held-out losses are those of the averaged weights on fixed crops of pictures
 that were never trained on (v, and the clipped x̂_0 against x_0).
 
 | step | samples | seconds | loss | held-out v | held-out x_0 |
 |---|---|---|---|---|---|
 {losses}
+
+## Samples
+
+![Ten pictures of 128² pixels](samples.png)
+
+Nothing known: {SAMPLE_ROWS * SAMPLE_COLUMNS} pictures of {SAMPLE_SIDE}² pixels by DDPM with {levels} levels, seeds 0,
+1, 2 …, none left out.
 
 ## Data
 

@@ -1,6 +1,10 @@
-"""A picture of a schedule: level against transitions, as in the RePaint paper's Figure 9."""
+"""Pictures of numbers: a schedule's levels against its transitions, as in the RePaint paper's Figure 9; a training's
+losses."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
@@ -35,3 +39,43 @@ def plot(schedule: Schedule, calls: int, title: str = "") -> Image.Image:
     draw.text(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 18), "transitions", fill="black", anchor="mt")
     draw.text((8, TOP - 22), "level", fill="black")
     return picture
+
+
+COLOURS = ("#1f5fa8", "#c0392b", "#2e7d32")
+
+
+def curves(lines: dict[str, Sequence[tuple[float, float]]], across: str) -> Image.Image:
+    """Draw lines of (x, y), both above 0, on logarithmic axes; ``across`` says what x is, the names what y."""
+    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    draw = ImageDraw.Draw(picture)
+    xs, ys = zip(*(point for line in lines.values() for point in line), strict=True)
+    spans = [(math.log10(min(values)), math.log10(max(values) * 1.001)) for values in (xs, ys)]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        along, up = ((math.log10(v) - low) / (high - low) for v, (low, high) in zip((x, y), spans, strict=True))
+        return LEFT + (WIDTH - LEFT - RIGHT) * along, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * up
+
+    draw.rectangle([*place(min(xs), max(ys)), *place(max(xs), min(ys))], outline="#999999")
+    for values, vertical in ((xs, False), (ys, True)):
+        for tick in _ticks(min(values), max(values)):
+            x, y = place(min(xs), tick) if vertical else place(tick, min(ys))
+            draw.line([(x - 5, y), (x, y)] if vertical else [(x, y), (x, y + 5)], fill="#999999")
+            where, anchor = ((x - 10, y), "rm") if vertical else ((x, y + 9), "mt")
+            told = f"{tick:,.0f}".replace(",", " ") if tick >= 1 else f"{tick:g}"
+            draw.text(where, told, fill="black", anchor=anchor)
+    for number, (name, line) in enumerate(lines.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        places = [place(x, y) for x, y in line]
+        draw.line(places, fill=colour, width=2)
+        for x, y in places if len(places) <= 50 else ():
+            draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour)
+        draw.text((WIDTH - RIGHT - 10, TOP + 10 + 16 * number), name, fill=colour, anchor="ra")
+    draw.text(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 18), across, fill="black", anchor="mt")
+    return picture
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten between two values; the powers alone where these are many."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if len(decades) < 4 else (1,)
+    return [tick for d in decades for s in steps if low <= (tick := s * 10.0**d) <= high]

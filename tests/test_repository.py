@@ -166,7 +166,7 @@ def test_top_level():
 
 
 def test_readme_links_and_pictures_exist():
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "engine").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if not re.match(r"https?://", target):
                 assert (page.parent / target).exists(), f"{page.name} points to {target}"

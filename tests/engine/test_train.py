@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from engine.data.build import build
 from engine.data.sources import Candidate, Source
@@ -206,7 +208,7 @@ def test_export_loads_in_diffusers_with_the_averaged_weights(corpus: Path, tmp_p
     trainer = Trainer(corpus, tmp_path / "run", TINY, device="cpu")
     trainer.run(steps=3, report=quiet)
     out = tmp_path / "model"
-    export(tmp_path / "run", corpus, out)
+    export(tmp_path / "run", corpus, out, levels=2)
     loaded = UNet2DModel.from_pretrained(out / "unet").float().eval()
     x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -218,6 +220,10 @@ def test_export_loads_in_diffusers_with_the_averaged_weights(corpus: Path, tmp_p
     assert json.loads((out / "model_index.json").read_text())["unet"] == ["diffusers", "UNet2DModel"]
     card = (out / "MODEL_CARD.md").read_text()
     assert "Known limits" in card
+    pictures = {name: np.asarray(Image.open(out / name)) for name in re.findall(r"\((\w+\.png)\)", card)}
+    assert pictures.keys() == {"samples.png", "losses.png"}
+    assert pictures["samples.png"].shape == (256, 640, 3)
+    assert all(picture.std() > 5 for picture in pictures.values())
     assert "| made | 1 | GPL-3.0-or-later | procedural |" in card
     assert "seed0" in (out / "corpus.json").read_text()
 
@@ -227,7 +233,7 @@ def test_a_run_can_begin_with_the_weights_of_a_model(corpus: Path, tmp_path: Pat
 
     first = Trainer(corpus, tmp_path / "first", TINY, device="cpu")
     first.run(steps=3, report=quiet)
-    export(tmp_path / "first", corpus, tmp_path / "model")
+    export(tmp_path / "first", corpus, tmp_path / "model", levels=2)
     second = Trainer(corpus, tmp_path / "second", TINY, device="cpu", start=tmp_path / "model")
     for ours, theirs in zip(second.state.averaged.parameters(), first.state.averaged.parameters(), strict=True):
         assert torch.equal(ours, theirs.half().float())
