@@ -165,7 +165,7 @@ def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
             shutil.copytree(
                 base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "*.png", "corpus.json")
             )
-            place = folder / "unet" if (folder / "unet").is_dir() else folder
+            place = folders.part_folder(folder, "unet")
             config = json.loads((place / "config.json").read_text(encoding="utf-8"))
             config |= {"eta": ETA, "anchor": 0.0}
             (place / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")

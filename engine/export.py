@@ -138,15 +138,13 @@ def draw_samples(network: torch.nn.Module, levels: int = SAMPLE_LEVELS) -> Image
 
 
 def draw_losses(log: list[dict[str, str]]) -> Image.Image:
-    """The losses of a run's log against its samples."""
-    judged = [line for line in log if line["held_out_loss"]]
-    return plot.curves(
-        {
-            "loss of v, with its timestep skew": [(float(line["samples"]), float(line["loss"])) for line in log],
-            "held-out loss of v": [(float(line["samples"]), float(line["held_out_loss"])) for line in judged],
-        },
-        "samples, as pictures of 64 by 64",
-    )
+    """The losses of a run's log against its samples; a run that was done when it was resumed logs nan."""
+    names = {"loss": "loss of v, with its timestep skew", "held_out_loss": "held-out loss of v"}
+    lines = {
+        title: [(float(line["samples"]), float(line[name])) for line in log if line[name] not in ("", "nan")]
+        for name, title in names.items()
+    }
+    return plot.curves(lines, "samples, as pictures of 64 by 64")
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

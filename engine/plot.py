@@ -4,7 +4,7 @@ losses."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw
 
@@ -27,12 +27,8 @@ def plot(schedule: Schedule, calls: int, title: str = "") -> Image.Image:
     draw.rectangle([*place(0, top), *place(across, -1)], outline="#999999")
     for share in (0, 0.25, 0.5, 0.75, 1):
         level, transition = round(-1 + share * (top + 1)), round(share * across)
-        x, y = place(0, level)
-        draw.line([(x - 5, y), (x, y)], fill="#999999")
-        draw.text((x - 10, y), str(level), fill="black", anchor="rm")
-        x, y = place(transition, -1)
-        draw.line([(x, y), (x, y + 5)], fill="#999999")
-        draw.text((x, y + 9), str(transition), fill="black", anchor="mt")
+        _tick(draw, place(0, level), str(level), beside=True)
+        _tick(draw, place(transition, -1), str(transition), beside=False)
     draw.line([place(i, level) for i, level in enumerate(schedule.levels)], fill="#1f5fa8", width=2)
     caption = f"{title + ': ' if title else ''}{schedule.steps} levels, {across} transitions, {calls} network calls"
     draw.text((LEFT, TOP - 22), caption, fill="black")
@@ -44,11 +40,11 @@ def plot(schedule: Schedule, calls: int, title: str = "") -> Image.Image:
 COLOURS = ("#1f5fa8", "#c0392b", "#2e7d32")
 
 
-def curves(lines: dict[str, Sequence[tuple[float, float]]], across: str) -> Image.Image:
+def curves(lines: Mapping[str, Sequence[tuple[float, float]]], across: str) -> Image.Image:
     """Draw lines of (x, y), both above 0, on logarithmic axes; ``across`` says what x is, the names what y."""
     picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(picture)
-    xs, ys = zip(*(point for line in lines.values() for point in line), strict=True)
+    xs, ys = zip(*([point for line in lines.values() for point in line] or [(1.0, 1.0)]), strict=True)
     spans = [(math.log10(min(values)), math.log10(max(values) * 1.001)) for values in (xs, ys)]
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -56,13 +52,10 @@ def curves(lines: dict[str, Sequence[tuple[float, float]]], across: str) -> Imag
         return LEFT + (WIDTH - LEFT - RIGHT) * along, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * up
 
     draw.rectangle([*place(min(xs), max(ys)), *place(max(xs), min(ys))], outline="#999999")
-    for values, vertical in ((xs, False), (ys, True)):
-        for tick in _ticks(min(values), max(values)):
-            x, y = place(min(xs), tick) if vertical else place(tick, min(ys))
-            draw.line([(x - 5, y), (x, y)] if vertical else [(x, y), (x, y + 5)], fill="#999999")
-            where, anchor = ((x - 10, y), "rm") if vertical else ((x, y + 9), "mt")
-            told = f"{tick:,.0f}".replace(",", " ") if tick >= 1 else f"{tick:g}"
-            draw.text(where, told, fill="black", anchor=anchor)
+    for tick in _ticks(min(xs), max(xs)):
+        _tick(draw, place(tick, min(ys)), _told(tick), beside=False)
+    for tick in _ticks(min(ys), max(ys)):
+        _tick(draw, place(min(xs), tick), _told(tick), beside=True)
     for number, (name, line) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]
         places = [place(x, y) for x, y in line]
@@ -72,6 +65,17 @@ def curves(lines: dict[str, Sequence[tuple[float, float]]], across: str) -> Imag
         draw.text((WIDTH - RIGHT - 10, TOP + 10 + 16 * number), name, fill=colour, anchor="ra")
     draw.text(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 18), across, fill="black", anchor="mt")
     return picture
+
+
+def _tick(draw: ImageDraw.ImageDraw, place: tuple[float, float], told: str, *, beside: bool) -> None:
+    """A mark at an axis and what it stands for: beside the upright one, below the other."""
+    x, y = place
+    draw.line([(x - 5, y), (x, y)] if beside else [(x, y), (x, y + 5)], fill="#999999")
+    draw.text((x - 10, y) if beside else (x, y + 9), told, fill="black", anchor="rm" if beside else "mt")
+
+
+def _told(number: float) -> str:
+    return f"{number:,.0f}".replace(",", " ") if number >= 1 else f"{number:g}"
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -37,7 +37,7 @@ from engine.data.crops import Crops
 from engine.data.manifest import Manifest, write_atomic
 from engine.diffusion import linear_alpha_bar
 from engine.errors import BadInput
-from engine.models.folders import WEIGHTS
+from engine.models.folders import WEIGHTS, part_folder
 from engine.models.unet import inference_dtype
 from engine.objective import SKEW, noised
 
@@ -359,9 +359,8 @@ class Trainer:
 
 def _take_over(model: torch.nn.Module, folder: Path) -> None:
     """Load the weights of an exported model into ``model``."""
-    place = folder / "unet" if (folder / "unet").is_dir() else folder
     try:
-        model.load_state_dict(load_file(place / WEIGHTS))
+        model.load_state_dict(load_file(part_folder(folder, "unet") / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise BadInput(
             "bad_start", f"{folder} holds no network like the one to be trained; choose another model folder."

@@ -232,7 +232,7 @@ def _prepared(row: str, model: str, size: int, device: torch.device) -> Callable
 def _network(model: str, dtype: torch.dtype, device: torch.device) -> tuple[Any, api.Model]:
     """The bare ``UNet2DModel`` in the row's number type, and the engine's model around that very network."""
     from engine.models import Geometry, ModelInfo, find
-    from engine.models.folders import WEIGHTS
+    from engine.models.folders import WEIGHTS, part_folder
     from engine.models.unet import build
 
     if model == ADM:
@@ -241,7 +241,7 @@ def _network(model: str, dtype: torch.dtype, device: torch.device) -> tuple[Any,
         info = find(model)
         if info.folder is None:
             raise BadInput("bad_model", "The bench needs a model in diffusers layout.")
-        folder = info.folder / "unet" if (info.folder / "unet").is_dir() else info.folder
+        folder = part_folder(info.folder, "unet")
         unet = build(json.loads((folder / "config.json").read_text()), load_file(folder / WEIGHTS))
     logging.getLogger("diffusers").setLevel(logging.ERROR)  # it warns of casts that concern no module here
     unet = unet.to(device=device, dtype=dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)

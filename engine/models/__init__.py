@@ -23,7 +23,7 @@ from engine.errors import BadInput, EngineError
 from engine.exemplar import Exemplar
 from engine.guidance import Guide, Words
 from engine.models.entries import Entry, known_models
-from engine.models.folders import CLASSIFIER, NAME, is_autoencoder, is_lora, is_pipeline, read_origin
+from engine.models.folders import CLASSIFIER, NAME, is_autoencoder, is_lora, is_pipeline, part_folder, read_origin
 from engine.sampler import Settings
 from engine.space import Pixels, Space
 
@@ -286,9 +286,8 @@ def _is_complete(folder: Path) -> bool:
 
 def _config(folder: Path, key: str) -> bool:
     """Whether a pixel model's configuration says so."""
-    unet = folder / "unet" if (folder / "unet").is_dir() else folder
     try:
-        return bool(json.loads((unet / "config.json").read_text(encoding="utf-8")).get(key))
+        return bool(json.loads((part_folder(folder, "unet") / "config.json").read_text(encoding="utf-8")).get(key))
     except (OSError, ValueError, AttributeError):
         return False
 

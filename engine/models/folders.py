@@ -30,6 +30,11 @@ STALE_SECONDS = 24 * 3600
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def part_folder(folder: Path, part: str) -> Path:
+    """Where a pipeline's part lies: in a folder of its name, or in ``folder`` itself where a network stands alone."""
+    return folder / part if (folder / part).is_dir() else folder
+
+
 def valid_name(name: str) -> str:
     """The name itself.
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from engine.diffusion import cosine_alpha_bar, linear_alpha_bar
 from engine.errors import EngineError
 from engine.models import noisy_classifier
-from engine.models.folders import LABELS, WEIGHTS, read_labels
+from engine.models.folders import LABELS, WEIGHTS, part_folder, read_labels
 
 if TYPE_CHECKING:
     from engine.models import Model, ModelInfo
@@ -74,10 +74,9 @@ def read(info: ModelInfo) -> tuple[dict[str, Any], dict[str, Any], Any]:
         EngineError: ``model_missing`` or ``model_corrupt``.
     """
     assert info.folder is not None
-    unet_dir = info.folder / "unet" if (info.folder / "unet").is_dir() else info.folder
+    unet_dir = part_folder(info.folder, "unet")
     config = read_json(unet_dir / "config.json", info)
-    scheduler_dir = info.folder / "scheduler" if (info.folder / "scheduler").is_dir() else info.folder
-    scheduler = read_json(scheduler_dir / "scheduler_config.json", info)
+    scheduler = read_json(part_folder(info.folder, "scheduler") / "scheduler_config.json", info)
     weights = _read_weights(unet_dir, info)
     try:
         unet = build(config, weights)

@@ -20,14 +20,16 @@ import numpy as np
 from engine import imagefile
 
 ASSETS = Path(__file__).parents[2] / "engine" / "assets"
-BUDGETS = (15, 60)
 
 
 def run(*arguments: str, timeout: float = 300.0) -> tuple[float, dict[str, float | str]]:
     """Wall seconds of one command, and its JSON report."""
     began = time.monotonic()
     command = [sys.executable, "-m", "engine", *arguments, "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return timeout, {"failed": "took too long"}
     seconds = time.monotonic() - began
     if ended.returncode:
         return seconds, {"failed": ended.stderr.strip().splitlines()[-1] if ended.stderr.strip() else "?"}

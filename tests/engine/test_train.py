@@ -173,18 +173,8 @@ def test_a_signal_ends_a_run_with_a_checkpoint(corpus: Path, tmp_path: Path, wor
         "c.add_arguments(p); c.main(p.parse_args())"
     )
     arguments = ["--data", corpus, "--out", tmp_path, "--steps", "1000000", "--resume", "--threads", "1"]
-    command = [
-        sys.executable,
-        "-c",
-        code,
-        *map(str, arguments),
-        "--save-every",
-        "0.01",
-        "--device",
-        "cpu",
-        "--workers",
-        str(workers),
-    ]
+    arguments += ["--workers", workers, "--save-every", "0.01", "--device", "cpu"]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None
@@ -226,6 +216,15 @@ def test_export_loads_in_diffusers_with_the_averaged_weights(corpus: Path, tmp_p
     assert all(picture.std() > 5 for picture in pictures.values())
     assert "| made | 1 | GPL-3.0-or-later | procedural |" in card
     assert "seed0" in (out / "corpus.json").read_text()
+
+
+def test_losses_are_drawn_of_any_log() -> None:
+    from engine.export import draw_losses
+
+    line = {"samples": "100", "loss": "nan", "held_out_loss": "0.5"}
+    empty, one = (np.asarray(draw_losses(log)) for log in ([], [line]))
+    assert empty.shape == one.shape
+    assert (empty != one).any()
 
 
 def test_a_run_can_begin_with_the_weights_of_a_model(corpus: Path, tmp_path: Path) -> None:
