@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="length of the whole run in steps")
     parser.add_argument("--minutes", type=float, help="length of the whole run in minutes of work")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--start", type=Path, metavar="DIR", help="a new run begins with the weights of this model")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="a run that is new begins with this model's weights")
     parser.add_argument("--batch", type=int, help="pictures of 64 × 64 pixels per step")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--ema", type=float, help="decay of the averaged weights")
