@@ -12,8 +12,20 @@ selected, sent      variants  measured  forecast
 900², 1800²         1         779       793
 ==================  ========  ========  ========
 
-and a 256 px network of 113.7 million parameters (the DDPM of church and cat pictures): 1304 MiB after its first call
-with the libraries, forecast 1312.
+In float32 (a processor without bfloat16) one and the same run takes now this, now that:
+
+==================  ========  ==============  ========
+selected, sent      variants  measured        forecast
+==================  ========  ==============  ========
+48², 256²           1         514             705
+128², 256²          1         583             705
+200², 400²          3         668 … 735       723
+256², 512²          1 / 4     777, 693        722, 746
+512², 1024²         1         821             788
+==================  ========  ==============  ========
+
+A 256 px network of 113.7 million parameters (the DDPM of church and cat pictures), in bfloat16: 1304 MiB after its
+first call with the libraries, forecast 1312.
 
 Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
 Diffusion's size, random weights). It sees at least one window of the network; beyond that it grows with what is sent up
@@ -36,7 +48,7 @@ from engine.models.unet import inference_dtype
 
 LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""
-WORK = {torch.bfloat16: 56, torch.float32: 96}
+WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
 EXEMPLAR = 64 << 20
 """Patches of the picture that are compared at a time, of the model without weights (measured 474 MiB for 128² in 256²,
