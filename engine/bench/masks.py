@@ -20,6 +20,8 @@ def draw(mask: dict[str, Any], width: int, height: int) -> np.ndarray:
         ``lines``    every ``period`` rows a line ``width`` thick inside box
         ``expand``   everything but box
         ``edge``     a strip ``width`` wide along side left, right, top or bottom
+        ``polygon``  points = [[x, y], …], as a lasso draws it
+        ``blob``     centre = [x, y], side, seed: a closed, wavy outline that fills a square of that side
     ``soft``: width of a soft edge, drawn outwards.
 
     Raises:
@@ -42,6 +44,10 @@ def draw(mask: dict[str, Any], width: int, height: int) -> np.ndarray:
             _fill(out, [x, row, w, mask["width"]], 255)
     elif shape == "edge":
         _edge(out, mask["side"], mask["width"])
+    elif shape == "polygon":
+        cv2.fillPoly(out, [np.array(mask["points"], np.int32)], 255)
+    elif shape == "blob":
+        cv2.fillPoly(out, [_blob(mask["centre"], mask["side"], mask["seed"])], 255)
     elif shape == "brush":
         _brush(out, mask["seed"], mask["strokes"], mask["width"])
     else:
@@ -82,6 +88,19 @@ def _brush(out: np.ndarray, seed: int, strokes: int, width: int) -> None:
             ny = float(np.clip(y + length * np.sin(angle), 0.1 * height, 0.9 * height))
             cv2.line(out, (round(x), round(y)), (round(nx), round(ny)), 255, width)
             x, y = nx, ny
+
+
+def _blob(centre: list[int], side: int, seed: int) -> np.ndarray:
+    """(N, 2) int32: a circle whose radius three slow waves change, stretched to ``side`` along x and y."""
+    rng = np.random.default_rng(seed)
+    angles = np.linspace(0, 2 * np.pi, 240, endpoint=False)
+    radius = np.ones_like(angles)
+    for wave in (2, 3, 5):
+        radius += rng.uniform(0.06, 0.16) * np.cos(wave * angles + rng.uniform(0, 2 * np.pi))
+    points = np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
+    low, high = points.min(axis=0), points.max(axis=0)
+    unit = (points - low) / (high - low) - 0.5
+    return np.asarray(np.rint(unit * (side - 1) + np.array(centre)), np.int32)
 
 
 def _soft(out: np.ndarray, width: int) -> np.ndarray:
