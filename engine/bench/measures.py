@@ -290,6 +290,16 @@ def grain(picture: np.ndarray, new: np.ndarray) -> float | None:
     return float(fine[inside].std()) / around if around > GRAIN_FLAT else None
 
 
+def grain_against(picture: np.ndarray, truth: np.ndarray, new: np.ndarray) -> float | None:
+    """:func:`grain` with the truth's own detail on the same pixels in the ring's place: where the hole's content is
+    another than its surroundings', this one tells."""
+    inside = _distance(new) > GRAIN_MARGIN
+    if not inside.any():
+        return None
+    own = float(_fine(truth, GRAIN_SIGMA)[inside].std())
+    return float(_fine(picture, GRAIN_SIGMA)[inside].std()) / own if own > GRAIN_FLAT else None
+
+
 def smooth_error(result: np.ndarray, truth: np.ndarray, new: np.ndarray) -> float:
     """RMS difference (of 255) over the new pixels between the two pictures, each blurred by :data:`SMOOTH_SIGMA`."""
     blurred = [

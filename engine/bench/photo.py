@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -93,7 +92,9 @@ def entries(which: str = "both", names: Iterable[str] | None = None) -> list[Ent
     """
     if which not in (*SETS, "both"):
         raise BadInput("bad_case", f"There is no set named {which!r}; choose tuning, judgement or both.")
-    found = [Entry(**{**case, "crop": tuple(case["crop"])}) for case in json.loads(MANIFEST.read_text("utf-8"))["cases"]]
+    found = [
+        Entry(**{**case, "crop": tuple(case["crop"])}) for case in json.loads(MANIFEST.read_text("utf-8"))["cases"]
+    ]
     wanted = list(names or ())
     known = {word for entry in found for word in _words(entry)}
     unknown = [name for name in wanted if name not in known]
@@ -174,7 +175,7 @@ class Pictures:
         """Take the parts out of one package."""
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             for archive in self.folder.glob(f"{name}_*.deb"):
-                os.symlink(archive.resolve(), Path(scratch) / archive.name)
+                (Path(scratch) / archive.name).symlink_to(archive.resolve())
             package = self._fetch(name, Path(scratch))
             if package is None:
                 lost = ", ".join(entry.name for entry in wanted)

@@ -1,0 +1,364 @@
+"""The run of ``bench photo``: every case by every method, each in a process of its own, so that costs are told apart.
+
+A method's process lives as long as the run: imports, a model's loading and whatever is compiled when first used happen
+before the clock starts (one small picture is painted to warm up). Costs are those of the call alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from engine import api
+from engine import seam as seams
+from engine.bench import measures, methods
+from engine.bench.cases import Case, read_picture, rolled_back
+from engine.bench.cost import device_name, load_average, measured, resident_mib
+from engine.bench.judge import FORMAT, Distance, Jury, Result
+from engine.bench.methods import Method
+from engine.bench.perceptual import StLpips
+from engine.bench.photo import PhotoCase
+from engine.errors import EngineError
+from engine.version import __version__
+
+SCORES_VERSION = 1
+"""Raised when a measure changes: kept scores are then taken anew from the kept pictures."""
+LARGEST = 640
+"""Side of the largest part that the perceptual distance is taken of; it needs about 2 GiB at that size."""
+MOST_PARTS = 4
+"""Of a picture in more parts that hold something new, this many are taken, evenly."""
+PATIENCE = 1800.0
+"""Seconds after which a call is given up."""
+WARM_UP = 96
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a process needs to build its method again.
+
+    Attributes:
+        rival: its name; empty for ours.
+    """
+
+    rival: str = ""
+    model: str = ""
+    preset: str = ""
+    device: str | None = None
+
+    def method(self) -> Method:
+        """Build it; loads the model."""
+        if self.rival:
+            return methods.rivals([self.rival])[0]
+        return own(self.preset, api.load_model(self.model, self.device))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one call.
+
+    Attributes:
+        seconds: wall clock.
+        processor_seconds: user and system time of all threads and child processes; None where the system does not tell.
+        peak_mib: highest resident memory of the process (on CUDA: of torch on the device).
+        before_mib: resident memory before the call, libraries and model included.
+    """
+
+    seconds: float
+    processor_seconds: float | None
+    peak_mib: float | None
+    before_mib: float | None
+
+
+def own(preset: str, model: api.Model) -> Method:
+    """Our method. Its key also holds the code that a model which learns nothing is made of: all that the exemplar
+    engine's modules say, so that results are made anew when one of them changes."""
+    method = methods.ours(preset, model)
+    if model.exemplar is None:
+        return method
+    digest = hashlib.sha256()
+    folder = Path(str(api.__file__)).parent
+    for code in sorted([*folder.glob("exemplar*"), *folder.glob("matching*")]):
+        for path in [code] if code.is_file() else sorted(code.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return Method(
+        method.name, method.title, method.paint, method.ours, method.seeded, f"{method.key} {digest.hexdigest()[:12]}"
+    )
+
+
+class Workers:
+    """One process for each method, started when first asked."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, tuple[Any, Connection]] = {}
+
+    def paint(self, name: str, order: Order, case: Case, seed: int) -> tuple[np.ndarray, int, Cost]:
+        """The picture, the network calls and the cost.
+
+        Raises:
+            EngineError: the method failed, its process died, or it took too long.
+        """
+        if name not in self._running:
+            context = multiprocessing.get_context("spawn")
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs, order), daemon=False)
+            process.start()
+            theirs.close()
+            self._running[name] = process, ours
+        _, pipe = self._running[name]
+        try:
+            pipe.send((Case(case.name, case.kind, case.truth, case.selection, case.wrap), seed))
+            if not pipe.poll(PATIENCE):
+                raise EngineError("method_failed", f"It took longer than {PATIENCE / 60:.0f} minutes and was given up.")
+            answer = pipe.recv()
+        except (EOFError, OSError) as error:
+            self.stop(name)
+            raise EngineError("method_failed", "Its process ended without a picture.", str(error)) from error
+        except EngineError:
+            self.stop(name)
+            raise
+        if isinstance(answer, EngineError):
+            raise answer
+        picture, calls, cost = answer
+        return picture, calls, Cost(**cost)
+
+    def stop(self, name: str | None = None) -> None:
+        """End one process, or all."""
+        for key in [name] if name else list(self._running):
+            process, pipe = self._running.pop(key)
+            pipe.close()
+            process.join(2)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def _work(pipe: Connection, order: Order) -> None:
+    """The life of a method's process: answer cases until the other end is closed."""
+    method: Method | None = None
+    while True:
+        try:
+            case, seed = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            if method is None:
+                method = order.method()
+                method.paint(_small(), 0)
+            picture, calls, cost = priced(method, case, seed, torch.device(order.device or "cpu"))
+            answer: Any = (picture, calls, asdict(cost))
+        except EngineError as error:
+            answer = error
+        except Exception as error:
+            answer = EngineError("method_failed", f"It failed: {type(error).__name__}.", repr(error))
+        pipe.send(answer)
+
+
+def _small() -> Case:
+    """A picture to warm up with: coloured noise around a hole."""
+    truth = np.random.default_rng(0).integers(0, 256, (WARM_UP, WARM_UP, 3), np.uint8)
+    selection = np.zeros((WARM_UP, WARM_UP), np.uint8)
+    selection[36:60, 36:60] = 255
+    return Case("warm-up", "hole", cv2.blur(truth, (5, 5)), selection)
+
+
+def priced(method: Method, case: Case, seed: int, device: torch.device) -> tuple[np.ndarray, int, Cost]:
+    """One call in this process and what it cost."""
+    before, started = resident_mib(), processor_seconds()
+    with measured(device) as cost:
+        picture, calls = method.paint(case, seed)
+    ended = processor_seconds()
+    spent = ended - started if ended is not None and started is not None else None
+    return picture, calls, Cost(cost.seconds, spent, cost.peak_mib, before)
+
+
+def processor_seconds() -> float | None:
+    """User and system time so far of this process, of its children that have ended, and (Linux) of those that run."""
+    try:
+        import resource
+
+        total = 0.0
+        for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+            usage = resource.getrusage(whose)
+            total += usage.ru_utime + usage.ru_stime
+    except (ImportError, OSError):
+        return None
+    return total + sum(_ticks(child) for child in _descendants(os.getpid())) / os.sysconf("SC_CLK_TCK")
+
+
+def _descendants(process: int) -> list[int]:
+    out: list[int] = []
+    for listed in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            children = [int(word) for word in listed.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            out += [child, *_descendants(child)]
+    return out
+
+
+def _ticks(process: int) -> int:
+    """Clock ticks, user and system, of a process and of its children that have ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return 0
+    return sum(int(field) for field in fields[11:15])
+
+
+class PhotoRun(Jury):
+    """A run in one folder; what is there and still fits is not made again.
+
+    Args:
+        orders: by a method's name, how its process builds it; a method without an order is asked in this process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cases: list[PhotoCase],
+        everyone: list[Method],
+        seeds: int,
+        device: torch.device,
+        orders: dict[str, Order],
+        report: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__(folder, list(cases), everyone, seeds, device, report)
+        self._orders, self._workers = orders, Workers()
+
+    def paint(self, limit: float | None = None, again: bool = False) -> int:
+        """Make the pictures that are missing, methods in turns; what fails is reported and counts as missing.
+
+        Args:
+            limit: seconds after which no further picture is begun.
+            again: make ours anew even where they fit.
+        """
+        began, missing = time.monotonic(), 0
+        try:
+            for case, method, seed in self._rounds():
+                if self._entry(case, method, seed) is not None and not (again and method.ours):
+                    continue
+                if limit is not None and time.monotonic() - began > limit:
+                    missing += 1
+                    continue
+                try:
+                    self._paint_one(case, method, seed)
+                except EngineError as error:
+                    self.report(f"{method.title} on {case.name}: {error.sentence} {error.details or ''}".rstrip())
+                    missing += 1
+        finally:
+            self._workers.stop()
+        return missing
+
+    def _paint_one(self, case: Case, method: Method, seed: int) -> None:
+        if method.name in self._orders:
+            picture, calls, cost = self._workers.paint(method.name, self._orders[method.name], case, seed)
+        else:
+            picture, calls, cost = priced(method, case, seed, torch.device("cpu"))
+        png, _ = self._paths(case, method, seed)
+        png.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(png), picture[..., ::-1])
+        entry = {
+            "format": FORMAT,
+            "key": self._key(case, method),
+            "case": case.name,
+            "kind": case.kind,
+            "method": method.name,
+            "seed": seed,
+            "calls": calls,
+            "pixels": int(case.new.sum()),
+            **asdict(cost),
+            "device": device_name(self.device if method.ours else torch.device("cpu")),
+            "load": load_average(),
+            "version": __version__,
+        }
+        self._write(case, method, seed, entry)
+        spent = "" if cost.processor_seconds is None else f", {cost.processor_seconds:.1f} processor seconds"
+        self.report(f"{case.name:24} {method.name:20} seed {seed}: {cost.seconds:.1f} s{spent}")
+
+    def judge(self, perceptual: bool = True) -> list[Result]:
+        """Measure every picture that is there; scores are kept beside it. The truth of things to be removed and of
+        tiles, which have none, is left out."""
+        distances: dict[str, Distance] = {}
+        results = []
+        for case in self.cases:
+            assert isinstance(case, PhotoCase)
+            for method in self.methods:
+                for seed in range(self.seeds if method.seeded else 1):
+                    entry = self._entry(case, method, seed)
+                    if entry is None or (method.name == "truth" and not case.has_truth):
+                        continue
+                    picture = read_picture(self._paths(case, method, seed)[0])
+                    wanted = [SCORES_VERSION, perceptual]
+                    if entry.get("scored") not in (wanted, [SCORES_VERSION, True]):
+                        if perceptual and case.has_truth and not distances:
+                            distances = {"alex": StLpips("alex"), "vgg": StLpips("vgg")}
+                        entry = {**entry, "scores": scores(picture, case, distances), "scored": wanted}
+                        self._write(case, method, seed, entry)
+                    results.append(Result(case, method, seed, picture, entry))
+        return results
+
+
+def scores(picture: np.ndarray, case: PhotoCase, distances: dict[str, Distance]) -> dict[str, float | None]:
+    """All measures of one result; None where one has no meaning."""
+    new, known = case.new, ~case.new
+    around = measures.spread(case.truth, known)
+    out: dict[str, float | None] = {
+        "seam_jump": seams.tile_seam_jump(rolled_back(picture), case.wrap)
+        if case.wrap
+        else measures.seam_jump(picture, new),
+        "grain": measures.grain(picture, new),
+        "spread_ratio": measures.spread(picture, new) / max(around, 1e-6),
+        "st_lpips": None,
+        "delta_e_inside": None,
+        "delta_e_outside": None,
+        "grain_truth": None,
+        "smooth_error": None,
+        "roughness": None,
+    }
+    if not case.has_truth:
+        return out
+    box = measures.hole_box(new)
+    part, truth, inside = picture[box], case.truth[box], new[box]
+    near, beyond = measures.rings(inside)
+    difference = measures.delta_e(part, truth)
+    out["delta_e_inside"] = float(difference[near].mean())
+    out["delta_e_outside"] = float(difference[beyond].mean()) if beyond.any() else None
+    out["grain_truth"] = measures.grain_against(part, truth, inside)
+    out["smooth_error"] = measures.smooth_error(part, truth, inside)
+    out["roughness"] = measures.roughness(truth, inside)
+    if np.array_equal(part, truth):
+        out["st_lpips"] = 0.0
+    elif distances:
+        values = [far_apart(part, truth, inside, distance) for distance in distances.values()]
+        out["st_lpips"] = float(np.mean(values))
+    return out
+
+
+def far_apart(picture: np.ndarray, truth: np.ndarray, new: np.ndarray, distance: Distance) -> float:
+    """A perceptual distance of pictures of any size: of equal parts of at most :data:`LARGEST` pixels, weighted by
+    their new pixels; those with nothing new are left out, and of many a few are taken."""
+    parts = [(rows, columns) for rows in _parts(picture.shape[0]) for columns in _parts(picture.shape[1])]
+    parts = [part for part in parts if new[part].any()]
+    if len(parts) > MOST_PARTS:
+        parts = [parts[len(parts) * k // MOST_PARTS] for k in range(MOST_PARTS)]
+    weights = [float(new[part].sum()) for part in parts]
+    return float(np.average([distance(picture[part], truth[part]) for part in parts], weights=weights))
+
+
+def _parts(length: int) -> list[slice]:
+    count = -(-length // LARGEST)
+    edges = [round(length * k / count) for k in range(count + 1)]
+    return [slice(a, b) for a, b in pairwise(edges)]
