@@ -1,4 +1,4 @@
-"""``python -m engine bench [jury|texture|latent]``: the clocks, the jury, the judgement on textures.
+"""``python -m engine bench [jury|texture|photo|latent]``: the clocks, the jury, the judgements on pictures.
 
 Heavy imports wait until a command runs.
 """
@@ -13,14 +13,16 @@ from typing import Any
 
 def add_commands(commands: Any) -> None:
     """Add ``bench`` to the engine's subparsers."""
-    bench = commands.add_parser("bench", help="measure speed; 'bench jury' and 'bench texture' measure pictures")
+    bench = commands.add_parser(
+        "bench", help="measure speed; 'bench jury', 'bench texture' and 'bench photo' measure pictures"
+    )
     bench.set_defaults(run=_speed)
     bench.add_argument("--model", default="texture", help="id from 'models list', or a folder in diffusers layout")
     bench.add_argument("--size", type=int, default=128, metavar="PX", help="side of the timed picture (default 128)")
     bench.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each row is timed, in turns")
     bench.add_argument("--device", choices=("cpu", "cuda"))
     bench.add_argument("--json", action="store_true", help="print one line of JSON at the end")
-    kinds = bench.add_subparsers(metavar="[jury|texture|latent]")
+    kinds = bench.add_subparsers(metavar="[jury|texture|photo|latent]")
 
     jury = kinds.add_parser("jury", help="repaint the bundled cases by every method and measure the pictures")
     jury.add_argument(
@@ -56,6 +58,23 @@ def add_commands(commands: Any) -> None:
     texture.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture then")
     texture.add_argument("--budget", action="store_true", help="measure the time and memory budgets too")
     texture.set_defaults(run=_texture)
+
+    photo = kinds.add_parser(
+        "photo", help="photographs and textures of real size, beside the rivals (fetches pictures)"
+    )
+    photo.add_argument("--set", choices=("tuning", "judgement", "both"), default="tuning", help="default: %(default)s")
+    photo.add_argument("--cases", default=None, metavar="NAMES", help="only these cases, tasks, pictures or kinds")
+    photo.add_argument("--model", default="exemplar", metavar="IDS", help="default: %(default)s; 'none' for none")
+    photo.add_argument("--preset", default="fast", metavar="NAMES", help="of our runs (default: %(default)s)")
+    photo.add_argument("--rivals", default=None, metavar="NAMES", help="default: the four that fit; 'none' for none")
+    photo.add_argument("--seeds", type=int, default=1, metavar="N", help="default: %(default)s")
+    photo.add_argument("--device", choices=("cpu", "cuda"))
+    photo.add_argument("--out", type=Path, default=Path("photo"), metavar="DIR", help="a run there is gone on with")
+    photo.add_argument("--pictures", type=Path, default=None, metavar="DIR", help="cache of the pictures")
+    photo.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture then")
+    photo.add_argument("--again", action="store_true", help="make ours anew even where they fit")
+    photo.add_argument("--no-perceptual", action="store_true", help="leave ST-LPIPS out")
+    photo.set_defaults(run=_photo)
 
     latent = kinds.add_parser("latent", help="time latent models of real size with random weights, beside diffusers")
     latent.add_argument("--sizes", default="sd15,sdxl", metavar="NAMES", help="of sd15, sdxl (default: both)")
@@ -149,6 +168,55 @@ def _texture(arguments: argparse.Namespace) -> None:
     }
     summary, paths = texture_report.write(arguments.out, results, measured, facts)
     print(summary)
+    if missing:
+        print(f"{missing} pictures are still missing; run the same command again to go on.")
+    print("written: " + ", ".join(str(path) for path in paths))
+
+
+def _photo(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from engine import api
+    from engine.bench import methods, perceptual, photo, photo_report, photo_run
+    from engine.bench.cost import device_name
+    from engine.errors import BadInput
+
+    if not 1 <= arguments.seeds <= 100:
+        raise BadInput("bad_seeds", f"The number of seeds must be 1 to 100, not {arguments.seeds}.")
+    chosen = photo.entries(arguments.set, _names(arguments.cases) if arguments.cases else None)
+    names = [] if arguments.model == "none" else _names(arguments.model)
+    models = [api.load_model(name, arguments.device) for name in names]
+    orders: dict[str, photo_run.Order] = {}
+    own = []
+    for model in models:
+        for preset in _names(arguments.preset):
+            own.append(photo_run.own(preset, model))
+            orders[own[-1].name] = photo_run.Order(model=model.info.id, preset=preset, device=arguments.device)
+    others = photo_run.rivals(_names(arguments.rivals) if arguments.rivals else None)
+    orders |= {method.name: photo_run.Order(rival=method.name) for method in others}
+    cases = photo.Pictures(arguments.pictures).cases(chosen)
+    if not cases:
+        raise BadInput("no_pictures", "None of the pictures can be had here; see the lines above for why.")
+    everyone = [methods.truth(), *own, *others]
+    device = models[0].device if models else torch.device("cpu")
+    run = photo_run.PhotoRun(arguments.out, cases, everyone, arguments.seeds, device, orders)
+    missing = run.paint(arguments.limit, arguments.again)
+    with_perceptual = not arguments.no_perceptual and perceptual.available()
+    if not with_perceptual and not arguments.no_perceptual:
+        print(f"{perceptual.PACKAGE} is not installed: ST-LPIPS is left out.")
+    results = run.judge(with_perceptual)
+    diversity = run.diversity(results, perceptual.StLpips("alex")) if with_perceptual and arguments.seeds > 1 else {}
+    facts = {
+        "model": ", ".join(names) or "none",
+        "fingerprint": ", ".join(methods.fingerprint(model) for model in models) or "–",
+        "preset": arguments.preset,
+        "device": device_name(device),
+        "set": arguments.set,
+        "seeds": arguments.seeds,
+        "missing": missing,
+    }
+    paths = photo_report.write(arguments.out, results, diversity, facts)
+    print(photo_report.markdown(results, diversity, facts))
     if missing:
         print(f"{missing} pictures are still missing; run the same command again to go on.")
     print("written: " + ", ".join(str(path) for path in paths))

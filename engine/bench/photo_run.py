@@ -30,9 +30,12 @@ from engine.bench.judge import FORMAT, Distance, Jury, Result
 from engine.bench.methods import Method
 from engine.bench.perceptual import StLpips
 from engine.bench.photo import PhotoCase
-from engine.errors import EngineError
+from engine.bench.rivals import RIVALS
+from engine.errors import BadInput, EngineError
 from engine.version import __version__
 
+RIVALS_HERE = ("telea", "pypatchmatch", "resynthesizer", "gmic-patch")
+"""The rivals that can fill large holes in a reasonable time; the others only when named."""
 SCORES_VERSION = 1
 """Raised when a measure changes: kept scores are then taken anew from the kept pictures."""
 LARGEST = 640
@@ -95,6 +98,25 @@ def own(preset: str, model: api.Model) -> Method:
     return Method(
         method.name, method.title, method.paint, method.ours, method.seeded, f"{method.key} {digest.hexdigest()[:12]}"
     )
+
+
+def rivals(names: list[str] | None) -> list[Method]:
+    """The rivals of ``names``, or :data:`RIVALS_HERE`; one that is not installed is said to be so and left out.
+
+    Raises:
+        BadInput: an unknown name.
+    """
+    if names == ["none"]:
+        return []
+    out = []
+    for name in RIVALS_HERE if names is None else names:
+        try:
+            out += methods.rivals([name])
+        except BadInput as error:
+            if name not in RIVALS:
+                raise
+            print(error.sentence)
+    return out
 
 
 class Workers:
