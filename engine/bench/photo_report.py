@@ -21,8 +21,12 @@ SMOOTH_BELOW = 4.0
 """A case is a smooth one if the truth's :func:`engine.bench.measures.roughness` in the hole is below this."""
 MARGIN = 48
 """Pixels of surroundings around a hole on the sheets."""
+STRIP_MARGIN = 192
+"""The same beside an extension."""
+LARGEST_WHOLE = 1160
+"""Side of the largest area that a sheet shows as a whole."""
 LARGEST_CELL = 704
-"""Side of what a sheet shows of a larger area, at its own size: the part around the middle of its border."""
+"""Side of what it shows of a larger one."""
 SHEET_WIDTH = 2200
 COLOURS = ("#0060d0", "#d06000", "#109050", "#b02080", "#707070", "#b09000", "#00a0b0", "#902020")
 
@@ -292,24 +296,22 @@ def write(folder: Path, results: Sequence[Result], diversity: dict[str, float], 
 # ------------------------------------------------------------------------------------------------- pictures
 
 
-def shown_box(new: np.ndarray) -> tuple[slice, slice]:
+def shown_box(new: np.ndarray, margin: int = MARGIN) -> tuple[slice, slice]:
     """What a sheet shows: the new area with its surroundings; of a large one a part on its border, at its own size."""
-    box = measures.hole_box(new, MARGIN)
     height, width = new.shape
+    box = measures.hole_box(new, margin)
     rows, columns = (slice(part.start, min(part.stop, side)) for part, side in zip(box, (height, width), strict=True))
-    if rows.stop - rows.start <= 1.7 * LARGEST_CELL and columns.stop - columns.start <= 1.7 * LARGEST_CELL:
+    if max(rows.stop - rows.start, columns.stop - columns.start) <= LARGEST_WHOLE:
         return rows, columns
-    if not new[:, : width // 2].any() or new[height // 2, width // 2]:  # a strip on the right, or the cross of a tile
-        y, x = height // 2, int(np.flatnonzero(new.any(axis=0))[0])
-    elif new[0, 0] and new[-1, -1]:  # all sides: the upper right corner
-        y, x = LARGEST_CELL // 2, width - LARGEST_CELL // 2
+    inside, _ = measures.rings(new, 1)
+    ys, xs = np.nonzero(inside)
+    if all(edge.all() for edge in (new[0], new[-1], new[:, 0], new[:, -1])):  # all sides: the upper right corner
+        place = int(np.argmax(xs - ys))
+    elif new[height // 2, width // 2]:  # the cross of a tile
+        return _span(height // 2, height), _span(width // 2, width)
     else:
-        flags = new[height // 2] if new[height // 2].any() else new.any(axis=0)
-        y = height // 2 if new[height // 2].any() else int(np.flatnonzero(new.any(axis=1))[0])
-        x = int(np.flatnonzero(flags)[-1]) if flags.sum() < width else width // 2
-    if new[height // 2, width // 2]:
-        y, x = height // 2, width // 2
-    return _span(y, height), _span(x, width)
+        place = len(ys) // 2
+    return _span(int(ys[place]), height), _span(int(xs[place]), width)
 
 
 def _span(middle: int, side: int) -> slice:
@@ -322,7 +324,7 @@ def case_sheet(results: Sequence[Result]) -> Image.Image:
     """One case at its own size: the hole, every method's first seed, and the truth (the original, where there is
     none), as many in a row as :data:`SHEET_WIDTH` takes."""
     case = _case(results[0])
-    box = shown_box(case.new)
+    box = shown_box(case.new, STRIP_MARGIN if case.task == "extend" else MARGIN)
     cells = [("repaint", _marked(case.truth, case.selection)[box])]
     for result in results:
         if result.method.name != "truth" and result.seed == 0:

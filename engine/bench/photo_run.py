@@ -150,8 +150,8 @@ class Workers:
         except EngineError:
             self.stop(name)
             raise
-        if isinstance(answer, EngineError):
-            raise answer
+        if isinstance(answer[0], str):
+            raise EngineError(*answer)
         picture, calls, cost = answer
         return picture, calls, Cost(**cost)
 
@@ -179,11 +179,11 @@ def _work(pipe: Connection, order: Order) -> None:
                 method = order.method()
                 method.paint(_small(), 0)
             picture, calls, cost = priced(method, case, seed, torch.device(order.device or "cpu"))
-            answer: Any = (picture, calls, asdict(cost))
+            answer: tuple[Any, ...] = (picture, calls, asdict(cost))
         except EngineError as error:
-            answer = error
+            answer = (error.code, error.sentence, error.details)
         except Exception as error:
-            answer = EngineError("method_failed", f"It failed: {type(error).__name__}.", repr(error))
+            answer = ("method_failed", f"It failed: {type(error).__name__}.", repr(error))
         pipe.send(answer)
 
 
