@@ -37,6 +37,10 @@ GRAIN_MARGIN, GRAIN_RING = 4, 30
 GRAIN_FLAT = 0.05
 """Below this standard deviation (of 255) a ring has no grain that could be matched."""
 SMOOTH_SIGMA = 8.0
+SHIFTS = 64
+"""Pixels up to which an autocorrelation is compared."""
+SLICED_PATCHES, DIRECTIONS = 4096, 128
+"""Patches of each side and directions of the sliced distance."""
 
 
 @dataclass(frozen=True)
@@ -312,6 +316,37 @@ def smooth_error(result: np.ndarray, truth: np.ndarray, new: np.ndarray) -> floa
 def roughness(picture: np.ndarray, where: np.ndarray) -> float:
     """Standard deviation (of 255) of what a blur of :data:`SMOOTH_SIGMA` takes away: low in skies, walls, bokeh."""
     return float(_fine(picture, SMOOTH_SIGMA)[where].std())
+
+
+def autocorrelation_error(picture: np.ndarray, new: np.ndarray) -> float:
+    """RMS difference between the autocorrelations of the new and of the known pixels (gray, less their mean, over their
+    variance) at all shifts of up to :data:`SHIFTS` pixels: 0 where periods and scales are the same."""
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    return float(np.sqrt(((_autocorrelation(gray, new) - _autocorrelation(gray, ~new)) ** 2).mean()))
+
+
+def _autocorrelation(gray: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """(2 · SHIFTS + 1)² values: mean product of pixel pairs that both lie in the area, by their shift."""
+    weight = where.astype(np.float64)
+    values = np.where(where, gray - gray[where].mean(), 0.0)
+    shape = [side + SHIFTS for side in gray.shape]
+    sums, pairs = (np.fft.irfft2(np.abs(np.fft.rfft2(v, shape)) ** 2, shape) for v in (values, weight))
+    shifts = np.arange(-SHIFTS, SHIFTS + 1)
+    grid = np.ix_(shifts, shifts)
+    return np.asarray(sums[grid] / np.maximum(pairs[grid], 1.0) / max(float(gray[where].var()), 1e-6))
+
+
+def sliced_distance(picture: np.ndarray, new: np.ndarray) -> float:
+    """Sliced Wasserstein distance (Bonneel et al. 2015; of 255, per value) between the 7×7 patches wholly in the new
+    area and those wholly in the known one: RMS over :data:`DIRECTIONS` fixed directions."""
+    taken = [patches(picture, thinned(wholly_in(area, PATCH), SLICED_PATCHES), PATCH).numpy() for area in (new, ~new)]
+    if not all(map(len, taken)):
+        return 0.0
+    directions = np.random.default_rng(0).normal(size=(taken[0].shape[1], DIRECTIONS))
+    directions /= np.linalg.norm(directions, axis=0)
+    steps = np.linspace(0, 1, SLICED_PATCHES)
+    own, other = (np.quantile(part @ directions, steps, axis=0) for part in taken)
+    return float(np.sqrt(((own - other) ** 2).mean()))
 
 
 def _fine(picture: np.ndarray, sigma: float) -> np.ndarray:

@@ -10,6 +10,7 @@ Tasks:
     ``removal``  a thing is to go; there is no truth
     ``extend``   256 pixels more on one side or on all four; the truth is known
     ``tile``     a part becomes a tile; given rolled by half, as in :mod:`engine.bench.texture`; there is no truth
+    ``synthesis``  a texture of 256² goes on to 512² (the protocol of NIFTY): what is new is compared with its source
     ``big``      a hole of 1024 pixels in a picture of 8 megapixels and more, for the clock
 """
 
@@ -35,7 +36,7 @@ from engine.errors import BadInput
 
 MANIFEST = Path(__file__).parent / "photo" / "manifest.json"
 SETS = ("tuning", "judgement")
-TASKS = ("hole", "extend", "removal", "tile", "big")
+TASKS = ("hole", "extend", "removal", "tile", "synthesis", "big")
 WITH_TRUTH = ("hole", "extend", "big")
 CONTENTS = ("photograph", "texture")
 LICENCES = debian.GOOD_LICENCES | {"Apache-2.0", "BSD-3-Clause", "CC-BY-3.0", "CC-BY-SA-3.0"}

@@ -42,7 +42,7 @@ LARGEST = 640
 """Side of the largest part that the perceptual distance is taken of; it needs about 2 GiB at that size."""
 MOST_PARTS = 4
 """Of a picture in more parts that hold something new, this many are taken, evenly."""
-PATIENCE = 1800.0
+PATIENCE = 600.0
 """Seconds after which a call is given up."""
 WARM_UP = 96
 
@@ -261,7 +261,8 @@ class PhotoRun(Jury):
         self._orders, self._workers = orders, Workers()
 
     def paint(self, limit: float | None = None, again: bool = False) -> int:
-        """Make the pictures that are missing, methods in turns; what fails is reported and counts as missing.
+        """Make the pictures that are missing, methods in turns; what fails is reported, counts as missing, and is not
+        tried again while its file ``.failed`` lies beside the results.
 
         Args:
             limit: seconds after which no further picture is begun.
@@ -272,12 +273,16 @@ class PhotoRun(Jury):
             for case, method, seed in self._rounds():
                 if self._entry(case, method, seed) is not None and not (again and method.ours):
                     continue
-                if limit is not None and time.monotonic() - began > limit:
+                given_up = self._paths(case, method, seed)[1].with_suffix(".failed")
+                late = limit is not None and time.monotonic() - began > limit
+                if late or (_text(given_up) == self._key(case, method) and not (again and method.ours)):
                     missing += 1
                     continue
                 try:
                     self._paint_one(case, method, seed)
                 except EngineError as error:
+                    given_up.parent.mkdir(exist_ok=True)
+                    given_up.write_text(self._key(case, method), encoding="utf-8")
                     self.report(f"{method.title} on {case.name}: {error.sentence} {error.details or ''}".rstrip())
                     missing += 1
         finally:
@@ -320,7 +325,7 @@ class PhotoRun(Jury):
             for method in self.methods:
                 for seed in range(self.seeds if method.seeded else 1):
                     entry = self._entry(case, method, seed)
-                    if entry is None or (method.name == "truth" and not case.has_truth):
+                    if entry is None or (method.name == "truth" and case.task in ("removal", "tile")):
                         continue
                     picture = read_picture(self._paths(case, method, seed)[0])
                     wanted = [SCORES_VERSION, perceptual]
@@ -333,6 +338,11 @@ class PhotoRun(Jury):
         return results
 
 
+def _text(path: Path) -> str:
+    """What a small file says; nothing where there is none."""
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def scores(picture: np.ndarray, case: PhotoCase, distances: dict[str, Distance]) -> dict[str, float | None]:
     """All measures of one result; None where one has no meaning."""
     new, known = case.new, ~case.new
@@ -343,6 +353,8 @@ def scores(picture: np.ndarray, case: PhotoCase, distances: dict[str, Distance])
         else measures.seam_jump(picture, new),
         "grain": measures.grain(picture, new),
         "spread_ratio": measures.spread(picture, new) / max(around, 1e-6),
+        "autocorrelation": None,
+        "sliced": None,
         "st_lpips": None,
         "delta_e_inside": None,
         "delta_e_outside": None,
@@ -350,6 +362,9 @@ def scores(picture: np.ndarray, case: PhotoCase, distances: dict[str, Distance])
         "smooth_error": None,
         "roughness": None,
     }
+    if case.task == "synthesis":
+        out["autocorrelation"] = measures.autocorrelation_error(picture, new)
+        out["sliced"] = measures.sliced_distance(picture, new)
     if not case.has_truth:
         return out
     box = measures.hole_box(new)
