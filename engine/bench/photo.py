@@ -53,6 +53,7 @@ class Entry:
         crop: x, y, width and height of the part.
         side: pixels of the hole, the strip or the tile; 0 where a thing's outline decides.
         sha256: of the part's pixels, RGB in rows.
+        author: whom to name wherever the picture is shown; set where the licence asks for it.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Entry:
     mask: dict[str, Any]
     sha256: str
     side: int = 0
+    author: str = ""
 
 
 @dataclass(frozen=True)

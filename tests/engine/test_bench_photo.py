@@ -49,6 +49,7 @@ def test_the_manifest_has_only_pictures_that_may_be_used():
     for entry in ENTRIES:
         assert not any(word in entry.package for word in FORBIDDEN), entry.name
         assert entry.licence in photo.LICENCES, entry.name
+        assert entry.author or not entry.licence.startswith("CC-BY"), entry.name
         assert Path(entry.file).name not in seen_by_jury, entry.name
         assert not Path(entry.file).is_absolute()
         assert ".." not in Path(entry.file).parts
