@@ -42,6 +42,8 @@ LARGEST = 640
 """Side of the largest part that the perceptual distance is taken of; it needs about 2 GiB at that size."""
 MOST_PARTS = 4
 """Of a picture in more parts that hold something new, this many are taken, evenly."""
+EMPTY = 0.1
+"""A rival whose share of pixels left as they were is above this has given up, and gets no row for the case."""
 PATIENCE = 600.0
 """Seconds after which a call is given up."""
 WARM_UP = 96
@@ -294,6 +296,8 @@ class PhotoRun(Jury):
             picture, calls, cost = self._workers.paint(method.name, self._orders[method.name], case, seed)
         else:
             picture, calls, cost = priced(method, case, seed, torch.device("cpu"))
+        if not method.ours and left_empty(picture, case) > EMPTY:
+            raise EngineError("method_failed", "It left a part of the area black, as it was given.")
         png, _ = self._paths(case, method, seed)
         png.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(png), picture[..., ::-1])
@@ -336,6 +340,12 @@ class PhotoRun(Jury):
                         self._write(case, method, seed, entry)
                     results.append(Result(case, method, seed, picture, entry))
         return results
+
+
+def left_empty(picture: np.ndarray, case: Case) -> float:
+    """The share of the new pixels that stayed black as in the holed picture, less the share of black elsewhere."""
+    black = (picture == 0).all(axis=2)
+    return float(black[case.new].mean() - black[~case.new].mean())
 
 
 def _text(path: Path) -> str:

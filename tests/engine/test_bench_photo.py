@@ -347,6 +347,17 @@ def test_a_method_that_fails_is_reported_and_the_others_go_on(tmp_path, made_up)
     assert {result.method.name for result in run.judge(perceptual=False)} == {"telea"}
 
 
+def test_a_rival_that_leaves_a_part_black_gets_no_row(tmp_path, made_up):
+    def lazy(case: cases.Case, _seed: int) -> tuple[np.ndarray, int]:
+        return case.holed, 0
+
+    rival = methods.Method("lazy", "Lazy", lazy, ours=False, seeded=False, key="lazy")
+    said: list[str] = []
+    assert photo_run.PhotoRun(tmp_path, made_up[:1], [rival], 1, CPU, {}, said.append).paint() == 1
+    assert "left a part of the area black" in said[0]
+    assert photo_run.left_empty(made_up[0].truth, made_up[0]) == 0
+
+
 def test_a_process_that_cannot_build_its_method_says_so(made_up):
     workers = photo_run.Workers()
     try:
