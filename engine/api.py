@@ -22,13 +22,12 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from engine import adapt, canvas, schedule, seam, stages
+from engine import adapt, canvas, octave_run, schedule, seam, stages
 from engine.adapt import Learning
 from engine.anchor import Anchor
 from engine.corrector import corrected
-from engine.diffusion import Diffusion, Network
+from engine.diffusion import Diffusion
 from engine.errors import BadInput, EngineError
-from engine.exemplar import Exemplar
 from engine.guidance import Guide, conditioned, left_out
 from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
 from engine.models import load as load_model
@@ -36,8 +35,8 @@ from engine.models.memory import exhausted
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampler import Guidance, Settings, State, repaint
-from engine.space import Entered, Wraps
-from engine.states import Cache, Kept, branched, calls_left, digest
+from engine.space import Wraps
+from engine.states import Cache, Kept, OctavePlace, branched, calls_left, digest
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -64,6 +63,8 @@ log = logging.getLogger(__name__)
 
 MAX_VARIANTS = 64
 KEPT_STATES = 20
+MORE_CALLS = {"quality": 1.5, "repaint": 3.0}
+"""Network calls at the finer octaves of a model that is the picture itself, over those of the preset ``fast``."""
 ATTEMPTS = 6
 """How often a tile is painted at most, where its seam shows."""
 ATTEMPT_DRAWS = 1 << 32
@@ -264,11 +265,13 @@ def resume(
 
 
 def _keeping(events: Iterator[Note | Step | Finished], cache: Cache | None) -> Iterator[Note | Step | Finished]:
+    last: dict[int, int] = {}  # which part of the way of each variant the step before lay in
     for event in events:
         if cache is not None and isinstance(event, Step) and event.call < event.calls:
-            every = max(1, event.calls // KEPT_STATES)
-            if event.call % every == 0:
+            part = event.call // max(1, event.calls // KEPT_STATES)
+            if part > last.get(event.variant, 0):
                 cache.put(event.variant, event.keep())
+            last[event.variant] = part
         yield event
 
 
@@ -291,7 +294,8 @@ def _execute(
     todo = list(range(len(seeds)))
     while todo:
         again, shown = [], attempt
-        for event in _attempt(job, model, [seeds[k] for k in todo], attempt, start):
+        paint = _octaves if model.exemplar else _stages
+        for event in paint(job, model, [seeds[k] for k in todo], attempt, start):
             if not isinstance(event, Note):
                 event = replace(event, variant=todo[event.variant])
             if isinstance(event, Finished) and attempt.number + 1 < attempts and _seam_shows(job, event):
@@ -309,7 +313,7 @@ def _seam_shows(job: Job, finished: Finished) -> bool:
     return seam.tile_seam_jump(tile, job.wrap, job.selection > 0) > seam.SHOWS_ABOVE
 
 
-def _attempt(
+def _stages(
     job: Job, model: Model, seeds: list[int], attempt: Attempt, start: Kept | None
 ) -> Iterator[Note | Step | Finished]:
     """All stages; each takes as known what the ones before it painted.
@@ -334,7 +338,6 @@ def _attempt(
     painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
     plan = resolve(job)
     own, told, most = plan[1].calls(plan[0]), False, attempt.most
-    made_of: dict[float, Exemplar] = {}
     for stage in range(first, last + 1):
         here = start if stage == first else None
         resumed = here.state if here else None
@@ -347,9 +350,7 @@ def _attempt(
             painted = [part.put(each, _leave(model, part, each, resumed.x)) for each in painted]
             made += calls
             continue
-        for event in _stage(
-            small, model, guide, order, stage, painted, levels, settings, seeds, draws, resumed, made_of
-        ):
+        for event in _stage(small, model, guide, order, stage, painted, levels, settings, seeds, draws, resumed):
             if isinstance(event, Note):
                 if not told:
                     yield event
@@ -378,6 +379,70 @@ def _attempt(
         painted, made = after_this, made + calls
 
 
+def _octaves(
+    job: Job, model: Model, seeds: list[int], attempt: Attempt, start: Kept | None
+) -> Iterator[Note | Step | Finished]:
+    """All octaves of a model that is the picture itself (:mod:`engine.octave_run`); arguments as of :func:`_stages`."""
+    selection = _selection(job)
+    model.guide(job.prompt, job.negative, job.guidance, (job.guidance_start, job.guidance_stop), job.pag_scale)
+    model.label_number(job.label)
+    near = canvas.surroundings(selection, job.padding, job.wrap)
+    part, wanted = job.image[near.slices], selection[near.slices] > 0
+    known = ~wanted & (part[..., 3] == 255)
+    levels, settings = resolve(job)
+    plan = levels, model.settings(settings)
+    with _memory():
+        pixels = part[..., :3].astype(np.float32) / 127.5 - 1
+        more = MORE_CALLS.get(job.preset, 1.0)
+        scale = canvas.checked_scale(job.scale, near) if job.scale else 1.0
+        run = octave_run.Run(pixels, known, wanted, canvas.axes(job.wrap), model.device, scale, more)
+    begun, draws = None, attempt.number * ATTEMPT_DRAWS
+    if start is not None:
+        assert start.octave is not None
+        begun = octave_run.Begun(
+            start.stage, start.state, start.schedule, start.settings, start.octave.matches, start.octave.coarsest
+        )
+        draws = start.state.draws
+    spent = start.before if start is not None else attempt.calls
+    moments = run.moments(model.alpha_bar, plan, seeds, draws, begun, spent)
+    box = canvas.Box(near.x + run.region.x, near.y + run.region.y, run.region.width, run.region.height)
+    calls = attempt.windows
+    while True:
+        with _memory(), torch.inference_mode():
+            moment = next(moments, None)
+        if moment is None:
+            return
+        calls += moment.variant == 0
+        made = moment.before + moment.weight * moment.at.state.call
+        total = moment.before + moment.weight * moment.calls + moment.after
+        seconds = time.monotonic() - attempt.began
+        preview = partial(_octave_layer, moment.fill, selection, box)
+        keep = partial(_kept_octave, job, model.info, moment, seeds[moment.variant], attempt.most)
+        yield Step(moment.variant, made, total, seconds, preview, keep)
+        if moment.done:
+            fill = moment.fill()
+            yield Finished(moment.variant, seeds[moment.variant], total, seconds, fill, box, calls, selection)
+
+
+def _octave_layer(fill: Callable[[], np.ndarray], selection: np.ndarray, box: canvas.Box, _full: bool) -> np.ndarray:
+    return canvas.layer(fill(), selection, box)
+
+
+def _kept_octave(job: Job, info: ModelInfo, moment: octave_run.Moment, seed: int, attempts: int) -> Kept:
+    at = moment.at
+    state = _map_tensors(at.state, lambda tensor: tensor.cpu().clone())
+    octave = OctavePlace(
+        moment.weight,
+        moment.finer,
+        None if at.matches is None else at.matches.copy(),
+        None if at.coarsest is None else at.coarsest.cpu(),
+    )
+    return Kept(
+        job, _digest(info), at.schedule, at.settings, seed, state, at.stage, moment.before, moment.after,
+        attempts=attempts, octave=octave,
+    )  # fmt: skip
+
+
 def _stage(
     job: Job,
     model: Model,
@@ -390,7 +455,6 @@ def _stage(
     seeds: list[int],
     draws: int,
     start: State | None,
-    made_of: dict[float, Exemplar],
 ) -> Iterator[Note | tuple[int, stages.Part, State, int]]:
     """One stage of all variants, in turns: (variant, part, state, its row there) after each network call.
 
@@ -413,17 +477,14 @@ def _stage(
         y = entered.y if stage else entered.y.expand(len(seeds), -1, -1, -1)
         if start is not None and start.x.shape[1:] != y.shape[1:]:
             raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
-        if model.exemplar is not None:
-            network = _of_itself(model, job, order, part.plan, entered, made_of)
-        else:
-            network = conditioned(
-                model.predict,
-                label if guide is None else guide,
-                entered.keep,
-                entered.beside,
-                len(model.alpha_bar),
-                partial(canvas.windowed, plan=part.plan.cells(model.space.factor)),
-            )
+        network = conditioned(
+            model.predict,
+            label if guide is None else guide,
+            entered.keep,
+            entered.beside,
+            len(model.alpha_bar),
+            partial(canvas.windowed, plan=part.plan.cells(model.space.factor)),
+        )
         sampler = partial(
             corrected if settings.corrections else repaint,
             network,
@@ -469,20 +530,6 @@ def _diffusion(
     return replace(diffusion, hold=Anchor.of(y, keep, model.anchor, wraps))
 
 
-def _of_itself(
-    model: Model, job: Job, order: np.ndarray, plan: canvas.Plan, entered: Entered, made_of: dict[float, Exemplar]
-) -> Network:
-    """The denoiser made of the picture's own known pixels, all of those that the job can look at.
-
-    ``made_of``: by scale, for the job's other stages.
-    """
-    assert model.exemplar is not None
-    scale = plan.scaled[1] / plan.region.width
-    if scale not in made_of:
-        made_of[scale] = model.exemplar(*adapt.known_part(job.image, order >= 0, scale, least=0))
-    return made_of[scale].network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
-
-
 def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, settings: Settings) -> int:
     """Of the network on each window, in one stage."""
     if guide is None:
@@ -511,14 +558,9 @@ def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:
     smaller windows; only models of more than one size take these."""
     batches = [variants, 1] if model.device.type == "cuda" and variants > 1 else [1]
     plans = [(model.geometry, batch) for batch in batches]
-    if model.exemplar is None:
-        plans.append((replace(model.geometry, together=1), 1))
+    plans.append((replace(model.geometry, together=1), 1))
     window = model.geometry.window // 2
-    while (
-        model.geometry.any_scale
-        and model.exemplar is None
-        and window >= max(model.geometry.minimum, 2 * model.geometry.multiple)
-    ):
+    while model.geometry.any_scale and window >= max(model.geometry.minimum, 2 * model.geometry.multiple):
         plans.append((replace(model.geometry, window=window, together=1), 1))
         window //= 2
     if model.geometry.most and model.geometry.minimum < model.geometry.window:
@@ -530,10 +572,8 @@ def warm_up(model: Model) -> torch.Tensor:
     """One small network call, so that the first click does not pay for lazy initialisation; its output."""
     side, middle = max(model.geometry.minimum, 32), len(model.alpha_bar) // 2
     y = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(model.device)
-    if model.exemplar is not None:
-        pixels = y[0].permute(1, 2, 0).cpu().numpy()
-        made = model.exemplar(pixels, np.ones((side, side), bool))
-        return made.network(y, torch.zeros_like(y[:, :1]), model.alpha_bar)(y, middle)
+    if model.exemplar:
+        return octave_run.warm_up(model.device)
     entered = model.space.enter(y, torch.ones_like(y[:, :1]))
     guide = model.guide("", "", None, (0.0, 1.0))
     label = 0 if model.labels else None

@@ -21,9 +21,13 @@ from engine.smooth import smooth_fill
 MAX_SIDE = 16384
 MAX_MODEL_AREA = 1024 * 1024
 """Model pixels of the largest plan; beyond it the region is scaled down to fit."""
+MAX_AREA = 32 * 1024 * 1024
+"""Pixels that a model which is the picture itself looks at, at most, where another scale is asked for."""
 BATCH_AREA = 256 * 256
 """Model pixels of the windows that go through the network together, never more than four of the largest: one call of
 several small windows is faster than several calls, most of all beside other programs."""
+SURROUNDINGS_AREA = 12 * 1000 * 1000
+"""Pixels of a square hole with its surroundings, at most, unless it is larger itself."""
 OVERLAP_SHARE = 4
 """Windows overlap by a quarter of their side."""
 MARGIN = 8
@@ -112,13 +116,11 @@ def axes(wrap: str) -> tuple[bool, bool]:
 
 
 def context(hole: Box, geometry: Geometry) -> int:
-    """Picture pixels of surroundings the model sees on each side; never more than max(64, half the longer side).
+    """Picture pixels of surroundings the model sees on each side; never more than :func:`surroundings` has.
 
     For texture models enough to fill the shortest side that they take, 16 to 32: more did not help (holes of 96 pixels
     in three textures, 16 against 32: far ratio 1.72, 1.22, 1.03 against 1.93, 1.30, 1.07) and costs windows.
     """
-    if geometry.sight:
-        return geometry.sight
     if geometry.any_scale:
         return min(max(16, geometry.minimum - min(hole.width, hole.height)), 32)
     return max(64, max(hole.width, hole.height) // 2)
@@ -135,7 +137,29 @@ def surroundings(selection: np.ndarray, padding: int | None = None, wrap: str = 
     if any(axes(wrap)):
         return whole
     hole = bounds(selection)
-    return _grow(hole, max(64, max(hole.width, hole.height) // 2, padding or 0), whole)
+    return grown(hole, usual_surroundings(hole) if padding is None else max(padding, 8), whole)
+
+
+def usual_surroundings(hole: Box) -> int:
+    """Pixels on each side that are sent and looked at: the longer side of the hole, 64 at least, less where the whole
+    would be more than :data:`SURROUNDINGS_AREA`."""
+    side = max(hole.width, hole.height)
+    return max(64, min(side, (math.isqrt(SURROUNDINGS_AREA) - side) // 2))
+
+
+def checked_scale(scale: float, region: Box, most: int = MAX_AREA) -> float:
+    """``scale`` if a region of so many model pixels may be painted at it.
+
+    Raises:
+        BadInput: out of range, or more than ``most`` model pixels.
+    """
+    area = region.width * region.height
+    if not 1 / 16 <= scale <= 4:
+        raise BadInput("bad_scale", f"The scale must be 0.0625 to 4, not {scale}.")
+    if scale**2 * area > most:
+        largest = math.floor(math.sqrt(most / area) * 1000) / 1000
+        raise BadInput("bad_scale", f"This selection is too large for scale {scale:g}; use {largest:g} or less.")
+    return scale
 
 
 def plan(
@@ -162,19 +186,14 @@ def plan(
     if padding is not None and not 8 <= padding <= 1024:
         raise BadInput("bad_padding", f"The padding must be 8 to 1024 pixels, not {padding}.")
     whole = Box(0, 0, selection.shape[1], selection.shape[0])
-    region = _grow(hole, context(hole, geometry) if padding is None else padding, within or whole)
+    region = grown(hole, context(hole, geometry) if padding is None else padding, within or whole)
     if wraps[0]:
         region = replace(region, y=0, height=whole.height)
     if wraps[1]:
         region = replace(region, x=0, width=whole.width)
     area, most = region.width * region.height, geometry.most or MAX_MODEL_AREA
     if wanted_scale is not None:
-        scale = wanted_scale
-        if not 1 / 16 <= scale <= 4:
-            raise BadInput("bad_scale", f"The scale must be 0.0625 to 4, not {scale}.")
-        if scale**2 * area > most:
-            largest = math.floor(math.sqrt(most / area) * 1000) / 1000
-            raise BadInput("bad_scale", f"This selection is too large for scale {scale:g}; use {largest:g} or less.")
+        scale = checked_scale(wanted_scale, region, most)
     elif geometry.any_scale:
         scale = min(1.0, math.sqrt(most / area))
     else:
@@ -343,7 +362,7 @@ def _fold(out: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return out
 
 
-def _grow(box: Box, by: int, limit: Box) -> Box:
+def grown(box: Box, by: int, limit: Box) -> Box:
     """``box`` grown by so many pixels on each side and clipped to ``limit``, in which it lies."""
     left, top = max(limit.x, box.x - by), max(limit.y, box.y - by)
     right = min(limit.x + limit.width, box.x + box.width + by)

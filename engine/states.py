@@ -41,6 +41,23 @@ MAX_JUMPS = 20
 
 
 @dataclass(frozen=True)
+class OctavePlace:
+    """What the state of a model that is the picture itself needs beside the sampler's (:mod:`engine.octave_run`).
+
+    Attributes:
+        weight: units of progress of a call of its octave.
+        finer: units of all octaves above the coarsest.
+        matches: (G, 2) int32 of a finer octave.
+        coarsest: (1, 3, h, w), the finished picture of the coarsest octave, where the run is beyond it.
+    """
+
+    weight: int
+    finer: int
+    matches: np.ndarray | None = None
+    coarsest: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Kept:
     """One variant's run, after one network call.
 
@@ -53,6 +70,8 @@ class Kept:
         before, after: network calls of the stages before it and after it.
         painted: what the stages before it painted, (H, W, 3) float32 in [0, 1] of the box around the selection.
         attempts: how often this run may be painted in all, where it is a tile whose seam shows.
+        octave: of a model that is the picture itself; its stages are octaves, and calls are counted in units of
+            progress.
     """
 
     job: Job
@@ -66,11 +85,17 @@ class Kept:
     after: int = 0
     painted: np.ndarray | None = None
     attempts: int = 1
+    octave: OctavePlace | None = None
+
+    @property
+    def weight(self) -> int:
+        """Units of progress of a call of this stage."""
+        return self.octave.weight if self.octave else 1
 
     @property
     def call(self) -> int:
         """Network calls made so far, those of earlier stages too."""
-        return self.before + self.state.call
+        return self.before + self.weight * self.state.call
 
     @property
     def left(self) -> int:
@@ -80,12 +105,12 @@ class Kept:
     @property
     def remaining(self) -> int:
         """Network calls still to make."""
-        return self.left + self.after
+        return self.weight * self.left + self.after
 
     @property
     def nbytes(self) -> int:
         """Memory of the tensors of this state alone."""
-        return sum(tensor.nbytes for tensor in _tensors(self.state).values())
+        return sum(tensor.nbytes for tensor in _tensors(self).values())
 
 
 def calls_left(state: State, schedule: Schedule, settings: Settings) -> int:
@@ -106,6 +131,8 @@ def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) ->
     of the schedule's own jumps as many as it takes, evenly. So a branch at half of a run costs at most 55 % of it,
     unless there is nothing to leave out.
     """
+    if not late:
+        kept = _at_coarsest(kept)
     levels, position = kept.schedule.levels, kept.state.position
     length = _jump_length(jump, kept.schedule.steps)
     if not 1 <= times <= MAX_JUMPS:
@@ -134,6 +161,22 @@ def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) ->
         settings = replace(settings, corrections=settings.corrections - 1)
     over = way(settings, to, rest).left - budget
     return way(settings, _straighter(to, over, settings), rest if late else _straighter(rest, over, settings))
+
+
+def _at_coarsest(kept: Kept) -> Kept:
+    """Of a state in a finer octave, the end of its coarsest: what is a new idea is decided there."""
+    from engine.api import resolve
+
+    if kept.octave is None or kept.octave.coarsest is None:
+        return kept
+    schedule, settings = resolve(kept.job)
+    picture, call = kept.octave.coarsest, settings.calls(schedule) - 1
+    state = State(call, len(schedule.levels) - 2, picture, picture, kept.state.draws)
+    octave = OctavePlace(1, kept.octave.finer)
+    return replace(
+        kept, schedule=schedule, settings=settings, state=state, stage=0, before=kept.call - call,
+        after=kept.octave.finer, octave=octave,
+    )  # fmt: skip
 
 
 def _straighter(path: tuple[int, ...], calls: int, settings: Settings) -> tuple[int, ...]:
@@ -199,9 +242,10 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
         "job": job,
         "state": {name: getattr(kept.state, name) for name in ("call", "position", "draws", "corrections")},
         "stage": {name: getattr(kept, name) for name in ("stage", "before", "after", "attempts")},
+        "octave": None if kept.octave is None else {"weight": kept.octave.weight, "finer": kept.octave.finer},
         "extra": extra or {},
     }
-    tensors = _tensors(kept.state)
+    tensors = _tensors(kept)
     tensors["image"] = torch.from_numpy(np.array(kept.job.image, order="C"))
     tensors["selection"] = torch.from_numpy(np.array(kept.job.selection, order="C"))
     if kept.painted is not None:
@@ -242,6 +286,12 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
             )
         original = tensors.pop("original").numpy() if "original" in tensors else None
         painted = tensors.pop("painted").numpy() if "painted" in tensors else None
+        octave = None
+        if meta["octave"] is not None:
+            matches, coarsest = tensors.pop("matches", None), tensors.pop("coarsest", None)
+            octave = OctavePlace(
+                **meta["octave"], matches=None if matches is None else matches.numpy(), coarsest=coarsest
+            )
         schedule = meta["job"].pop("schedule")
         job = Job(
             image=tensors.pop("image").numpy(),
@@ -259,6 +309,7 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
             state,
             **meta["stage"],
             painted=painted,
+            octave=octave,
         )
         _check_state(kept)
     except BadInput:
@@ -282,10 +333,14 @@ def _check_state(kept: Kept) -> None:
         raise ValueError("call number out of range")
 
 
-def _tensors(state: State) -> dict[str, torch.Tensor]:
-    tensors = {"x": state.x, "x0_hat": state.x0_hat}
-    if state.drift is not None:
-        tensors["drift"] = state.drift
+def _tensors(kept: Kept) -> dict[str, torch.Tensor]:
+    tensors = {"x": kept.state.x, "x0_hat": kept.state.x0_hat}
+    if kept.state.drift is not None:
+        tensors["drift"] = kept.state.drift
+    if kept.octave is not None and kept.octave.matches is not None:
+        tensors["matches"] = torch.from_numpy(kept.octave.matches)
+    if kept.octave is not None and kept.octave.coarsest is not None:
+        tensors["coarsest"] = kept.octave.coarsest
     return tensors
 
 

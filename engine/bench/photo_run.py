@@ -90,11 +90,11 @@ def own(preset: str, model: api.Model) -> Method:
     """Our method. Its key also holds the code that a model which learns nothing is made of: all that the exemplar
     engine's modules say, so that results are made anew when one of them changes."""
     method = methods.ours(preset, model)
-    if model.exemplar is None:
+    if not model.exemplar:
         return method
     digest = hashlib.sha256()
     folder = Path(str(api.__file__)).parent
-    for code in sorted([*folder.glob("exemplar*"), *folder.glob("matching*")]):
+    for code in sorted([*folder.glob("exemplar*"), *folder.glob("matching*"), *folder.glob("octave*")]):
         for path in [code] if code.is_file() else sorted(code.rglob("*.py")):
             digest.update(path.read_bytes())
     return Method(

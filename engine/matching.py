@@ -1,0 +1,158 @@
+"""Nearest patches by remembering and guessing: the inner loops of the exemplar model's finer octaves.
+
+Each target patch remembers the place of the source that suits it best. A round compares it with this, with the places
+by which it would go on with what its eight neighbours remember, and with random places at shrinking distances, and
+keeps the best (PatchMatch, Barnes et al. 2009, doi 10.1145/1531326.1531330). So a call costs the same however many
+sources there are. All targets look at what was remembered before the round, and random places are a hash of seed,
+target and try: the result depends neither on an order nor on the number of threads.
+
+Here are the loops for processors, compiled by numba; :mod:`engine.matching_torch` has the same two functions for CUDA
+and for machines without numba.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+SIDE = 8
+"""Pixels a side of a patch: eight float32 fill a vector register of most processors."""
+NEIGHBOURS = 8
+TRIES = 4
+"""Random places that a target looks at in a round, each within a quarter of the distance of the one before."""
+CHUNKS = 64
+"""Parts that the targets are cut into for the threads: many more than threads, since parts take unequal times."""
+
+
+@numba.njit(inline="always")
+def _hash(a, b):
+    """32 well-mixed bits of two numbers: the finaliser of MurmurHash3 (Austin Appleby, public domain)."""
+    h = np.uint32(a) * np.uint32(0x9E3779B1) ^ np.uint32(b) * np.uint32(0x85EBCA77)
+    h ^= h >> np.uint32(16)
+    h *= np.uint32(0x85EBCA6B)
+    h ^= h >> np.uint32(13)
+    h *= np.uint32(0xC2B2AE35)
+    h ^= h >> np.uint32(16)
+    return h
+
+
+@numba.njit(inline="always")
+def _apart(here, there, period):
+    """How far ``here`` lies from ``there``, the short way round where the picture is periodic (``period`` > 0)."""
+    d = here - there
+    if period > 0:
+        if 2 * d > period:
+            d -= period
+        elif 2 * d < -period:
+            d += period
+    return d
+
+
+@numba.njit(fastmath=True, inline="always")
+def _distance(query, weight, source, row, column):
+    total = np.float32(0)
+    for c in range(3):
+        for a in range(SIDE):
+            for b in range(SIDE):
+                e = query[c, a, b] - source[c, row + a, column + b]
+                total += weight[a, b] * e * e
+    return total
+
+
+@numba.njit(fastmath=True, parallel=True, cache=True)
+def improve(canvas, weights, source, usable, top, left, near, periods, places, coherence, radius, seed):
+    """One round: (G, 2) int32, the remembered places of all targets made better.
+
+    Args:
+        canvas: (3, h, w) float32, what is compared: known pixels as they are, the others as they are now.
+        weights: (h, w) float32, of a pixel's squared difference.
+        source: (3, H, W) float32.
+        usable: (H, W) uint8, 1 where a source patch may begin.
+        top, left: (G,) int32, where targets begin on the canvas.
+        near: (G, 8) int32, numbers of the neighbours, −1 where there is none.
+        periods: (2,) int32, height and width of a periodic canvas, 0 along an axis where it is not.
+        places: (G, 2) int32, row and column of the remembered places.
+        coherence: share of its distance that a place is forgiven if all neighbours would go on with it.
+        radius: the largest distance of a random place.
+        seed: of the random places, 0 … 2^32 − 1.
+    """
+    count = len(top)
+    height, width = usable.shape
+    out = np.empty((count, 2), np.int32)
+    for chunk in numba.prange(CHUNKS):
+        query = np.empty((3, SIDE, SIDE), np.float32)
+        weight = np.empty((SIDE, SIDE), np.float32)
+        offered = np.empty((NEIGHBOURS, 2), np.int32)
+        for g in range(chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS):
+            for a in range(SIDE):
+                for b in range(SIDE):
+                    y, x = top[g] + a, left[g] + b
+                    for c in range(3):
+                        query[c, a, b] = canvas[c, y, x]
+                    weight[a, b] = weights[y, x]
+            for k in range(NEIGHBOURS):
+                n = near[g, k]
+                offered[k, 0] = offered[k, 1] = -1
+                if n >= 0:
+                    offered[k, 0] = places[n, 0] + _apart(top[g], top[n], periods[0])
+                    offered[k, 1] = places[n, 1] + _apart(left[g], left[n], periods[1])
+            least, best_row, best_column = np.float32(np.inf), places[g, 0], places[g, 1]
+            for k in range(1 + NEIGHBOURS + TRIES):
+                if k == 0:
+                    row, column = places[g, 0], places[g, 1]
+                elif k <= NEIGHBOURS:
+                    row, column = offered[k - 1, 0], offered[k - 1, 1]
+                else:
+                    reach = radius >> (2 * (k - 1 - NEIGHBOURS))
+                    if reach < 1:
+                        break
+                    bits = _hash(seed, g * TRIES + k)
+                    row = best_row + np.int32(bits & np.uint32(0xFFFF)) % (2 * reach + 1) - reach
+                    column = best_column + np.int32(bits >> np.uint32(16)) % (2 * reach + 1) - reach
+                if k > 0:
+                    if row == best_row and column == best_column:
+                        continue
+                    if row < 0 or column < 0 or row >= height or column >= width or usable[row, column] == 0:
+                        continue
+                agree = 0
+                for n in range(NEIGHBOURS):
+                    agree += offered[n, 0] == row and offered[n, 1] == column
+                share = np.float32(1) - np.float32(coherence) * np.float32(agree) / np.float32(NEIGHBOURS)
+                d = share * _distance(query, weight, source, row, column)
+                if d < least:
+                    least, best_row, best_column = d, row, column
+            out[g, 0], out[g, 1] = best_row, best_column
+    return out
+
+
+@numba.njit(fastmath=True, parallel=True, cache=True)
+def vote(source, rows, columns, cover, top, left, periods, places, weights, window):
+    """(3, N) float32: each pixel as the mean of what the patches over it are made of.
+
+    Args:
+        source, top, left, periods, places: as of :func:`improve`.
+        rows, columns: (N,) int32, the pixels on the canvas.
+        cover: (N, M) int32, numbers of the targets over each, −1 to fill up.
+        weights: (G,) float32, of a target's vote.
+        window: (SIDE, SIDE) float32, how much a patch says about each of its pixels.
+    """
+    out = np.zeros((3, len(rows)), np.float32)
+    for n in numba.prange(len(rows)):
+        red, green, blue, total = np.float32(0), np.float32(0), np.float32(0), np.float32(1e-12)
+        for m in range(cover.shape[1]):
+            g = cover[n, m]
+            if g < 0:
+                break
+            a, b = rows[n] - top[g], columns[n] - left[g]
+            if a < 0:
+                a += periods[0]
+            if b < 0:
+                b += periods[1]
+            w = window[a, b] * weights[g]
+            row, column = places[g, 0] + a, places[g, 1] + b
+            red += w * source[0, row, column]
+            green += w * source[1, row, column]
+            blue += w * source[2, row, column]
+            total += w
+        out[0, n], out[1, n], out[2, n] = red / total, green / total, blue / total
+    return out

@@ -1,0 +1,498 @@
+"""Fills from the picture itself at any size: octave by octave, from the whole down to the grain.
+
+The picture is halved until the area to paint is a few patches wide. There all that is seen at once is decided by a
+whole run of the job's sampler and schedule with the exact denoiser of :mod:`engine.exemplar`. Each finer octave begins
+with the picture that its matches say: where a patch of the coarser octave came from, the finer one comes from, too
+(so grain is copied and never enlarged). Noise is added to it, and a short run of the same sampler lets the patches
+agree at this scale. Its denoiser compares a patch with few places, those that :mod:`engine.matching` remembers, so
+that the cost is linear in the area. Coarse to fine with matches carried up: Wexler, Shechtman & Irani 2007 (doi
+10.1109/TPAMI.2007.60), PatchMatch (Barnes et al. 2009); with noise at every octave and matches remembered from step to
+step: NIFTY (arXiv 2509.22318).
+
+Three things let what surrounds the area decide. Known pixels are compared as they are, with the small deviation
+:data:`KNOWN_SIGMA`. Of the unknown ones those count most that lie near known ones (:data:`CONFIDENCE`), as matches and
+as votes, so that what reaches the area is carried inwards call by call. And a place that the neighbours would go on
+with counts as nearer (:data:`COHERENCE`), so that detail stays in one piece.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+
+from engine import canvas, matching
+from engine.canvas import Box
+from engine.diffusion import Diffusion
+from engine.matching import SIDE
+from engine.noise import Noise
+from engine.sampler import State
+from engine.schedule import Schedule, plain
+from engine.smooth import smooth_fill
+
+COARSEST_DEPTH = 8
+"""Pixels from the middle of the area to what is known, at most, at the coarsest octave: a patch or two across."""
+COARSEST_AREA = 4000
+"""Unknown pixels at the coarsest octave, at most; its denoiser compares them with every source."""
+LEAST_SOURCES = 200
+"""Source patches at the coarsest octave, at least; where there are fewer the run begins at a finer one."""
+LADDER = ((0.6, 12), (0.5, 12), (0.4, 8))
+"""σ to begin with and network calls, of the octaves above the coarsest; those after them take :data:`FINE`."""
+FINE = (0.3, 6)
+LAST_SIGMA = 0.03
+ROUNDS = 2
+"""Rounds of :func:`engine.matching.improve` in a call."""
+KNOWN_SIGMA = 0.1
+"""By how much known pixels may differ from their match."""
+CONFIDENCE = (0.8, 0.05)
+"""Weight of an unknown pixel, for each pixel of distance from what is known; and the least weight."""
+COHERENCE = 0.5
+"""Share of its squared distance that a place is forgiven if all eight neighbours would go on with it."""
+DENSE_BELOW = 2000
+STRIDE = 2
+"""Patches begin at every other row and column, and at every pixel where fewer pixels than that are to be painted."""
+VOTE_SIGMA, LAST_VOTE_SIGMA = 2.5, 1.0
+"""Deviation in pixels of the weights with which a patch votes for its pixels; in the last call of all they are
+narrower, because votes that do not agree blur the grain."""
+FIT_SIGMA, FIT_GAIN, FIT_MOST = 2.0, 6.0, 0.2
+"""What the estimate misses on the known pixels around the area is added to it, fading out by a Gaussian of that
+deviation in pixels, whole where 1/gain of it lies on known pixels; misses are cut to the last number."""
+RING = 4
+"""Known pixels around the area that are estimated, too, so that it is known what is missed."""
+SIGHT = 32
+"""Known pixels around the area that the coarsest octave's denoiser looks at."""
+UNIT = 2000
+"""Targets that a call of the finer octaves looks at in about the time of one call of the coarsest."""
+
+
+@dataclass(frozen=True)
+class Octave:
+    """The picture at one scale.
+
+    Attributes:
+        pixels: (H, W, 3) float32 in [−1, 1]; unknown ones are 0.
+        known: (H, W) bool.
+        wanted: (H, W) bool, what is to be painted. What is neither known nor wanted is never looked at.
+        wraps: (along y, along x): the picture is periodic.
+    """
+
+    pixels: np.ndarray
+    known: np.ndarray
+    wanted: np.ndarray
+    wraps: tuple[bool, bool]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.known.shape
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """(3, H, W) float32."""
+        return np.ascontiguousarray(self.pixels.transpose(2, 0, 1), np.float32)
+
+    @cached_property
+    def usable(self) -> np.ndarray:
+        """(H, W) uint8, 1 where a patch of known pixels begins."""
+        return _all_under(self.known).astype(np.uint8)
+
+    @cached_property
+    def box(self) -> Box:
+        """The part of the picture that is looked at: what is painted and the patches over it; whole along an axis that
+        wraps."""
+        box = canvas.bounds(self.wanted)
+        starts, lengths = [], []
+        for start, extent, length, wraps in zip(
+            (box.y, box.x), (box.height, box.width), self.shape, self.wraps, strict=True
+        ):
+            first, last = max(0, start - SIDE - RING), min(length, start + extent + SIDE + RING)
+            if last - first < SIDE:  # near two borders of a small picture
+                first, last = 0, length
+            starts.append(0 if wraps else first)
+            lengths.append(length if wraps else last - first)
+        return Box(starts[1], starts[0], lengths[1], lengths[0])
+
+    @cached_property
+    def pads(self) -> tuple[int, int]:
+        """Rows and columns that the canvas repeats beyond its end, so that a patch never leaves it."""
+        down, right = (SIDE - 1 if wraps else 0 for wraps in self.wraps)
+        return down, right
+
+    def on_canvas(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, …) → the part in :attr:`box`, with its repetition where it wraps."""
+        part = picture[self.box.slices]
+        if not any(self.pads):
+            return part
+        return np.pad(part, [(0, self.pads[0]), (0, self.pads[1])] + [(0, 0)] * (part.ndim - 2), mode="wrap")
+
+    @cached_property
+    def periods(self) -> np.ndarray:
+        return np.array([length * wraps for length, wraps in zip(self.shape, self.wraps, strict=True)], np.int32)
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """(N,) int32, of the pixels to paint, in the box."""
+        return np.nonzero(self.wanted[self.box.slices])[0].astype(np.int32)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        return np.nonzero(self.wanted[self.box.slices])[1].astype(np.int32)
+
+    @cached_property
+    def distance(self) -> np.ndarray:
+        """(h, w) float32 on the canvas: from each pixel to the nearest known one."""
+        return self.on_canvas(_distance(self.known, self.wraps))
+
+    @cached_property
+    def targets(self) -> Targets:
+        return Targets.of(self)
+
+    def copied(self, places: np.ndarray) -> np.ndarray:
+        """(3, N): the pixels to paint as the matches ``places`` (G, 2) say."""
+        return self._voted(places, np.ones(len(places), np.float32), LAST_VOTE_SIGMA)
+
+    def estimate(self, x: np.ndarray, sigma: float, places: np.ndarray, seed: int, last: bool) -> np.ndarray:
+        """x̂_0 (3, N) of x_t/√ᾱ (3, N); ``places`` (G, 2) int32 are made better in place.
+
+        Args:
+            seed: of the random places, another one for each call.
+            last: the last call of the finest octave.
+        """
+        targets = self.targets
+        seen = self.on_canvas(self.pixels).transpose(2, 0, 1).copy()
+        seen[:, self.rows, self.columns] = x
+        self._repeat(seen)
+        weights = np.where(self.on_canvas(self.known), 1 / (2 * KNOWN_SIGMA**2), self._confidence / (2 * sigma**2))
+        weights[~self.on_canvas(self.known | self.wanted)] = 0
+        weights = weights.astype(np.float32)
+        fixed = self.source, self.usable, targets.top, targets.left, targets.near, self.periods
+        radius = min(max(self.shape), 0x7FFF)
+        for turn in range(ROUNDS):
+            number = np.uint32((seed * ROUNDS + turn) & 0xFFFFFFFF)
+            places[:] = matching.improve(seen, weights, *fixed, places, COHERENCE, radius, number)
+        return self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
+
+    def _repeat(self, seen: np.ndarray) -> None:
+        """What the canvas (…, h, w) repeats beyond its end made the same again."""
+        down, right = self.pads
+        if down:
+            seen[..., -down:, :] = seen[..., :down, :]
+        if right:
+            seen[..., :, -right:] = seen[..., :, :right]
+
+    @cached_property
+    def _confidence(self) -> np.ndarray:
+        rate, least = CONFIDENCE
+        return np.maximum(np.float32(rate) ** self.distance, np.float32(least))
+
+    @cached_property
+    def _trust(self) -> np.ndarray:
+        """(G,) float32, the weights of the targets' votes: the mean confidence of their pixels."""
+        confidence = np.where(self.on_canvas(self.known), np.float32(1), self._confidence)
+        means = cv2.boxFilter(confidence, -1, (SIDE, SIDE), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
+        return np.ascontiguousarray(means[self.targets.top, self.targets.left])
+
+    def _voted(self, places: np.ndarray, trust: np.ndarray, sigma: float) -> np.ndarray:
+        targets = self.targets
+        out = matching.vote(
+            self.source,
+            targets.rows,
+            targets.columns,
+            targets.cover,
+            targets.top,
+            targets.left,
+            self.periods,
+            places,
+            trust,
+            _window(sigma),
+        )
+        missed = self._missed(out)
+        return (out + missed)[:, targets.inside]
+
+    def _missed(self, out: np.ndarray) -> np.ndarray:
+        """What the estimate (3, M) of the targets' pixels misses on known ones, gone on with smoothly on the others.
+
+        As in seamless cloning (Pérez, Gangnet & Blake 2003, doi 10.1145/882262.882269), but only near the border.
+        """
+        targets = self.targets
+        rows, columns = targets.rows[~targets.inside], targets.columns[~targets.inside]
+        difference = np.zeros((self.box.height, self.box.width, 4), np.float32)
+        known = self.source[:, rows + self.box.y, columns + self.box.x]
+        difference[rows, columns, :3] = (known - out[:, ~targets.inside]).clip(-FIT_MOST, FIT_MOST).T
+        difference[rows, columns, 3] = 1
+        reach = math.ceil(3 * FIT_SIGMA)
+        pads = [(reach, reach) if wraps else (0, 0) for wraps in self.wraps]
+        smooth = cv2.GaussianBlur(
+            np.pad(difference, [*pads, (0, 0)], mode="wrap"),
+            (2 * reach + 1, 2 * reach + 1),
+            FIT_SIGMA,
+            borderType=cv2.BORDER_CONSTANT,
+        )
+        at = smooth[targets.rows + pads[0][0], targets.columns + pads[1][0]]
+        share = at[:, 3:]
+        return (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The patches over what is to be painted, on a grid, and the pixels that they vote for; all on the canvas.
+
+    Attributes:
+        top, left: (G,) int32, where they begin.
+        near: (G, 8) int32, numbers of the neighbours on the grid, −1 where there is none.
+        number: (grid rows, grid columns) int32, of the target there; −1 where there is none.
+        starts: first rows, first columns of the grid.
+        rows, columns: (M,) int32, the pixels to paint and known ones close by.
+        inside: (M,) bool, which are to be painted.
+        cover: (M, C) int32, numbers of the targets over each pixel, −1 to fill up.
+    """
+
+    top: np.ndarray
+    left: np.ndarray
+    near: np.ndarray
+    number: np.ndarray
+    starts: tuple[np.ndarray, np.ndarray]
+    rows: np.ndarray
+    columns: np.ndarray
+    inside: np.ndarray
+    cover: np.ndarray
+
+    @classmethod
+    def of(cls, octave: Octave) -> Targets:
+        wanted = octave.wanted[octave.box.slices]
+        stride = 1 if np.count_nonzero(wanted) < DENSE_BELOW else STRIDE
+        starts, covers = zip(
+            *(_grid(length, stride, wraps) for length, wraps in zip(wanted.shape, octave.wraps, strict=True)),
+            strict=True,
+        )
+        touched = ~_all_under(~octave.on_canvas(octave.wanted), beyond=True)
+        grid_row, grid_column = np.nonzero(touched[np.ix_(*starts)])
+        number = np.full([len(start) for start in starts], -1, np.int32)
+        number[grid_row, grid_column] = np.arange(len(grid_row))
+        near = np.full((len(grid_row), 8), -1, np.int32)
+        around = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
+        for k, (down, right) in enumerate(around):
+            row, column, there = grid_row + down, grid_column + right, np.ones(len(grid_row), bool)
+            for places, count, wraps in (
+                (row, number.shape[0], octave.wraps[0]),
+                (column, number.shape[1], octave.wraps[1]),
+            ):
+                there &= wraps or (places >= 0) & (places < count)
+            near[:, k] = np.where(there, number[row % number.shape[0], column % number.shape[1]], -1)
+        ring = cv2.dilate(wanted.astype(np.uint8), np.ones((2 * RING + 1, 2 * RING + 1), np.uint8)) > 0
+        ring &= wanted | octave.known[octave.box.slices]
+        rows, columns = (each.astype(np.int32) for each in np.nonzero(ring))
+        over = number[covers[0][rows][:, :, None], covers[1][columns][:, None]]
+        missing = (covers[0][rows] < 0)[:, :, None] | (covers[1][columns] < 0)[:, None]
+        cover = np.where(missing, -1, over).reshape(len(rows), -1)
+        cover = -np.sort(-cover, axis=1)
+        seen = cover[:, 0] >= 0
+        return cls(
+            starts[0][grid_row].astype(np.int32),
+            starts[1][grid_column].astype(np.int32),
+            near,
+            number,
+            (starts[0], starts[1]),
+            rows[seen],
+            columns[seen],
+            wanted[rows[seen], columns[seen]],
+            np.ascontiguousarray(cover[seen].astype(np.int32)),
+        )
+
+
+def _grid(length: int, stride: int, wraps: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Where patches begin along one side, and (length, C) which of them lie over each pixel, −1 to fill up."""
+    if wraps:
+        starts = np.arange(0, length, stride)
+    else:
+        starts = np.unique(np.append(np.arange(0, length - SIDE + 1, stride), length - SIDE))
+    lists: list[list[int]] = [[] for _ in range(length)]
+    for k, start in enumerate(starts):
+        for place in range(start, start + SIDE):
+            lists[place % length].append(k)
+    most = max(len(each) for each in lists)
+    return starts, np.array([each + [-1] * (most - len(each)) for each in lists])
+
+
+def _all_under(flags: np.ndarray, beyond: bool = False) -> np.ndarray:
+    """(H, W) bool: whether all flags are set in the patch that begins there; ``beyond``: those beyond the picture."""
+    count = cv2.boxFilter(
+        np.pad(flags.astype(np.float32), [(0, SIDE - 1)] * 2, constant_values=float(beyond)),
+        -1,
+        (SIDE, SIDE),
+        anchor=(0, 0),
+        normalize=False,
+        borderType=cv2.BORDER_CONSTANT,
+    )
+    return count[: flags.shape[0], : flags.shape[1]] > SIDE**2 - 0.5
+
+
+def _distance(known: np.ndarray, wraps: tuple[bool, bool]) -> np.ndarray:
+    pads = [(length // 2 if wrapped else 0,) * 2 for length, wrapped in zip(known.shape, wraps, strict=True)]
+    away = cv2.distanceTransform(np.pad(~known, pads, mode="wrap").astype(np.uint8), cv2.DIST_L2, 5)
+    return away[tuple(slice(pad[0], pad[0] + length) for pad, length in zip(pads, known.shape, strict=True))]
+
+
+def _window(sigma: float) -> np.ndarray:
+    along = np.exp(-0.5 * ((np.arange(SIDE) - (SIDE - 1) / 2) / sigma) ** 2)
+    weights = np.outer(along, along)
+    return (weights / weights.max()).astype(np.float32)
+
+
+def pyramid(
+    pixels: np.ndarray, known: np.ndarray, wanted: np.ndarray, wraps: tuple[bool, bool], scale: float = 1.0
+) -> list[Octave]:
+    """The octaves of a job, the coarsest first.
+
+    A pixel is known where everything under it is, and painted where anything under it is.
+
+    Args:
+        pixels: (H, W, 3) float32 in [−1, 1].
+        known, wanted: (H, W) bool, of which no pixel is both.
+        scale: of the finest octave, in its pixels per picture pixel.
+    """
+    depth, area = scale * _depth(known, wanted, wraps), scale**2 * np.count_nonzero(wanted)
+    made = [_scaled(pixels, known, wanted, wraps, scale)]
+    while depth > COARSEST_DEPTH or area > COARSEST_AREA:
+        octave = _scaled(pixels, known, wanted, wraps, scale / 2 ** len(made))
+        if min(octave.shape) < SIDE or np.count_nonzero(octave.usable) < LEAST_SOURCES:
+            break
+        made.append(octave)
+        depth, area = depth / 2, area / 4
+    return made[::-1]
+
+
+def _scaled(
+    pixels: np.ndarray, known: np.ndarray, wanted: np.ndarray, wraps: tuple[bool, bool], scale: float
+) -> Octave:
+    if scale == 1:
+        return Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps)
+    height, width = (max(1, round(length * scale)) for length in known.shape)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    share, colour, some = (
+        cv2.resize(each, (width, height), interpolation=how)
+        for each in (known.astype(np.float32), pixels * known[..., None], wanted.astype(np.float32))
+    )
+    whole = share > 1 - 1e-4
+    colour = np.where(whole[..., None], colour / np.maximum(share, 0.5)[..., None], np.float32(0))
+    return Octave(np.ascontiguousarray(colour, np.float32), whole, (some > 1e-6) & ~whole, wraps)
+
+
+def _depth(known: np.ndarray, wanted: np.ndarray, wraps: tuple[bool, bool]) -> float:
+    """Pixels from the middle of what is to be painted to what is known, or to the border of the picture."""
+    pads = [(length // 2 if wrapped else 1,) * 2 for length, wrapped in zip(known.shape, wraps, strict=True)]
+    inside = tuple(slice(pad[0], pad[0] + length) for pad, length in zip(pads, known.shape, strict=True))
+    away = ~known
+    for axis, (pad, wrapped) in enumerate(zip(pads, wraps, strict=True)):
+        widths = [(0, 0), (0, 0)]
+        widths[axis] = pad
+        away = np.pad(away, widths, mode="wrap") if wrapped else np.pad(away, widths)
+    distance = cv2.distanceTransform(away.astype(np.uint8), cv2.DIST_C, 3)[inside]
+    return float(distance[wanted].max())
+
+
+def first_places(octave: Octave, painted: np.ndarray) -> np.ndarray:
+    """(G, 2) int32: the nearest source of every target of a painted picture (H, W, 3), among all sources."""
+    targets = octave.targets
+    rows, columns = np.nonzero(octave.usable)
+    sources = _patches(octave.source, rows, columns)
+    seen = _patches(octave.on_canvas(painted).transpose(2, 0, 1), targets.top, targets.left)
+    energy = 0.5 * sources.square().sum(1)
+    parts = [(part @ sources.T - energy).argmax(1) for part in seen.split(1024)]
+    best = torch.cat(parts).numpy() if parts else np.zeros(0, int)
+    return np.stack([rows[best], columns[best]], axis=1).astype(np.int32)
+
+
+def _patches(picture: np.ndarray, top: np.ndarray, left: np.ndarray) -> torch.Tensor:
+    """(N, 3 · SIDE²) of (3, H, W)."""
+    views = np.lib.stride_tricks.sliding_window_view(picture, (SIDE, SIDE), (1, 2))
+    return torch.from_numpy(np.ascontiguousarray(views[:, top, left].transpose(1, 0, 2, 3)).reshape(len(top), -1))
+
+
+def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:
+    """(G', 2) int32: the matches of the coarser octave (G, 2) at the finer one; where they cannot be, random ones."""
+    here, there = fine.targets, coarse.targets
+    scale = np.array(fine.shape) / coarse.shape
+    # Where patches with the same middles would begin on the coarser picture, and the target nearest to that.
+    tops = np.stack([here.top + fine.box.y, here.left + fine.box.x], 1)
+    begin = (tops + SIDE / 2) / scale - SIDE / 2 - (coarse.box.y, coarse.box.x)
+    grid = [_nearest(starts, begin[:, axis]) for axis, starts in enumerate(there.starts)]
+    found = there.number[grid[0], grid[1]]
+    lost = found < 0
+    if lost.any():
+        found[lost] = _nearest_target(there, grid[0][lost], grid[1][lost])
+    shift = begin - np.stack([there.top, there.left], 1)[found]
+    moved = np.rint((places[found] + shift + SIDE / 2) * scale - SIDE / 2).astype(np.int64)
+    moved = moved.clip(0, np.array(fine.shape) - 1)
+    good = fine.usable[moved[:, 0], moved[:, 1]] > 0
+    stock = np.flatnonzero(fine.usable)
+    drawn = stock[np.random.Generator(np.random.Philox(key=[seed, 1 << 40])).integers(0, len(stock), len(good))]
+    return np.where(good[:, None], moved, np.stack(np.divmod(drawn, fine.shape[1]), 1)).astype(np.int32)
+
+
+def _nearest(starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The number of the nearest of ``starts``, rising, to each place."""
+    return np.searchsorted((starts[1:] + starts[:-1]) / 2, wanted)
+
+
+def _nearest_target(targets: Targets, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The number of the target nearest to each place of the grid."""
+    none = (targets.number < 0).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(none, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    by_label = np.zeros(int(labels.max()) + 1, np.int64)
+    there = targets.number >= 0
+    by_label[labels[there]] = targets.number[there]
+    return by_label[labels[rows, columns]]
+
+
+def levels(fine_octave: int, more: float = 1.0) -> tuple[np.ndarray, Schedule]:
+    """ᾱ of the levels of a finer octave, rising in noise, and its schedule; the first above the coarsest is number 0.
+
+    Args:
+        more: network calls in all, over those of :data:`LADDER` and :data:`FINE`.
+    """
+    sigma, calls = LADDER[fine_octave] if fine_octave < len(LADDER) else FINE
+    calls = max(3, round(calls * more))
+    return 1 / (1 + np.geomspace(LAST_SIGMA, sigma, calls) ** 2), plain(calls)
+
+
+@dataclass
+class Memory:
+    """The denoiser of one variant at a finer octave, as the sampler calls it: (x (1, 3, 1, N), timestep) → x̂_0.
+
+    Attributes:
+        places: (G, 2) int32, the matches, made better at every call.
+        seed: of the variant.
+        call: calls made; each looks at other random places.
+    """
+
+    octave: Octave
+    places: np.ndarray
+    alpha_bar: np.ndarray
+    seed: int
+    call: int
+    finest: bool
+
+    def __call__(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
+        alpha_bar = float(self.alpha_bar[timestep])
+        sigma = math.sqrt(1 / alpha_bar - 1)
+        seed = (self.seed * 1_000_003 + self.call) & 0x7FFFFFFF
+        self.call += 1
+        seen = (x[0, :, 0] / math.sqrt(alpha_bar)).cpu().numpy()
+        x0_hat = self.octave.estimate(seen, sigma, self.places, seed, self.finest and timestep == 0)
+        return torch.from_numpy(x0_hat)[None, :, None].to(x)
+
+
+def begun(picture: torch.Tensor, diffusion: Diffusion, noise: Noise) -> State:
+    """The state before the first call of a run that begins at a picture (1, 3, h, w) and not at pure noise."""
+    x = diffusion.noised(picture, diffusion.steps - 1, noise.draw(picture))
+    return State(0, 0, x, picture, noise.draws)
+
+
+def smooth_start(octave: Octave, box: Box) -> torch.Tensor:
+    """(1, 3, h, w): the known pixels in ``box`` gone on with smoothly, where the coarsest octave's run begins."""
+    picture = smooth_fill(octave.pixels, octave.known)[box.slices]
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
