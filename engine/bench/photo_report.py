@@ -358,7 +358,7 @@ def case_sheet(results: Sequence[Result]) -> Image.Image:
 
 def plot(results: Sequence[Result]) -> Image.Image:
     """Processor seconds over the new area (the side of a square as large), both axes logarithmic; a line joins each
-    method's medians over halves of an octave."""
+    method's medians over octaves."""
     points: dict[str, list[tuple[float, float]]] = {}
     for result in results:
         spent, pixels = result.entry.get("processor_seconds"), result.entry.get("pixels")
@@ -393,7 +393,7 @@ def plot(results: Sequence[Result]) -> Image.Image:
             pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=colour)
         bins: dict[int, list[tuple[float, float]]] = {}
         for point in own:
-            bins.setdefault(round(2 * np.log2(point[0])), []).append(point)
+            bins.setdefault(round(np.log2(point[0])), []).append(point)
         middles = [tuple(float(v) for v in np.median(np.array(bins[key]), axis=0)) for key in sorted(bins)]
         line = [at(x, y) for x, y in middles]
         if len(line) > 1:
