@@ -265,7 +265,7 @@ class Engine:
                 now = line.last_step = time.monotonic()
                 line.calls_total += 1
                 done += 1
-                pace.step(now)
+                pace.step(now, event.call - (latest[variant].call if variant in latest else before))
                 latest[variant] = event
                 call, calls = event.call - before, event.calls - before
                 if now - spoken.get(variant, -1e9) >= STEP_SECONDS or call == calls:
@@ -422,15 +422,15 @@ def _entry(info: Any, need: Any) -> messages.ModelEntry:
 
 
 class Pace:
-    """Seconds per network call, a running mean that forgets the slow first ones."""
+    """Seconds per unit of progress (a network call), a running mean that forgets the slow first ones."""
 
     def __init__(self) -> None:
         self._last: float | None = None
         self.seconds = 0.0
 
-    def step(self, now: float) -> None:
+    def step(self, now: float, units: int) -> None:
         if self._last is not None:
-            taken = now - self._last
+            taken = (now - self._last) / max(1, units)
             self.seconds = taken if not self.seconds else 0.9 * self.seconds + 0.1 * taken
         self._last = now
 

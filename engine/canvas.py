@@ -134,10 +134,12 @@ def surroundings(selection: np.ndarray, padding: int | None = None, wrap: str = 
     """
     height, width = selection.shape
     whole = Box(0, 0, width, height)
+    if padding is not None and not 8 <= padding <= 1024:
+        raise BadInput("bad_padding", f"The padding must be 8 to 1024 pixels, not {padding}.")
     if any(axes(wrap)):
         return whole
     hole = bounds(selection)
-    return grown(hole, usual_surroundings(hole) if padding is None else max(padding, 8), whole)
+    return grown(hole, usual_surroundings(hole) if padding is None else padding, whole)
 
 
 def usual_surroundings(hole: Box) -> int:
@@ -183,8 +185,6 @@ def plan(
     """
     wraps = axes(wrap)
     hole = bounds(selection)
-    if padding is not None and not 8 <= padding <= 1024:
-        raise BadInput("bad_padding", f"The padding must be 8 to 1024 pixels, not {padding}.")
     whole = Box(0, 0, selection.shape[1], selection.shape[0])
     region = grown(hole, context(hole, geometry) if padding is None else padding, within or whole)
     if wraps[0]:

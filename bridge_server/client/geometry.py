@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SURROUNDINGS_AREA = 12 * 1000 * 1000  # pixels of a square selection with its surroundings, unless it is larger itself
+
 
 @dataclass(frozen=True)
 class Box:
@@ -49,12 +51,15 @@ def clipped(box: Box, canvas_width: int, canvas_height: int) -> Box | None:
     return Box(left, top, right - left, bottom - top)
 
 
-def grown_box(box: Box, canvas_width: int, canvas_height: int) -> Box:
-    """The context the engine sees: ``box`` grown by max(64 px, half its longer side) and clipped to the canvas.
+def grown_box(box: Box, canvas_width: int, canvas_height: int, padding: int = 0) -> Box:
+    """The surroundings that the engine sees: ``box`` grown on each side and clipped to the canvas.
 
-    Raises ValueError if ``box`` lies fully outside the canvas.
+    It grows by ``padding`` pixels, at least 8; with 0 by its longer side, by less where the whole would be more than
+    `SURROUNDINGS_AREA` pixels, by 64 at least.  Raises ValueError if ``box`` lies fully outside the canvas.
     """
-    margin = max(64, max(box.width, box.height) // 2)
+    side = max(box.width, box.height)
+    usual = max(64, min(side, (int(SURROUNDINGS_AREA**0.5) - side) // 2))
+    margin = max(8, padding) if padding else usual
     grown = Box(box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin)
     inside = clipped(box, canvas_width, canvas_height)
     context = clipped(grown, canvas_width, canvas_height)

@@ -64,13 +64,13 @@ class GimpHost:
         image = find_image(self.image)
         return (self.image, image.get_width(), image.get_height()) if image is not None else None
 
-    def sent_pixels(self) -> int:
+    def sent_pixels(self, padding: int = 0) -> int:
         """How many pixels a run with the present selection would send; 0 without one."""
         image = find_image(self.image)
         bounds = _selected(image) if image is not None else None
         if image is None or bounds is None:
             return 0
-        box = grown_box(bounds, image.get_width(), image.get_height())
+        box = grown_box(bounds, image.get_width(), image.get_height(), padding)
         return box.width * box.height
 
     def thumbnail(self, side: int) -> Any:
@@ -143,7 +143,9 @@ class GimpHost:
         """What is sent, the bounding box of what is repainted, the canvas before it grows, the marks of a part."""
         canvas = Box(0, 0, image.get_width(), image.get_height())
         if isinstance(settings.area, Extend):
-            box, bounds, old = extended(canvas.width, canvas.height, settings.area)
+            box, bounds, old = extended(
+                canvas.width, canvas.height, settings.area, settings.options.get("padding") or 0
+            )
             return box, bounds, old, lambda part: marks(part, old)
         if isinstance(settings.area, Tile):
             return canvas, canvas, None, frame(canvas, settings.area)
@@ -155,7 +157,7 @@ class GimpHost:
         if settings.feather:
             buffer = pixels.softened(buffer, bounds, settings.feather)
         return (
-            grown_box(bounds, canvas.width, canvas.height),
+            grown_box(bounds, canvas.width, canvas.height, settings.options.get("padding") or 0),
             bounds,
             None,
             lambda part: pixels.read(buffer, part, pixels.MARKS),

@@ -305,6 +305,6 @@ class MorePage(Page):
         """GIMP tells nobody of a new selection; the window asks when it gets the focus."""
         if self.get_mapped():
             model = self._flow.model(self._common.model.value)
-            pixels = self._flow.host.sent_pixels()
+            pixels = self._flow.host.sent_pixels(self.numbers["padding"].value)
             text = forecast(model, pixels, self._common.variants.value) if model is not None else None
             self.memory.set_text(text or "")

@@ -72,7 +72,7 @@ class KritaHost:
             return None
         return document.rootNode().uniqueId().toString(), document.width(), document.height()
 
-    def sent_pixels(self) -> int:
+    def sent_pixels(self, padding: int = 0) -> int:
         """How many pixels a run with the present selection would send; 0 without one."""
         document = Krita.instance().activeDocument()
         selection = document.selection() if document is not None else None
@@ -82,7 +82,7 @@ class KritaHost:
         box = clipped(Box(selection.x(), selection.y(), selection.width(), selection.height()), width, height)
         if box is None:
             return 0
-        sent = grown_box(box, width, height)
+        sent = grown_box(box, width, height, padding)
         return sent.width * sent.height
 
     def thumbnail(self, side: int) -> Any:
@@ -109,14 +109,14 @@ class KritaHost:
         document_id = document.rootNode().uniqueId().toString()
         grown = None
         if isinstance(settings.area, Extend):
-            box, bounds, grown, chosen = self._extended(document, settings.area)
+            box, bounds, grown, chosen = self._extended(document, settings.area, settings.options.get("padding") or 0)
         elif isinstance(settings.area, Tile):
             bounds = box = Box(0, 0, document.width(), document.height())
             chosen = frame(box, settings.area)
         else:
             selection = self._selection(document, settings.feather)
             bounds = yield from self._bounds(document, selection)
-            box = grown_box(bounds, document.width(), document.height())
+            box = grown_box(bounds, document.width(), document.height(), settings.options.get("padding") or 0)
 
             def chosen(part: Box) -> bytes:
                 if document.selection() is None:
@@ -164,9 +164,9 @@ class KritaHost:
             soft.intersect(selection)  # never outwards
         return soft
 
-    def _extended(self, document: Any, area: Extend) -> Tuple[Box, Box, Box, Callable[[Box], bytes]]:
+    def _extended(self, document: Any, area: Extend, padding: int) -> Tuple[Box, Box, Box, Callable[[Box], bytes]]:
         """Enlarges the canvas; what is sent, the new area's bounding box, the old canvas in the new one, its marks."""
-        box, bounds, old = extended(document.width(), document.height(), area)
+        box, bounds, old = extended(document.width(), document.height(), area, padding)
         width, height = old.width + area.left + area.right, old.height + area.top + area.bottom
         with self.probe.host():
             document.resizeImage(-area.left, -area.top, width, height)

@@ -364,7 +364,7 @@ class MorePage(QtWidgets.QWidget):
     def show_memory(self) -> None:
         if self.isVisible():
             model = self._flow.model(str(self._common.model.currentData()))
-            pixels = self._flow.host.sent_pixels()
+            pixels = self._flow.host.sent_pixels(self.numbers["padding"].value())
             text = forecast(model, pixels, self._common.variants.value()) if model is not None else None
             self.memory.setText(text or "")
             self.memory.setVisible(bool(text))

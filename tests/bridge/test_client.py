@@ -118,7 +118,7 @@ def test_the_grown_box(canvas_w: int, canvas_h: int, x: int, y: int, width: int,
             grown_box(box, canvas_w, canvas_h)
         return
     grown = grown_box(box, canvas_w, canvas_h)
-    margin = max(64, max(width, height) // 2)
+    margin = max(64, width, height)
     assert grown.x == max(0, x - margin)
     assert grown.y == max(0, y - margin)
     assert grown.x + grown.width == min(canvas_w, x + width + margin)

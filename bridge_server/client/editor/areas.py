@@ -20,7 +20,7 @@ CHANGED = "The picture or its selection changed while it was read; click RePaint
 CLOSED_DOCUMENT = "The picture of this RePaint is closed; open it and start again."
 
 
-def extended(width: int, height: int, area: Extend) -> Tuple[Box, Box, Box]:
+def extended(width: int, height: int, area: Extend, padding: int = 0) -> Tuple[Box, Box, Box]:
     """For a canvas of that size before it grows: what is sent, the new area's bounding box, the old canvas; all of
     them on the canvas as it will be, which is ``area`` larger. Raises `Refused`: nothing to add, too large."""
     old = Box(area.left, area.top, width, height)
@@ -33,7 +33,7 @@ def extended(width: int, height: int, area: Extend) -> Tuple[Box, Box, Box]:
         bounds = Box(0 if area.left else old.width, 0, across, height)
     elif not across and not (area.top and area.bottom):
         bounds = Box(0, 0 if area.top else old.height, width, down)
-    box = grown_box(bounds, width, height)
+    box = grown_box(bounds, width, height, padding)
     if max(width, height) > MAX_SIDE or box.width * box.height > MAX_PIXELS:
         raise Refused(TOO_LARGE)
     return box, bounds, old
