@@ -262,7 +262,7 @@ def markdown(results: Sequence[Result], diversity: dict[str, float], facts: dict
     out = [
         f"Model `{facts['model']}` ({facts['fingerprint']}), preset {facts['preset']}, {facts['device']}. ST-LPIPS "
         "(mean of Alex and VGG) and ΔE00: less is better. Grain, spread, seam jump: ideal is what the truth has, about "
-        "1. Autocorrelation error and sliced Wasserstein distance: as low as the truth's is as good as it gets. Costs "
+        "1. Autocorrelation error and sliced Wasserstein distance: about the truth's is good, less is copied. Costs "
         "are of the call alone, without imports, loading or what is compiled at first use; × PyPatchMatch is the "
         "median over the cases of the ratio of processor seconds."
     ]
