@@ -141,10 +141,14 @@ def set_up(extra: str, wanted: str) -> Path:
     constraint = VENV / "constraints.txt"
     constraint.write_text(f"torch=={TORCH}\n", encoding="utf-8")
     _pip(python, ["install", "-c", str(constraint), "-e", with_extra], "the project and its packages")
+    _stream([str(python), "-c", COMPILE], "compiling the inner loops")  # so that no first click waits; not needed
     done[extra] = fingerprint(extra, flavour)
     stamp.write_text(json.dumps(done), encoding="utf-8")
     print(f"Environment ready after {time.monotonic() - began:.0f} s.", flush=True)
     return python
+
+
+COMPILE = "from engine import api; api.warm_up(api.load_model('exemplar', 'cpu'))"
 
 
 def _works(python: Path) -> bool:

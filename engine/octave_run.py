@@ -110,7 +110,7 @@ class Run:
         more: float = 1.0,
     ) -> None:
         self.region, self._shape, self._device = bounds(wanted), known.shape, device
-        self._octaves = octaves.pyramid(pixels, known, wanted, wraps, scale)
+        self._octaves = octaves.pyramid(pixels, known, wanted, wraps, device, scale)
         first = self._octaves[0]
         whole = Box(0, 0, first.shape[1], first.shape[0])
         self._box = whole if any(wraps) else grown(bounds(first.wanted), octaves.SIGHT, whole)

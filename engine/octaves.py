@@ -78,12 +78,14 @@ class Octave:
         known: (H, W) bool.
         wanted: (H, W) bool, what is to be painted. What is neither known nor wanted is never looked at.
         wraps: (along y, along x): the picture is periodic.
+        device: where patches are compared.
     """
 
     pixels: np.ndarray
     known: np.ndarray
     wanted: np.ndarray
     wraps: tuple[bool, bool]
+    device: torch.device
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -171,8 +173,8 @@ class Octave:
         fixed = self.source, self.usable, targets.top, targets.left, targets.near, self.periods
         radius = min(max(self.shape), 0x7FFF)
         for turn in range(ROUNDS):
-            number = np.uint32((seed * ROUNDS + turn) & 0xFFFFFFFF)
-            places[:] = matching.improve(seen, weights, *fixed, places, COHERENCE, radius, number)
+            number = (seed * ROUNDS + turn) & 0xFFFFFFFF
+            places[:] = matching.improve(seen, weights, *fixed, places, COHERENCE, radius, number, self.device)
         return self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
 
     def _repeat(self, seen: np.ndarray) -> None:
@@ -208,6 +210,7 @@ class Octave:
             places,
             trust,
             _window(sigma),
+            self.device,
         )
         missed = self._missed(out)
         return (out + missed)[:, targets.inside]
@@ -343,7 +346,12 @@ def _window(sigma: float) -> np.ndarray:
 
 
 def pyramid(
-    pixels: np.ndarray, known: np.ndarray, wanted: np.ndarray, wraps: tuple[bool, bool], scale: float = 1.0
+    pixels: np.ndarray,
+    known: np.ndarray,
+    wanted: np.ndarray,
+    wraps: tuple[bool, bool],
+    device: torch.device,
+    scale: float = 1.0,
 ) -> list[Octave]:
     """The octaves of a job, the coarsest first.
 
@@ -355,9 +363,9 @@ def pyramid(
         scale: of the finest octave, in its pixels per picture pixel.
     """
     depth, area = scale * _depth(known, wanted, wraps), scale**2 * np.count_nonzero(wanted)
-    made = [_scaled(pixels, known, wanted, wraps, scale)]
+    made = [_scaled(pixels, known, wanted, wraps, device, scale)]
     while depth > COARSEST_DEPTH or area > COARSEST_AREA:
-        octave = _scaled(pixels, known, wanted, wraps, scale / 2 ** len(made))
+        octave = _scaled(pixels, known, wanted, wraps, device, scale / 2 ** len(made))
         if min(octave.shape) < SIDE or np.count_nonzero(octave.usable) < LEAST_SOURCES:
             break
         made.append(octave)
@@ -366,10 +374,15 @@ def pyramid(
 
 
 def _scaled(
-    pixels: np.ndarray, known: np.ndarray, wanted: np.ndarray, wraps: tuple[bool, bool], scale: float
+    pixels: np.ndarray,
+    known: np.ndarray,
+    wanted: np.ndarray,
+    wraps: tuple[bool, bool],
+    device: torch.device,
+    scale: float,
 ) -> Octave:
     if scale == 1:
-        return Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps)
+        return Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device)
     height, width = (max(1, round(length * scale)) for length in known.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     share, colour, some = (
@@ -378,7 +391,7 @@ def _scaled(
     )
     whole = share > 1 - 1e-4
     colour = np.where(whole[..., None], colour / np.maximum(share, 0.5)[..., None], np.float32(0))
-    return Octave(np.ascontiguousarray(colour, np.float32), whole, (some > 1e-6) & ~whole, wraps)
+    return Octave(np.ascontiguousarray(colour, np.float32), whole, (some > 1e-6) & ~whole, wraps, device)
 
 
 def _depth(known: np.ndarray, wanted: np.ndarray, wraps: tuple[bool, bool]) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import adapt, api, canvas, exemplar, matching, octave_run, octaves, sources
+from engine import adapt, api, canvas, exemplar, matching_numba, octave_run, octaves, sources
 from engine.bench.cases import Case, rolled, rolled_back
 from engine.bench.rivals import RIVALS, Rival
 from engine.errors import BadInput
@@ -149,6 +149,6 @@ def fingerprint(model: api.Model) -> str:
         for path in sorted(model.info.folder.rglob("*.safetensors")):
             digest.update(path.read_bytes())
     if model.exemplar:  # its weights are the picture; what it makes of it stands in the code
-        for code in (exemplar, sources, octaves, octave_run, matching):
+        for code in (exemplar, sources, octaves, octave_run, matching_numba):
             digest.update(Path(str(code.__file__)).read_bytes())
     return digest.hexdigest()[:12]

@@ -34,6 +34,8 @@ from engine.bench.rivals import RIVALS
 from engine.errors import BadInput, EngineError
 from engine.version import __version__
 
+OWN_CODE = ("exemplar*", "matching*", "octave*", "smooth*")
+"""Modules of the engine whose change makes our results outdated, where a model learns nothing."""
 RIVALS_HERE = ("telea", "pypatchmatch", "resynthesizer", "gmic-patch")
 """The rivals that can fill large holes in a reasonable time; the others only when named."""
 SCORES_VERSION = 1

@@ -1,25 +1,12 @@
-"""Nearest patches by remembering and guessing: the inner loops of the exemplar model's finer octaves.
-
-Each target patch remembers the place of the source that suits it best. A round compares it with this, with the places
-by which it would go on with what its eight neighbours remember, and with random places at shrinking distances, and
-keeps the best (PatchMatch, Barnes et al. 2009, doi 10.1145/1531326.1531330). So a call costs the same however many
-sources there are. All targets look at what was remembered before the round, and random places are a hash of seed,
-target and try: the result depends neither on an order nor on the number of threads.
-
-Here are the loops for processors, compiled by numba; :mod:`engine.matching_torch` has the same two functions for CUDA
-and for machines without numba.
-"""
+"""The loops of :mod:`engine.matching` for processors: compiled by numba at their first call, kept on disk."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 
-SIDE = 8
-"""Pixels a side of a patch: eight float32 fill a vector register of most processors."""
-NEIGHBOURS = 8
-TRIES = 4
-"""Random places that a target looks at in a round, each within a quarter of the distance of the one before."""
+from engine.matching import NEIGHBOURS, SIDE, TRIES
+
 CHUNKS = 64
 """Parts that the targets are cut into for the threads: many more than threads, since parts take unequal times."""
 
@@ -27,13 +14,11 @@ CHUNKS = 64
 @numba.njit(inline="always")
 def _hash(a, b):
     """32 well-mixed bits of two numbers: the finaliser of MurmurHash3 (Austin Appleby, public domain)."""
-    h = np.uint32(a) * np.uint32(0x9E3779B1) ^ np.uint32(b) * np.uint32(0x85EBCA77)
-    h ^= h >> np.uint32(16)
-    h *= np.uint32(0x85EBCA6B)
-    h ^= h >> np.uint32(13)
-    h *= np.uint32(0xC2B2AE35)
-    h ^= h >> np.uint32(16)
-    return h
+    low = np.uint64(0xFFFFFFFF)  # numba multiplies 32-bit numbers as 64-bit ones
+    h = (np.uint64(a) * np.uint64(0x9E3779B1) ^ np.uint64(b) * np.uint64(0x85EBCA77)) & low
+    h = ((h ^ (h >> np.uint64(16))) * np.uint64(0x85EBCA6B)) & low
+    h = ((h ^ (h >> np.uint64(13))) * np.uint64(0xC2B2AE35)) & low
+    return h ^ (h >> np.uint64(16))
 
 
 @numba.njit(inline="always")
@@ -61,21 +46,7 @@ def _distance(query, weight, source, row, column):
 
 @numba.njit(fastmath=True, parallel=True, cache=True)
 def improve(canvas, weights, source, usable, top, left, near, periods, places, coherence, radius, seed):
-    """One round: (G, 2) int32, the remembered places of all targets made better.
-
-    Args:
-        canvas: (3, h, w) float32, what is compared: known pixels as they are, the others as they are now.
-        weights: (h, w) float32, of a pixel's squared difference.
-        source: (3, H, W) float32.
-        usable: (H, W) uint8, 1 where a source patch may begin.
-        top, left: (G,) int32, where targets begin on the canvas.
-        near: (G, 8) int32, numbers of the neighbours, −1 where there is none.
-        periods: (2,) int32, height and width of a periodic canvas, 0 along an axis where it is not.
-        places: (G, 2) int32, row and column of the remembered places.
-        coherence: share of its distance that a place is forgiven if all neighbours would go on with it.
-        radius: the largest distance of a random place.
-        seed: of the random places, 0 … 2^32 − 1.
-    """
+    """As :func:`engine.matching.improve`."""
     count = len(top)
     height, width = usable.shape
     out = np.empty((count, 2), np.int32)
@@ -107,8 +78,8 @@ def improve(canvas, weights, source, usable, top, left, near, periods, places, c
                     if reach < 1:
                         break
                     bits = _hash(seed, g * TRIES + k)
-                    row = best_row + np.int32(bits & np.uint32(0xFFFF)) % (2 * reach + 1) - reach
-                    column = best_column + np.int32(bits >> np.uint32(16)) % (2 * reach + 1) - reach
+                    row = best_row + np.int32(bits & np.uint64(0xFFFF)) % (2 * reach + 1) - reach
+                    column = best_column + np.int32(bits >> np.uint64(16)) % (2 * reach + 1) - reach
                 if k > 0:
                     if row == best_row and column == best_column:
                         continue
@@ -127,15 +98,7 @@ def improve(canvas, weights, source, usable, top, left, near, periods, places, c
 
 @numba.njit(fastmath=True, parallel=True, cache=True)
 def vote(source, rows, columns, cover, top, left, periods, places, weights, window):
-    """(3, N) float32: each pixel as the mean of what the patches over it are made of.
-
-    Args:
-        source, top, left, periods, places: as of :func:`improve`.
-        rows, columns: (N,) int32, the pixels on the canvas.
-        cover: (N, M) int32, numbers of the targets over each, −1 to fill up.
-        weights: (G,) float32, of a target's vote.
-        window: (SIDE, SIDE) float32, how much a patch says about each of its pixels.
-    """
+    """As :func:`engine.matching.vote`."""
     out = np.zeros((3, len(rows)), np.float32)
     for n in numba.prange(len(rows)):
         red, green, blue, total = np.float32(0), np.float32(0), np.float32(0), np.float32(1e-12)
