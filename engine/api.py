@@ -26,8 +26,9 @@ from engine import adapt, canvas, octave_run, schedule, seam, stages
 from engine.adapt import Learning
 from engine.anchor import Anchor
 from engine.corrector import corrected
-from engine.diffusion import Diffusion
+from engine.diffusion import Diffusion, Network
 from engine.errors import BadInput, EngineError
+from engine.exemplar import Exemplar
 from engine.guidance import Guide, conditioned, left_out
 from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
 from engine.models import load as load_model
@@ -35,7 +36,7 @@ from engine.models.memory import exhausted
 from engine.noise import MAX_SEED, Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampler import Guidance, Settings, State, repaint
-from engine.space import Wraps
+from engine.space import Entered, Wraps
 from engine.states import Cache, Kept, OctavePlace, branched, calls_left, digest
 
 __all__ = [
@@ -63,6 +64,9 @@ log = logging.getLogger(__name__)
 
 MAX_VARIANTS = 64
 KEPT_STATES = 20
+SMALL_AREA = 180 * 180
+"""Pixels of selection and surroundings up to which the exemplar model compares every patch with all others, so that
+nothing is repeated; the octaves of :mod:`engine.octave_run` copy pieces, but cost the same for any number of them."""
 MORE_CALLS = {"quality": 1.5, "repaint": 3.0}
 """Network calls at the finer octaves of a model that is the picture itself, over those of the preset ``fast``."""
 ATTEMPTS = 6
@@ -294,7 +298,7 @@ def _execute(
     todo = list(range(len(seeds)))
     while todo:
         again, shown = [], attempt
-        paint = _octaves if model.exemplar else _stages
+        paint = _octaves if model.exemplar is not None and _is_large(job) else _stages
         for event in paint(job, model, [seeds[k] for k in todo], attempt, start):
             if not isinstance(event, Note):
                 event = replace(event, variant=todo[event.variant])
@@ -336,6 +340,7 @@ def _stages(
     windows = attempt.windows
     nothing = np.zeros((region.height, region.width, 3), np.float32)
     painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
+    made_of: dict[float, Exemplar] = {}
     plan = resolve(job)
     own, told, most = plan[1].calls(plan[0]), False, attempt.most
     for stage in range(first, last + 1):
@@ -350,7 +355,9 @@ def _stages(
             painted = [part.put(each, _leave(model, part, each, resumed.x)) for each in painted]
             made += calls
             continue
-        for event in _stage(small, model, guide, order, stage, painted, levels, settings, seeds, draws, resumed):
+        for event in _stage(
+            small, model, guide, order, stage, painted, levels, settings, seeds, draws, resumed, made_of
+        ):
             if isinstance(event, Note):
                 if not told:
                     yield event
@@ -390,7 +397,7 @@ def _octaves(
     part, wanted = job.image[near.slices], selection[near.slices] > 0
     known = ~wanted & (part[..., 3] == 255)
     levels, settings = resolve(job)
-    plan = levels, model.settings(settings)
+    plan = levels, replace(settings, models_eta=False)
     with _memory():
         pixels = part[..., :3].astype(np.float32) / 127.5 - 1
         more = MORE_CALLS.get(job.preset, 1.0)
@@ -404,7 +411,7 @@ def _octaves(
         )
         draws = start.state.draws
     spent = start.before if start is not None else attempt.calls
-    moments = run.moments(model.alpha_bar, plan, seeds, draws, begun, spent)
+    moments = run.moments(plan, seeds, draws, begun, spent)
     box = canvas.Box(near.x + run.region.x, near.y + run.region.y, run.region.width, run.region.height)
     calls = attempt.windows
     while True:
@@ -455,6 +462,7 @@ def _stage(
     seeds: list[int],
     draws: int,
     start: State | None,
+    made_of: dict[float, Exemplar],
 ) -> Iterator[Note | tuple[int, stages.Part, State, int]]:
     """One stage of all variants, in turns: (variant, part, state, its row there) after each network call.
 
@@ -477,14 +485,17 @@ def _stage(
         y = entered.y if stage else entered.y.expand(len(seeds), -1, -1, -1)
         if start is not None and start.x.shape[1:] != y.shape[1:]:
             raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{start.x.shape}")
-        network = conditioned(
-            model.predict,
-            label if guide is None else guide,
-            entered.keep,
-            entered.beside,
-            len(model.alpha_bar),
-            partial(canvas.windowed, plan=part.plan.cells(model.space.factor)),
-        )
+        if model.exemplar is not None:
+            network = _of_itself(model, job, order, part.plan, entered, made_of)
+        else:
+            network = conditioned(
+                model.predict,
+                label if guide is None else guide,
+                entered.keep,
+                entered.beside,
+                len(model.alpha_bar),
+                partial(canvas.windowed, plan=part.plan.cells(model.space.factor)),
+            )
         sampler = partial(
             corrected if settings.corrections else repaint,
             network,
@@ -530,6 +541,26 @@ def _diffusion(
     return replace(diffusion, hold=Anchor.of(y, keep, model.anchor, wraps))
 
 
+def _of_itself(
+    model: Model, job: Job, order: np.ndarray, plan: canvas.Plan, entered: Entered, made_of: dict[float, Exemplar]
+) -> Network:
+    """The denoiser made of the picture's own known pixels, all of those that the job can look at.
+
+    ``made_of``: by scale, for the job's other stages.
+    """
+    assert model.exemplar is not None
+    scale = plan.scaled[1] / plan.region.width
+    if scale not in made_of:
+        made_of[scale] = model.exemplar(*adapt.known_part(job.image, order >= 0, scale, least=0))
+    return made_of[scale].network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
+
+
+def _is_large(job: Job) -> bool:
+    """Whether what can be looked at is so large that comparing all with all would take too long."""
+    near = canvas.surroundings(_selection(job), job.padding, job.wrap)
+    return (job.scale or 1.0) ** 2 * near.width * near.height > SMALL_AREA
+
+
 def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, settings: Settings) -> int:
     """Of the network on each window, in one stage."""
     if guide is None:
@@ -558,9 +589,14 @@ def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:
     smaller windows; only models of more than one size take these."""
     batches = [variants, 1] if model.device.type == "cuda" and variants > 1 else [1]
     plans = [(model.geometry, batch) for batch in batches]
-    plans.append((replace(model.geometry, together=1), 1))
+    if model.exemplar is None:
+        plans.append((replace(model.geometry, together=1), 1))
     window = model.geometry.window // 2
-    while model.geometry.any_scale and window >= max(model.geometry.minimum, 2 * model.geometry.multiple):
+    while (
+        model.geometry.any_scale
+        and model.exemplar is None
+        and window >= max(model.geometry.minimum, 2 * model.geometry.multiple)
+    ):
         plans.append((replace(model.geometry, window=window, together=1), 1))
         window //= 2
     if model.geometry.most and model.geometry.minimum < model.geometry.window:
@@ -572,7 +608,7 @@ def warm_up(model: Model) -> torch.Tensor:
     """One small network call, so that the first click does not pay for lazy initialisation; its output."""
     side, middle = max(model.geometry.minimum, 32), len(model.alpha_bar) // 2
     y = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(model.device)
-    if model.exemplar:
+    if model.exemplar is not None:
         return octave_run.warm_up(model.device)
     entered = model.space.enter(y, torch.ones_like(y[:, :1]))
     guide = model.guide("", "", None, (0.0, 1.0))

@@ -166,10 +166,7 @@ class Exemplar:
         plain = Sheet.of(pixels, known, distance, device)
         last = gathered(plain, *SMALL_GRIDS[-1], components=COMPACT.components, least=1)
         if last is None:
-            raise BadInput(
-                "too_little_known",
-                "There is too little of the picture left to take patches from; select less, or choose another model.",
-            )
+            raise too_little_known()
         self._last = last
         self._scaled = partial(scaled, pixels, known, distance, device)
         self._sheets = {0.0: plain}
@@ -236,6 +233,14 @@ class Exemplar:
         if novelty not in self._scales:
             self._scales[novelty] = suitable_scale(novelty, self._sheet)
         return self._scales[novelty]
+
+
+def too_little_known() -> BadInput:
+    """What to raise where there is no patch to take anything from."""
+    return BadInput(
+        "too_little_known",
+        "There is too little of the picture left to take patches from; select less, or choose another model.",
+    )
 
 
 def _estimate(

@@ -1,4 +1,4 @@
-"""The run of a job whose model is the picture itself: octave by octave, all variants in turns.
+"""The run of a job that is painted from the picture itself, octave by octave, all variants in turns.
 
 What is painted at one scale and how matches come to the next is in :mod:`engine.octaves`; here samplers walk their
 schedules, and states are begun, kept and gone on with.
@@ -9,34 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 
 import cv2
 import numpy as np
 import torch
 
 from engine import octaves
-from engine.canvas import Box, bounds, grown
+from engine.canvas import Box, bounds
 from engine.corrector import corrected
 from engine.diffusion import Diffusion, linear_alpha_bar
-from engine.exemplar import Exemplar
+from engine.exemplar import too_little_known
 from engine.noise import Noise
-from engine.octaves import Memory, Octave
+from engine.octaves import Exact, Memory, Octave
 from engine.sampler import Settings, State, repaint
 from engine.schedule import Schedule, plain
 
 FINE_SETTINGS = Settings(kappa=0.0)
-"""Of the finer octaves' runs. Known pixels are no part of their state; the denoiser sees them as they are."""
+"""Of the runs at finer octaves."""
 START_SIGMA = 1.5
 """σ at which the coarsest octave begins, from a smooth continuation of what is known. From pure noise holes in
-photographs were filled with islands: something of the picture that what surrounds the hole says nothing about."""
+photographs were filled with islands: with something of the picture that does not belong to what surrounds the hole."""
+TIMESTEPS = 1000
 
 
-def alpha_bar(timesteps: int = 1000) -> np.ndarray:
-    """ᾱ of the exemplar model's timesteps, (timesteps,): the linear table up to :data:`START_SIGMA`, stretched."""
+@cache
+def coarsest_alpha_bar() -> np.ndarray:
+    """ᾱ of the coarsest octave's timesteps, (1000,): the linear table up to :data:`START_SIGMA`, stretched."""
     usual = linear_alpha_bar()
     last = int((1 / usual - 1 <= START_SIGMA**2).sum()) - 1
-    return np.interp(np.linspace(0, last, timesteps), np.arange(len(usual)), usual)
+    return np.interp(np.linspace(0, last, TIMESTEPS), np.arange(len(usual)), usual)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Begun:
         state: of its sampler.
         schedule, settings: that it walks there.
         matches: (G, 2) int32 after the last call, of a finer octave.
-        coarsest: (1, 3, h, w), the finished picture of the coarsest octave, where the run is beyond it.
+        coarsest: (1, 3, 1, N), the finished pixels of the coarsest octave, where the run is beyond it.
     """
 
     stage: int
@@ -64,7 +66,7 @@ class Moment:
     """One variant after one network call.
 
     Attributes:
-        at: from where it could go on.
+        at: from where it could go on; its matches change with the next call of this variant.
         weight: units of progress of a call of this octave.
         calls: of this octave in all.
         before, after: units of the octaves before and after it.
@@ -85,7 +87,7 @@ class Moment:
 
 
 class Run:
-    """A job's octaves and what all of its variants share.
+    """A job's octaves, and what all of its variants share.
 
     Args:
         pixels: (H, W, 3) float32 in [−1, 1].
@@ -111,16 +113,14 @@ class Run:
     ) -> None:
         self.region, self._shape, self._device = bounds(wanted), known.shape, device
         self._octaves = octaves.pyramid(pixels, known, wanted, wraps, device, scale)
-        first = self._octaves[0]
-        whole = Box(0, 0, first.shape[1], first.shape[0])
-        self._box = whole if any(wraps) else grown(bounds(first.wanted), octaves.SIGHT, whole)
-        self._exemplar = Exemplar(first.pixels, first.known, device)
+        if not self._octaves[0].usable.any():
+            raise too_little_known()
         self._levels = [octaves.levels(number, more) for number in range(len(self._octaves) - 1)]
 
     def weights(self) -> list[int]:
         """Units of progress of a call, by octave."""
         areas = [np.count_nonzero(octave.wanted) for octave in self._octaves]
-        return [1, *(max(1, round(area / (octaves.STRIDE**2 * octaves.UNIT))) for area in areas[1:])]
+        return [1, *(max(1, round(area / octaves.UNIT)) for area in areas[1:])]
 
     def units(self, plan: tuple[Schedule, Settings]) -> list[int]:
         """Units of progress of each octave, the coarsest with its ``plan``."""
@@ -129,7 +129,6 @@ class Run:
 
     def moments(
         self,
-        model_alpha_bar: np.ndarray,
         plan: tuple[Schedule, Settings],
         seeds: list[int],
         draws: int = 0,
@@ -144,111 +143,78 @@ class Run:
             spent: units of progress before the first octave that is walked.
         """
         plans = [plan, *((schedule, FINE_SETTINGS) for _, schedule in self._levels)]
-        weights = self.weights()
-        units = self.units(plan)
+        weights, units = self.weights(), self.units(plan)
         first = start.stage if start else 0
-        places: list[np.ndarray | None] = [start.matches if start else None] * len(seeds)
-        coarsest: list[torch.Tensor | None] = [start.coarsest if start else None] * len(seeds)
+        matches = [start.matches if start else None] * len(seeds)
+        coarsest = [start.coarsest if start else None] * len(seeds)
         for stage in range(first, len(self._octaves)):
             begun = start if stage == first else None
             schedule, settings = (begun.schedule, begun.settings) if begun else plans[stage]
-            last = stage == len(self._octaves) - 1
-            octave = self._octaves[stage]
-            runs: list[Iterator[State]] = []
-            memories: list[Memory | None] = []
-            for k, seed in enumerate(seeds):
-                noise = Noise([seed], begun.state.draws if begun else draws)
-                if stage == 0:
-                    memories.append(None)
-                    runs.append(self._coarsest(model_alpha_bar, schedule, settings, noise, begun))
-                else:
-                    if begun is None:
-                        places[k] = self._carried(stage, places[k], coarsest[k], seed)
-                    matches = places[k]
-                    assert matches is not None
-                    table = self._levels[stage - 1][0]
-                    made = begun.state.call if begun else 0
-                    attempt = noise.draws >> 32  # of a tile that is painted again
-                    memory = Memory(octave, matches.copy(), table, (seed * 31 + stage) * 31 + attempt, made, last)
-                    memories.append(memory)
-                    runs.append(self._finer(memory, schedule, settings, noise, begun))
-            calls = settings.calls(schedule)
             made = begun.state.call if begun else 0
-            if begun:
-                calls = (
-                    made
-                    + settings.calls(schedule, begun.state.position)
-                    - min(begun.state.corrections, settings.corrections)
-                )
-            states: list[State] = [begun.state] * len(seeds) if begun else []
+            calls = made + _calls_left(begun, schedule, settings)
+            if stage > 0 and begun is None:
+                matches = [self._carried(stage, *each) for each in zip(matches, coarsest, seeds, strict=True)]
+            noises = [Noise([seed], begun.state.draws if begun else draws) for seed in seeds]
+            networks = [self._network(stage, *each, made) for each in zip(matches, noises, strict=True)]
+            runs = [self._walk(*each, schedule, settings, begun) for each in zip(networks, noises, strict=True)]
+            states: dict[int, State] = dict.fromkeys(range(len(seeds)), begun.state) if begun else {}
             for call in range(made + 1, calls + 1):
-                states = []
                 for k, run in enumerate(runs):
                     with _one_thread():
                         state = next(run)
-                    states.append(state)
-                    at = Begun(stage, state, schedule, settings, _places(memories[k]), coarsest[k])
-                    yield Moment(
-                        k, at, weights[stage], calls, spent, sum(units[stage + 1 :]), sum(units[1:]),
-                        partial(self._fill, stage, state.x if call == calls else state.x0_hat), last and call == calls,
-                    )  # fmt: skip
+                    states[k] = state
+                    at = Begun(stage, state, schedule, settings, networks[k].places, coarsest[k])
+                    last = call == calls
+                    fill = partial(self._fill, stage, state.x if last else state.x0_hat)
+                    done = last and stage == len(self._octaves) - 1
+                    after = sum(units[stage + 1 :])
+                    yield Moment(k, at, weights[stage], calls, spent, after, sum(units[1:]), fill, done)
             draws, spent = states[0].draws, spent + weights[stage] * calls
             if stage == 0:
-                coarsest = [state.x for state in states]
-            places = [_places(memory) for memory in memories]
+                coarsest = [states[k].x for k in range(len(seeds))]
+            matches = [network.places for network in networks]
 
-    def _coarsest(
-        self, model_alpha_bar: np.ndarray, schedule: Schedule, settings: Settings, noise: Noise, begun: Begun | None
-    ) -> Iterator[State]:
-        octave, place = self._octaves[0], self._box.slices
-        keep = torch.from_numpy(octave.known[place].astype(np.float32))[None, None].to(self._device)
-        y = torch.from_numpy(np.ascontiguousarray(octave.pixels[place].transpose(2, 0, 1)))[None].to(self._device)
-        diffusion = Diffusion(model_alpha_bar, schedule.steps, "sample", settings.spacing)
-        network = self._exemplar.network(y, keep, model_alpha_bar, octave.wraps)
-        if begun is None:
-            state = octaves.begun(octaves.smooth_start(octave, self._box).to(self._device), diffusion, noise)
-        else:
-            state = _on(begun.state, self._device)
-        walk = corrected if settings.corrections else repaint
-        return walk(network, diffusion, schedule, y, keep, noise, settings, state)
+    def _network(self, stage: int, matches: np.ndarray | None, noise: Noise, made: int) -> Exact | Memory:
+        if matches is None:
+            return Exact(self._octaves[stage], coarsest_alpha_bar())
+        finest = stage == len(self._octaves) - 1
+        attempt = noise.draws >> 32  # of a tile that is painted again
+        seed = (noise.seeds[0] * 31 + stage) * 31 + attempt
+        return Memory(self._octaves[stage], matches.copy(), self._levels[stage - 1][0], seed, made, finest)
 
-    def _finer(
-        self, memory: Memory, schedule: Schedule, settings: Settings, noise: Noise, begun: Begun | None
+    def _walk(
+        self, network: Exact | Memory, noise: Noise, schedule: Schedule, settings: Settings, begun: Begun | None
     ) -> Iterator[State]:
-        diffusion = Diffusion(memory.alpha_bar, schedule.steps, "sample")
-        if begun is None:
-            copied = torch.from_numpy(memory.octave.copied(memory.places))[None, :, None].to(self._device)
-            state = octaves.begun(copied, diffusion, noise)
-        else:
+        """A run over the pixels to paint, (1, 3, 1, N); known ones are no part of its state."""
+        diffusion = Diffusion(network.alpha_bar, schedule.steps, "sample", settings.spacing)
+        if begun is not None:
             state = _on(begun.state, self._device)
+        else:
+            first = torch.from_numpy(np.ascontiguousarray(network.first())).to(self._device)[None, :, None]
+            x = diffusion.noised(first, diffusion.steps - 1, noise.draw(first))
+            state = State(0, 0, x, first, noise.draws)
         nothing = torch.zeros_like(state.x)
-        return repaint(memory, diffusion, schedule, nothing, nothing[:, :1], noise, settings, state)
+        walk = corrected if settings.corrections else repaint
+        return walk(network, diffusion, schedule, nothing, nothing[:, :1], noise, settings, state)
 
-    def _carried(self, stage: int, places: np.ndarray | None, coarsest: torch.Tensor | None, seed: int) -> np.ndarray:
+    def _carried(self, stage: int, matches: np.ndarray | None, coarsest: torch.Tensor | None, seed: int) -> np.ndarray:
         """The matches that an octave begins with."""
-        before, octave = self._octaves[stage - 1], self._octaves[stage]
-        if places is None:
+        before = self._octaves[stage - 1]
+        if matches is None:
             assert coarsest is not None
-            places = octaves.first_places(before, self._painted(coarsest))
-        return octaves.carried(before, places, octave, seed)
-
-    def _painted(self, x: torch.Tensor) -> np.ndarray:
-        """(H, W, 3), the coarsest octave's picture with what was painted there."""
-        octave, picture = self._octaves[0], self._octaves[0].pixels.copy()
-        part = picture[self._box.slices]
-        new = octave.wanted[self._box.slices]
-        part[new] = x[0].permute(1, 2, 0).cpu().numpy()[new]
-        return picture
+            matches = before.nearest(coarsest[0, :, 0].cpu().numpy())
+        return octaves.carried(before, matches, self._octaves[stage], seed)
 
     def _fill(self, stage: int, x: torch.Tensor) -> np.ndarray:
         octave = self._octaves[stage]
-        if stage == 0:
-            picture = self._painted(x)[octave.box.slices]
-        else:
-            picture = octave.pixels[octave.box.slices].copy()
-            picture[octave.rows, octave.columns] = x[0, :, 0].T.cpu().numpy()
-        fill = _enlarged(picture, octave, self._shape, self.region)
+        fill = _enlarged(octave.painted(x[0, :, 0].cpu().numpy()), octave, self._shape, self.region)
         return np.clip((fill + 1) / 2, 0, 1)
+
+
+def _calls_left(begun: Begun | None, schedule: Schedule, settings: Settings) -> int:
+    if begun is None:
+        return settings.calls(schedule)
+    return settings.calls(schedule, begun.state.position) - min(begun.state.corrections, settings.corrections)
 
 
 def _enlarged(picture: np.ndarray, octave: Octave, shape: tuple[int, ...], region: Box) -> np.ndarray:
@@ -263,8 +229,7 @@ def _enlarged(picture: np.ndarray, octave: Octave, shape: tuple[int, ...], regio
             [0, down, (region.y + 0.5) * down - 0.5 - box.y],
         ]
     )
-    size = (region.width, region.height)
-    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    size, how = (region.width, region.height), cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(picture, back, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
@@ -274,7 +239,8 @@ def warm_up(device: torch.device) -> torch.Tensor:
     wanted = np.zeros((64, 64), bool)
     wanted[20:44, 20:44] = True
     run = Run(pixels, ~wanted, wanted, (False, False), device)
-    *_, last = run.moments(alpha_bar(), (plain(4), Settings(kappa=0.0)), [0])
+    with torch.inference_mode():
+        *_, last = run.moments((plain(4), FINE_SETTINGS), [0])
     return last.at.state.x
 
 
@@ -288,10 +254,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _places(memory: Memory | None) -> np.ndarray | None:
-    return memory.places if memory else None
 
 
 def _on(state: State, device: torch.device) -> State:

@@ -18,6 +18,7 @@ with counts as nearer (:data:`COHERENCE`), so that detail stays in one piece.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,10 +28,7 @@ import torch
 
 from engine import canvas, matching
 from engine.canvas import Box
-from engine.diffusion import Diffusion
 from engine.matching import SIDE
-from engine.noise import Noise
-from engine.sampler import State
 from engine.schedule import Schedule, plain
 from engine.smooth import smooth_fill
 
@@ -40,19 +38,24 @@ COARSEST_AREA = 4000
 """Unknown pixels at the coarsest octave, at most; its denoiser compares them with every source."""
 LEAST_SOURCES = 200
 """Source patches at the coarsest octave, at least; where there are fewer the run begins at a finer one."""
-LADDER = ((0.6, 12), (0.5, 12), (0.4, 8))
+LADDER = ((0.6, 24), (0.5, 24), (0.4, 16))
 """σ to begin with and network calls, of the octaves above the coarsest; those after them take :data:`FINE`."""
-FINE = (0.3, 6)
+FINE = (0.3, 8)
 LAST_SIGMA = 0.03
+MOST_PAIRS = 2_000_000
+"""Of targets and source patches that are compared in a call of the coarsest octave; where there are more patches, some
+of them are taken, evenly spread."""
+PART = 1024
+"""Targets that are compared with all of them at a time; bounds the memory."""
 ROUNDS = 2
 """Rounds of :func:`engine.matching.improve` in a call."""
 KNOWN_SIGMA = 0.1
 """By how much known pixels may differ from their match."""
-CONFIDENCE = (0.8, 0.05)
+CONFIDENCE = (0.7, 0.02)
 """Weight of an unknown pixel, for each pixel of distance from what is known; and the least weight."""
-COHERENCE = 0.5
+COHERENCE = 0.2
 """Share of its squared distance that a place is forgiven if all eight neighbours would go on with it."""
-DENSE_BELOW = 2000
+DENSE_BELOW = 1000
 STRIDE = 2
 """Patches begin at every other row and column, and at every pixel where fewer pixels than that are to be painted."""
 VOTE_SIGMA, LAST_VOTE_SIGMA = 2.5, 1.0
@@ -63,10 +66,8 @@ FIT_SIGMA, FIT_GAIN, FIT_MOST = 2.0, 6.0, 0.2
 deviation in pixels, whole where 1/gain of it lies on known pixels; misses are cut to the last number."""
 RING = 4
 """Known pixels around the area that are estimated, too, so that it is known what is missed."""
-SIGHT = 32
-"""Known pixels around the area that the coarsest octave's denoiser looks at."""
-UNIT = 2000
-"""Targets that a call of the finer octaves looks at in about the time of one call of the coarsest."""
+UNIT = 8000
+"""Pixels that a call of a finer octave paints in about the time of one call of the coarsest."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,24 @@ class Octave:
     def targets(self) -> Targets:
         return Targets.of(self)
 
+    def painted(self, x: np.ndarray) -> np.ndarray:
+        """(h, w, 3), the picture in :attr:`box` with (3, N) pixels painted."""
+        picture = self.pixels[self.box.slices].copy()
+        picture[self.rows, self.columns] = x.T
+        return picture
+
+    def smooth(self) -> np.ndarray:
+        """(3, N): the pixels to paint as a smooth continuation of what is known."""
+        return smooth_fill(self.pixels, self.known)[self.box.slices][self.rows, self.columns].T
+
+    def nearest(self, x: np.ndarray) -> np.ndarray:
+        """(G, 2) int32: the nearest source of every target, where (3, N) is painted."""
+        stock, squares = self._stock
+        query = _patches(self._seen(x, 1.0)[0], self.targets.top, self.targets.left)
+        energy = 0.5 * squares.sum(1)
+        best = torch.cat([(part @ stock.T - energy).argmax(1) for part in query.split(PART)]).numpy()
+        return np.stack(self._stock_places, 1)[best].astype(np.int32)
+
     def copied(self, places: np.ndarray) -> np.ndarray:
         """(3, N): the pixels to paint as the matches ``places`` (G, 2) say."""
         return self._voted(places, np.ones(len(places), np.float32), LAST_VOTE_SIGMA)
@@ -164,18 +183,71 @@ class Octave:
             last: the last call of the finest octave.
         """
         targets = self.targets
-        seen = self.on_canvas(self.pixels).transpose(2, 0, 1).copy()
-        seen[:, self.rows, self.columns] = x
-        self._repeat(seen)
-        weights = np.where(self.on_canvas(self.known), 1 / (2 * KNOWN_SIGMA**2), self._confidence / (2 * sigma**2))
-        weights[~self.on_canvas(self.known | self.wanted)] = 0
-        weights = weights.astype(np.float32)
+        seen, weights = self._seen(x, sigma)
         fixed = self.source, self.usable, targets.top, targets.left, targets.near, self.periods
         radius = min(max(self.shape), 0x7FFF)
         for turn in range(ROUNDS):
             number = (seed * ROUNDS + turn) & 0xFFFFFFFF
             places[:] = matching.improve(seen, weights, *fixed, places, COHERENCE, radius, number, self.device)
         return self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
+
+    def exact(self, x: np.ndarray, sigma: float) -> np.ndarray:
+        """x̂_0 (3, N) of x_t/√ᾱ (3, N), from the exact posterior over all source patches."""
+        targets = self.targets
+        seen, weights = self._seen(x, sigma)
+        query = _patches(seen, targets.top, targets.left)
+        heavy = _patches(weights[None], targets.top, targets.left)
+        stock, squares = self._stock
+        mean = []
+        for part in range(0, len(query), PART):
+            w = heavy[part : part + PART]
+            logits = 2 * (query[part : part + PART] * w.repeat(1, 3)) @ stock.T - w @ squares.T
+            mean.append(torch.softmax(logits, 1) @ stock)
+        voted = self._mixed(torch.cat(mean))
+        return (voted + self._missed(voted))[:, targets.inside]
+
+    @cached_property
+    def _stock_places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of the source patches that all targets are compared with."""
+        rows, columns = np.nonzero(self.usable)
+        most = max(LEAST_SOURCES, MOST_PAIRS // len(self.targets.top))
+        if len(rows) > most:
+            chosen = np.linspace(0, len(rows) - 1, most).astype(int)
+            rows, columns = rows[chosen], columns[chosen]
+        return rows, columns
+
+    @cached_property
+    def _stock(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """These patches, (S, 3 · SIDE²), and their squares summed over the colours, (S, SIDE²)."""
+        stock = _patches(self.source, *self._stock_places)
+        return stock, stock.view(len(stock), 3, -1).square().sum(1)
+
+    def _mixed(self, patches: torch.Tensor) -> np.ndarray:
+        """(3, M): the targets' pixels as the weighted mean of patches (G, 3 · SIDE²) over them."""
+        window = torch.from_numpy(_window(VOTE_SIGMA)).flatten()
+        weights = torch.from_numpy(self._trust)[:, None] * window
+        values = torch.cat([patches.view(len(patches), 3, -1) * weights[:, None], weights[:, None]], 1)
+        sums = torch.zeros((4, self.box.height * self.box.width))
+        sums.index_add_(1, self._under, values.permute(1, 0, 2).reshape(4, -1))
+        mixed = sums.view(4, self.box.height, self.box.width).numpy()[:, self.targets.rows, self.targets.columns]
+        return mixed[:3] / np.maximum(mixed[3], 1e-12)
+
+    @cached_property
+    def _under(self) -> torch.Tensor:
+        """(G · SIDE²,), which pixel of the box each pixel of the targets is."""
+        along = np.arange(SIDE)
+        rows = (self.targets.top[:, None] + along) % self.box.height
+        columns = (self.targets.left[:, None] + along) % self.box.width
+        return torch.from_numpy((rows[:, :, None] * self.box.width + columns[:, None]).reshape(-1))
+
+    def _seen(self, x: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+        seen = self.on_canvas(self.pixels).transpose(2, 0, 1).copy()
+        seen[:, self.rows, self.columns] = x
+        self._repeat(seen)
+        known = self.on_canvas(self.known)
+        weights = np.where(known, 1 / (2 * KNOWN_SIGMA**2), self._confidence / (2 * sigma**2))
+        weights[~self.on_canvas(self.known | self.wanted)] = 0
+        return seen, weights.astype(np.float32)
 
     def _repeat(self, seen: np.ndarray) -> None:
         """What the canvas (…, h, w) repeats beyond its end made the same again."""
@@ -407,18 +479,6 @@ def _depth(known: np.ndarray, wanted: np.ndarray, wraps: tuple[bool, bool]) -> f
     return float(distance[wanted].max())
 
 
-def first_places(octave: Octave, painted: np.ndarray) -> np.ndarray:
-    """(G, 2) int32: the nearest source of every target of a painted picture (H, W, 3), among all sources."""
-    targets = octave.targets
-    rows, columns = np.nonzero(octave.usable)
-    sources = _patches(octave.source, rows, columns)
-    seen = _patches(octave.on_canvas(painted).transpose(2, 0, 1), targets.top, targets.left)
-    energy = 0.5 * sources.square().sum(1)
-    parts = [(part @ sources.T - energy).argmax(1) for part in seen.split(1024)]
-    best = torch.cat(parts).numpy() if parts else np.zeros(0, int)
-    return np.stack([rows[best], columns[best]], axis=1).astype(np.int32)
-
-
 def _patches(picture: np.ndarray, top: np.ndarray, left: np.ndarray) -> torch.Tensor:
     """(N, 3 · SIDE²) of (3, H, W)."""
     views = np.lib.stride_tricks.sliding_window_view(picture, (SIDE, SIDE), (1, 2))
@@ -473,13 +533,30 @@ def levels(fine_octave: int, more: float = 1.0) -> tuple[np.ndarray, Schedule]:
 
 
 @dataclass
+class Exact:
+    """The denoiser of the coarsest octave, as the sampler calls it: (x (1, 3, 1, N), timestep) → x̂_0."""
+
+    octave: Octave
+    alpha_bar: np.ndarray
+    places: None = None
+
+    def first(self) -> np.ndarray:
+        """(3, N), the picture that the octave begins with."""
+        return self.octave.smooth()
+
+    def __call__(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
+        return _called(x, float(self.alpha_bar[timestep]), self.octave.exact)
+
+
+@dataclass
 class Memory:
     """The denoiser of one variant at a finer octave, as the sampler calls it: (x (1, 3, 1, N), timestep) → x̂_0.
 
     Attributes:
         places: (G, 2) int32, the matches, made better at every call.
-        seed: of the variant.
+        seed: of the random places.
         call: calls made; each looks at other random places.
+        finest: of all octaves.
     """
 
     octave: Octave
@@ -489,23 +566,21 @@ class Memory:
     call: int
     finest: bool
 
+    def first(self) -> np.ndarray:
+        """(3, N), the picture that the octave begins with."""
+        return self.octave.copied(self.places)
+
     def __call__(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
-        alpha_bar = float(self.alpha_bar[timestep])
-        sigma = math.sqrt(1 / alpha_bar - 1)
-        seed = (self.seed * 1_000_003 + self.call) & 0x7FFFFFFF
+        seed, last = (self.seed * 1_000_003 + self.call) & 0x7FFFFFFF, self.finest and timestep == 0
         self.call += 1
-        seen = (x[0, :, 0] / math.sqrt(alpha_bar)).cpu().numpy()
-        x0_hat = self.octave.estimate(seen, sigma, self.places, seed, self.finest and timestep == 0)
-        return torch.from_numpy(x0_hat)[None, :, None].to(x)
+
+        def estimate(seen: np.ndarray, sigma: float) -> np.ndarray:
+            return self.octave.estimate(seen, sigma, self.places, seed, last)
+
+        return _called(x, float(self.alpha_bar[timestep]), estimate)
 
 
-def begun(picture: torch.Tensor, diffusion: Diffusion, noise: Noise) -> State:
-    """The state before the first call of a run that begins at a picture (1, 3, h, w) and not at pure noise."""
-    x = diffusion.noised(picture, diffusion.steps - 1, noise.draw(picture))
-    return State(0, 0, x, picture, noise.draws)
-
-
-def smooth_start(octave: Octave, box: Box) -> torch.Tensor:
-    """(1, 3, h, w): the known pixels in ``box`` gone on with smoothly, where the coarsest octave's run begins."""
-    picture = smooth_fill(octave.pixels, octave.known)[box.slices]
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
+def _called(x: torch.Tensor, alpha_bar: float, estimate: Callable[[np.ndarray, float], np.ndarray]) -> torch.Tensor:
+    seen = (x[0, :, 0] / math.sqrt(alpha_bar)).cpu().numpy()
+    x0_hat = estimate(seen, math.sqrt(1 / alpha_bar - 1))
+    return torch.from_numpy(x0_hat).to(x)[None, :, None]

@@ -48,7 +48,7 @@ class OctavePlace:
         weight: units of progress of a call of its octave.
         finer: units of all octaves above the coarsest.
         matches: (G, 2) int32 of a finer octave.
-        coarsest: (1, 3, h, w), the finished picture of the coarsest octave, where the run is beyond it.
+        coarsest: (1, 3, 1, N), the finished pixels of the coarsest octave, where the run is beyond it.
     """
 
     weight: int

@@ -144,7 +144,10 @@ def _texture(arguments: argparse.Namespace) -> None:
     except ValueError:
         raise BadInput("bad_learn", f"--learn takes seconds, e.g. 60,180, not {arguments.learn!r}.") from None
     own += [
-        methods.ours(arguments.preset, model, seconds) for model in models if not model.exemplar for seconds in budgets
+        methods.ours(arguments.preset, model, seconds)
+        for model in models
+        if model.exemplar is None
+        for seconds in budgets
     ]
     others = (
         [] if arguments.rivals == "none" else methods.rivals(_names(arguments.rivals) if arguments.rivals else None)

@@ -148,7 +148,7 @@ def fingerprint(model: api.Model) -> str:
     if model.info.folder is not None:
         for path in sorted(model.info.folder.rglob("*.safetensors")):
             digest.update(path.read_bytes())
-    if model.exemplar:  # its weights are the picture; what it makes of it stands in the code
+    if model.exemplar is not None:  # its weights are the picture; what it makes of it stands in the code
         for code in (exemplar, sources, octaves, octave_run, matching_numba):
             digest.update(Path(str(code.__file__)).read_bytes())
     return digest.hexdigest()[:12]

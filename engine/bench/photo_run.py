@@ -92,7 +92,7 @@ def own(preset: str, model: api.Model) -> Method:
     """Our method. Its key also holds the code that a model which learns nothing is made of: all that the exemplar
     engine's modules say, so that results are made anew when one of them changes."""
     method = methods.ours(preset, model)
-    if not model.exemplar:
+    if model.exemplar is None:
         return method
     digest = hashlib.sha256()
     folder = Path(str(api.__file__)).parent

@@ -20,6 +20,7 @@ import torch
 
 from engine.diffusion import Diffusion, Prediction
 from engine.errors import BadInput, EngineError
+from engine.exemplar import Exemplar
 from engine.guidance import Guide, Words
 from engine.models.entries import Entry, known_models
 from engine.models.folders import CLASSIFIER, NAME, is_autoencoder, is_lora, is_pipeline, part_folder, read_origin
@@ -78,6 +79,7 @@ class Geometry:
             to which the hole and its surroundings are scaled to fit ``window``.
         deep: a hole known on all sides and no deeper than this in pixels is painted at once (:mod:`engine.stages`).
         band: depth in pixels, more or less, of the bands in which what is deeper is painted.
+        sight: surroundings of the hole that the model looks at, where it has its own need; 0: the usual.
         most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
             picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
         grid: the sides of a picture that wraps are multiples of this, as its windows' places are: a latent cell.
@@ -91,6 +93,7 @@ class Geometry:
     most: int = 0
     deep: int = 64
     band: int = 32
+    sight: int = 0
     together: int = 4
     grid: int = 1
 
@@ -117,7 +120,9 @@ class Model:
             it does not know guesses too boldly with less.
         anchor: σ above which estimates are held to the surroundings (:mod:`engine.anchor`), where a preset asks for it;
             0: never. For networks of textures in general.
-        exemplar: the model is made of the picture itself (:mod:`engine.octave_run`); ``predict`` is never called.
+        exemplar: for models made of the picture itself: (pixels (H, W, 3) float32 in [−1, 1], known (H, W) bool) → its
+            patches, whose denoiser then takes the place of ``predict``; large pictures are painted by
+            :mod:`engine.octave_run` instead.
     """
 
     info: ModelInfo
@@ -136,7 +141,7 @@ class Model:
     blind_below: float = 0.0
     eta: float | None = None
     anchor: float = 0.0
-    exemplar: bool = False
+    exemplar: Callable[[np.ndarray, np.ndarray], Exemplar] | None = None
 
     def guide(
         self, prompt: str, negative: str, scale: float | None, interval: tuple[float, float], pag_scale: float = 0.0
