@@ -22,7 +22,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from engine import adapt, canvas, octave_run, schedule, seam, stages
+from engine import adapt, canvas, matching, octave_run, schedule, seam, stages
 from engine.adapt import Learning
 from engine.anchor import Anchor
 from engine.corrector import corrected
@@ -558,7 +558,8 @@ def _of_itself(
 def _is_large(job: Job) -> bool:
     """Whether what can be looked at is so large that comparing all with all would take too long."""
     near = canvas.surroundings(_selection(job), job.padding, job.wrap)
-    return (job.scale or 1.0) ** 2 * near.width * near.height > SMALL_AREA
+    thin = min(near.width, near.height) < 2 * matching.SIDE
+    return (job.scale or 1.0) ** 2 * near.width * near.height > SMALL_AREA and not thin
 
 
 def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, settings: Settings) -> int:

@@ -75,7 +75,9 @@ def vote(
     source: np.ndarray,
     rows: np.ndarray,
     columns: np.ndarray,
-    cover: np.ndarray,
+    over_row: np.ndarray,
+    over_column: np.ndarray,
+    number: np.ndarray,
     top: np.ndarray,
     left: np.ndarray,
     periods: np.ndarray,
@@ -84,16 +86,18 @@ def vote(
     window: np.ndarray,
     device: torch.device,
 ) -> np.ndarray:
-    """(3, N) float32: each pixel as the mean of what the patches over it are made of.
+    """(4, N) float32: each pixel as the mean of what the patches over it are made of, and their weight, 0 if none.
 
     Args:
         source, top, left, periods, places: as of :func:`improve`.
         rows, columns: (N,) int32, the pixels on the canvas.
-        cover: (N, M) int32, numbers of the targets over each, −1 to fill up.
+        over_row, over_column: (h, C), (w, C) int32, which rows and columns of the targets' grid lie over each row and
+            column of the canvas; −1 to fill up.
+        number: int32, the number of the target at each place of the grid, −1 where there is none.
         weights: (G,) float32, of a target's vote.
         window: (SIDE, SIDE) float32, how much a patch says about each of its pixels.
     """
-    common = source, rows, columns, cover, top, left, periods, places, weights, window
+    common = source, rows, columns, over_row, over_column, number, top, left, periods, places, weights, window
     if device.type == "cpu" and HAS_NUMBA:
         from engine import matching_numba
 

@@ -97,25 +97,31 @@ def improve(canvas, weights, source, usable, top, left, near, periods, places, c
 
 
 @numba.njit(fastmath=True, parallel=True, cache=True)
-def vote(source, rows, columns, cover, top, left, periods, places, weights, window):
+def vote(source, rows, columns, over_row, over_column, number, top, left, periods, places, weights, window):
     """As :func:`engine.matching.vote`."""
-    out = np.zeros((3, len(rows)), np.float32)
+    out = np.zeros((4, len(rows)), np.float32)
     for n in numba.prange(len(rows)):
-        red, green, blue, total = np.float32(0), np.float32(0), np.float32(0), np.float32(1e-12)
-        for m in range(cover.shape[1]):
-            g = cover[n, m]
-            if g < 0:
+        red, green, blue, total = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for i in over_row[rows[n]]:
+            if i < 0:
                 break
-            a, b = rows[n] - top[g], columns[n] - left[g]
-            if a < 0:
-                a += periods[0]
-            if b < 0:
-                b += periods[1]
-            w = window[a, b] * weights[g]
-            row, column = places[g, 0] + a, places[g, 1] + b
-            red += w * source[0, row, column]
-            green += w * source[1, row, column]
-            blue += w * source[2, row, column]
-            total += w
-        out[0, n], out[1, n], out[2, n] = red / total, green / total, blue / total
+            for j in over_column[columns[n]]:
+                if j < 0:
+                    break
+                g = number[i, j]
+                if g < 0:
+                    continue
+                a, b = rows[n] - top[g], columns[n] - left[g]
+                if a < 0:
+                    a += periods[0]
+                if b < 0:
+                    b += periods[1]
+                w = window[a, b] * weights[g]
+                row, column = places[g, 0] + a, places[g, 1] + b
+                red += w * source[0, row, column]
+                green += w * source[1, row, column]
+                blue += w * source[2, row, column]
+                total += w
+        if total > 0:
+            out[0, n], out[1, n], out[2, n], out[3, n] = red / total, green / total, blue / total, total
     return out

@@ -98,7 +98,9 @@ def vote(
     source: np.ndarray,
     rows: np.ndarray,
     columns: np.ndarray,
-    cover: np.ndarray,
+    over_row: np.ndarray,
+    over_column: np.ndarray,
+    number: np.ndarray,
     top: np.ndarray,
     left: np.ndarray,
     periods: np.ndarray,
@@ -108,20 +110,22 @@ def vote(
     device: torch.device,
 ) -> np.ndarray:
     """As :func:`engine.matching.vote`."""
-    stock, row, column, over, down, right, where, trust, shape = (
-        torch.from_numpy(each).to(device) for each in (source, rows, columns, cover, top, left, places, weights, window)
+    given = source, rows, columns, over_row[rows], over_column[columns], number, top, left, places, weights, window
+    stock, row, column, i, j, numbers, down, right, where, trust, shape = (
+        torch.from_numpy(each).to(device) for each in given
     )
-    sums, total = torch.zeros((3, len(rows)), device=stock.device), torch.full((len(rows),), 1e-12, device=stock.device)
-    for m in range(over.shape[1]):
-        g = over[:, m].long()
-        there = g >= 0
-        a, b = row.long() - down[g], column.long() - right[g]
-        a, b = torch.where(a < 0, a + int(periods[0]), a), torch.where(b < 0, b + int(periods[1]), b)
-        a, b = torch.where(there, a, 0), torch.where(there, b, 0)
-        w = torch.where(there, shape[a, b] * trust[g], 0)
-        sums += w * stock[:, where[g, 0] + a, where[g, 1] + b]
-        total += w
-    return (sums / total).cpu().numpy()
+    sums, total = torch.zeros((3, len(rows)), device=stock.device), torch.zeros(len(rows), device=stock.device)
+    for k in range(i.shape[1]):
+        for m in range(j.shape[1]):
+            g = numbers[i[:, k].long(), j[:, m].long()].long()
+            there = (i[:, k] >= 0) & (j[:, m] >= 0) & (g >= 0)
+            a, b = row.long() - down[g], column.long() - right[g]
+            a, b = torch.where(a < 0, a + int(periods[0]), a), torch.where(b < 0, b + int(periods[1]), b)
+            a, b = torch.where(there, a, 0), torch.where(there, b, 0)
+            w = torch.where(there, shape[a, b] * trust[g], 0)
+            sums += w * stock[:, where[g, 0] + a, where[g, 1] + b]
+            total += w
+    return torch.cat([torch.where(total > 0, sums / total, 0), total[None]]).cpu().numpy()
 
 
 def _patches(picture: torch.Tensor, corner: torch.Tensor) -> torch.Tensor:

@@ -115,12 +115,15 @@ class Run:
         self._octaves = octaves.pyramid(pixels, known, wanted, wraps, device, scale)
         if not self._octaves[0].usable.any():
             raise too_little_known()
-        self._levels = [octaves.levels(number, more) for number in range(len(self._octaves) - 1)]
+        self._levels = [
+            octaves.levels(number, more * octaves.ROUNDS / octave.rounds)
+            for number, octave in enumerate(self._octaves[1:])
+        ]
 
     def weights(self) -> list[int]:
         """Units of progress of a call, by octave."""
-        areas = [np.count_nonzero(octave.wanted) for octave in self._octaves]
-        return [1, *(max(1, round(area / octaves.UNIT)) for area in areas[1:])]
+        work = [len(octave.rows) * octave.rounds / octaves.ROUNDS for octave in self._octaves]
+        return [1, *(max(1, round(pixels / octaves.UNIT)) for pixels in work[1:])]
 
     def units(self, plan: tuple[Schedule, Settings]) -> list[int]:
         """Units of progress of each octave, the coarsest with its ``plan``."""

@@ -36,26 +36,27 @@ COARSEST_DEPTH = 8
 """Pixels from the middle of the area to what is known, at most, at the coarsest octave: a patch or two across."""
 COARSEST_AREA = 4000
 """Unknown pixels at the coarsest octave, at most; its denoiser compares them with every source."""
-LEAST_SOURCES = 200
+LEAST_SOURCES = 64
 """Source patches at the coarsest octave, at least; where there are fewer the run begins at a finer one."""
 LADDER = ((0.6, 24), (0.5, 24), (0.4, 16))
 """σ to begin with and network calls, of the octaves above the coarsest; those after them take :data:`FINE`."""
 FINE = (0.3, 8)
 LAST_SIGMA = 0.03
-MOST_PAIRS = 2_000_000
+MOST_PAIRS = 800_000
 """Of targets and source patches that are compared in a call of the coarsest octave; where there are more patches, some
 of them are taken, evenly spread."""
 PART = 1024
 """Targets that are compared with all of them at a time; bounds the memory."""
-ROUNDS = 2
-"""Rounds of :func:`engine.matching.improve` in a call."""
+ROUNDS, ROUNDS_BELOW = 2, 200_000
+"""Rounds of :func:`engine.matching.improve` in a call. Where so many pixels or more are to be painted it is one, in twice
+as many calls, so that none takes long."""
 KNOWN_SIGMA = 0.1
 """By how much known pixels may differ from their match."""
 CONFIDENCE = (0.7, 0.02)
 """Weight of an unknown pixel, for each pixel of distance from what is known; and the least weight."""
 COHERENCE = 0.2
 """Share of its squared distance that a place is forgiven if all eight neighbours would go on with it."""
-DENSE_BELOW = 1000
+DENSE_BELOW = 500
 STRIDE = 2
 """Patches begin at every other row and column, and at every pixel where fewer pixels than that are to be painted."""
 VOTE_SIGMA, LAST_VOTE_SIGMA = 2.5, 1.0
@@ -144,6 +145,10 @@ class Octave:
     def columns(self) -> np.ndarray:
         return np.nonzero(self.wanted[self.box.slices])[1].astype(np.int32)
 
+    @property
+    def rounds(self) -> int:
+        return ROUNDS if len(self.rows) < ROUNDS_BELOW else 1
+
     @cached_property
     def distance(self) -> np.ndarray:
         """(h, w) float32 on the canvas: from each pixel to the nearest known one."""
@@ -186,7 +191,7 @@ class Octave:
         seen, weights = self._seen(x, sigma)
         fixed = self.source, self.usable, targets.top, targets.left, targets.near, self.periods
         radius = min(max(self.shape), 0x7FFF)
-        for turn in range(ROUNDS):
+        for turn in range(self.rounds):
             number = (seed * ROUNDS + turn) & 0xFFFFFFFF
             places[:] = matching.improve(seen, weights, *fixed, places, COHERENCE, radius, number, self.device)
         return self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
@@ -203,8 +208,7 @@ class Octave:
             w = heavy[part : part + PART]
             logits = 2 * (query[part : part + PART] * w.repeat(1, 3)) @ stock.T - w @ squares.T
             mean.append(torch.softmax(logits, 1) @ stock)
-        voted = self._mixed(torch.cat(mean))
-        return (voted + self._missed(voted))[:, targets.inside]
+        return self._fitted(self._mixed(torch.cat(mean)))
 
     @cached_property
     def _stock_places(self) -> tuple[np.ndarray, np.ndarray]:
@@ -223,14 +227,14 @@ class Octave:
         return stock, stock.view(len(stock), 3, -1).square().sum(1)
 
     def _mixed(self, patches: torch.Tensor) -> np.ndarray:
-        """(3, M): the targets' pixels as the weighted mean of patches (G, 3 · SIDE²) over them."""
+        """(4, M): the targets' pixels as the weighted mean of patches (G, 3 · SIDE²) over them, and its weight."""
         window = torch.from_numpy(_window(VOTE_SIGMA)).flatten()
         weights = torch.from_numpy(self._trust)[:, None] * window
         values = torch.cat([patches.view(len(patches), 3, -1) * weights[:, None], weights[:, None]], 1)
         sums = torch.zeros((4, self.box.height * self.box.width))
         sums.index_add_(1, self._under, values.permute(1, 0, 2).reshape(4, -1))
         mixed = sums.view(4, self.box.height, self.box.width).numpy()[:, self.targets.rows, self.targets.columns]
-        return mixed[:3] / np.maximum(mixed[3], 1e-12)
+        return np.concatenate([mixed[:3] / np.maximum(mixed[3], 1e-12), mixed[3:]])
 
     @cached_property
     def _under(self) -> torch.Tensor:
@@ -275,7 +279,9 @@ class Octave:
             self.source,
             targets.rows,
             targets.columns,
-            targets.cover,
+            targets.over_row,
+            targets.over_column,
+            targets.number,
             targets.top,
             targets.left,
             self.periods,
@@ -284,19 +290,19 @@ class Octave:
             _window(sigma),
             self.device,
         )
-        missed = self._missed(out)
-        return (out + missed)[:, targets.inside]
+        return self._fitted(out)
 
-    def _missed(self, out: np.ndarray) -> np.ndarray:
-        """What the estimate (3, M) of the targets' pixels misses on known ones, gone on with smoothly on the others.
+    def _fitted(self, voted: np.ndarray) -> np.ndarray:
+        """(3, N): the votes (4, M) for the pixels to paint, and what is missed on known ones gone on with smoothly.
 
         As in seamless cloning (Pérez, Gangnet & Blake 2003, doi 10.1145/882262.882269), but only near the border.
         """
         targets = self.targets
-        rows, columns = targets.rows[~targets.inside], targets.columns[~targets.inside]
+        out, beside = voted[:3], ~targets.inside & (voted[3] > 0)
+        rows, columns = targets.rows[beside], targets.columns[beside]
         difference = np.zeros((self.box.height, self.box.width, 4), np.float32)
         known = self.source[:, rows + self.box.y, columns + self.box.x]
-        difference[rows, columns, :3] = (known - out[:, ~targets.inside]).clip(-FIT_MOST, FIT_MOST).T
+        difference[rows, columns, :3] = (known - out[:, beside]).clip(-FIT_MOST, FIT_MOST).T
         difference[rows, columns, 3] = 1
         reach = math.ceil(3 * FIT_SIGMA)
         pads = [(reach, reach) if wraps else (0, 0) for wraps in self.wraps]
@@ -306,9 +312,9 @@ class Octave:
             FIT_SIGMA,
             borderType=cv2.BORDER_CONSTANT,
         )
-        at = smooth[targets.rows + pads[0][0], targets.columns + pads[1][0]]
+        at = smooth[self.rows + pads[0][0], self.columns + pads[1][0]]
         share = at[:, 3:]
-        return (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
+        return out[:, targets.inside] + (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
 
 
 @dataclass(frozen=True)
@@ -322,7 +328,8 @@ class Targets:
         starts: first rows, first columns of the grid.
         rows, columns: (M,) int32, the pixels to paint and known ones close by.
         inside: (M,) bool, which are to be painted.
-        cover: (M, C) int32, numbers of the targets over each pixel, −1 to fill up.
+        over_row, over_column: (h, C), (w, C) int32, which rows and columns of the grid lie over each row and column of
+            the canvas, −1 to fill up.
     """
 
     top: np.ndarray
@@ -333,7 +340,8 @@ class Targets:
     rows: np.ndarray
     columns: np.ndarray
     inside: np.ndarray
-    cover: np.ndarray
+    over_row: np.ndarray
+    over_column: np.ndarray
 
     @classmethod
     def of(cls, octave: Octave) -> Targets:
@@ -360,21 +368,17 @@ class Targets:
         ring = cv2.dilate(wanted.astype(np.uint8), np.ones((2 * RING + 1, 2 * RING + 1), np.uint8)) > 0
         ring &= wanted | octave.known[octave.box.slices]
         rows, columns = (each.astype(np.int32) for each in np.nonzero(ring))
-        over = number[covers[0][rows][:, :, None], covers[1][columns][:, None]]
-        missing = (covers[0][rows] < 0)[:, :, None] | (covers[1][columns] < 0)[:, None]
-        cover = np.where(missing, -1, over).reshape(len(rows), -1)
-        cover = -np.sort(-cover, axis=1)
-        seen = cover[:, 0] >= 0
         return cls(
             starts[0][grid_row].astype(np.int32),
             starts[1][grid_column].astype(np.int32),
             near,
             number,
             (starts[0], starts[1]),
-            rows[seen],
-            columns[seen],
-            wanted[rows[seen], columns[seen]],
-            np.ascontiguousarray(cover[seen].astype(np.int32)),
+            rows,
+            columns,
+            wanted[rows, columns],
+            covers[0],
+            covers[1],
         )
 
 
@@ -389,7 +393,7 @@ def _grid(length: int, stride: int, wraps: bool) -> tuple[np.ndarray, np.ndarray
         for place in range(start, start + SIDE):
             lists[place % length].append(k)
     most = max(len(each) for each in lists)
-    return starts, np.array([each + [-1] * (most - len(each)) for each in lists])
+    return starts, np.array([each + [-1] * (most - len(each)) for each in lists], np.int32)
 
 
 def _all_under(flags: np.ndarray, beyond: bool = False) -> np.ndarray:
@@ -435,9 +439,12 @@ def pyramid(
         scale: of the finest octave, in its pixels per picture pixel.
     """
     depth, area = scale * _depth(known, wanted, wraps), scale**2 * np.count_nonzero(wanted)
-    made = [_scaled(pixels, known, wanted, wraps, device, scale)]
+    shape = np.array(known.shape) * scale
+    made = [Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device)]
+    if scale != 1:
+        made = [_scaled(made[0], shape)]
     while depth > COARSEST_DEPTH or area > COARSEST_AREA:
-        octave = _scaled(pixels, known, wanted, wraps, device, scale / 2 ** len(made))
+        octave = _scaled(made[-1], shape / 2 ** len(made))
         if min(octave.shape) < SIDE or np.count_nonzero(octave.usable) < LEAST_SOURCES:
             break
         made.append(octave)
@@ -445,25 +452,17 @@ def pyramid(
     return made[::-1]
 
 
-def _scaled(
-    pixels: np.ndarray,
-    known: np.ndarray,
-    wanted: np.ndarray,
-    wraps: tuple[bool, bool],
-    device: torch.device,
-    scale: float,
-) -> Octave:
-    if scale == 1:
-        return Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device)
-    height, width = (max(1, round(length * scale)) for length in known.shape)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
+    """The picture at another scale: of that (height, width), rounded."""
+    height, width = (max(1, round(float(length))) for length in shape)
+    how = cv2.INTER_AREA if height <= octave.shape[0] else cv2.INTER_LINEAR
     share, colour, some = (
         cv2.resize(each, (width, height), interpolation=how)
-        for each in (known.astype(np.float32), pixels * known[..., None], wanted.astype(np.float32))
+        for each in (octave.known.astype(np.float32), octave.pixels, octave.wanted.astype(np.float32))
     )
-    whole = share > 1 - 1e-4
-    colour = np.where(whole[..., None], colour / np.maximum(share, 0.5)[..., None], np.float32(0))
-    return Octave(np.ascontiguousarray(colour, np.float32), whole, (some > 1e-6) & ~whole, wraps, device)
+    known = share > 1 - 1e-4
+    colour = np.where(known[..., None], colour, np.float32(0))
+    return Octave(np.ascontiguousarray(colour), known, (some > 1e-6) & ~known, octave.wraps, octave.device)
 
 
 def _depth(known: np.ndarray, wanted: np.ndarray, wraps: tuple[bool, bool]) -> float:

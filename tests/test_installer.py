@@ -16,6 +16,7 @@ spec = importlib.util.spec_from_file_location("installer", ROOT / "installer.py"
 assert spec is not None
 assert spec.loader is not None
 installer = importlib.util.module_from_spec(spec)
+sys.modules.setdefault("installer", installer)  # where dataclasses look for it
 spec.loader.exec_module(installer)
 
 
