@@ -48,8 +48,8 @@ of them are taken, evenly spread."""
 PART = 1024
 """Targets that are compared with all of them at a time; bounds the memory."""
 ROUNDS, ROUNDS_BELOW = 2, 200_000
-"""Rounds of :func:`engine.matching.improve` in a call. Where so many pixels or more are to be painted it is one, in twice
-as many calls, so that none takes long."""
+"""Rounds of :func:`engine.matching.improve` in a call. Where so many pixels or more are to be painted it is one, in
+twice as many calls, so that none takes long."""
 KNOWN_SIGMA = 0.1
 """By how much known pixels may differ from their match."""
 CONFIDENCE = (0.7, 0.02)
