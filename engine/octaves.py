@@ -40,7 +40,7 @@ LEAST_SOURCES = 64
 """Source patches at the coarsest octave, at least; where there are fewer the run begins at a finer one."""
 LADDER = ((0.6, 24), (0.5, 24), (0.4, 16))
 """σ to begin with and network calls, of the octaves above the coarsest; those after them take :data:`FINE`."""
-FINE = (0.3, 8)
+FINE = (0.3, 12)
 LAST_SIGMA = 0.03
 MOST_PAIRS = 800_000
 """Of targets and source patches that are compared in a call of the coarsest octave; where there are more patches, some
