@@ -112,7 +112,7 @@ def _repaint(session: Session, request: JobRequest) -> tuple[list[events.Result]
     watch = _Watch()
     results = run(session, request, watch.progress, watch.preview, watch.event)
     seconds = time.monotonic() - watch.began
-    calls = f"{request.variants} × {watch.calls} network calls"
+    calls = f"{request.variants} × {watch.calls} steps"
     print(f"\r{f'{request.model}: {calls}, {seconds:.1f} s, first preview after {watch.first:.1f} s':<100}")
     return results, watch.previews
 
@@ -140,7 +140,7 @@ class _Watch:
         share = done / (event.calls * event.variants)
         bar = "█" * round(30 * share) + "·" * (30 - round(30 * share))
         left = "" if event.seconds_left < 0 else f"{event.seconds_left:4.0f} s left"
-        print(f"\r{bar} {done}/{event.calls * event.variants} calls {left}", end="", flush=True)
+        print(f"\r{bar} {done}/{event.calls * event.variants} steps {left}", end="", flush=True)
 
     def preview(self, event: events.Preview) -> None:
         if not self.previews:
