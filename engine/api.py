@@ -64,9 +64,10 @@ log = logging.getLogger(__name__)
 
 MAX_VARIANTS = 64
 KEPT_STATES = 20
-SMALL_AREA = 180 * 180
-"""Pixels of selection and surroundings up to which the exemplar model compares every patch with all others, so that
-nothing is repeated; the octaves of :mod:`engine.octave_run` copy pieces, but cost the same for any number of them."""
+SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
+"""Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
+with all others, so that nothing is repeated; the octaves of :mod:`engine.octave_run` copy pieces, but cost the same for
+any number of them."""
 MORE_CALLS = {"quality": 1.5, "repaint": 3.0}
 """Network calls at the finer octaves of a model that is the picture itself, over those of the preset ``fast``."""
 ATTEMPTS = 6
@@ -557,9 +558,11 @@ def _of_itself(
 
 def _is_large(job: Job) -> bool:
     """Whether what can be looked at is so large that comparing all with all would take too long."""
-    near = canvas.surroundings(_selection(job), job.padding, job.wrap)
-    thin = min(near.width, near.height) < 2 * matching.SIDE
-    return (job.scale or 1.0) ** 2 * near.width * near.height > SMALL_AREA and not thin
+    selection, scale = _selection(job), job.scale or 1.0
+    near = canvas.surroundings(selection, job.padding, job.wrap)
+    thin = scale * min(near.width, near.height) < 2 * matching.SIDE
+    wide = scale**2 * near.width * near.height > SMALL_AREA or scale**2 * np.count_nonzero(selection) > SMALL_SELECTION
+    return bool(wide and not thin)
 
 
 def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, settings: Settings) -> int:
