@@ -298,11 +298,12 @@ class Octave:
         As in seamless cloning (Pérez, Gangnet & Blake 2003, doi 10.1145/882262.882269), but only near the border.
         """
         targets = self.targets
-        out, beside = voted[:3], ~targets.inside & (voted[3] > 0)
+        inside, ring = self._inside
+        beside = ring[voted[3, ring] > 0]
         rows, columns = targets.rows[beside], targets.columns[beside]
         difference = np.zeros((self.box.height, self.box.width, 4), np.float32)
         known = self.source[:, rows + self.box.y, columns + self.box.x]
-        difference[rows, columns, :3] = (known - out[:, beside]).clip(-FIT_MOST, FIT_MOST).T
+        difference[rows, columns, :3] = (known - voted[:3, beside]).clip(-FIT_MOST, FIT_MOST).T
         difference[rows, columns, 3] = 1
         reach = math.ceil(3 * FIT_SIGMA)
         pads = [(reach, reach) if wraps else (0, 0) for wraps in self.wraps]
@@ -312,9 +313,23 @@ class Octave:
             FIT_SIGMA,
             borderType=cv2.BORDER_CONSTANT,
         )
-        at = smooth[self.rows + pads[0][0], self.columns + pads[1][0]]
+        near = self._near_known
+        at = smooth[self.rows[near] + pads[0][0], self.columns[near] + pads[1][0]]
         share = at[:, 3:]
-        return out[:, targets.inside] + (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
+        out: np.ndarray = np.take(voted[:3], inside, axis=1)
+        out[:, near] += (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
+        return out
+
+    @cached_property
+    def _inside(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the targets' pixels are to be painted, and which are known."""
+        return np.flatnonzero(self.targets.inside), np.flatnonzero(~self.targets.inside)
+
+    @cached_property
+    def _near_known(self) -> np.ndarray:
+        """Which of the pixels to paint lie so near to known ones that the fit reaches them."""
+        reach = math.ceil(3 * FIT_SIGMA) * math.sqrt(2) + 1
+        return np.flatnonzero(self.distance[self.rows, self.columns] <= reach)
 
 
 @dataclass(frozen=True)
