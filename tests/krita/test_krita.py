@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -67,6 +68,46 @@ driver.watchers["states"] = watch
     desk.host.wait(f"len(tree({document.code})) == {len(tree_after)}", what="redo brings the layer back")
     assert desk.tree(document) == tree_after
     assert np.array_equal(desk.pixels(document), after)
+
+
+def photograph(path: Path, width: int, height: int) -> Path:
+    """A picture with detail at every scale, from noise of nine octaves, warm below and cold above."""
+    rng, total = np.random.default_rng(11), np.zeros((height, width), np.float32)
+    for octave in range(9):
+        small = rng.standard_normal((height // 2**octave + 2, width // 2**octave + 2)).astype(np.float32)
+        total += 1.6**octave * cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    grain = total / total.std() * 30
+    down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+    bands = [120 + grain + 60 * down, 120 + grain, 150 + 0.8 * grain - 60 * down]
+    cv2.imwrite(str(path), np.stack(bands[::-1], 2).clip(0, 255).astype(np.uint8))
+    return path
+
+
+def test_a_wide_selection_in_a_photograph(desk: Desk, tmp_path: Path) -> None:
+    """512 × 512 of 4000 × 3000: the first preview shows the whole selection; what lies outside stays as it is."""
+    document = desk.open(photograph(tmp_path / "photograph.png", 4000, 3000))
+    desk.choose("exemplar", seed=7)
+    box = (1700, 1200, 512, 512)
+    desk.select(document, *box)
+    before = desk.pixels(document)
+    desk.host.run(f"""
+painted_at_first = []
+def watch():
+    node = {document.code}.nodeByName("RePaint preview")
+    if node is None or painted_at_first: return
+    alpha = bytes(node.pixelData({box[0]}, {box[1]}, {box[2]}, {box[3]}))[3::4]
+    if any(alpha): painted_at_first.append(alpha.count(255))
+driver.watchers["first"] = watch
+""")
+    desk.press()
+    assert desk.wait_end(240).startswith("Done")
+    first = desk.host.run("driver.watchers.clear()\npainted_at_first[0]")
+    assert first == 512 * 512, "all of it is painted in the first preview"
+    print("click to …:", desk.host.run("flow.runs[-1].timings"), desk.host.run("pump.probe.summary()"))
+    desk.screenshot("wide")
+    after, mask = desk.pixels(document), inside(document, *box)
+    assert np.array_equal(after[~mask], before[~mask])
+    assert (after[mask] != before[mask]).any(-1).mean() > 0.9
 
 
 # ---------------------------------------------------------------- stopping
