@@ -15,6 +15,7 @@ from engine.diffusion import linear_alpha_bar
 from engine.errors import BadInput
 from engine.exemplar import COMPACT, GRIDS, LARGE, SMALL_GRIDS, Exemplar
 from engine.sources import scaled
+from tests.engine.patterns import boxed, stripes
 
 CPU = torch.device("cpu")
 ALPHA_BAR = linear_alpha_bar()
@@ -23,20 +24,6 @@ ALPHA_BAR = linear_alpha_bar()
 @pytest.fixture(scope="module")
 def model() -> api.Model:
     return api.load_model("exemplar", "cpu")
-
-
-def stripes(height: int, width: int, period: int = 12) -> np.ndarray:
-    """(H, W, 4) uint8: slanted stripes of two colours with soft edges, which repeat along both axes."""
-    y, x = np.mgrid[:height, :width]
-    share = 0.5 + 0.5 * np.sin(2 * np.pi * (x + y) / period)
-    colours = np.array([30, 60, 90]) + share[..., None] * np.array([180, 120, 40])
-    return np.dstack([np.rint(colours), np.full((height, width), 255)]).astype(np.uint8)
-
-
-def boxed(shape: tuple[int, int], top: int, left: int, height: int, width: int) -> np.ndarray:
-    selection = np.zeros(shape, np.uint8)
-    selection[top : top + height, left : left + width] = 255
-    return selection
 
 
 def painted(image: np.ndarray, selection: np.ndarray, model: api.Model, **more: object) -> np.ndarray:

@@ -13,6 +13,7 @@ from engine import api, extend, matching, matching_torch, octave_run, octaves, s
 from engine.errors import BadInput
 from engine.matching import SIDE
 from engine.states import branched, load, save
+from tests.engine.patterns import boxed, stripes
 
 CPU = torch.device("cpu")
 NO_WRAP = (False, False)
@@ -21,20 +22,6 @@ NO_WRAP = (False, False)
 @pytest.fixture(scope="module")
 def model() -> api.Model:
     return api.load_model("exemplar", "cpu")
-
-
-def stripes(height: int, width: int, period: int = 24) -> np.ndarray:
-    """(H, W, 4) uint8: slanted stripes of two colours with soft edges, which repeat along both axes."""
-    y, x = np.mgrid[:height, :width]
-    share = 0.5 + 0.5 * np.sin(2 * np.pi * (x + y) / period)
-    colours = np.array([30, 60, 90]) + share[..., None] * np.array([180, 120, 40])
-    return np.dstack([np.rint(colours), np.full((height, width), 255)]).astype(np.uint8)
-
-
-def boxed(shape: tuple[int, int], top: int, left: int, height: int, width: int) -> np.ndarray:
-    selection = np.zeros(shape, np.uint8)
-    selection[top : top + height, left : left + width] = 255
-    return selection
 
 
 def octave(height: int, width: int, hole: np.ndarray, wraps: tuple[bool, bool] = NO_WRAP) -> octaves.Octave:
@@ -163,7 +150,7 @@ def test_matches_are_carried_to_the_same_place_of_the_finer_picture():
 
 
 def test_a_pattern_goes_on_through_a_wide_hole(model):
-    image, selection = stripes(400, 420), boxed((400, 420), 130, 140, 130, 140)
+    image, selection = stripes(400, 420, 24), boxed((400, 420), 130, 140, 130, 140)
     hidden = image.copy()
     hidden[selection > 0, :3] = (255, 0, 255)
     steps = []
@@ -182,7 +169,7 @@ def test_a_pattern_goes_on_through_a_wide_hole(model):
 
 
 def test_nothing_of_the_hole_is_looked_at(model):
-    image, selection = stripes(260, 260), boxed((260, 260), 90, 90, 80, 80)
+    image, selection = stripes(260, 260, 24), boxed((260, 260), 90, 90, 80, 80)
     other = image.copy()
     other[selection > 0] = (1, 2, 3, 255)
     fills = [list(api.run(api.Job(each, selection, seed=1, steps=4), model))[-1].fill for each in (image, other)]
@@ -227,7 +214,7 @@ def test_a_run_goes_on_bit_for_bit_from_any_octave(model, tmp_path: Path, wrap):
 
 
 def test_a_new_idea_begins_at_the_coarsest_octave_and_harmonising_at_its_own(model):
-    image, selection = stripes(300, 300), boxed((300, 300), 100, 100, 90, 90)
+    image, selection = stripes(300, 300, 24), boxed((300, 300), 100, 100, 90, 90)
     kept = None
     for event in api.run(api.Job(image, selection, seed=5, steps=20), model):
         if isinstance(event, api.Step) and event.call < 0.9 * event.calls:
@@ -247,7 +234,7 @@ def test_a_new_idea_begins_at_the_coarsest_octave_and_harmonising_at_its_own(mod
 
 
 def test_a_large_tile_has_no_seam(model):
-    image = stripes(240, 264)
+    image = stripes(240, 264, 24)
     framed = extend.tile(image)
     *_, done = api.run(api.Job(framed.rgba(image), framed.selection, seed=1, wrap="both"), model)
     tile = np.where(framed.selection[..., None] > 0, done.layer()[..., :3], image[..., :3])
@@ -255,7 +242,7 @@ def test_a_large_tile_has_no_seam(model):
 
 
 def test_padding_says_how_far_is_looked(model):
-    image, selection = stripes(500, 500), boxed((500, 500), 200, 200, 100, 100)
+    image, selection = stripes(500, 500, 24), boxed((500, 500), 200, 200, 100, 100)
     far = image.copy()
     far[:90] = far[:, :90] = 0
     far[..., 3] = 255
@@ -272,7 +259,7 @@ def test_padding_says_how_far_is_looked(model):
     ["one colour", "two colours", "most selected", "transparent around", "ring", "stripe", "borders", "scaled"],
 )
 def test_odd_pictures(model, case):
-    image, selection = stripes(240, 260), boxed((240, 260), 80, 80, 80, 90)
+    image, selection = stripes(240, 260, 24), boxed((240, 260), 80, 80, 80, 90)
     more = {}
     if case == "one colour":
         image[..., :3] = (90, 140, 30)
@@ -287,7 +274,7 @@ def test_odd_pictures(model, case):
         away = np.hypot(y - 120, x - 130)
         selection = np.where((away > 90) & (away < 93), 255, 0).astype(np.uint8)
     elif case == "stripe":
-        image, selection = stripes(1000, 140), boxed((1000, 140), 10, 70, 980, 3)
+        image, selection = stripes(1000, 140, 24), boxed((1000, 140), 10, 70, 980, 3)
     elif case == "borders":
         selection = np.uint8(255) - boxed((240, 260), 20, 20, 200, 220)
     else:
@@ -305,7 +292,7 @@ def test_odd_pictures(model, case):
 
 
 def test_nothing_to_take_patches_from_is_a_sentence(model):
-    image, selection = stripes(240, 240), np.full((240, 240), 255, np.uint8)
+    image, selection = stripes(240, 240, 24), np.full((240, 240), 255, np.uint8)
     selection[::40, ::40] = 0
     with pytest.raises(BadInput) as caught:
         list(api.run(api.Job(image, selection), model))
