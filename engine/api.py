@@ -68,8 +68,6 @@ SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
 """Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
 with all others, so that nothing is repeated; the octaves of :mod:`engine.octave_run` copy pieces, but cost the same for
 any number of them."""
-MORE_CALLS = {"quality": 1.5, "repaint": 3.0}
-"""Network calls at the finer octaves of a model that is the picture itself, over those of the preset ``fast``."""
 ATTEMPTS = 6
 """How often a tile is painted at most, where its seam shows."""
 ATTEMPT_DRAWS = 1 << 32
@@ -401,9 +399,9 @@ def _octaves(
     plan = levels, replace(settings, models_eta=False)
     with _memory():
         pixels = part[..., :3].astype(np.float32) / 127.5 - 1
-        more = MORE_CALLS.get(job.preset, 1.0)
         scale = canvas.checked_scale(job.scale, near) if job.scale else 1.0
-        run = octave_run.Run(pixels, known, wanted, canvas.axes(job.wrap), model.device, scale, more)
+        wraps, more = canvas.axes(job.wrap), PRESETS[job.preset].finer
+        run = octave_run.Run(pixels, known, wanted, wraps, model.device, scale, more)
     begun, draws = None, attempt.number * ATTEMPT_DRAWS
     if start is not None:
         assert start.octave is not None

@@ -161,17 +161,16 @@ class Run:
             networks = [self._network(stage, *each, made) for each in zip(matches, noises, strict=True)]
             runs = [self._walk(*each, schedule, settings, begun) for each in zip(networks, noises, strict=True)]
             states: dict[int, State] = dict.fromkeys(range(len(seeds)), begun.state) if begun else {}
+            finest, after, finer = stage == len(self._octaves) - 1, sum(units[stage + 1 :]), sum(units[1:])
             for call in range(made + 1, calls + 1):
+                last = call == calls
                 for k, run in enumerate(runs):
                     with _one_thread():
                         state = next(run)
                     states[k] = state
                     at = Begun(stage, state, schedule, settings, networks[k].places, coarsest[k])
-                    last = call == calls
                     fill = partial(self._fill, stage, state.x if last else state.x0_hat)
-                    done = last and stage == len(self._octaves) - 1
-                    after = sum(units[stage + 1 :])
-                    yield Moment(k, at, weights[stage], calls, spent, after, sum(units[1:]), fill, done)
+                    yield Moment(k, at, weights[stage], calls, spent, after, finer, fill, last and finest)
             draws, spent = states[0].draws, spent + weights[stage] * calls
             if stage == 0:
                 coarsest = [states[k].x for k in range(len(seeds))]

@@ -1,8 +1,8 @@
 """Fills from the picture itself at any size: octave by octave, from the whole down to the grain.
 
 The picture is halved until the area to paint is a few patches wide. There all that is seen at once is decided by a
-whole run of the job's sampler and schedule with the exact denoiser of :mod:`engine.exemplar`. Each finer octave begins
-with the picture that its matches say: where a patch of the coarser octave came from, the finer one comes from, too
+whole run of the job's sampler and schedule with the exact posterior over all patches. Each finer octave begins with the
+picture that its matches say: where a patch of the coarser octave came from, the finer one comes from, too
 (so grain is copied and never enlarged). Noise is added to it, and a short run of the same sampler lets the patches
 agree at this scale. Its denoiser compares a patch with few places, those that :mod:`engine.matching` remembers, so
 that the cost is linear in the area. Coarse to fine with matches carried up: Wexler, Shechtman & Irani 2007 (doi
@@ -137,13 +137,19 @@ class Octave:
         return np.array([length * wraps for length, wraps in zip(self.shape, self.wraps, strict=True)], np.int32)
 
     @cached_property
+    def _to_paint(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = np.nonzero(self.wanted[self.box.slices])
+        return rows.astype(np.int32), columns.astype(np.int32)
+
+    @property
     def rows(self) -> np.ndarray:
         """(N,) int32, of the pixels to paint, in the box."""
-        return np.nonzero(self.wanted[self.box.slices])[0].astype(np.int32)
+        return self._to_paint[0]
 
-    @cached_property
+    @property
     def columns(self) -> np.ndarray:
-        return np.nonzero(self.wanted[self.box.slices])[1].astype(np.int32)
+        """(N,) int32, of these."""
+        return self._to_paint[1]
 
     @property
     def rounds(self) -> int:
@@ -152,7 +158,7 @@ class Octave:
     @cached_property
     def distance(self) -> np.ndarray:
         """(h, w) float32 on the canvas: from each pixel to the nearest known one."""
-        return self.on_canvas(_distance(self.known, self.wraps))
+        return self.on_canvas(_distance(self.known, self.wraps, cv2.DIST_L2))
 
     @cached_property
     def targets(self) -> Targets:
@@ -248,10 +254,19 @@ class Octave:
         seen = self.on_canvas(self.pixels).transpose(2, 0, 1).copy()
         seen[:, self.rows, self.columns] = x
         self._repeat(seen)
-        known = self.on_canvas(self.known)
-        weights = np.where(known, 1 / (2 * KNOWN_SIGMA**2), self._confidence / (2 * sigma**2))
-        weights[~self.on_canvas(self.known | self.wanted)] = 0
+        weights = np.where(self._clear, 1 / (2 * KNOWN_SIGMA**2), self._confidence / (2 * sigma**2))
+        weights[self._ignored] = 0
         return seen, weights.astype(np.float32)
+
+    @cached_property
+    def _clear(self) -> np.ndarray:
+        """(h, w) bool on the canvas: what is known."""
+        return self.on_canvas(self.known)
+
+    @cached_property
+    def _ignored(self) -> np.ndarray:
+        """(h, w) bool on the canvas: what is neither known nor wanted."""
+        return self.on_canvas(~(self.known | self.wanted))
 
     def _repeat(self, seen: np.ndarray) -> None:
         """What the canvas (…, h, w) repeats beyond its end made the same again."""
@@ -269,7 +284,7 @@ class Octave:
     @cached_property
     def _trust(self) -> np.ndarray:
         """(G,) float32, the weights of the targets' votes: the mean confidence of their pixels."""
-        confidence = np.where(self.on_canvas(self.known), np.float32(1), self._confidence)
+        confidence = np.where(self._clear, np.float32(1), self._confidence)
         means = cv2.boxFilter(confidence, -1, (SIDE, SIDE), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
         return np.ascontiguousarray(means[self.targets.top, self.targets.left])
 
@@ -424,10 +439,16 @@ def _all_under(flags: np.ndarray, beyond: bool = False) -> np.ndarray:
     return count[: flags.shape[0], : flags.shape[1]] > SIDE**2 - 0.5
 
 
-def _distance(known: np.ndarray, wraps: tuple[bool, bool]) -> np.ndarray:
-    pads = [(length // 2 if wrapped else 0,) * 2 for length, wrapped in zip(known.shape, wraps, strict=True)]
-    away = cv2.distanceTransform(np.pad(~known, pads, mode="wrap").astype(np.uint8), cv2.DIST_L2, 5)
-    return away[tuple(slice(pad[0], pad[0] + length) for pad, length in zip(pads, known.shape, strict=True))]
+def _distance(known: np.ndarray, wraps: tuple[bool, bool], metric: int, border: int = 0) -> np.ndarray:
+    """(H, W) float32: from each pixel to the nearest known one; ``border`` pixels around the picture count as known."""
+    away, inside = ~known, []
+    for axis, (length, wrapped) in enumerate(zip(known.shape, wraps, strict=True)):
+        pad = length // 2 if wrapped else border
+        widths = [(pad, pad) if axis == other else (0, 0) for other in (0, 1)]
+        away = np.pad(away, widths, mode="wrap") if wrapped else np.pad(away, widths)
+        inside.append(slice(pad, pad + length))
+    distance: np.ndarray = cv2.distanceTransform(away.astype(np.uint8), metric, 5)
+    return distance[tuple(inside)]
 
 
 def _window(sigma: float) -> np.ndarray:
@@ -453,7 +474,9 @@ def pyramid(
         known, wanted: (H, W) bool, of which no pixel is both.
         scale: of the finest octave, in its pixels per picture pixel.
     """
-    depth, area = scale * _depth(known, wanted, wraps), scale**2 * np.count_nonzero(wanted)
+    # To the border of the picture it is as far as to what is known: what reaches it is known on one side only.
+    depth = scale * float(_distance(known, wraps, cv2.DIST_C, border=1)[wanted].max())
+    area = scale**2 * np.count_nonzero(wanted)
     shape = np.array(known.shape) * scale
     made = [Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device)]
     if scale != 1:
@@ -478,19 +501,6 @@ def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
     known = share > 1 - 1e-4
     colour = np.where(known[..., None], colour, np.float32(0))
     return Octave(np.ascontiguousarray(colour), known, (some > 1e-6) & ~known, octave.wraps, octave.device)
-
-
-def _depth(known: np.ndarray, wanted: np.ndarray, wraps: tuple[bool, bool]) -> float:
-    """Pixels from the middle of what is to be painted to what is known, or to the border of the picture."""
-    pads = [(length // 2 if wrapped else 1,) * 2 for length, wrapped in zip(known.shape, wraps, strict=True)]
-    inside = tuple(slice(pad[0], pad[0] + length) for pad, length in zip(pads, known.shape, strict=True))
-    away = ~known
-    for axis, (pad, wrapped) in enumerate(zip(pads, wraps, strict=True)):
-        widths = [(0, 0), (0, 0)]
-        widths[axis] = pad
-        away = np.pad(away, widths, mode="wrap") if wrapped else np.pad(away, widths)
-    distance = cv2.distanceTransform(away.astype(np.uint8), cv2.DIST_C, 3)[inside]
-    return float(distance[wanted].max())
 
 
 def _patches(picture: np.ndarray, top: np.ndarray, left: np.ndarray) -> torch.Tensor:

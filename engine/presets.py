@@ -10,7 +10,11 @@ from engine.schedule import Schedule, uniform
 
 @dataclass(frozen=True)
 class Preset:
-    """A named setting of the sampler; single values can be overridden by a job."""
+    """A named setting of the sampler; single values can be overridden by a job.
+
+    Attributes:
+        finer: network calls at the finer octaves of :mod:`engine.octave_run`, over the usual number.
+    """
 
     name: str
     title: str
@@ -18,6 +22,7 @@ class Preset:
     jump_length: int
     jump_samples: int
     settings: Settings
+    finer: float = 1.0
 
     @property
     def schedule(self) -> Schedule:
@@ -47,8 +52,9 @@ PRESETS = {
             20,
             1,
             Settings(spacing="karras", corrections=5),
+            finer=1.5,
         ),
-        Preset("repaint", "RePaint, the paper's reference (2410 calls)", 250, 10, 10, Settings(variance="auto")),
+        Preset("repaint", "RePaint, the paper's reference (2410 calls)", 250, 10, 10, Settings(variance="auto"), 3.0),
     )
 }
 DEFAULT_PRESET = "fast"

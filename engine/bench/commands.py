@@ -190,7 +190,7 @@ def _photo(arguments: argparse.Namespace) -> None:
     own = []
     for model in models:
         for preset in _names(arguments.preset):
-            own.append(photo_run.own(preset, model))
+            own.append(methods.ours(preset, model))
             orders[own[-1].name] = photo_run.Order(model=model.info.id, preset=preset, device=str(model.device))
     others = photo_run.rivals(_names(arguments.rivals) if arguments.rivals else None)
     orders |= {method.name: photo_run.Order(rival=method.name) for method in others}

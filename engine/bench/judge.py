@@ -143,6 +143,11 @@ class Jury:
     def _paint_one(self, case: Case, method: Method, seed: int) -> None:
         with measured(self.device) as cost:
             picture, calls = method.paint(case, seed)
+        self._record(case, method, seed, picture, calls=calls, seconds=cost.seconds, peak_mib=cost.peak_mib)
+        self.report(f"{case.name:20} {method.name:20} seed {seed}: {calls} calls, {cost.seconds:.1f} s")
+
+    def _record(self, case: Case, method: Method, seed: int, picture: np.ndarray, **more: Any) -> None:
+        """Keep a picture, and beside it what is known of how it came about; ``more`` goes there, too."""
         png, _ = self._paths(case, method, seed)
         png.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(png), picture[..., ::-1])
@@ -153,15 +158,12 @@ class Jury:
             "kind": case.kind,
             "method": method.name,
             "seed": seed,
-            "calls": calls,
-            "seconds": cost.seconds,
-            "peak_mib": cost.peak_mib,
-            "device": device_name(self.device) if method.ours else device_name(torch.device("cpu")),
+            **more,
+            "device": device_name(self.device if method.ours else torch.device("cpu")),
             "load": load_average(),
             "version": __version__,
         }
         self._write(case, method, seed, entry)
-        self.report(f"{case.name:20} {method.name:20} seed {seed}: {calls} calls, {cost.seconds:.1f} s")
 
     def _entry(self, case: Case, method: Method, seed: int) -> dict[str, Any] | None:
         """What is kept of a result, if it is there and still answers the same question."""

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import adapt, api, canvas, exemplar, matching_numba, octave_run, octaves, sources
+from engine import adapt, api, canvas
 from engine.bench.cases import Case, rolled, rolled_back
 from engine.bench.rivals import RIVALS, Rival
 from engine.errors import BadInput
 from engine.presets import PRESETS, Preset
 
+EXEMPLAR_CODE = ("exemplar.py", "sources.py", "octave*.py", "matching*.py", "smooth.py")
+"""Modules of the engine that the exemplar model's pictures depend on."""
 FIRST_SEED = 1000
 """Seed of the jury's run 0."""
 
@@ -149,6 +151,7 @@ def fingerprint(model: api.Model) -> str:
         for path in sorted(model.info.folder.rglob("*.safetensors")):
             digest.update(path.read_bytes())
     if model.exemplar is not None:  # its weights are the picture; what it makes of it stands in the code
-        for code in (exemplar, sources, octaves, octave_run, matching_numba):
-            digest.update(Path(str(code.__file__)).read_bytes())
+        folder = Path(str(api.__file__)).parent
+        for path in sorted(path for name in EXEMPLAR_CODE for path in folder.glob(name)):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

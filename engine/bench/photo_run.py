@@ -6,7 +6,6 @@ before the clock starts (one small picture is painted to warm up). Costs are tho
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import time
@@ -25,17 +24,14 @@ from engine import api
 from engine import seam as seams
 from engine.bench import measures, methods
 from engine.bench.cases import Case, read_picture, rolled_back
-from engine.bench.cost import device_name, load_average, measured, resident_mib
-from engine.bench.judge import FORMAT, Distance, Jury, Result
+from engine.bench.cost import measured, resident_mib
+from engine.bench.judge import Distance, Jury, Result
 from engine.bench.methods import Method
 from engine.bench.perceptual import StLpips
 from engine.bench.photo import PhotoCase
 from engine.bench.rivals import RIVALS
 from engine.errors import BadInput, EngineError
-from engine.version import __version__
 
-OWN_CODE = ("exemplar*", "matching*", "octave*", "smooth*")
-"""Modules of the engine whose change makes our results outdated, where a model learns nothing."""
 RIVALS_HERE = ("telea", "pypatchmatch", "resynthesizer", "gmic-patch")
 """The rivals that can fill large holes in a reasonable time; the others only when named."""
 SCORES_VERSION = 1
@@ -68,7 +64,7 @@ class Order:
         """Build it; loads the model."""
         if self.rival:
             return methods.rivals([self.rival])[0]
-        return own(self.preset, api.load_model(self.model, self.device))
+        return methods.ours(self.preset, api.load_model(self.model, self.device))
 
 
 @dataclass(frozen=True)
@@ -86,22 +82,6 @@ class Cost:
     processor_seconds: float | None
     peak_mib: float | None
     before_mib: float | None
-
-
-def own(preset: str, model: api.Model) -> Method:
-    """Our method. Its key also holds the code that a model which learns nothing is made of: all that the exemplar
-    engine's modules say, so that results are made anew when one of them changes."""
-    method = methods.ours(preset, model)
-    if model.exemplar is None:
-        return method
-    digest = hashlib.sha256()
-    folder = Path(str(api.__file__)).parent
-    for code in sorted([*folder.glob("exemplar*"), *folder.glob("matching*"), *folder.glob("octave*")]):
-        for path in [code] if code.is_file() else sorted(code.rglob("*.py")):
-            digest.update(path.read_bytes())
-    return Method(
-        method.name, method.title, method.paint, method.ours, method.seeded, f"{method.key} {digest.hexdigest()[:12]}"
-    )
 
 
 def rivals(names: list[str] | None) -> list[Method]:
@@ -300,24 +280,7 @@ class PhotoRun(Jury):
             picture, calls, cost = priced(method, case, seed, torch.device("cpu"))
         if not method.ours and left_empty(picture, case) > EMPTY:
             raise EngineError("method_failed", "It left a part of the area black, as it was given.")
-        png, _ = self._paths(case, method, seed)
-        png.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(png), picture[..., ::-1])
-        entry = {
-            "format": FORMAT,
-            "key": self._key(case, method),
-            "case": case.name,
-            "kind": case.kind,
-            "method": method.name,
-            "seed": seed,
-            "calls": calls,
-            "pixels": int(case.new.sum()),
-            **asdict(cost),
-            "device": device_name(self.device if method.ours else torch.device("cpu")),
-            "load": load_average(),
-            "version": __version__,
-        }
-        self._write(case, method, seed, entry)
+        self._record(case, method, seed, picture, calls=calls, pixels=int(case.new.sum()), **asdict(cost))
         spent = "" if cost.processor_seconds is None else f", {cost.processor_seconds:.1f} processor seconds"
         self.report(f"{case.name:24} {method.name:20} seed {seed}: {cost.seconds:.1f} s{spent}")
 

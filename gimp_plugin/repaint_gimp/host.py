@@ -143,9 +143,7 @@ class GimpHost:
         """What is sent, the bounding box of what is repainted, the canvas before it grows, the marks of a part."""
         canvas = Box(0, 0, image.get_width(), image.get_height())
         if isinstance(settings.area, Extend):
-            box, bounds, old = extended(
-                canvas.width, canvas.height, settings.area, settings.options.get("padding") or 0
-            )
+            box, bounds, old = extended(canvas.width, canvas.height, settings.area, settings.padding)
             return box, bounds, old, lambda part: marks(part, old)
         if isinstance(settings.area, Tile):
             return canvas, canvas, None, frame(canvas, settings.area)
@@ -157,7 +155,7 @@ class GimpHost:
         if settings.feather:
             buffer = pixels.softened(buffer, bounds, settings.feather)
         return (
-            grown_box(bounds, canvas.width, canvas.height, settings.options.get("padding") or 0),
+            grown_box(bounds, canvas.width, canvas.height, settings.padding),
             bounds,
             None,
             lambda part: pixels.read(buffer, part, pixels.MARKS),

@@ -109,14 +109,14 @@ class KritaHost:
         document_id = document.rootNode().uniqueId().toString()
         grown = None
         if isinstance(settings.area, Extend):
-            box, bounds, grown, chosen = self._extended(document, settings.area, settings.options.get("padding") or 0)
+            box, bounds, grown, chosen = self._extended(document, settings.area, settings.padding)
         elif isinstance(settings.area, Tile):
             bounds = box = Box(0, 0, document.width(), document.height())
             chosen = frame(box, settings.area)
         else:
             selection = self._selection(document, settings.feather)
             bounds = yield from self._bounds(document, selection)
-            box = grown_box(bounds, document.width(), document.height(), settings.options.get("padding") or 0)
+            box = grown_box(bounds, document.width(), document.height(), settings.padding)
 
             def chosen(part: Box) -> bytes:
                 if document.selection() is None:

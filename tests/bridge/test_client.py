@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 import platformdirs.macos
 import platformdirs.unix
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from bridge_server.client import launch
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
+from engine import canvas
 from tests.bridge.home import FAST, ROOT, Home
 
 CLIENT = sorted((ROOT / "bridge_server" / "client").glob("*.py"))
@@ -123,6 +125,17 @@ def test_the_grown_box(canvas_w: int, canvas_h: int, x: int, y: int, width: int,
     assert grown.y == max(0, y - margin)
     assert grown.x + grown.width == min(canvas_w, x + width + margin)
     assert grown.y + grown.height == min(canvas_h, y + height + margin)
+
+
+@pytest.mark.parametrize("padding", [0, 8, 100, 1000])
+@pytest.mark.parametrize("size", [(10, 20), (300, 200), (1500, 700), (3000, 3400)])
+def test_what_is_sent_is_what_the_engine_looks_at(size: tuple[int, int], padding: int) -> None:
+    width, height = 5000, 4500
+    selection = np.zeros((height, width), np.uint8)
+    selection[900 : 900 + size[1], 1200 : 1200 + size[0]] = 255
+    looked_at = canvas.surroundings(selection, padding or None)
+    sent = grown_box(Box(1200, 900, *size), width, height, padding)
+    assert (sent.x, sent.y, sent.width, sent.height) == (looked_at.x, looked_at.y, looked_at.width, looked_at.height)
 
 
 HOMELIKE = Path("/home/artist")

@@ -283,7 +283,7 @@ def made_up() -> list[photo.PhotoCase]:
 
 def test_a_run_writes_its_report_and_is_gone_on_with(tmp_path, made_up):
     model = api.load_model("test/gaussian", "cpu")
-    own = photo_run.own("5/1/1/0/small", model)
+    own = methods.ours("5/1/1/0/small", model)
     others = photo_run.rivals(["telea"])
     said: list[str] = []
 

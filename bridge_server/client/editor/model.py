@@ -57,6 +57,11 @@ class Settings:
     feather: int = 0
     area: Area = None
 
+    @property
+    def padding(self) -> int:
+        """Pixels of surroundings on each side; 0: as many as are usual."""
+        return int(self.options.get("padding") or 0)
+
 
 @dataclass(frozen=True)
 class Target:
