@@ -145,10 +145,10 @@ def surroundings(selection: np.ndarray, padding: int | None = None, wrap: str = 
 
 
 def usual_surroundings(hole: Box) -> int:
-    """Pixels on each side that are sent and looked at: the longer side of the hole, 64 at least, less where the whole
-    would be more than :data:`SURROUNDINGS_AREA`."""
+    """Pixels on each side that are sent and looked at: twice the longer side of the hole, 200 at least, less where the
+    whole would be more than :data:`SURROUNDINGS_AREA`, but never below 64."""
     side = max(hole.width, hole.height)
-    return max(64, min(side, (math.isqrt(SURROUNDINGS_AREA) - side) // 2))
+    return max(64, min(max(200, 2 * side), (math.isqrt(SURROUNDINGS_AREA) - side) // 2))
 
 
 def checked_scale(scale: float, region: Box, most: int = MAX_AREA) -> float:

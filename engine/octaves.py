@@ -42,9 +42,12 @@ LADDER = ((0.6, 24), (0.5, 24), (0.4, 16))
 """σ to begin with and network calls, of the octaves above the coarsest; those after them take :data:`FINE`."""
 FINE = (0.3, 12)
 LAST_SIGMA = 0.03
-MOST_PAIRS = 800_000
+MOST_PAIRS = 400_000
 """Of targets and source patches that are compared in a call of the coarsest octave; where there are more patches, some
 of them are taken, evenly spread."""
+NEARNESS = 10.0
+"""What speaks against a source patch of the coarsest octave for lying far away, in nats at one side of a square of the
+area to be painted (a Gaussian prior): what belongs together in a photograph is seldom far apart."""
 PART = 1024
 """Targets that are compared with all of them at a time; bounds the memory."""
 ROUNDS, ROUNDS_BELOW = 2, 200_000
@@ -212,9 +215,20 @@ class Octave:
         mean = []
         for part in range(0, len(query), PART):
             w = heavy[part : part + PART]
-            logits = 2 * (query[part : part + PART] * w.repeat(1, 3)) @ stock.T - w @ squares.T
+            logits = 2 * (query[part : part + PART] * w.repeat(1, 3)) @ stock.T - w @ squares.T - self._farness(part)
             mean.append(torch.softmax(logits, 1) @ stock)
         return self._fitted(self._mixed(torch.cat(mean)))
+
+    def _farness(self, part: int) -> torch.Tensor:
+        """(PART, S), nats against each source patch for the targets from number ``part`` on."""
+        targets, total = self.targets, torch.zeros(())
+        here = targets.top[part : part + PART] + self.box.y, targets.left[part : part + PART] + self.box.x
+        for begin, source, period in zip(here, self._stock_places, self.periods, strict=True):
+            apart = np.abs(begin[:, None] - source[None]).astype(np.float32)
+            if period:
+                apart = np.minimum(apart, period - apart)
+            total = total + torch.from_numpy(apart).square()
+        return total * (NEARNESS / len(self.rows))
 
     @cached_property
     def _stock_places(self) -> tuple[np.ndarray, np.ndarray]:

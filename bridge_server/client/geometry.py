@@ -54,11 +54,11 @@ def clipped(box: Box, canvas_width: int, canvas_height: int) -> Box | None:
 def grown_box(box: Box, canvas_width: int, canvas_height: int, padding: int = 0) -> Box:
     """The surroundings that the engine sees: ``box`` grown on each side and clipped to the canvas.
 
-    It grows by ``padding`` pixels, at least 8; with 0 by its longer side, by less where the whole would be more than
-    `SURROUNDINGS_AREA` pixels, by 64 at least.  Raises ValueError if ``box`` lies fully outside the canvas.
+    It grows by ``padding`` pixels, at least 8; with 0 by twice its longer side, 200 at least, by less where the whole
+    would be more than `SURROUNDINGS_AREA` pixels, but never by less than 64.  Raises ValueError if ``box`` lies fully outside the canvas.
     """
     side = max(box.width, box.height)
-    usual = max(64, min(side, (int(SURROUNDINGS_AREA**0.5) - side) // 2))
+    usual = max(64, min(max(200, 2 * side), (int(SURROUNDINGS_AREA**0.5) - side) // 2))
     margin = max(8, padding) if padding else usual
     grown = Box(box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin)
     inside = clipped(box, canvas_width, canvas_height)
