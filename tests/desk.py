@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import cv2
+import numpy as np
+
 from bridge_server.__main__ import connect
 from bridge_server.client import launch, messages
 
@@ -117,3 +120,16 @@ def logs_stay_clean(host: Driven) -> Iterator[None]:
 def _plugin_log(host: Driven) -> str:
     path = launch.user_folders().state / "logs" / f"{host.name}.log"
     return path.read_text(errors="replace") if path.exists() else ""
+
+
+def photograph(path: Path, width: int, height: int) -> Path:
+    """A picture with detail at every scale, from noise of nine octaves, warm below and cold above."""
+    rng, total = np.random.default_rng(11), np.zeros((height, width), np.float32)
+    for octave in range(9):
+        small = rng.standard_normal((height // 2**octave + 2, width // 2**octave + 2)).astype(np.float32)
+        total += 1.6**octave * cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    grain = total / total.std() * 30
+    down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+    bands = [120 + grain + 60 * down, 120 + grain, 150 + 0.8 * grain - 60 * down]
+    cv2.imwrite(str(path), np.stack(bands[::-1], 2).clip(0, 255).astype(np.uint8))
+    return path

@@ -53,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     out, device = arguments.out, arguments.device
     out.mkdir(parents=True, exist_ok=True)
-    demo, hole, crop = ASSETS / "demo.png", ASSETS / "demo-selection.png", out / "crop.png"
+    demo, hole, crop = ASSETS / "demo.jpg", ASSETS / "demo-selection.png", out / "crop.png"
     cv2.imwrite(str(crop), cv2.imread(str(demo))[-256:, :256])
     tasks = {
         "inpaint": (str(demo), "-m", str(hole)),

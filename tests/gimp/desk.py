@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,16 @@ class Desk(EditorDesk[GimpHost]):
         self.host.run(f"images[{name!r}] = new({width}, {height}, {kind!r}, {precision!r}, **{more!r})\nNone")
         return Image(name, width, height)
 
+    def open(self, path: Path) -> Image:
+        """A picture's file, which lies where GIMP sees it, in a window."""
+        name, place = secrets.token_hex(4), str(self.host.gimp.inside(path))
+        size = self.host.run(
+            f"i = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path({place!r}))\n"
+            f"images[{name!r}] = i\ndisplays[i.get_id()] = Gimp.Display.new(i)\n[i.get_width(), i.get_height()]",
+            seconds=60,
+        )
+        return Image(name, *size)
+
     def select(self, image: Image, x: int, y: int, width: int, height: int) -> None:
         self.host.run(
             f"{image.code}.select_rectangle(Gimp.ChannelOps.REPLACE, {x}, {y}, {width}, {height})\n"
@@ -168,7 +179,7 @@ class Desk(EditorDesk[GimpHost]):
 
     def pixels(self, image: Image) -> np.ndarray:
         """What is seen: (height, width, 4) uint8 sRGB."""
-        text = self.host.run(f"base64.b64encode(visible({image.code})).decode()")
+        text = self.host.run(f"base64.b64encode(visible({image.code})).decode()", seconds=60)
         return np.frombuffer(base64.b64decode(text), np.uint8).reshape(image.height, image.width, 4)
 
     def layer_pixels(self, image: Image, name: str, form: str | None = "R'G'B'A u8") -> np.ndarray:

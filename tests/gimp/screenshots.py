@@ -70,7 +70,7 @@ def main() -> None:
 
 def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     desk = Desk(host)
-    image = _open(host, folder)
+    image = _open(desk, folder)
     main_window = host.window_of("GIMP$")
     host.xdo("windowmove", main_window, 0, 0, "windowsize", main_window, WIDE, HIGH - 20)
     time.sleep(1)
@@ -110,18 +110,13 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     _window(host, folder, chosen.out / "gimp-window-licence.png")
 
 
-def _open(host: GimpHost, folder: Path) -> Image:
-    path = folder / "demo.png"
-    shutil.copyfile(ASSETS / "demo.png", path)
+def _open(desk: Desk, folder: Path) -> Image:
+    path = folder / "demo.jpg"
+    shutil.copyfile(ASSETS / "demo.jpg", path)
     with Pillow.open(ASSETS / "demo-selection.png") as mask:
         marks = base64.b64encode(mask.convert("L").tobytes()).decode()
-    size = host.run(
-        f"i = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path({str(host.gimp.inside(path))!r}))\n"
-        "images['demo'] = i\ndisplays[i.get_id()] = Gimp.Display.new(i)\n[i.get_width(), i.get_height()]",
-        seconds=60,
-    )
-    image = Image("demo", *size)
-    host.run(SELECT.format(image=image.code, marks=marks))
+    image = desk.open(path)
+    desk.host.run(SELECT.format(image=image.code, marks=marks))
     return image
 
 

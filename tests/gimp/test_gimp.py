@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.desk import photograph
 from tests.driven import LONG
 
 from .desk import Desk, Image
@@ -68,6 +69,36 @@ None
     desk.redo(image)
     assert desk.tree(image) == done
     assert np.array_equal(desk.pixels(image), after)
+
+
+def test_a_wide_selection_in_a_photograph(desk: Desk) -> None:
+    """512 × 512 of 4000 × 3000: the first preview shows the whole selection; what lies outside stays as it is."""
+    image = desk.open(photograph(desk.host.work / "photograph.png", 4000, 3000))
+    desk.choose("exemplar", seed=7)
+    desk.select(image, 1700, 1200, 512, 512)
+    before = desk.pixels(image)
+    desk.host.run("""
+painted_at_first = []
+def watch():
+    if flow.run is None or flow.run.layer is None or painted_at_first: return
+    alpha = bytes_of(flow.run.layer.layer, "R'G'B'A u8")[3::4]
+    if any(alpha): painted_at_first.append(alpha.count(255))
+driver.watchers["first"] = watch
+pump.probe.reset()
+None
+""")
+    desk.press(image)
+    assert desk.wait_end(240).startswith("Done")
+    first = desk.host.run("driver.watchers.clear()\npainted_at_first[0]")
+    assert first == 512 * 512, "all of it is painted in the first preview"
+    print("click to …:", desk.host.run("flow.runs[-1].timings"), desk.host.run("pump.probe.summary()"))
+    desk.host.run("window.move(1010, 100)\nNone")  # beside the selection
+    desk.host.screenshot("wide")
+    after = desk.pixels(image)
+    mask = np.zeros((3000, 4000), bool)
+    mask[1200:1712, 1700:2212] = True
+    assert np.array_equal(after[~mask], before[~mask])
+    assert (after[mask] != before[mask]).any(-1).mean() > 0.9
 
 
 def test_painting_goes_on_meanwhile(desk: Desk) -> None:

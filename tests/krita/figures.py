@@ -69,7 +69,7 @@ def _starts(host: KritaHost) -> list[float]:
 def _previews(desk: Desk) -> None:
     """A1, A4, A7, A10 with the embedded model."""
     host = desk.host
-    document = desk.open(REPOSITORY / "engine/assets/demo.png")
+    document = desk.open(REPOSITORY / "engine/assets/demo.jpg")
     desk.choose("texture", seed=7)
     desk.select(document, 200, 150, 80, 80)
     original = desk.pixels(document)

@@ -87,7 +87,7 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
     desk = Desk(host)
     host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
     host.run(ARRANGE)
-    document = desk.open(REPOSITORY / "engine/assets/demo.png")
+    document = desk.open(REPOSITORY / "engine/assets/demo.jpg")
     host.run("flow.forget_all()")  # of the language before
     _select(host, document)
     desk.choose(chosen.model, seed=chosen.seed, variants=3)
@@ -134,7 +134,7 @@ def _take_download(host: KritaHost, folder: Path, chosen: argparse.Namespace, hu
     desk = Desk(host)
     host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
     host.run(ARRANGE)
-    document = desk.open(REPOSITORY / "engine/assets/demo.png")
+    document = desk.open(REPOSITORY / "engine/assets/demo.jpg")
     host.run("flow.forget_all()")
     _select(host, document)
     desk.choose(toy_hub.TOY, seed=chosen.seed)

@@ -395,7 +395,7 @@ def test_from_opening_krita_to_an_applied_variant_in_four_actions(display: Displ
     host = start_krita(tmp_path / "krita", display)  # no docker is shown or moved for the test
     try:
         picture = tmp_path / "photo.png"
-        shutil.copy(REPOSITORY / "engine/assets/demo.png", picture)
+        shutil.copy(REPOSITORY / "engine/assets/demo.jpg", picture)
         host.run(PRELUDE + "app.activeWindow().qwindow().showMaximized()")
         path = str(host.lend(picture))
         host.run(f"documents['photo'] = add(app.openDocument({path!r}))")  # 1: File ▸ Open
@@ -503,7 +503,7 @@ list(bytes(node.pixelData(30, 55, 50, 1))[3::4])
 
 def test_a_document_remembers_its_choices(desk: Desk, tmp_path: Path) -> None:
     one = tmp_path / "one.png"
-    shutil.copy(REPOSITORY / "engine/assets/demo.png", one)
+    shutil.copy(REPOSITORY / "engine/assets/demo.jpg", one)
     document = desk.open(one)
     desk.choose(variants=3)
     desk.select(document, 40, 40, 30, 30)
@@ -527,7 +527,7 @@ def test_variants_come_back_after_a_crash_of_krita(display: Display, tmp_path: P
     before = os.environ[launch.HOME_VARIABLE]
     os.environ[launch.HOME_VARIABLE] = str(home)
     picture = tmp_path / "picture.png"
-    shutil.copy(REPOSITORY / "engine/assets/demo.png", picture)
+    shutil.copy(REPOSITORY / "engine/assets/demo.jpg", picture)
     host = None
     try:
         provide_bridge()

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
+from tests.desk import photograph
 from tests.driven import LONG
 
 from .desk import Desk, Document
@@ -30,7 +30,7 @@ def inside(document: Document, x: int, y: int, width: int, height: int) -> np.nd
 @pytest.mark.parametrize("model", ["test/gaussian-slow", "texture"])
 def test_select_click_watch_undo_redo(desk: Desk, model: str) -> None:
     """The whole road by mouse: select, click, watch it form in a layer, one Ctrl+Z, redo."""
-    document = desk.open(REPOSITORY / "engine/assets/demo.png") if model == "texture" else desk.new(512, 512)
+    document = desk.open(REPOSITORY / "engine/assets/demo.jpg") if model == "texture" else desk.new(512, 512)
     desk.choose(model, seed=7)
     box = desk.select_by_mouse(document, part=0.1)
     before, tree_before = desk.pixels(document), desk.tree(document)
@@ -68,19 +68,6 @@ driver.watchers["states"] = watch
     desk.host.wait(f"len(tree({document.code})) == {len(tree_after)}", what="redo brings the layer back")
     assert desk.tree(document) == tree_after
     assert np.array_equal(desk.pixels(document), after)
-
-
-def photograph(path: Path, width: int, height: int) -> Path:
-    """A picture with detail at every scale, from noise of nine octaves, warm below and cold above."""
-    rng, total = np.random.default_rng(11), np.zeros((height, width), np.float32)
-    for octave in range(9):
-        small = rng.standard_normal((height // 2**octave + 2, width // 2**octave + 2)).astype(np.float32)
-        total += 1.6**octave * cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-    grain = total / total.std() * 30
-    down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
-    bands = [120 + grain + 60 * down, 120 + grain, 150 + 0.8 * grain - 60 * down]
-    cv2.imwrite(str(path), np.stack(bands[::-1], 2).clip(0, 255).astype(np.uint8))
-    return path
 
 
 def test_a_wide_selection_in_a_photograph(desk: Desk, tmp_path: Path) -> None:
