@@ -13,6 +13,9 @@ Three things let what surrounds the area decide. Known pixels are compared as th
 :data:`KNOWN_SIGMA`. Of the unknown ones those count most that lie near known ones (:data:`CONFIDENCE`), as matches and
 as votes, so that what reaches the area is carried inwards call by call. And a place that the neighbours would go on
 with counts as nearer (:data:`COHERENCE`), so that detail stays in one piece.
+
+In the very last call shading is evened out between pieces that were copied from lighter and darker places
+(:mod:`engine.melding`).
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import cv2
 import numpy as np
 import torch
 
-from engine import canvas, matching
+from engine import canvas, matching, melding
 from engine.canvas import Box
 from engine.matching import SIDE
 from engine.schedule import Schedule, plain
@@ -203,7 +206,8 @@ class Octave:
         for turn in range(self.rounds):
             number = (seed * ROUNDS + turn) & 0xFFFFFFFF
             places[:] = matching.improve(seen, weights, *fixed, places, COHERENCE, radius, number, self.device)
-        return self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
+        voted = self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
+        return self._melded(places, voted) if last else voted
 
     def exact(self, x: np.ndarray, sigma: float) -> np.ndarray:
         """x̂_0 (3, N) of x_t/√ᾱ (3, N), from the exact posterior over all source patches."""
@@ -226,7 +230,7 @@ class Octave:
         for begin, source, period in zip(here, self._stock_places, self.periods, strict=True):
             apart = np.abs(begin[:, None] - source[None]).astype(np.float32)
             if period:
-                apart = np.minimum(apart, period - apart)
+                apart = np.minimum(apart, float(period) - apart)
             total = total + torch.from_numpy(apart).square()
         return total * (NEARNESS / len(self.rows))
 
@@ -303,9 +307,13 @@ class Octave:
         return np.ascontiguousarray(means[self.targets.top, self.targets.left])
 
     def _voted(self, places: np.ndarray, trust: np.ndarray, sigma: float) -> np.ndarray:
+        return self._fitted(self._votes(self.source, places, trust, _window(sigma)))
+
+    def _votes(self, source: np.ndarray, places: np.ndarray, trust: np.ndarray, window: np.ndarray) -> np.ndarray:
+        """(4, M): see :func:`engine.matching.vote`."""
         targets = self.targets
-        out = matching.vote(
-            self.source,
+        return matching.vote(
+            source,
             targets.rows,
             targets.columns,
             targets.over_row,
@@ -316,10 +324,9 @@ class Octave:
             self.periods,
             places,
             trust,
-            _window(sigma),
+            window,
             self.device,
         )
-        return self._fitted(out)
 
     def _fitted(self, voted: np.ndarray) -> np.ndarray:
         """(3, N): the votes (4, M) for the pixels to paint, and what is missed on known ones gone on with smoothly.
@@ -348,6 +355,20 @@ class Octave:
         out: np.ndarray = np.take(voted[:3], inside, axis=1)
         out[:, near] += (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
         return out
+
+    def _melded(self, places: np.ndarray, voted: np.ndarray) -> np.ndarray:
+        """(3, N): ``voted`` with shading that goes on across the borders of copied pieces (:mod:`engine.melding`)."""
+        targets, steps = self.targets, []
+        for axis in (0, 1):
+            window = _window(LAST_VOTE_SIGMA)
+            window[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0  # the next pixel may be unknown
+            copied = self._votes(np.roll(self.source, -1, 1 + axis) - self.source, places, self._trust, window)
+            step = np.zeros((self.box.height, self.box.width, 3), np.float32)
+            step[targets.rows, targets.columns] = copied[:3].T
+            steps.append(step)
+        known, wanted = self.known[self.box.slices], self.wanted[self.box.slices]
+        change = melding.change(self.painted(voted), (steps[0], steps[1]), known, wanted, self.wraps)
+        return voted + change[self.rows, self.columns].T
 
     @cached_property
     def _inside(self) -> tuple[np.ndarray, np.ndarray]:

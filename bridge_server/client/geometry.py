@@ -55,7 +55,8 @@ def grown_box(box: Box, canvas_width: int, canvas_height: int, padding: int = 0)
     """The surroundings that the engine sees: ``box`` grown on each side and clipped to the canvas.
 
     It grows by ``padding`` pixels, at least 8; with 0 by twice its longer side, 200 at least, by less where the whole
-    would be more than `SURROUNDINGS_AREA` pixels, but never by less than 64.  Raises ValueError if ``box`` lies fully outside the canvas.
+    would be more than `SURROUNDINGS_AREA` pixels, but never by less than 64.  Raises ValueError if ``box`` lies fully
+    outside the canvas.
     """
     side = max(box.width, box.height)
     usual = max(64, min(max(200, 2 * side), (int(SURROUNDINGS_AREA**0.5) - side) // 2))

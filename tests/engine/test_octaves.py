@@ -120,6 +120,8 @@ def test_the_coarsest_octave_is_the_exact_posterior(monkeypatch):
     for g, (top, left) in enumerate(zip(targets.top, targets.left, strict=True)):
         place = np.s_[top : top + SIDE, left : left + SIDE]
         logits = -(weights[place] * (seen[:, *place] - patches) ** 2).sum((1, 2, 3))
+        away = corners - (top + made.box.y, left + made.box.x)
+        logits -= octaves.NEARNESS * (away**2).sum(1) / hole.sum()
         posterior = np.exp(logits - logits.max())
         mean = np.tensordot(posterior / posterior.sum(), patches, 1)
         sums[:, *place] += window * made._trust[g] * mean
