@@ -2,7 +2,7 @@
 
 Writes input, selection, three variants of the default model, a strip of previews and a contact sheet into a folder, and
 says how long it took. Uses a home of its own, so that a bridge of the user's is neither used nor disturbed. Models that
-``--model`` names paint one after the other; the network `texture` needs minutes for a place of 250 pixels on two cores.
+``--model`` names paint one after the other; the network `texture` needs minutes for a place this wide on two cores.
 """
 
 from __future__ import annotations

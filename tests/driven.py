@@ -194,7 +194,8 @@ class Driven:
 
 
 def keep_picture(shot: Path | None, target: Path) -> None:
-    """Into the repository, without the time and the program's name inside."""
+    """Into the repository, as PNG or JPEG, without the time and the program's name inside."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["convert", str(shot), "-strip", "-define", "png:compression-level=9", str(target)], check=True)
+    small = ["-quality", "88"] if target.suffix == ".jpg" else ["-define", "png:compression-level=9"]
+    subprocess.run(["convert", str(shot), "-strip", *small, str(target)], check=True)
     print(target, target.stat().st_size // 1024, "KiB")

@@ -21,7 +21,7 @@ from engine.data import debian, procedural
 PROCEDURAL_COUNT = 3100
 """How many procedural pictures: a hundred of each family."""
 
-EXCLUDED = ("Picture_0B_by_freespace", "OneStandsOut", "body-background")
+EXCLUDED = ("Picture_0B_by_freespace", "OneStandsOut", "Path/")
 """Words in paths that keep a picture out altogether: photographs of demonstrations."""
 
 _IMAGE = re.compile(r"\.(jpe?g|png|tga|webp)$", re.IGNORECASE)

@@ -1,7 +1,7 @@
 """Makes the documentation's pictures in a real GIMP: python -m tests.gimp.screenshots [--out docs/images]
 
-With the bundled photograph and its selection: the menu (gimp-menu.png), the whole screen while the preview forms
-(gimp.png) and after the end (gimp-done.png), and RePaint's window alone, each page (gimp-window-PAGE.png) and with a
+With the bundled photograph and its selection: the menu (gimp-menu.jpg), the whole screen while the preview forms
+(gimp.jpg) and after the end (gimp-done.jpg), and RePaint's window alone, each page (gimp-window-PAGE.png) and with a
 model that is not installed (gimp-window-licence.png).
 """
 
@@ -75,10 +75,10 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     host.xdo("windowmove", main_window, 0, 0, "windowsize", main_window, WIDE, HIGH - 20)
     time.sleep(1)
     host.xdo("windowactivate", "--sync", main_window)
-    host.keys("1")  # 1:1
+    host.keys("shift+ctrl+j")  # all of the picture
     host.keys("alt+r", "Up", "Right")
     time.sleep(1)
-    _shot(host, folder, chosen.out / "gimp-menu.png", (360, 0, 960, 620))
+    _shot(host, folder, chosen.out / "gimp-menu.jpg", (360, 0, 960, 620))
     host.keys("Escape", "Escape", "Escape")
     desk.menu("selection", image)
     host.run("from gi.repository import Gtk")
@@ -89,11 +89,11 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     host.xdo("mousemove", WIDE - 1, HIGH - 1)
     desk.press()
     host.wait(f"flow.fraction >= {chosen.part}", seconds=900)
-    _shot(host, folder, chosen.out / "gimp.png")
+    _shot(host, folder, chosen.out / "gimp.jpg")
     print(desk.wait_end(900), host.run("flow.runs[-1].timings"))
     host.run("run = flow.runs[-1]\nv = run.variants[0]\nNone")
     host.wait("not flow.has_steps and len(v.views)", what="the picture of a step")
-    _shot(host, folder, chosen.out / "gimp-done.png")
+    _shot(host, folder, chosen.out / "gimp-done.jpg")
     host.run("pump.do('b', lambda: flow.branch(run, 0, v.steps[-4].call, 'harmonise', 2, 5))\nNone")
     desk.wait_end(900)
     host.run("pump.choose(run, 0)\nNone")

@@ -1,7 +1,7 @@
 """Makes the documentation's pictures in a real Krita: python -m tests.krita.screenshots [--out docs/images]
 
-With the bundled photograph and its selection: the whole screen while the preview forms (krita.png) and after the end
-(krita-done.png), and the docker alone, each page at 250 and at 360 pixels, in every language given
+With the bundled photograph and its selection: the whole screen while the preview forms (krita.jpg) and after the end
+(krita-done.jpg), and the docker alone, each page at 250 and at 360 pixels, in every language given
 (docker-PAGE-WIDTH.png, docker-PAGE-WIDTH-LANGUAGE.png); the docker with a model that is not installed
 (docker-licence-…) and while the tests' toy model is downloaded from a hub on this machine (docker-downloading-…).
 """
@@ -96,9 +96,9 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
     if language == "en" and not chosen.pages_only:
         desk.press()
         host.wait(f"flow.fraction >= {chosen.part}", seconds=900)
-        keep_picture(host.screenshot("forming", folder), chosen.out / "krita.png")
+        keep_picture(host.screenshot("forming", folder), chosen.out / "krita.jpg")
         print(desk.wait_end(900), host.run("flow.runs[-1].timings"))
-        keep_picture(host.screenshot("done", folder), chosen.out / "krita-done.png")
+        keep_picture(host.screenshot("done", folder), chosen.out / "krita-done.jpg")
     else:
         desk.repaint(900)
     run = "flow.runs[-1]"
