@@ -1,9 +1,9 @@
-"""The pictures of README's texture part, before and after, by the engine as it is: two extensions and a tile by each of
-the built-in models.
+"""README's pictures of before and after, by the engine as it is: a path taken out of the demonstration's photograph,
+two extensions and a tile by each of the built-in models.
 
     python -m tests.engine.pictures [--out docs/images] [--only NAMES]
 
-The pictures are the jury's (engine/bench/jury/LICENSES.md); nothing was chosen or tuned on them. The network learns
+The textures are the jury's (engine/bench/jury/LICENSES.md); nothing was chosen or tuned on them. The network learns
 each of them first; with other programs beside it it takes fewer steps in the same time, and paints another picture.
 """
 
@@ -17,9 +17,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from engine import api, extend
+from engine import api, extend, imagefile
 from engine.bench.cases import FOLDER, read_picture
 
+ASSETS = Path(__file__).parents[2] / "engine" / "assets"
+REMOVAL = "removal"
+SHOWN = (slice(340, 900), slice(60, 620))
+"""Rows and columns of the photograph that its picture shows."""
 GAP = 12
 SEED = 1
 LEARN = 180.0
@@ -51,11 +55,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--preset", default="fast")
-    parser.add_argument("--only", default=",".join(example.name for example in EXAMPLES), metavar="NAMES")
+    names = [REMOVAL, *(example.name for example in EXAMPLES)]
+    parser.add_argument("--only", default=",".join(names), metavar="NAMES")
     arguments = parser.parse_args()
+    if REMOVAL in arguments.only.split(","):
+        save(arguments.out / f"{REMOVAL}.jpg", removed(arguments.preset))
     for example in EXAMPLES:
         if example.name in arguments.only.split(","):
             save(arguments.out / f"{example.name}.png", painted(example, arguments.preset))
+
+
+def removed(preset: str) -> np.ndarray:
+    """The part SHOWN of the demonstration's photograph: before, with its selection, and after; (H, W, 3) uint8."""
+    image = imagefile.read(ASSETS / "demo.jpg").rgba8()
+    selection = imagefile.read_selection(ASSETS / "demo-selection.png")
+    model = api.load_model("exemplar", "cpu")
+    *_, last = api.run(api.Job(image, selection, model.info.id, preset, SEED), model)
+    assert isinstance(last, api.Finished)
+    layer, before = last.layer(), image[..., :3]
+    marked, after = blended(before, (200, 60, 160), selection * 0.6), blended(before, layer[..., :3], layer[..., 3])
+    return beside(beside(before[SHOWN], marked[SHOWN]), after[SHOWN])
+
+
+def blended(below: np.ndarray, above: np.ndarray | tuple[int, int, int], alpha: np.ndarray) -> np.ndarray:
+    """A picture, or a colour, over another one; alpha from 0 to 255."""
+    share = alpha[..., None] / 255
+    return np.asarray(np.rint(below * (1 - share) + np.asarray(above) * share), np.uint8)
 
 
 def painted(example: Example, preset: str) -> np.ndarray:
@@ -86,7 +111,7 @@ def beside(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def save(path: Path, picture: np.ndarray) -> None:
-    Image.fromarray(picture).save(path, optimize=True)
+    Image.fromarray(picture).save(path, optimize=True, quality=88)
 
 
 if __name__ == "__main__":

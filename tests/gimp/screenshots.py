@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs/images")
     parser.add_argument("--model", default="exemplar")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--part", type=float, default=0.8, help="of the run at which the picture is taken")
+    parser.add_argument("--part", type=float, default=0.2, help="of the run at which the picture is taken")
     chosen = parser.parse_args()
     display = Display(WIDE, HIGH)
     with tempfile.TemporaryDirectory(dir=chosen_gimp().temporary) as folder:

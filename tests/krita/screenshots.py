@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs/images")
     parser.add_argument("--model", default="exemplar")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--part", type=float, default=0.8, help="of the run at which the picture is taken")
+    parser.add_argument("--part", type=float, default=0.2, help="of the run at which the picture is taken")
     parser.add_argument("--languages", nargs="*", default=["de"], help="besides English")
     parser.add_argument("--pages-only", action="store_true", help="not the pictures of the whole screen")
     chosen = parser.parse_args()
