@@ -249,6 +249,8 @@ class Engine:
                 if request.cancelled:
                     line.calls_total += isinstance(event, api.Step)
                     return "stopped"
+                if isinstance(event, api.Pause):
+                    continue
                 if isinstance(event, api.Learning):
                     self._say_learning(start.job, event)
                     continue

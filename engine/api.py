@@ -137,6 +137,11 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Nothing to tell, but a chance to stop: comes between steps that lie far apart."""
+
+
+@dataclass(frozen=True)
 class Step:
     """After one network call of one variant (0-based). ``seconds`` is the time since the run began.
 
@@ -187,6 +192,9 @@ class Finished:
         return canvas.layer(self.fill, self.selection, self.region)
 
 
+Event = Note | Pause | Step | Finished
+
+
 def resolve(job: Job) -> tuple[schedule.Schedule, Settings]:
     """The schedule and the sampler settings that a job asks for.
 
@@ -206,7 +214,7 @@ def resolve(job: Job) -> tuple[schedule.Schedule, Settings]:
     return schedule.named(job.schedule, *values, job.start_resampling), preset.settings
 
 
-def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning | Note | Step | Finished]:
+def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning | Event]:
     """Run a job; stop iterating to cancel, in effect after the network call in progress.
 
     With ``job.learn`` come :class:`Learning` events first, the last of them with ``done`` = 1; only that when the cache
@@ -240,7 +248,7 @@ def resume(
     times: int = 1,
     late: bool = False,
     cache: Cache | None = None,
-) -> Iterator[Note | Step | Finished]:
+) -> Iterator[Event]:
     """Go on from a kept state, or branch from it.
 
     Without further arguments the run goes on as if it had not been interrupted. ``seed`` (and ``variants``) branch it
@@ -267,7 +275,7 @@ def resume(
     yield from _keeping(_execute(kept.job, model, seeds, attempts, kept), cache)
 
 
-def _keeping(events: Iterator[Note | Step | Finished], cache: Cache | None) -> Iterator[Note | Step | Finished]:
+def _keeping(events: Iterator[Event], cache: Cache | None) -> Iterator[Event]:
     last: dict[int, int] = {}  # which part of the way of each variant the step before lay in
     for event in events:
         if cache is not None and isinstance(event, Step) and event.call < event.calls:
@@ -289,9 +297,7 @@ class Attempt:
     windows: int = 0
 
 
-def _execute(
-    job: Job, model: Model, seeds: list[int], attempts: int, start: Kept | None = None
-) -> Iterator[Note | Step | Finished]:
+def _execute(job: Job, model: Model, seeds: list[int], attempts: int, start: Kept | None = None) -> Iterator[Event]:
     """All variants. Tiles whose seam shows are painted again with other noise, at most ``attempts`` times in all."""
     attempt = Attempt(start.state.draws // ATTEMPT_DRAWS if start else 0, attempts, time.monotonic())
     todo = list(range(len(seeds)))
@@ -299,7 +305,7 @@ def _execute(
         again, shown = [], attempt
         paint = _octaves if model.exemplar is not None and _is_large(job) else _stages
         for event in paint(job, model, [seeds[k] for k in todo], attempt, start):
-            if not isinstance(event, Note):
+            if isinstance(event, Step | Finished):
                 event = replace(event, variant=todo[event.variant])
             if isinstance(event, Finished) and attempt.number + 1 < attempts and _seam_shows(job, event):
                 again.append(event.variant)
@@ -316,9 +322,7 @@ def _seam_shows(job: Job, finished: Finished) -> bool:
     return seam.tile_seam_jump(tile, job.wrap, job.selection > 0) > seam.SHOWS_ABOVE
 
 
-def _stages(
-    job: Job, model: Model, seeds: list[int], attempt: Attempt, start: Kept | None
-) -> Iterator[Note | Step | Finished]:
+def _stages(job: Job, model: Model, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
     """All stages; each takes as known what the ones before it painted.
 
     ``start``: where to go on; its stage walks its schedule with its settings, the later ones those of the job.
@@ -385,9 +389,7 @@ def _stages(
         painted, made = after_this, made + calls
 
 
-def _octaves(
-    job: Job, model: Model, seeds: list[int], attempt: Attempt, start: Kept | None
-) -> Iterator[Note | Step | Finished]:
+def _octaves(job: Job, model: Model, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
     """All octaves of a model that is the picture itself (:mod:`engine.octave_run`); arguments as of :func:`_stages`."""
     selection = _selection(job)
     model.guide(job.prompt, job.negative, job.guidance, (job.guidance_start, job.guidance_stop), job.pag_scale)
@@ -402,6 +404,7 @@ def _octaves(
         scale = canvas.checked_scale(job.scale, near) if job.scale else 1.0
         wraps, more = canvas.axes(job.wrap), PRESETS[job.preset].finer
         run = octave_run.Run(pixels, known, wanted, wraps, model.device, scale, more)
+        del pixels
     begun, draws = None, attempt.number * ATTEMPT_DRAWS
     if start is not None:
         assert start.octave is not None
@@ -413,11 +416,10 @@ def _octaves(
     moments = run.moments(plan, seeds, draws, begun, spent)
     box = canvas.Box(near.x + run.region.x, near.y + run.region.y, run.region.width, run.region.height)
     calls = attempt.windows
-    while True:
-        with _memory(), torch.inference_mode():
-            moment = next(moments, None)
+    for moment in _guarded(moments):
         if moment is None:
-            return
+            yield Pause()
+            continue
         calls += moment.variant == 0
         made = moment.before + moment.weight * moment.at.state.call
         total = moment.before + moment.weight * moment.calls + moment.after
@@ -428,6 +430,16 @@ def _octaves(
         if moment.done:
             fill = moment.fill()
             yield Finished(moment.variant, seeds[moment.variant], total, seconds, fill, box, calls, selection)
+
+
+def _guarded(moments: Iterator[octave_run.Moment | None]) -> Iterator[octave_run.Moment | None]:
+    while True:
+        with _memory(), torch.inference_mode():
+            try:
+                moment = next(moments)
+            except StopIteration:
+                return
+        yield moment
 
 
 def _octave_layer(fill: Callable[[], np.ndarray], selection: np.ndarray, box: canvas.Box, _full: bool) -> np.ndarray:

@@ -23,7 +23,7 @@ from engine.presets import DEFAULT_PRESET, PRESETS
 from engine.version import __version__
 
 if TYPE_CHECKING:
-    from engine.api import Finished, Job, Learning, Model, Note, Step
+    from engine.api import Event, Job, Learning, Model, Step
     from engine.imagefile import Picture
 
 log = logging.getLogger(__name__)
@@ -306,10 +306,12 @@ class _Run:
         self._learned: Learning | None = None
         self._variants: list[dict[str, Any]] = []
 
-    def take(self, event: Learning | Note | Step | Finished) -> None:
+    def take(self, event: Learning | Event) -> None:
         from engine import canvas, imagefile
-        from engine.api import Finished, Learning, Note
+        from engine.api import Finished, Learning, Note, Pause
 
+        if isinstance(event, Pause):
+            return
         if isinstance(event, Note):
             print(f"note: {event.sentence}", file=sys.stderr)
             return

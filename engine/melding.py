@@ -9,6 +9,7 @@ preconditioned by one cycle of multigrid over blocks of 2 × 2 pixels (Vaněk, M
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ MOST = 0.05
 DAMPING = 0.8
 """Of a Jacobi sweep."""
 SWEEPS = 2
-ITERATIONS = 5
+ITERATIONS = 4
 OVERCORRECTION = 0.5
 """Of the edges of a coarser grid: differences that are constant in blocks are twice as steep as those they stand for
 (Braess 1995)."""
@@ -100,14 +101,14 @@ def _cycle(levels: list[tuple[Grid, np.ndarray]], right: np.ndarray) -> np.ndarr
     return c
 
 
-def change(
+def changes(
     picture: np.ndarray,
     steps: tuple[np.ndarray, np.ndarray],
     known: np.ndarray,
     wanted: np.ndarray,
     wraps: tuple[bool, bool],
-) -> np.ndarray:
-    """(H, W, 3) float32, what to add to the pixels to paint; 0 elsewhere.
+) -> Iterator[np.ndarray]:
+    """(H, W, 3) float32, what to add to the pixels to paint, 0 elsewhere; better from iteration to iteration.
 
     Args:
         picture: (H, W, 3) float32 in [−1, 1], painted.
@@ -130,11 +131,12 @@ def change(
         diagonal += weight * (here & ~there) + np.roll(weight * (there & ~here), 1, axis)
         edges.append((weight * (here & there)).astype(np.float32))
     right[~wanted] = 0
-    return solve(Grid(np.where(wanted, diagonal, np.float32(0)), *edges), right)
+    yield from solutions(Grid(np.where(wanted, diagonal, np.float32(0)), *edges), right)
 
 
-def solve(grid: Grid, right: np.ndarray, iterations: int = ITERATIONS) -> np.ndarray:
-    """(H, W, C) float32 that solve the equation nearly; 0 where nothing is sought."""
+def solutions(grid: Grid, right: np.ndarray, iterations: int = ITERATIONS) -> Iterator[np.ndarray]:
+    """(H, W, C) float32 that solve the equation more and more nearly; 0 where nothing is sought. One array, which the
+    next iteration changes."""
     levels = grid.levels()
     c, rest = np.zeros_like(right), right.copy()
     direction, before = np.zeros_like(right), np.ones(right.shape[-1], np.float32)
@@ -147,4 +149,4 @@ def solve(grid: Grid, right: np.ndarray, iterations: int = ITERATIONS) -> np.nda
         c += length * direction
         rest -= length * flow
         before = product
-    return c
+        yield c

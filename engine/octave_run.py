@@ -6,7 +6,8 @@ schedules, and states are begun, kept and gone on with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -137,8 +138,9 @@ class Run:
         draws: int = 0,
         start: Begun | None = None,
         spent: int = 0,
-    ) -> Iterator[Moment]:
-        """Walk from the coarsest octave, or from ``start``, to the finest.
+    ) -> Iterator[Moment | None]:
+        """Walk from the coarsest octave, or from ``start``, to the finest. None comes between steps that lie far apart,
+        so that whoever listens can stop.
 
         Args:
             plan: schedule and settings of the coarsest octave; ``start`` has its own.
@@ -155,18 +157,26 @@ class Run:
             schedule, settings = (begun.schedule, begun.settings) if begun else plans[stage]
             made = begun.state.call if begun else 0
             calls = made + _calls_left(begun, schedule, settings)
+            octave = self._octaves[stage]
+            octave.prepare()
+            yield None
             if stage > 0 and begun is None:
-                matches = [self._carried(stage, *each) for each in zip(matches, coarsest, seeds, strict=True)]
+                for k, each in enumerate(zip(matches, coarsest, seeds, strict=True)):
+                    matches[k] = self._carried(stage, *each)
+                    yield None
             noises = [Noise([seed], begun.state.draws if begun else draws) for seed in seeds]
             networks = [self._network(stage, *each, made) for each in zip(matches, noises, strict=True)]
-            runs = [self._walk(*each, schedule, settings, begun) for each in zip(networks, noises, strict=True)]
+            runs = []
+            for network, noise in zip(networks, noises, strict=True):
+                runs.append(self._walk(network, noise, schedule, settings, begun))
+                yield None
             states: dict[int, State] = dict.fromkeys(range(len(seeds)), begun.state) if begun else {}
             finest, after, finer = stage == len(self._octaves) - 1, sum(units[stage + 1 :]), sum(units[1:])
             for call in range(made + 1, calls + 1):
                 last = call == calls
-                for k, run in enumerate(runs):
-                    with _one_thread():
-                        state = next(run)
+                for k, state in enumerate(_stepped(runs, together=stage == 0)):
+                    if last and finest and stage > 0:
+                        state = yield from self._melded(state, networks[k].places)
                     states[k] = state
                     at = Begun(stage, state, schedule, settings, networks[k].places, coarsest[k])
                     fill = partial(self._fill, stage, state.x if last else state.x0_hat)
@@ -199,6 +209,15 @@ class Run:
         walk = corrected if settings.corrections else repaint
         return walk(network, diffusion, schedule, nothing, nothing[:, :1], noise, settings, state)
 
+    def _melded(self, state: State, places: np.ndarray | None) -> Generator[None, None, State]:
+        """The finished state of the finest octave with its shading evened out."""
+        assert places is not None
+        x = state.x[0, :, 0].cpu().numpy()
+        for better in self._octaves[-1].melded(places, x):
+            x = better
+            yield
+        return replace(state, x=torch.from_numpy(x).to(state.x)[None, :, None])
+
     def _carried(self, stage: int, matches: np.ndarray | None, coarsest: torch.Tensor | None, seed: int) -> np.ndarray:
         """The matches that an octave begins with."""
         before = self._octaves[stage - 1]
@@ -211,6 +230,24 @@ class Run:
         octave = self._octaves[stage]
         fill = _enlarged(octave.painted(x[0, :, 0].cpu().numpy()), octave, self._shape, self.region)
         return np.clip((fill + 1) / 2, 0, 1)
+
+
+def _stepped(runs: list[Iterator[State]], together: bool) -> Iterator[State]:
+    """The next state of every run.
+
+    Args:
+        together: in threads, of which each takes a run; for runs whose network does not use several itself.
+    """
+    if together and len(runs) > 1:
+        with ThreadPoolExecutor(min(len(runs), torch.get_num_threads())) as pool:
+            yield from list(pool.map(_next, runs))
+    else:
+        yield from map(_next, runs)
+
+
+def _next(run: Iterator[State]) -> State:
+    with _one_thread(), torch.inference_mode():
+        return next(run)
 
 
 def _calls_left(begun: Begun | None, schedule: Schedule, settings: Settings) -> int:
@@ -243,6 +280,7 @@ def warm_up(device: torch.device) -> torch.Tensor:
     run = Run(pixels, ~wanted, wanted, (False, False), device)
     with torch.inference_mode():
         *_, last = run.moments((plain(4), FINE_SETTINGS), [0])
+    assert last is not None
     return last.at.state.x
 
 

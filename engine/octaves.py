@@ -14,14 +14,14 @@ Three things let what surrounds the area decide. Known pixels are compared as th
 as votes, so that what reaches the area is carried inwards call by call. And a place that the neighbours would go on
 with counts as nearer (:data:`COHERENCE`), so that detail stays in one piece.
 
-In the very last call shading is evened out between pieces that were copied from lighter and darker places
+After the very last call shading is evened out between pieces that were copied from lighter and darker places
 (:mod:`engine.melding`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -170,6 +170,10 @@ class Octave:
     def targets(self) -> Targets:
         return Targets.of(self)
 
+    def prepare(self) -> None:
+        """Work out what the first call needs, so that a run can stop before it."""
+        _ = self.targets, self.distance, self.usable, self.source
+
     def painted(self, x: np.ndarray) -> np.ndarray:
         """(h, w, 3), the picture in :attr:`box` with (3, N) pixels painted."""
         picture = self.pixels[self.box.slices].copy()
@@ -206,8 +210,7 @@ class Octave:
         for turn in range(self.rounds):
             number = (seed * ROUNDS + turn) & 0xFFFFFFFF
             places[:] = matching.improve(seen, weights, *fixed, places, COHERENCE, radius, number, self.device)
-        voted = self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
-        return self._melded(places, voted) if last else voted
+        return self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
 
     def exact(self, x: np.ndarray, sigma: float) -> np.ndarray:
         """x̂_0 (3, N) of x_t/√ᾱ (3, N), from the exact posterior over all source patches."""
@@ -222,6 +225,22 @@ class Octave:
             logits = 2 * (query[part : part + PART] * w.repeat(1, 3)) @ stock.T - w @ squares.T - self._farness(part)
             mean.append(torch.softmax(logits, 1) @ stock)
         return self._fitted(self._mixed(torch.cat(mean)))
+
+    def melded(self, places: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:
+        """(3, N): the finished pixels ``x`` with shading that goes on across the borders of copied pieces, better and
+        better (:mod:`engine.melding`)."""
+        targets, steps = self.targets, []
+        for axis in (0, 1):
+            window = _window(LAST_VOTE_SIGMA)
+            window[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0  # the next pixel may be unknown
+            copied = self._votes(np.roll(self.source, -1, 1 + axis) - self.source, places, self._trust, window)
+            step = np.zeros((self.box.height, self.box.width, 3), np.float32)
+            step[targets.rows, targets.columns] = copied[:3].T
+            steps.append(step)
+            yield x
+        known, wanted = self.known[self.box.slices], self.wanted[self.box.slices]
+        for change in melding.changes(self.painted(x), (steps[0], steps[1]), known, wanted, self.wraps):
+            yield x + change[self.rows, self.columns].T
 
     def _farness(self, part: int) -> torch.Tensor:
         """(PART, S), nats against each source patch for the targets from number ``part`` on."""
@@ -355,20 +374,6 @@ class Octave:
         out: np.ndarray = np.take(voted[:3], inside, axis=1)
         out[:, near] += (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
         return out
-
-    def _melded(self, places: np.ndarray, voted: np.ndarray) -> np.ndarray:
-        """(3, N): ``voted`` with shading that goes on across the borders of copied pieces (:mod:`engine.melding`)."""
-        targets, steps = self.targets, []
-        for axis in (0, 1):
-            window = _window(LAST_VOTE_SIGMA)
-            window[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0  # the next pixel may be unknown
-            copied = self._votes(np.roll(self.source, -1, 1 + axis) - self.source, places, self._trust, window)
-            step = np.zeros((self.box.height, self.box.width, 3), np.float32)
-            step[targets.rows, targets.columns] = copied[:3].T
-            steps.append(step)
-        known, wanted = self.known[self.box.slices], self.wanted[self.box.slices]
-        change = melding.change(self.painted(voted), (steps[0], steps[1]), known, wanted, self.wraps)
-        return voted + change[self.rows, self.columns].T
 
     @cached_property
     def _inside(self) -> tuple[np.ndarray, np.ndarray]:
@@ -513,7 +518,7 @@ def pyramid(
     depth = scale * float(_distance(known, wraps, cv2.DIST_C, border=1)[wanted].max())
     area = scale**2 * np.count_nonzero(wanted)
     shape = np.array(known.shape) * scale
-    made = [Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device)]
+    made = [Octave(_planes(np.where(known[..., None], pixels, np.float32(0))), known, wanted, wraps, device)]
     if scale != 1:
         made = [_scaled(made[0], shape)]
     while depth > COARSEST_DEPTH or area > COARSEST_AREA:
@@ -535,7 +540,12 @@ def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
     )
     known = share > 1 - 1e-4
     colour = np.where(known[..., None], colour, np.float32(0))
-    return Octave(np.ascontiguousarray(colour), known, (some > 1e-6) & ~known, octave.wraps, octave.device)
+    return Octave(_planes(colour), known, (some > 1e-6) & ~known, octave.wraps, octave.device)
+
+
+def _planes(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3), with its colours one after the other in memory, so that :attr:`Octave.source` needs no copy."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)).transpose(1, 2, 0)
 
 
 def _patches(picture: np.ndarray, top: np.ndarray, left: np.ndarray) -> torch.Tensor:

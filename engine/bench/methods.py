@@ -16,7 +16,7 @@ from engine.bench.rivals import RIVALS, Rival
 from engine.errors import BadInput
 from engine.presets import PRESETS, Preset
 
-EXEMPLAR_CODE = ("exemplar.py", "sources.py", "octave*.py", "matching*.py", "smooth.py")
+EXEMPLAR_CODE = ("exemplar.py", "sources.py", "octave*.py", "matching*.py", "melding.py", "smooth.py")
 """Modules of the engine that the exemplar model's pictures depend on."""
 FIRST_SEED = 1000
 """Seed of the jury's run 0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,10 +156,8 @@ def test_a_pattern_goes_on_through_a_wide_hole(model):
     image, selection = stripes(400, 420, 24), boxed((400, 420), 130, 140, 130, 140)
     hidden = image.copy()
     hidden[selection > 0, :3] = (255, 0, 255)
-    steps = []
-    for event in api.run(api.Job(hidden, selection, "exemplar", seed=1), model):
-        steps.append(event)
-    *moves, done = steps
+    events = api.run(api.Job(hidden, selection, "exemplar", seed=1), model)
+    *moves, done = (event for event in events if not isinstance(event, api.Pause))
     layer = done.layer()
     assert np.array_equal(layer[..., 3], selection)
     aside = np.abs(layer[selection > 0][:, :3].astype(int) - image[selection > 0][:, :3])
@@ -215,6 +214,27 @@ def test_a_run_goes_on_bit_for_bit_from_any_octave(model, tmp_path: Path, wrap):
     assert not np.array_equal(other.fill, event.fill)
 
 
+def test_variants_are_bit_for_bit_single_runs(model):
+    image, selection = stripes(260, 260, 24), boxed((260, 260), 80, 80, 90, 90)
+    job = api.Job(image, selection, seed=5, steps=6, jump_samples=1, variants=3)
+    together = [event for event in api.run(job, model) if isinstance(event, api.Finished)]
+    assert [event.seed for event in together] == [5, 6, 7]
+    for event in together:
+        *_, alone = api.run(replace(job, seed=event.seed, variants=1), model)
+        assert np.array_equal(alone.fill, event.fill)
+
+
+def test_a_run_can_be_stopped_between_its_steps_at_a_large_area(model):
+    """Before each octave and while shading is evened out."""
+    image, selection = stripes(700, 700, 24), boxed((700, 700), 100, 100, 500, 500)
+    job = api.Job(image, selection, seed=5, steps=4, jump_samples=1)
+    events = [event for event in api.run(job, model) if not isinstance(event, api.Note)]
+    first = next(k for k, event in enumerate(events) if isinstance(event, api.Step))
+    assert first > 0, "before the first step"
+    *_, before_last, last = (k for k, event in enumerate(events) if isinstance(event, api.Step))
+    assert last - before_last > 3, "before the last step"
+
+
 def test_a_new_idea_begins_at_the_coarsest_octave_and_harmonising_at_its_own(model):
     image, selection = stripes(300, 300, 24), boxed((300, 300), 100, 100, 90, 90)
     kept = None
@@ -228,7 +248,8 @@ def test_a_new_idea_begins_at_the_coarsest_octave_and_harmonising_at_its_own(mod
     assert harmonised.stage == kept.stage
     assert harmonised.remaining < idea.remaining
     assert idea.call == harmonised.call == kept.call
-    *steps, done = api.resume(kept, model, seed=8, jump="large")
+    events = api.resume(kept, model, seed=8, jump="large")
+    *steps, done = (event for event in events if not isinstance(event, api.Pause))
     assert steps[0].call > kept.call
     assert done.calls == kept.call + idea.remaining
     *_, close = api.resume(kept, model, seed=8, jump="small", times=3, late=True)
