@@ -32,7 +32,7 @@ def test_select_click_watch_undo_redo(desk: Desk, model: str) -> None:
     """The whole road by mouse: select, click, watch it form in a layer, one Ctrl+Z, redo."""
     document = desk.open(REPOSITORY / "engine/assets/demo.jpg") if model == "texture" else desk.new(512, 512)
     desk.choose(model, seed=7)
-    box = desk.select_by_mouse(document, part=0.1)
+    box = desk.select_by_mouse(document, part=0.04 if model == "texture" else 0.1)
     before, tree_before = desk.pixels(document), desk.tree(document)
     active_before = desk.host.run(f"{document.code}.activeNode().uniqueId().toString()")
     desk.host.run(f"""
