@@ -27,6 +27,18 @@ selected, sent      variants  measured        forecast
 A 256 px network of 113.7 million parameters (the DDPM of church and cat pictures), in bfloat16: 1304 MiB after its
 first call with the libraries, forecast 1312.
 
+Fills from the picture itself; "sent" is what the plug-ins send of a large picture:
+
+==================  ========  ==========  ========
+selected, sent      variants  measured    forecast
+==================  ========  ==========  ========
+64², 464²           1 / 4     404, 465    415, 425
+128², 640²          1 / 4     421, 498    428, 447
+256², 1280²         1 / 4     488, 602    512, 587
+512², 2560²         1 / 4     777, 987    850, 1150
+1024², 3464²        1         1303        1224
+==================  ========  ==========  ========
+
 Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
 Diffusion's size, random weights). It sees at least one window of the network; beyond that it grows with what is sent up
 to 1 megapixel, where it begins to work in tiles, so that for larger regions the forecast says too much.
@@ -50,9 +62,8 @@ LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""
 WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
-EXEMPLAR = 64 << 20
-"""Patches of the picture that are compared at a time, of the model without weights (measured 474 MiB for 128² in 256²,
-489 for 256² in 512²)."""
+OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 72, 16
+"""Of the model without weights: what is needed at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""
 PICTURE = 88
@@ -80,7 +91,7 @@ def need(info: ModelInfo) -> Need | None:
     if not info.installed:
         return None
     if info.folder is None:
-        return Need(LIBRARIES + EXEMPLAR, PICTURE, VARIANT)
+        return Need(OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT)
     if info.family == "latent":
         return _latent(info)
     weights = sum(path.stat().st_size for path in info.folder.rglob("*.safetensors"))
