@@ -68,8 +68,8 @@ SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
 """Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
 with all others, so that nothing is repeated; the octaves of :mod:`engine.octave_run` copy pieces, but cost the same for
 any number of them."""
-ATTEMPTS = 6
-"""How often a tile is painted at most, where its seam shows."""
+ATTEMPTS, LARGE_ATTEMPTS = 6, 3
+"""How often a tile is painted at most, where its seam shows; and one that is painted octave by octave."""
 ATTEMPT_DRAWS = 1 << 32
 """Noise draws set apart for each, so that none repeats another's noise and a kept state tells which one it is of."""
 SEAM_SHOWS = "The seam of a tile would have shown, so it was painted again."
@@ -235,7 +235,9 @@ def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning
         unknown, scale = _selection(job) > 0, job.scale or 1.0
         learned = yield from adapt.learn(job.image, unknown, model, job.learn, scale=scale)
         model = adapt.with_learned(model, learned)
-    attempts = ATTEMPTS if job.wrap and model.geometry.any_scale else 1
+    attempts = 1
+    if job.wrap and model.geometry.any_scale:
+        attempts = LARGE_ATTEMPTS if _by_octaves(job, model) else ATTEMPTS
     yield from _keeping(_execute(job, model, _seeds(job.seed, job.variants), attempts), cache)
 
 
@@ -303,7 +305,7 @@ def _execute(job: Job, model: Model, seeds: list[int], attempts: int, start: Kep
     todo = list(range(len(seeds)))
     while todo:
         again, shown = [], attempt
-        paint = _octaves if model.exemplar is not None and _is_large(job) else _stages
+        paint = _octaves if _by_octaves(job, model) else _stages
         for event in paint(job, model, [seeds[k] for k in todo], attempt, start):
             if isinstance(event, Step | Finished):
                 event = replace(event, variant=todo[event.variant])
@@ -566,8 +568,11 @@ def _of_itself(
     return made_of[scale].network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
 
 
-def _is_large(job: Job) -> bool:
-    """Whether what can be looked at is so large that comparing all with all would take too long."""
+def _by_octaves(job: Job, model: Model) -> bool:
+    """Whether the model is the picture itself, and what can be looked at so large that comparing all with all would take
+    too long."""
+    if model.exemplar is None:
+        return False
     selection, scale = _selection(job), job.scale or 1.0
     near = canvas.surroundings(selection, job.padding, job.wrap)
     thin = scale * min(near.width, near.height) < 2 * matching.SIDE
