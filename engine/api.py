@@ -569,8 +569,8 @@ def _of_itself(
 
 
 def _by_octaves(job: Job, model: Model) -> bool:
-    """Whether the model is the picture itself, and what can be looked at so large that comparing all with all would take
-    too long."""
+    """Whether the model is the picture itself, and what can be looked at so large that comparing all with all takes too
+    long."""
     if model.exemplar is None:
         return False
     selection, scale = _selection(job), job.scale or 1.0
