@@ -36,10 +36,12 @@ def improve(
     weights: np.ndarray,
     source: np.ndarray,
     usable: np.ndarray,
+    contrast: np.ndarray,
     top: np.ndarray,
     left: np.ndarray,
     near: np.ndarray,
     periods: np.ndarray,
+    gains: np.ndarray,
     places: np.ndarray,
     coherence: float,
     radius: int,
@@ -53,15 +55,17 @@ def improve(
         weights: (h, w) float32, of a pixel's squared difference.
         source: (3, H, W) float32.
         usable: (H, W) uint8, 1 where a source patch may begin.
+        contrast: (H, W) float32, of the patch that begins there: the squared deviations from its mean colour, summed.
         top, left: (G,) int32, where targets begin on the canvas.
         near: (G, 8) int32, numbers of the neighbours, −1 where there is none.
         periods: (2,) int32, height and width of a periodic canvas, 0 along an axis where it is not.
+        gains: (G,) float32, how much of a place's contrast is taken off its distance.
         places: (G, 2) int32, row and column of the remembered places.
         coherence: share of its distance that a place is forgiven if all neighbours would go on with it.
         radius: the largest distance of a random place.
         seed: of the random places, 0 … 2^32 − 1.
     """
-    common = canvas, weights, source, usable, top, left, near, periods, places, coherence, radius
+    common = canvas, weights, source, usable, contrast, top, left, near, periods, gains, places, coherence, radius
     if device.type == "cpu" and HAS_NUMBA:
         from engine import matching_numba
 

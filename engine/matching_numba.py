@@ -45,7 +45,9 @@ def _distance(query, weight, source, row, column):
 
 
 @numba.njit(fastmath=True, parallel=True, cache=True)
-def improve(canvas, weights, source, usable, top, left, near, periods, places, coherence, radius, seed):
+def improve(
+    canvas, weights, source, usable, contrast, top, left, near, periods, gains, places, coherence, radius, seed
+):
     """As :func:`engine.matching.improve`."""
     count = len(top)
     height, width = usable.shape
@@ -89,7 +91,7 @@ def improve(canvas, weights, source, usable, top, left, near, periods, places, c
                 for n in range(NEIGHBOURS):
                     agree += offered[n, 0] == row and offered[n, 1] == column
                 share = np.float32(1) - np.float32(coherence) * np.float32(agree) / np.float32(NEIGHBOURS)
-                d = share * _distance(query, weight, source, row, column)
+                d = share * _distance(query, weight, source, row, column) - gains[g] * contrast[row, column]
                 if d < least:
                     least, best_row, best_column = d, row, column
             out[g, 0], out[g, 1] = best_row, best_column

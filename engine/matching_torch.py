@@ -41,10 +41,12 @@ def improve(
     weights: np.ndarray,
     source: np.ndarray,
     usable: np.ndarray,
+    contrast: np.ndarray,
     top: np.ndarray,
     left: np.ndarray,
     near: np.ndarray,
     periods: np.ndarray,
+    gains: np.ndarray,
     places: np.ndarray,
     coherence: float,
     radius: int,
@@ -52,8 +54,9 @@ def improve(
     device: torch.device,
 ) -> np.ndarray:
     """As :func:`engine.matching.improve`."""
-    seen, heavy, stock, may, down, right, beside, old = (
-        torch.from_numpy(each).to(device) for each in (canvas, weights, source, usable, top, left, near, places)
+    given = canvas, weights, source, usable, contrast, top, left, near, gains, places
+    seen, heavy, stock, may, lively, down, right, beside, worth, old = (
+        torch.from_numpy(each).to(device) for each in given
     )
     height, width = usable.shape
     corner = torch.stack([down, right], 1).long()
@@ -85,7 +88,8 @@ def improve(
             other = _patches(stock, safe.reshape(-1, 2)).view(*safe.shape[:2], -1)
             d = (weight[:, None] * (query[:, None] - other).square()).sum(-1)
             agree = (offered[:, None] == candidates[:, :, None]).all(-1).sum(-1)
-            d = torch.where(good, d * (1 - coherence * agree / NEIGHBOURS), torch.inf)
+            d = d * (1 - coherence * agree / NEIGHBOURS) - worth[g, None] * lively[safe[..., 0], safe[..., 1]]
+            d = torch.where(good, d, torch.inf)
             low = d.min(1)
             nearer = low.values < least
             best = torch.where(nearer[:, None], candidates[torch.arange(len(g), device=g.device), low.indices], best)

@@ -40,7 +40,8 @@ def test_the_loops_of_numba_and_torch_say_the_same(wraps):
     weights = rng.uniform(0.1, 2, canvas.shape[1:]).astype(np.float32)
     stock = np.argwhere(made.usable)
     places = stock[rng.integers(0, len(stock), len(targets.top))].astype(np.int32)
-    fixed = made.source, made.usable, targets.top, targets.left, targets.near, made.periods
+    gains = rng.uniform(0, 0.5, len(places)).astype(np.float32)
+    fixed = made.source, made.usable, made.contrast, targets.top, targets.left, targets.near, made.periods, gains
     other = places
     for seed in range(3):
         places = matching.improve(canvas, weights, *fixed, places, 0.2, 67, seed, CPU)
@@ -75,11 +76,40 @@ def test_a_round_finds_nearer_places_only():
         )
         return ((seen - sources) ** 2).sum((1, 2, 3))
 
-    fixed = made.source, made.usable, targets.top, targets.left, targets.near, made.periods
+    none = np.zeros(len(places), np.float32)
+    fixed = made.source, made.usable, made.contrast, targets.top, targets.left, targets.near, made.periods, none
     better = matching.improve(canvas, weights, *fixed, places, 0.0, 80, 5, CPU)
     before, after = distances(places), distances(better)
     assert (after <= before * (1 + 1e-5)).all()
     assert (after < before).mean() > 0.5
+
+
+def test_a_place_with_more_contrast_is_nearer_to_a_blurred_target():
+    """Two sources: the target with its contrast halved lies nearer to the flat one."""
+    hole = boxed((40, 80), 10, 60, 12, 12) > 0
+    made = octave(40, 80, hole)
+    noise = np.random.default_rng(2).choice([-0.5, 0.5], (SIDE, SIDE, 3)).astype(np.float32)
+    noise -= noise.mean((0, 1))
+    pixels = np.zeros((40, 80, 3), np.float32)
+    pixels[16 : 16 + SIDE, 8 : 8 + SIDE] = noise
+    made = replace(made, pixels=pixels)
+    assert made.contrast[16, 8] == pytest.approx((noise**2).sum(), rel=1e-4)
+    assert made.contrast[2, 40] == pytest.approx(0, abs=1e-5)
+    targets = made.targets
+    seen = np.zeros((3, *made._clear.shape), np.float32)
+    y, x = targets.top[0], targets.left[0]
+    seen[:, y : y + SIDE, x : x + SIDE] = 0.45 * noise.transpose(2, 0, 1)
+    weights = np.ones(seen.shape[1:], np.float32)
+    flat, lively = (np.tile(np.int32([place]), (len(targets.top), 1)) for place in ((2, 40), (16, 8)))
+    for gain, wanted in ((0.0, (2, 40)), (0.2, (16, 8))):
+        gains = np.full(len(flat), gain, np.float32)
+        near = np.full_like(targets.near, -1)
+        near[0, 0] = 1  # the neighbour offers its own place
+        places = flat.copy()
+        places[1] = lively[1] - (targets.top[0] - targets.top[1], targets.left[0] - targets.left[1])
+        fixed = made.source, made.usable, made.contrast, targets.top, targets.left, near, made.periods, gains
+        better = matching.improve(seen, weights, *fixed, places, 0.0, 0, 5, CPU)
+        assert tuple(better[0]) == wanted
 
 
 def test_votes_are_the_mean_of_the_patches_over_a_pixel():
