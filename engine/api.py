@@ -402,7 +402,9 @@ def _octaves(job: Job, model: Model, seeds: list[int], attempt: Attempt, start: 
     levels, settings = resolve(job)
     plan = levels, replace(settings, models_eta=False)
     with _memory():
-        pixels = part[..., :3].astype(np.float32) / 127.5 - 1
+        pixels = part[..., :3].astype(np.float32)
+        pixels /= 127.5
+        pixels -= 1
         scale = canvas.checked_scale(job.scale, near) if job.scale else 1.0
         wraps, more = canvas.axes(job.wrap), PRESETS[job.preset].finer
         run = octave_run.Run(pixels, known, wanted, wraps, model.device, scale, more)

@@ -26,7 +26,7 @@ MAX_AREA = 32 * 1024 * 1024
 BATCH_AREA = 256 * 256
 """Model pixels of the windows that go through the network together, never more than four of the largest: one call of
 several small windows is faster than several calls, most of all beside other programs."""
-SURROUNDINGS_AREA = 12 * 1000 * 1000
+SURROUNDINGS_AREA = 8 * 1000 * 1000
 """Pixels of a square hole with its surroundings, at most, unless it is larger itself."""
 OVERLAP_SHARE = 4
 """Windows overlap by a quarter of their side."""

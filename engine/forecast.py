@@ -32,11 +32,11 @@ Fills from the picture itself; "sent" is what the plug-ins send of a large pictu
 ==================  ========  ==========  ========
 selected, sent      variants  measured    forecast
 ==================  ========  ==========  ========
-64², 464²           1 / 4     404, 465    415, 425
-128², 640²          1 / 4     421, 498    428, 447
-256², 1280²         1 / 4     488, 602    512, 587
-512², 2560²         1 / 4     777, 987    850, 1150
-1024², 3464²        1         1303        1224
+64², 464²           1 / 4     405, 465    418, 428
+128², 640²          1 / 4     421, 498    434, 453
+256², 1280²         1 / 4     497, 613    538, 612
+512², 2560²         1 / 4     921, 1070   950, 1250
+1024², 2828²        1         1299        1071
 ==================  ========  ==========  ========
 
 Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
@@ -62,8 +62,8 @@ LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""
 WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
-OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 72, 16
-"""Of the model without weights: what is needed at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
+OCTAVES, OCTAVES_VARIANT = 400 << 20, 16
+"""Of the model without weights: what is needed at any size, and in place of :data:`VARIANT`."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""
 PICTURE = 88
@@ -91,7 +91,7 @@ def need(info: ModelInfo) -> Need | None:
     if not info.installed:
         return None
     if info.folder is None:
-        return Need(OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT)
+        return Need(OCTAVES, PICTURE, OCTAVES_VARIANT)
     if info.family == "latent":
         return _latent(info)
     weights = sum(path.stat().st_size for path in info.folder.rglob("*.safetensors"))

@@ -124,7 +124,7 @@ class Run:
     def weights(self) -> list[int]:
         """Units of progress of a call, by octave."""
         work = [len(octave.rows) * octave.rounds / octaves.ROUNDS for octave in self._octaves]
-        return [1, *(max(1, round(pixels / octaves.UNIT)) for pixels in work[1:])]
+        return [1, *(max(1, round((pixels / octaves.UNIT) ** octaves.GROWTH)) for pixels in work[1:])]
 
     def units(self, plan: tuple[Schedule, Settings]) -> list[int]:
         """Units of progress of each octave, the coarsest with its ``plan``."""

@@ -77,8 +77,9 @@ FIT_SIGMA, FIT_GAIN, FIT_MOST = 2.0, 6.0, 0.2
 deviation in pixels, whole where 1/gain of it lies on known pixels; misses are cut to the last number."""
 RING = 4
 """Known pixels around the area that are estimated, too, so that it is known what is missed."""
-UNIT = 8000
-"""Pixels that a call of a finer octave paints in about the time of one call of the coarsest."""
+UNIT, GROWTH = 8000, 1.12
+"""Pixels that a call of a finer octave paints in about the time of one call of the coarsest; and the power with which
+its time grows, because more pixels miss the caches more often."""
 
 
 @dataclass(frozen=True)
@@ -535,7 +536,7 @@ def pyramid(
     depth = scale * float(_distance(known, wraps, cv2.DIST_C, border=1)[wanted].max())
     area = scale**2 * np.count_nonzero(wanted)
     shape = np.array(known.shape) * scale
-    made = [Octave(_planes(np.where(known[..., None], pixels, np.float32(0))), known, wanted, wraps, device)]
+    made = [Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device)]
     if scale != 1:
         made = [_scaled(made[0], shape)]
     while depth > COARSEST_DEPTH or area > COARSEST_AREA:
@@ -557,12 +558,7 @@ def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
     )
     known = share > 1 - 1e-4
     colour = np.where(known[..., None], colour, np.float32(0))
-    return Octave(_planes(colour), known, (some > 1e-6) & ~known, octave.wraps, octave.device)
-
-
-def _planes(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3), with its colours one after the other in memory, so that :attr:`Octave.source` needs no copy."""
-    return np.ascontiguousarray(picture.transpose(2, 0, 1)).transpose(1, 2, 0)
+    return Octave(colour, known, (some > 1e-6) & ~known, octave.wraps, octave.device)
 
 
 def _patches(picture: np.ndarray, top: np.ndarray, left: np.ndarray) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SURROUNDINGS_AREA = 12 * 1000 * 1000  # pixels of a square selection with its surroundings, unless it is larger itself
+SURROUNDINGS_AREA = 8 * 1000 * 1000  # pixels of a square selection with its surroundings, unless it is larger itself
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
         ("exemplar", 64, 464, 1),
         ("exemplar", 256, 1280, 4),
         ("exemplar", 512, 2560, 1),
+        ("exemplar", 1024, 2828, 1),
     ],
 )
 def test_models_take_what_was_forecast(name: str, side: int, total: int, variants: int) -> None:
