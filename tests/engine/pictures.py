@@ -1,7 +1,10 @@
 """README's pictures of before and after, by the engine as it is: a path taken out of the demonstration's photograph,
 two extensions and a tile by each of the built-in models.
 
-    python -m tests.engine.pictures [--out docs/images] [--only NAMES]
+    python -m tests.engine.pictures [--out docs/images] [--only NAMES] [--photographs RUN]
+
+``--photographs`` draws only the comparison with PyPatchMatch, from the folder of a finished ``bench photo`` and the
+pictures in its cache.
 
 The textures are the jury's (engine/bench/jury/LICENSES.md); nothing was chosen or tuned on them. The network learns
 each of them first; with other programs beside it it takes fewer steps in the same time, and paints another picture.
@@ -18,7 +21,9 @@ import numpy as np
 from PIL import Image
 
 from engine import api, extend, imagefile
+from engine.bench import photo
 from engine.bench.cases import FOLDER, read_picture
+from engine.canvas import Box, bounds
 
 ASSETS = Path(__file__).parents[2] / "engine" / "assets"
 REMOVAL = "removal"
@@ -28,6 +33,21 @@ GAP = 12
 SEED = 1
 LEARN = 180.0
 """Seconds that the network learns a picture."""
+
+
+COMPARED = (
+    "kite-removal",
+    "barrier-removal",
+    "boardwalk-hole-256",
+    "generator-hole-128",
+    "facade-hole-256",
+    "dusk-hole-512",
+)
+"""Cases of ``bench photo``, of its judgement."""
+MARGIN, CELL = 64, 320
+"""Pixels around a hole, and the width in which it is shown."""
+MARK = (200, 60, 160)
+SPACE = ((0, GAP), (0, 0), (0, 0))
 
 
 @dataclass(frozen=True)
@@ -57,7 +77,12 @@ def main() -> None:
     parser.add_argument("--preset", default="fast")
     names = [REMOVAL, *(example.name for example in EXAMPLES)]
     parser.add_argument("--only", default=",".join(names), metavar="NAMES")
+    parser.add_argument("--photographs", type=Path, metavar="RUN", help="folder of a finished bench photo")
+    parser.add_argument("--pictures", type=Path, metavar="CACHE", help="its cache of pictures")
     arguments = parser.parse_args()
+    if arguments.photographs:
+        save(arguments.out / "photo-fills.png", compared(arguments.photographs, arguments.pictures))
+        return
     if REMOVAL in arguments.only.split(","):
         save(arguments.out / f"{REMOVAL}.jpg", removed(arguments.preset))
     for example in EXAMPLES:
@@ -73,8 +98,32 @@ def removed(preset: str) -> np.ndarray:
     *_, last = api.run(api.Job(image, selection, model.info.id, preset, SEED), model)
     assert isinstance(last, api.Finished)
     layer, before = last.layer(), image[..., :3]
-    marked, after = blended(before, (200, 60, 160), selection * 0.6), blended(before, layer[..., :3], layer[..., 3])
+    marked, after = blended(before, MARK, selection * 0.6), blended(before, layer[..., :3], layer[..., 3])
     return beside(beside(before[SHOWN], marked[SHOWN]), after[SHOWN])
+
+
+def compared(run: Path, cache: Path | None) -> np.ndarray:
+    """The cases COMPARED, a row each: the selection, the default model, PyPatchMatch; (H, W, 3) uint8."""
+    cases = photo.Pictures(cache).cases([entry for entry in photo.entries("judgement") if entry.name in COMPARED])
+    rows = []
+    for case in sorted(cases, key=lambda case: COMPARED.index(case.name)):
+        box = bounds(case.selection)
+        part = part_of(box, case.selection.shape)
+        cells = [blended(case.truth, MARK, case.selection * 0.7)]
+        cells += [
+            read_picture(run / "results" / case.name / f"{name}-0.png") for name in ("exemplar-fast", "pypatchmatch")
+        ]
+        height = round(CELL * cells[0][part].shape[0] / cells[0][part].shape[1])
+        rows.append([cv2.resize(cell[part], (CELL, height), interpolation=cv2.INTER_AREA) for cell in cells])
+    return np.concatenate([np.pad(beside(beside(*row[:2]), row[2]), SPACE, constant_values=255) for row in rows])
+
+
+def part_of(box: Box, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a box with its margin."""
+    top, left = max(0, box.y - MARGIN), max(0, box.x - MARGIN)
+    return slice(top, min(shape[0], box.y + box.height + MARGIN)), slice(
+        left, min(shape[1], box.x + box.width + MARGIN)
+    )
 
 
 def blended(below: np.ndarray, above: np.ndarray | tuple[int, int, int], alpha: np.ndarray) -> np.ndarray:
