@@ -26,6 +26,8 @@ MAX_AREA = 32 * 1024 * 1024
 BATCH_AREA = 256 * 256
 """Model pixels of the windows that go through the network together, never more than four of the largest: one call of
 several small windows is faster than several calls, most of all beside other programs."""
+SMALL_SIDE = 52
+"""Longer side of a hole which, with 64 pixels around it, has at most 180 × 180."""
 SURROUNDINGS_AREA = 8 * 1000 * 1000
 """Pixels of a square hole with its surroundings, at most, unless it is larger itself."""
 OVERLAP_SHARE = 4
@@ -146,8 +148,11 @@ def surroundings(selection: np.ndarray, padding: int | None = None, wrap: str = 
 
 def usual_surroundings(hole: Box) -> int:
     """Pixels on each side that are sent and looked at: twice the longer side of the hole, 200 at least, less where the
-    whole would be more than :data:`SURROUNDINGS_AREA`, but never below 64."""
+    whole would be more than :data:`SURROUNDINGS_AREA`, but never below 64. Of a hole of at most :data:`SMALL_SIDE`
+    pixels they are 64, so that the whole is small enough for every patch to be compared with every other one."""
     side = max(hole.width, hole.height)
+    if side <= SMALL_SIDE:
+        return 64
     return max(64, min(max(200, 2 * side), (math.isqrt(SURROUNDINGS_AREA) - side) // 2))
 
 

@@ -27,16 +27,16 @@ selected, sent      variants  measured        forecast
 A 256 px network of 113.7 million parameters (the DDPM of church and cat pictures), in bfloat16: 1304 MiB after its
 first call with the libraries, forecast 1312.
 
-Fills from the picture itself; "sent" is what the plug-ins send of a large picture:
+Fills from the picture itself, without kept states, which add up to 15 % at 1024 px; "sent" is what the plug-ins send:
 
 ==================  ========  ==========  ========
 selected, sent      variants  measured    forecast
 ==================  ========  ==========  ========
-64², 464²           1 / 4     405, 465    418, 428
-128², 640²          1 / 4     421, 498    434, 453
-256², 1280²         1 / 4     497, 613    538, 612
-512², 2560²         1 / 4     921, 1070   950, 1250
-1024², 2828²        1         1299        1071
+64², 464²           1 / 4     405, 465    421, 426
+128², 640²          1 / 4     421, 498    441, 450
+256², 1280²         1 / 4     497, 613    562, 600
+512², 2560²         1 / 4     921, 1070   1050, 1200
+1024², 2828²        1         1299        1193
 ==================  ========  ==========  ========
 
 Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
@@ -62,8 +62,8 @@ LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""
 WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
-OCTAVES, OCTAVES_VARIANT = 400 << 20, 16
-"""Of the model without weights: what is needed at any size, and in place of :data:`VARIANT`."""
+OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 104, 8
+"""Of the model without weights: what is needed at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""
 PICTURE = 88
@@ -91,7 +91,7 @@ def need(info: ModelInfo) -> Need | None:
     if not info.installed:
         return None
     if info.folder is None:
-        return Need(OCTAVES, PICTURE, OCTAVES_VARIANT)
+        return Need(OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT)
     if info.family == "latent":
         return _latent(info)
     weights = sum(path.stat().st_size for path in info.folder.rglob("*.safetensors"))

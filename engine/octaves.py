@@ -117,8 +117,11 @@ class Octave:
     @cached_property
     def contrast(self) -> np.ndarray:
         """(H, W) float32: of the patch that begins there, the sum of its squared deviations from its mean colour."""
-        deviations = sum(np.maximum(_means(plane**2) - _means(plane) ** 2, 0) for plane in self.source)
-        return np.ascontiguousarray(SIDE**2 * deviations, np.float32)
+        total = np.zeros(self.shape, np.float32)
+        for plane in self.source:
+            total += np.maximum(_means(plane**2) - _means(plane) ** 2, 0)
+        total *= SIDE**2
+        return total
 
     @cached_property
     def box(self) -> Box:
@@ -242,17 +245,12 @@ class Octave:
     def melded(self, places: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:
         """(3, N): the finished pixels ``x`` with shading that goes on across the borders of copied pieces, better and
         better (:mod:`engine.melding`)."""
-        targets, steps = self.targets, []
-        for axis in (0, 1):
-            window = _window(LAST_VOTE_SIGMA)
-            window[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0  # the next pixel may be unknown
-            copied = self._votes(np.roll(self.source, -1, 1 + axis) - self.source, places, self._trust, window)
-            step = np.zeros((self.box.height, self.box.width, 3), np.float32)
-            step[targets.rows, targets.columns] = copied[:3].T
-            steps.append(step)
-            yield x
+        down = self._steps(places, 0)
+        yield x
+        across = self._steps(places, 1)
+        yield x
         known, wanted = self.known[self.box.slices], self.wanted[self.box.slices]
-        for change in melding.changes(self.painted(x), (steps[0], steps[1]), known, wanted, self.wraps):
+        for change in melding.changes(self.painted(x), (down, across), known, wanted, self.wraps):
             yield x + change[self.rows, self.columns].T
 
     def _farness(self, part: int) -> torch.Tensor:
@@ -265,6 +263,17 @@ class Octave:
                 apart = np.minimum(apart, float(period) - apart)
             total = total + torch.from_numpy(apart).square()
         return total * (NEARNESS / len(self.rows))
+
+    def _steps(self, places: np.ndarray, axis: int) -> np.ndarray:
+        """(h, w, 3) in the box: by how much the next pixel along an axis differs, as the matches say."""
+        window = _window(LAST_VOTE_SIGMA)
+        window[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0  # the next pixel may be unknown
+        differences = np.roll(self.source, -1, 1 + axis)
+        differences -= self.source
+        steps = np.zeros((self.box.height, self.box.width, 3), np.float32)
+        copied = self._votes(differences, places, self._trust, window)
+        steps[self.targets.rows, self.targets.columns] = copied[:3].T
+        return steps
 
     @cached_property
     def _stock_places(self) -> tuple[np.ndarray, np.ndarray]:

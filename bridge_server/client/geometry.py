@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SMALL_SIDE = 52  # a selection so small is sent with 64 pixels around it
 SURROUNDINGS_AREA = 8 * 1000 * 1000  # pixels of a square selection with its surroundings, unless it is larger itself
 
 
@@ -55,11 +56,13 @@ def grown_box(box: Box, canvas_width: int, canvas_height: int, padding: int = 0)
     """The surroundings that the engine sees: ``box`` grown on each side and clipped to the canvas.
 
     It grows by ``padding`` pixels, at least 8; with 0 by twice its longer side, 200 at least, by less where the whole
-    would be more than `SURROUNDINGS_AREA` pixels, but never by less than 64.  Raises ValueError if ``box`` lies fully
-    outside the canvas.
+    would be more than `SURROUNDINGS_AREA` pixels, but never by less than 64; up to `SMALL_SIDE` by 64.  Raises
+    ValueError if ``box`` lies fully outside the canvas.
     """
     side = max(box.width, box.height)
     usual = max(64, min(max(200, 2 * side), (int(SURROUNDINGS_AREA**0.5) - side) // 2))
+    if side <= SMALL_SIDE:
+        usual = 64
     margin = max(8, padding) if padding else usual
     grown = Box(box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin)
     inside = clipped(box, canvas_width, canvas_height)

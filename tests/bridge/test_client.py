@@ -120,7 +120,8 @@ def test_the_grown_box(canvas_w: int, canvas_h: int, x: int, y: int, width: int,
             grown_box(box, canvas_w, canvas_h)
         return
     grown = grown_box(box, canvas_w, canvas_h)
-    margin = max(64, width, height)
+    side = max(width, height)
+    margin = 64 if side <= 52 else max(200, 2 * side)
     assert grown.x == max(0, x - margin)
     assert grown.y == max(0, y - margin)
     assert grown.x + grown.width == min(canvas_w, x + width + margin)
@@ -128,7 +129,7 @@ def test_the_grown_box(canvas_w: int, canvas_h: int, x: int, y: int, width: int,
 
 
 @pytest.mark.parametrize("padding", [0, 8, 100, 1000])
-@pytest.mark.parametrize("size", [(10, 20), (300, 200), (1500, 700), (3000, 3400)])
+@pytest.mark.parametrize("size", [(10, 20), (52, 9), (53, 53), (300, 200), (1500, 700), (3000, 3400)])
 def test_what_is_sent_is_what_the_engine_looks_at(size: tuple[int, int], padding: int) -> None:
     width, height = 5000, 4500
     selection = np.zeros((height, width), np.uint8)
