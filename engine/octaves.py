@@ -236,9 +236,10 @@ class Octave:
         heavy = _patches(weights[None], targets.top, targets.left)
         stock, squares = self._stock
         mean = []
-        for part in range(0, len(query), PART):
-            w = heavy[part : part + PART]
-            logits = 2 * (query[part : part + PART] * w.repeat(1, 3)) @ stock.T - w @ squares.T - self._farness(part)
+        for begin in range(0, len(query), PART):
+            part = slice(begin, begin + PART)
+            w = heavy[part]
+            logits = 2 * (query[part] * w.repeat(1, 3)) @ stock.T - w @ squares.T - self._farness[part]
             mean.append(torch.softmax(logits, 1) @ stock)
         return self._fitted(self._mixed(torch.cat(mean)))
 
@@ -253,11 +254,12 @@ class Octave:
         for change in melding.changes(self.painted(x), (down, across), known, wanted, self.wraps):
             yield x + change[self.rows, self.columns].T
 
-    def _farness(self, part: int) -> torch.Tensor:
-        """(PART, S), nats against each source patch for the targets from number ``part`` on."""
+    @cached_property
+    def _farness(self) -> torch.Tensor:
+        """(G, S), nats against each source patch for each target."""
         targets, total = self.targets, torch.zeros(())
-        here = targets.top[part : part + PART] + self.box.y, targets.left[part : part + PART] + self.box.x
-        for begin, source, period in zip(here, self._stock_places, self.periods, strict=True):
+        begins = targets.top + self.box.y, targets.left + self.box.x
+        for begin, source, period in zip(begins, self._stock_places, self.periods, strict=True):
             apart = np.abs(begin[:, None] - source[None]).astype(np.float32)
             if period:
                 apart = np.minimum(apart, float(period) - apart)

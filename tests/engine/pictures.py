@@ -20,10 +20,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from engine import api, extend, imagefile
+from engine import api, canvas, extend, imagefile
 from engine.bench import photo
 from engine.bench.cases import FOLDER, read_picture
-from engine.canvas import Box, bounds
 
 ASSETS = Path(__file__).parents[2] / "engine" / "assets"
 REMOVAL = "removal"
@@ -97,8 +96,8 @@ def removed(preset: str) -> np.ndarray:
     model = api.load_model("exemplar", "cpu")
     *_, last = api.run(api.Job(image, selection, model.info.id, preset, SEED), model)
     assert isinstance(last, api.Finished)
-    layer, before = last.layer(), image[..., :3]
-    marked, after = blended(before, MARK, selection * 0.6), blended(before, layer[..., :3], layer[..., 3])
+    before = image[..., :3]
+    marked, after = marked_in(before, selection * 0.6), canvas.over(before, last.layer())
     return beside(beside(before[SHOWN], marked[SHOWN]), after[SHOWN])
 
 
@@ -107,9 +106,9 @@ def compared(run: Path, cache: Path | None) -> np.ndarray:
     cases = photo.Pictures(cache).cases([entry for entry in photo.entries("judgement") if entry.name in COMPARED])
     rows = []
     for case in sorted(cases, key=lambda case: COMPARED.index(case.name)):
-        box = bounds(case.selection)
-        part = part_of(box, case.selection.shape)
-        cells = [blended(case.truth, MARK, case.selection * 0.7)]
+        height, width = case.selection.shape
+        part = canvas.grown(canvas.bounds(case.selection), MARGIN, canvas.Box(0, 0, width, height)).slices
+        cells = [marked_in(case.truth, case.selection * 0.7)]
         cells += [
             read_picture(run / "results" / case.name / f"{name}-0.png") for name in ("exemplar-fast", "pypatchmatch")
         ]
@@ -118,18 +117,10 @@ def compared(run: Path, cache: Path | None) -> np.ndarray:
     return np.concatenate([np.pad(beside(beside(*row[:2]), row[2]), SPACE, constant_values=255) for row in rows])
 
 
-def part_of(box: Box, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of a box with its margin."""
-    top, left = max(0, box.y - MARGIN), max(0, box.x - MARGIN)
-    return slice(top, min(shape[0], box.y + box.height + MARGIN)), slice(
-        left, min(shape[1], box.x + box.width + MARGIN)
-    )
-
-
-def blended(below: np.ndarray, above: np.ndarray | tuple[int, int, int], alpha: np.ndarray) -> np.ndarray:
-    """A picture, or a colour, over another one; alpha from 0 to 255."""
+def marked_in(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """A picture with MARK over it; alpha from 0 to 255."""
     share = alpha[..., None] / 255
-    return np.asarray(np.rint(below * (1 - share) + np.asarray(above) * share), np.uint8)
+    return np.asarray(np.rint(picture * (1 - share) + np.asarray(MARK) * share), np.uint8)
 
 
 def painted(example: Example, preset: str) -> np.ndarray:

@@ -85,7 +85,7 @@ def test_a_round_finds_nearer_places_only():
 
 
 def test_a_place_with_more_contrast_is_nearer_to_a_blurred_target():
-    """Two sources: the target with its contrast halved lies nearer to the flat one."""
+    """Two sources: the target with less than half of its contrast lies nearer to the flat one."""
     hole = boxed((40, 80), 10, 60, 12, 12) > 0
     made = octave(40, 80, hole)
     noise = np.random.default_rng(2).choice([-0.5, 0.5], (SIDE, SIDE, 3)).astype(np.float32)
