@@ -33,9 +33,9 @@ from engine import canvas, learned
 from engine.errors import BadInput, EngineError
 from engine.learned import Facts, Learned
 from engine.models import Model, folders, unet
+from engine.models.digest import digest
 from engine.objective import noised
 from engine.smooth import smooth_fill
-from engine.states import digest
 from engine.version import __version__
 
 log = logging.getLogger(__name__)

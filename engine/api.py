@@ -11,12 +11,11 @@ Same request, seed, device, thread count and version → same pixels, whether pr
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -28,16 +27,19 @@ from engine.anchor import Anchor
 from engine.corrector import corrected
 from engine.diffusion import Diffusion, Network
 from engine.errors import BadInput, EngineError
+from engine.events import Event, Finished, Note, Pause, Step
 from engine.exemplar import Exemplar
 from engine.guidance import Guide, conditioned, left_out
-from engine.models import DEFAULT_MODEL, Geometry, Model, ModelInfo, catalogue
+from engine.job import Job, checked_selection, resolve, seeds
+from engine.models import Geometry, Model, ModelInfo, catalogue
 from engine.models import load as load_model
+from engine.models.digest import digest
 from engine.models.memory import exhausted
-from engine.noise import MAX_SEED, Noise
+from engine.noise import Noise
 from engine.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampler import Guidance, Settings, State, repaint
 from engine.space import Entered, Wraps
-from engine.states import Cache, Kept, OctavePlace, branched, calls_left, digest
+from engine.states import Cache, Kept, OctavePlace, branched, calls_left
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -50,6 +52,7 @@ __all__ = [
     "Model",
     "ModelInfo",
     "Note",
+    "Pause",
     "Preset",
     "Step",
     "catalogue",
@@ -62,7 +65,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-MAX_VARIANTS = 64
 KEPT_STATES = 20
 SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
 """Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
@@ -74,144 +76,6 @@ ATTEMPT_DRAWS = 1 << 32
 """Noise draws set apart for each, so that none repeats another's noise and a kept state tells which one it is of."""
 SEAM_SHOWS = "The seam of a tile would have shown, so it was painted again."
 SMALLER_PARTS = "Memory was short, so this was painted in smaller parts; a smaller selection may look better."
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that defines a result.
-
-    Attributes:
-        image: (H, W, 4) uint8, straight-alpha sRGB; transparent pixels are unknown, never black.
-        selection: (H, W) uint8, 255 = repaint; a pixel is known only where it is 0.
-        model: id from the catalogue; checked against the model that runs it.
-        preset: name from :data:`PRESETS`; the fields after it override single values.
-        seed: 0 … 2^53 − 1, drawn if None; variant k is the single run with seed + k.
-        variants: 1 … 64.
-        schedule: a name of :data:`engine.schedule.NAMED`, or a hand-written list of levels.
-        label: class of a class-conditional model, by name or number.
-        classifier_scale: s of classifier guidance, 0 … 100; acts only where the model comes with a classifier.
-        prompt, negative: what is to be seen and what not, for models that read; both may be empty.
-        guidance: scale of classifier-free guidance, 0 … 30, 1 is none; the model's own if None.
-        guidance_start, guidance_stop: shares of the way from noise to picture within which it acts.
-        pag_scale: of perturbed-attention guidance, 0 … 30, within the same shares; 0 is none.
-        padding: pixels of surroundings that the model sees on each side, 8 … 1024; the engine chooses if None.
-        scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
-        hard: selection without soft edge: everything from 128 up is 255, the rest 0.
-        wrap: ``x``, ``y`` or ``both``: the picture is a tile that goes on beyond its borders with its opposite side,
-            so that a selection along the borders makes it seamless. Textures whose seam shows nonetheless are painted
-            again (:mod:`engine.seam`).
-        learn: seconds, 5 … 600, to learn the known pixels first (texture models only; :mod:`engine.adapt`); None: off.
-    """
-
-    image: np.ndarray
-    selection: np.ndarray
-    model: str = DEFAULT_MODEL
-    preset: str = DEFAULT_PRESET
-    seed: int | None = None
-    variants: int = 1
-    steps: int | None = None
-    jump_length: int | None = None
-    jump_samples: int | None = None
-    start_resampling: int | None = None
-    schedule: str | tuple[int, ...] = "uniform"
-    label: str | int | None = None
-    classifier_scale: float = 1.0
-    prompt: str = ""
-    negative: str = ""
-    guidance: float | None = None
-    guidance_start: float = 0.0
-    guidance_stop: float = 1.0
-    pag_scale: float = 0.0
-    padding: int | None = None
-    scale: float | None = None
-    hard: bool = False
-    wrap: str = ""
-    learn: float | None = None
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something to tell of a run that goes on nonetheless, in one sentence; comes before its first step."""
-
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Nothing to tell, but a chance to stop: comes between steps that lie far apart."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """After one network call of one variant (0-based). ``seconds`` is the time since the run began.
-
-    What is too deep or too large for one run is painted in stages (:mod:`engine.stages`); calls count through them.
-    """
-
-    variant: int
-    call: int
-    calls: int
-    seconds: float
-    _preview: Callable[[bool], np.ndarray] = field(repr=False)
-    _keep: Callable[[], Kept] = field(repr=False)
-
-    def preview(self, full: bool = False) -> np.ndarray:
-        """The present estimate as a layer, (H, W, 4) uint8, A = selection, 0 in stages to come. Costs when called.
-
-        Of a latent model it is a cheap glance, unless ``full`` asks for what would be kept.
-        """
-        return self._preview(full)
-
-    def keep(self) -> Kept:
-        """The state after this call, to be saved, resumed or branched from. Copies the tensors."""
-        return self._keep()
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A variant is done: its seed, its calls and its pixels.
-
-    Attributes:
-        fill: the new area's own colour, (region.height, region.width, 3) float32 in [0, 1].
-        region: the box around the selection.
-        windows: evaluations of the network, each of one window: what the run cost. Guidance makes two of one,
-            perturbed attention makes one more.
-    """
-
-    variant: int
-    seed: int
-    calls: int
-    seconds: float
-    fill: np.ndarray = field(repr=False)
-    region: canvas.Box
-    windows: int
-    selection: np.ndarray = field(repr=False)
-
-    def layer(self) -> np.ndarray:
-        """(H, W, 4) uint8: the fill's uncomposited colour, A = selection."""
-        return canvas.layer(self.fill, self.selection, self.region)
-
-
-Event = Note | Pause | Step | Finished
-
-
-def resolve(job: Job) -> tuple[schedule.Schedule, Settings]:
-    """The schedule and the sampler settings that a job asks for.
-
-    Raises:
-        BadInput: unknown preset, values out of range, malformed schedule.
-    """
-    if job.preset not in PRESETS:
-        raise BadInput("bad_preset", f"There is no preset named {job.preset!r}; choose one of {', '.join(PRESETS)}.")
-    preset = PRESETS[job.preset]
-    if not isinstance(job.schedule, str):
-        return schedule.Schedule(job.schedule), preset.settings
-    values = (
-        _default(job.steps, preset.steps),
-        _default(job.jump_length, preset.jump_length),
-        _default(job.jump_samples, preset.jump_samples),
-    )
-    return schedule.named(job.schedule, *values, job.start_resampling), preset.settings
 
 
 def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning | Event]:
@@ -232,13 +96,13 @@ def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning
     if model.info.id != job.model:
         raise BadInput("model_missing", f"The model {job.model!r} is not loaded.")
     if job.learn is not None:
-        unknown, scale = _selection(job) > 0, job.scale or 1.0
+        unknown, scale = checked_selection(job) > 0, job.scale or 1.0
         learned = yield from adapt.learn(job.image, unknown, model, job.learn, scale=scale)
         model = adapt.with_learned(model, learned)
     attempts = 1
     if job.wrap and model.geometry.any_scale:
         attempts = LARGE_ATTEMPTS if _by_octaves(job, model) else ATTEMPTS
-    yield from _keeping(_execute(job, model, _seeds(job.seed, job.variants), attempts), cache)
+    yield from _keeping(_execute(job, model, seeds(job.seed, job.variants), attempts), cache)
 
 
 def resume(
@@ -261,20 +125,20 @@ def resume(
         EngineError: as :func:`run`; also a state of another model, or of learned weights that are gone.
     """
     if kept.job.learn is not None:
-        unknown, scale = _selection(kept.job) > 0, kept.job.scale or 1.0
+        unknown, scale = checked_selection(kept.job) > 0, kept.job.scale or 1.0
         learned = adapt.recall(kept.job.image, unknown, model, kept.job.learn, scale)
         if learned is None:
             raise BadInput("bad_state", "What this run had learned of the picture is no longer here; run it anew.")
         model = adapt.with_learned(model, learned)
-    if _digest(model.info) != kept.digest:
+    if digest(model.info) != kept.digest:
         raise BadInput("bad_state", f"This state was made with another model than {model.info.title}; run it anew.")
-    seeds = _seeds(kept.seed if seed is None else seed, variants)
-    attempts = kept.attempts if jump is None and seeds == [kept.seed] else 1  # a branch is what it is
+    chosen = seeds(kept.seed if seed is None else seed, variants)
+    attempts = kept.attempts if jump is None and chosen == [kept.seed] else 1  # a branch is what it is
     if jump is not None:
         kept = branched(kept, jump, times, late)
     if kept.remaining < 1:
         raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
-    yield from _keeping(_execute(kept.job, model, seeds, attempts, kept), cache)
+    yield from _keeping(_execute(kept.job, model, chosen, attempts, kept), cache)
 
 
 def _keeping(events: Iterator[Event], cache: Cache | None) -> Iterator[Event]:
@@ -329,7 +193,7 @@ def _stages(job: Job, model: Model, seeds: list[int], attempt: Attempt, start: K
 
     ``start``: where to go on; its stage walks its schedule with its settings, the later ones those of the job.
     """
-    selection = _selection(job)
+    selection = checked_selection(job)
     interval = (job.guidance_start, job.guidance_stop)
     guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
     note = left_out([guide.words, guide.against]) if guide else ""
@@ -393,7 +257,7 @@ def _stages(job: Job, model: Model, seeds: list[int], attempt: Attempt, start: K
 
 def _octaves(job: Job, model: Model, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
     """All octaves of a model that is the picture itself (:mod:`engine.octave_run`); arguments as of :func:`_stages`."""
-    selection = _selection(job)
+    selection = checked_selection(job)
     model.guide(job.prompt, job.negative, job.guidance, (job.guidance_start, job.guidance_stop), job.pag_scale)
     model.label_number(job.label)
     near = canvas.surroundings(selection, job.padding, job.wrap)
@@ -460,7 +324,7 @@ def _kept_octave(job: Job, info: ModelInfo, moment: octave_run.Moment, seed: int
         None if at.coarsest is None else at.coarsest.cpu(),
     )
     return Kept(
-        job, _digest(info), at.schedule, at.settings, seed, state, at.stage, moment.before, moment.after,
+        job, digest(info), at.schedule, at.settings, seed, state, at.stage, moment.before, moment.after,
         attempts=attempts, octave=octave,
     )  # fmt: skip
 
@@ -575,7 +439,7 @@ def _by_octaves(job: Job, model: Model) -> bool:
     long."""
     if model.exemplar is None:
         return False
-    selection, scale = _selection(job), job.scale or 1.0
+    selection, scale = checked_selection(job), job.scale or 1.0
     near = canvas.surroundings(selection, job.padding, job.wrap)
     thin = scale * min(near.width, near.height) < 2 * matching.SIDE
     wide = scale**2 * near.width * near.height > SMALL_AREA or scale**2 * np.count_nonzero(selection) > SMALL_SELECTION
@@ -592,17 +456,6 @@ def _evaluations(model: Model, guide: Guide | None, levels: schedule.Schedule, s
         for t, s in pairwise(levels.levels)
         if s < t
     )
-
-
-def _selection(job: Job) -> np.ndarray:
-    """The job's selection as it acts.
-
-    Raises:
-        BadInput: picture and selection cannot be used.
-    """
-    selection = np.where(job.selection >= 128, 255, 0).astype(np.uint8) if job.hard else job.selection
-    canvas.check(job.image, selection)
-    return selection
 
 
 def _plans(model: Model, variants: int) -> list[tuple[Geometry, int]]:
@@ -681,7 +534,7 @@ def _kept(
     attempts: int,
 ) -> Kept:
     row = _map_tensors(state, lambda tensor: tensor[place : place + 1].cpu().clone())
-    return Kept(job, _digest(info), levels, settings, seed, row, stage, before, after, painted, attempts)
+    return Kept(job, digest(info), levels, settings, seed, row, stage, before, after, painted, attempts)
 
 
 def _guidance(model: Model, label: int | None, scale: float, layout: canvas.Plan) -> Guidance | None:
@@ -693,17 +546,6 @@ def _guidance(model: Model, label: int | None, scale: float, layout: canvas.Plan
         return None
     fused = canvas.windowed(lambda x, timestep: gradient(x, timestep, label), layout)
     return lambda x, timestep: scale * fused(x, timestep)
-
-
-def _digest(info: ModelInfo) -> str:
-    """:func:`engine.states.digest`, computed once as long as the model's files stay as they are: they can be large."""
-    files = [file for folder in (info.folder, info.vae) if folder is not None for file in sorted(folder.rglob("*"))]
-    return _digest_of(info, tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
-
-
-@lru_cache(maxsize=4)
-def _digest_of(info: ModelInfo, _files: tuple[tuple[str, int, int], ...]) -> str:
-    return digest(info)
 
 
 def _leave(model: Model, part: stages.Part, painted: np.ndarray, x: torch.Tensor) -> torch.Tensor:
@@ -718,16 +560,6 @@ def _out_of_memory(details: str) -> EngineError:
         "There is not enough memory for this selection; select a smaller region or fewer variants.",
         details,
     )
-
-
-def _seeds(seed: int | None, variants: int) -> list[int]:
-    if not 1 <= variants <= MAX_VARIANTS:
-        raise BadInput("bad_variants", f"The number of variants must be 1 to {MAX_VARIANTS}, not {variants}.")
-    last = MAX_SEED - variants + 1
-    first = secrets.randbelow(last + 1) if seed is None else seed
-    if not 0 <= first <= last:
-        raise BadInput("bad_seed", f"The seed must be 0 to {last}, not {first}.")
-    return list(range(first, first + variants))
 
 
 def _layer(
@@ -746,7 +578,3 @@ def _layer(
     out = np.zeros((*shape, 4), np.uint8)
     out[near.slices] = canvas.layer(part.put(painted, picture), shown, part.region)
     return out
-
-
-def _default(value: int | None, preset: int) -> int:
-    return preset if value is None else value

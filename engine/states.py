@@ -7,7 +7,6 @@ result; with another seed, or with jumps back up the schedule, a relative of it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import tempfile
@@ -15,7 +14,7 @@ from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,14 +22,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine.errors import BadInput, EngineError
-from engine.models import ModelInfo
+from engine.job import Job, resolve
 from engine.presets import PRESETS
 from engine.sampler import Settings, State
 from engine.schedule import Schedule
 from engine.version import __version__
-
-if TYPE_CHECKING:
-    from engine.api import Job
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +161,6 @@ def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) ->
 
 def _at_coarsest(kept: Kept) -> Kept:
     """Of a state in a finer octave, the end of its coarsest: what is a new idea is decided there."""
-    from engine.api import resolve
-
     if kept.octave is None or kept.octave.coarsest is None:
         return kept
     schedule, settings = resolve(kept.job)
@@ -205,21 +199,6 @@ def _jump_length(jump: int | str, steps: int) -> int:
     if not 1 <= jump <= steps:
         raise BadInput("bad_jump", f"A jump must be 1 to {steps} levels, not {jump}.")
     return jump
-
-
-def digest(info: ModelInfo) -> str:
-    """SHA-256 of a model's weight files, configuration, other autoencoder and what it has learned; its id for models
-    without files."""
-    if info.folder is None:
-        return info.id
-    total = hashlib.sha256()
-    for folder in (info.folder, info.vae):
-        paths = [] if folder is None else [*folder.rglob("*.safetensors"), *folder.rglob("*config.json")]
-        for path in sorted(paths):
-            with open(path, "rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-    total.update(info.learned.encode())
-    return total.hexdigest()
 
 
 def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: np.ndarray | None = None) -> None:
@@ -271,8 +250,6 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
     Raises:
         BadInput: not there, not a state file, damaged, or of another version.
     """
-    from engine.api import Job
-
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})["meta"])

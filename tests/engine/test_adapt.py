@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from engine import adapt, api, cli, export, learned, states
 from engine.data import procedural
 from engine.errors import BadInput, EngineError
+from engine.models.digest import digest
 from engine.train import Config, build_model
 
 QUICK = {"steps": 6, "jump_length": 6, "jump_samples": 1}
@@ -301,7 +302,7 @@ def test_states_of_a_learned_run_go_on_with_what_was_learned(model, tmp_path, ho
             kept = event.keep()
     final = event.layer()
     assert kept is not None
-    assert kept.digest != states.digest(model.info)
+    assert kept.digest != digest(model.info)
     states.save(kept, tmp_path / "a.state")
     again = states.load(tmp_path / "a.state")[0]
     assert np.array_equal(list(api.resume(again, model))[-1].layer(), final)
