@@ -8,17 +8,15 @@ says how long it took. Uses a home of its own, so that a bridge of the user's is
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from bridge_server.client import events, geometry, launch
+from bridge_server.check import own_home
+from bridge_server.client import events, geometry
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.run_job import run
 from bridge_server.client.session import JobRequest, Session
@@ -38,17 +36,12 @@ def main() -> int:
     parser.add_argument("--preset", default="fast")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="repaint-bridge-demo-") as home:
-        os.environ[launch.HOME_VARIABLE] = home
-        launch.write_launch_file(sys.executable, ["-m", "bridge_server", "serve"], launch.user_folders().state)
+    with own_home():
         try:
             return _demo(arguments.out, arguments.model.split(","), arguments.preset)
         except BridgeError as error:
             print(f"error: {error.sentence}", file=sys.stderr)
             return 1
-        finally:  # the demonstration's own bridge must not outlive its home
-            stop = [sys.executable, "-m", "bridge_server", "stop"]
-            subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class _Photograph:

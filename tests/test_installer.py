@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import installer
+from install import environment, plugins
+
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("installer", ROOT / "installer.py")
-assert spec is not None
-assert spec.loader is not None
-installer = importlib.util.module_from_spec(spec)
-sys.modules.setdefault("installer", installer)  # where dataclasses look for it
-spec.loader.exec_module(installer)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +33,7 @@ spec.loader.exec_module(installer)
     ],
 )
 def test_torch_flavour(system, machine, nvidia, wanted, flavour):
-    assert installer.torch_flavour(system, machine, nvidia, wanted) == flavour
+    assert environment.torch_flavour(system, machine, nvidia, wanted) == flavour
 
 
 @pytest.mark.parametrize(
@@ -42,8 +41,8 @@ def test_torch_flavour(system, machine, nvidia, wanted, flavour):
     [("Linux", "x86_64", "mps"), ("Darwin", "arm64", "cuda"), ("Darwin", "x86_64", "auto")],
 )
 def test_torch_flavours_that_do_not_exist(system, machine, wanted):
-    with pytest.raises(installer.Stop):
-        installer.torch_flavour(system, machine, False, wanted)
+    with pytest.raises(environment.Stop):
+        environment.torch_flavour(system, machine, False, wanted)
 
 
 CUDA = ["filelock", "nvidia-cublas==13; platform_system == 'Linux'"]
@@ -61,21 +60,21 @@ CUDA = ["filelock", "nvidia-cublas==13; platform_system == 'Linux'"]
     ],
 )
 def test_wrong_build(flavour, system, requirements, wrong):
-    assert installer.wrong_build(flavour, system, requirements) is wrong
+    assert environment.wrong_build(flavour, system, requirements) is wrong
 
 
 def test_krita_folders_on_every_system():
     home = Path("/h")
-    linux = installer.krita_resources("Linux", {}, home)
+    linux = plugins.krita_resources("Linux", {}, home)
     assert linux == [home / ".local/share/krita", home / ".var/app/org.kde.krita/data/krita"]
-    assert installer.krita_resources("Linux", {"XDG_DATA_HOME": "/d"}, home)[0] == Path("/d/krita")
-    assert installer.krita_resources("Windows", {"APPDATA": "/r"}, home) == [Path("/r/krita")]
-    assert installer.krita_resources("Darwin", {}, home) == [home / "Library/Application Support/Krita"]
+    assert plugins.krita_resources("Linux", {"XDG_DATA_HOME": "/d"}, home)[0] == Path("/d/krita")
+    assert plugins.krita_resources("Windows", {"APPDATA": "/r"}, home) == [Path("/r/krita")]
+    assert plugins.krita_resources("Darwin", {}, home) == [home / "Library/Application Support/Krita"]
     for system in ("Linux", "Windows", "Darwin"):
-        folders, settings = installer.krita_resources(system, {}, home), installer.krita_settings(system, {}, home)
+        folders, settings = plugins.krita_resources(system, {}, home), plugins.krita_settings(system, {}, home)
         assert len(folders) == len(settings)
         assert all(path.name == "kritarc" for path in settings)
-    assert installer.krita_settings("Darwin", {}, home) == [home / "Library/Preferences/kritarc"]
+    assert plugins.krita_settings("Darwin", {}, home) == [home / "Library/Preferences/kritarc"]
 
 
 @pytest.mark.parametrize(
@@ -92,9 +91,9 @@ def test_kritarc_keeps_every_other_line(tmp_path, before, after):
     if before:
         path.parent.mkdir()
         path.write_text(before, encoding="utf-8")
-    installer.enable_in_krita(path)
+    plugins.enable_in_krita(path)
     assert path.read_text(encoding="utf-8") == after
-    installer.enable_in_krita(path, enabled=False)
+    plugins.enable_in_krita(path, enabled=False)
     assert "enable_repaint_krita=false" in path.read_text(encoding="utf-8")
 
 
@@ -103,7 +102,7 @@ def test_install_into_a_folder_works_alone_and_uninstalls(tmp_path):
     target = tmp_path / "krita"
     (target / "pykrita").mkdir(parents=True)
     (target / "pykrita" / "other.desktop").write_text("x")
-    installer.install_krita(target)
+    plugins.install_krita(target)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import bridge_server.client.editor.flow as f; print(f.__file__)"
     )
@@ -112,11 +111,11 @@ def test_install_into_a_folder_works_alone_and_uninstalls(tmp_path):
         [sys.executable, "-I", "-S", "-c", code, str(lib)], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert found.stdout.strip().startswith(str(lib))
-    installer.install_krita(target)
-    assert installer.uninstall_krita(target)
+    plugins.install_krita(target)
+    assert plugins.uninstall_krita(target)
     left = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
     assert left == ["pykrita/other.desktop"]
-    assert not installer.uninstall_krita(target)
+    assert not plugins.uninstall_krita(target)
 
 
 def test_packages_have_folder_entries_and_the_client(tmp_path):
@@ -125,9 +124,9 @@ def test_packages_have_folder_entries_and_the_client(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     paths = [Path(line) for line in done.stdout.splitlines()]
-    plugins = ("repaint_krita", "repaint_gimp")
-    assert [path.name for path in paths] == [f"{plugin}-{installer.version()}.zip" for plugin in plugins]
-    for path, plugin in zip(paths, plugins, strict=True):
+    both = ("repaint_krita", "repaint_gimp")
+    assert [path.name for path in paths] == [f"{plugin}-{plugins.version()}.zip" for plugin in both]
+    for path, plugin in zip(paths, both, strict=True):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             assert archive.testzip() is None
@@ -146,24 +145,24 @@ def test_packages_have_folder_entries_and_the_client(tmp_path):
 
 def test_gimp_folders_on_every_system(tmp_path):
     home = Path("/h")
-    linux = installer.gimp_folders("Linux", {}, home)
+    linux = plugins.gimp_folders("Linux", {}, home)
     assert linux == [home / ".config/GIMP", home / ".var/app/org.gimp.GIMP/config/GIMP"]
-    assert installer.gimp_folders("Linux", {"XDG_CONFIG_HOME": "/c"}, home)[0] == Path("/c/GIMP")
-    assert installer.gimp_folders("Windows", {"APPDATA": "/r"}, home) == [Path("/r/GIMP")]
-    assert installer.gimp_folders("Darwin", {}, home) == [home / "Library/Application Support/GIMP"]
+    assert plugins.gimp_folders("Linux", {"XDG_CONFIG_HOME": "/c"}, home)[0] == Path("/c/GIMP")
+    assert plugins.gimp_folders("Windows", {"APPDATA": "/r"}, home) == [Path("/r/GIMP")]
+    assert plugins.gimp_folders("Darwin", {}, home) == [home / "Library/Application Support/GIMP"]
     for name in (".config/GIMP/2.10", ".config/GIMP/3.0", ".config/GIMP/3.2", ".var/app/org.gimp.GIMP/config/GIMP/3.0"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / ".config/GIMP/3.0.old").mkdir()
-    found = [path.relative_to(tmp_path).as_posix() for path in installer.gimp_configurations("Linux", {}, tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in plugins.gimp_configurations("Linux", {}, tmp_path)]
     assert found == [".config/GIMP/3.0", ".config/GIMP/3.2", ".var/app/org.gimp.GIMP/config/GIMP/3.0"]
-    assert installer.gimp_configurations("Linux", {"GIMP3_DIRECTORY": "/g"}, tmp_path) == [Path("/g")]
+    assert plugins.gimp_configurations("Linux", {"GIMP3_DIRECTORY": "/g"}, tmp_path) == [Path("/g")]
 
 
 def test_gimp_plugin_is_installed_whole_and_taken_away(tmp_path):
     other = tmp_path / "plug-ins" / "other" / "other.py"
     other.parent.mkdir(parents=True)
     other.touch()
-    installer.install_gimp(tmp_path)
+    plugins.install_gimp(tmp_path)
     folder = tmp_path / "plug-ins" / "repaint_gimp"
     assert (folder / "repaint_gimp.py").stat().st_mode & 0o111
     assert not (folder / "plugin.py").stat().st_mode & 0o111
@@ -173,17 +172,17 @@ def test_gimp_plugin_is_installed_whole_and_taken_away(tmp_path):
     )
     assert found.stdout.strip().startswith(str(folder))
     (folder / "old.py").touch()
-    installer.install_gimp(tmp_path)
+    plugins.install_gimp(tmp_path)
     assert not (folder / "old.py").exists()
-    assert installer.uninstall_gimp(tmp_path)
+    assert plugins.uninstall_gimp(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
-    assert not installer.uninstall_gimp(tmp_path)
+    assert not plugins.uninstall_gimp(tmp_path)
 
 
 def test_gimp_command_installs_everywhere_and_writes_the_launch_file(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(installer, "set_up", lambda _extra, _torch: Path(sys.executable))
-    monkeypatch.setattr(installer.Path, "home", classmethod(lambda _cls: tmp_path))
-    monkeypatch.setattr(installer.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(plugins, "set_up", lambda _extra, _torch: Path(sys.executable))
+    monkeypatch.setattr(plugins.Path, "home", classmethod(lambda _cls: tmp_path))
+    monkeypatch.setattr(plugins.platform, "system", lambda: "Linux")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path / "rb"))
     monkeypatch.syspath_prepend(str(ROOT))
@@ -191,53 +190,194 @@ def test_gimp_command_installs_everywhere_and_writes_the_launch_file(tmp_path, m
         (tmp_path / ".config/GIMP" / version).mkdir(parents=True)
     assert installer.main(["gimp"]) == 0
     for version in ("3.0", "3.2"):
-        assert (tmp_path / ".config/GIMP" / version / "plug-ins" / installer.GIMP_STARTS).stat().st_mode & 0o111
+        assert (tmp_path / ".config/GIMP" / version / "plug-ins" / plugins.GIMP_STARTS).stat().st_mode & 0o111
     content = json.loads((tmp_path / "rb/config/launch.json").read_text())
     assert content["interpreter"] == sys.executable
     assert "Filters ▸ RePaint" in capsys.readouterr().out
     assert installer.main(["gimp", "--target", str(tmp_path / "elsewhere")]) == 0
-    assert (tmp_path / "elsewhere/plug-ins" / installer.GIMP_STARTS).is_file()
+    assert (tmp_path / "elsewhere/plug-ins" / plugins.GIMP_STARTS).is_file()
 
 
-def test_gimp_needs_a_gimp_3(tmp_path):
+def test_launch_file_is_written_where_plugins_look(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path))
+    monkeypatch.syspath_prepend(str(ROOT))
+    plugins.write_launch_file(Path(sys.executable))
+    content = json.loads((tmp_path / "config" / "launch.json").read_text())
+    assert content["interpreter"] == sys.executable
+    assert content["arguments"] == ["-m", "bridge_server", "serve"]
+
+
+@pytest.mark.parametrize("command", ["demo", "krita", "gimp", "test"])
+def test_only_the_tests_install_debian_packages(command, tmp_path, monkeypatch, capsys):
+    """A Python without ensurepip, and an apt-get that leaves a trace."""
+    python = _program(tmp_path / "python", "echo not created: ensurepip is not available; exit 1")
+    _program(tmp_path / "apt-get", f"echo $@ >> {tmp_path}/installed")
+    monkeypatch.setattr(environment.sys, "executable", str(python))
+    monkeypatch.setattr(environment, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(environment, "LOG", tmp_path / "install.log")
+    monkeypatch.setattr(environment, "is_debian", lambda: True)
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    target = ["--target", str(tmp_path / "target")] if command in ("krita", "gimp") else []
+    assert installer.main([command, *target]) == 1
+    said = capsys.readouterr().err
+    if command == "test":
+        assert "-venv" in (tmp_path / "installed").read_text()
+        assert "could not be made" in said
+    else:
+        assert not (tmp_path / "installed").exists()
+        assert said.count("\n") == 1
+        assert "“sudo apt install python3." in said
+
+
+def _program(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+class Broken:
+    """A copy of the project with an environment that can be broken, a home, and what doctor says of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.home = folder / "project", folder / "home"
+        self.home.mkdir()
+        self.variables = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "REPAINT_BRIDGE_HOME": str(self.home / "rb")}
+        ignore = shutil.ignore_patterns("__pycache__", "jury", "photo", "data", "assets")
+        for name in ("engine", "bridge_server", "krita_plugin", "gimp_plugin", "install"):
+            shutil.copytree(ROOT / name, self.root / name, ignore=ignore)
+        for name in ("installer.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.root)
+        shutil.copytree(ROOT / "engine" / "data", self.root / "engine" / "data")
+        make = [sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(self.root / ".venv")]
+        subprocess.run(make, check=True)
+        (self.packages,) = self.root.glob(".venv/lib/python*/site-packages")
+        (installed,) = {Path(place) for place in sys.path if place.endswith("site-packages")}
+        for path in installed.iterdir():
+            if path.name != "__pycache__" and "__editable__" not in path.name:
+                (self.packages / path.name).symlink_to(path)
+        resources = self.home / ".local/share/krita"
+        resources.mkdir(parents=True)
+        plugins.install_krita(resources)
+        self.plugin = resources / "pykrita/repaint_krita"
+        self.launch = self.home / "rb/config/launch.json"
+        self.launch.parent.mkdir(parents=True)
+        (self.packages / "project.pth").write_text(str(self.root))
+        self.write_launch(self.root / ".venv/bin/python")
+
+    def write_launch(self, interpreter: Path) -> None:
+        content = {"version": 1, "interpreter": str(interpreter), "arguments": [], "state": str(self.home / "rb/state")}
+        self.launch.write_text(json.dumps(content))
+
+    def doctor(self) -> tuple[int, list[str]]:
+        """Exit status, and the sentences under “What to do”."""
+        command = [sys.executable, str(self.root / "installer.py"), "doctor"]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.variables, cwd=self.home)
+        assert not done.stderr, done.stderr
+        _, _, todo = done.stdout.partition("What to do:\n")
+        if not todo:
+            assert "Nothing to do." in done.stdout, done.stdout
+            assert "painted through the bridge" in done.stdout
+        return done.returncode, [line.strip() for line in todo.split("\n\n")[0].splitlines() if line.strip()]
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Broken:
+    return Broken(tmp_path)
+
+
+def test_gimp_needs_a_gimp_3(broken):
     """Without a configuration folder nothing is set up; GIMP 2.10 is named as too old."""
-    program = tmp_path / "bin" / "gimp"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho GNU Image Manipulation Program version 2.10.34\n")
-    program.chmod(0o755)
-    environment = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
-    environment["REPAINT_BRIDGE_HOME"] = str(tmp_path / "rb")
+    shutil.rmtree(broken.root / ".venv")
+    _program(broken.home / "gimp", "echo GNU Image Manipulation Program version 2.10.34")
 
     def say(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "installer.py"), *words]
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
+        variables = {**broken.variables, "PATH": f"{broken.home}:/usr/bin:/bin"}
+        command = [sys.executable, str(broken.root / "installer.py"), *words]
+        return subprocess.run(command, capture_output=True, text=True, env=variables)
 
     done = say("gimp")
     assert done.returncode == 1
     assert "start GIMP 3 once" in done.stderr
     assert "GIMP 2.10.34 has no Python 3" in done.stderr
     assert "too old: it has no Python 3" in say("doctor").stdout
-    installer.install_gimp(tmp_path / ".config/GIMP/3.0")
-    assert f"installed in {tmp_path / '.config/GIMP/3.0'}" in say("doctor").stdout
+    plugins.install_gimp(broken.home / ".config/GIMP/3.0")
+    assert f"installed in {broken.home / '.config/GIMP/3.0'}" in say("doctor").stdout
     assert "Removed from" in say("gimp", "--uninstall").stdout
     assert "was not installed" in say("gimp", "--uninstall").stdout
 
 
-def test_doctor_says_what_to_do(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "installer.py"), "doctor"], capture_output=True, text=True,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "REPAINT_BRIDGE_HOME": str(tmp_path / "rb")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "RePaint Bridge" in done.stdout
-    assert "launch file" in done.stdout
-    assert "python3 installer.py krita" in done.stdout
+def _without(package: str):
+    def take(broken: Broken) -> None:
+        for path in broken.packages.glob(f"{package}*"):
+            path.unlink()
+
+    return take
 
 
-def test_launch_file_is_written_where_plugins_look(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path))
-    monkeypatch.syspath_prepend(str(ROOT))
-    installer.write_launch_file(Path(sys.executable))
-    content = json.loads((tmp_path / "config" / "launch.json").read_text())
-    assert content["interpreter"] == sys.executable
-    assert content["arguments"] == ["-m", "bridge_server", "serve"]
+def _cut(broken: Broken) -> None:
+    (weights,) = broken.root.glob("engine/weights/texture/unet/*.safetensors")
+    with open(weights, "r+b") as file:
+        file.truncate(weights.stat().st_size // 2)
+
+
+def _damage_package(broken: Broken) -> None:
+    (broken.packages / "zmq").unlink()
+    (broken.packages / "zmq").mkdir()
+    (broken.packages / "zmq/__init__.py").write_text("raise ImportError('libzmq.so.5: file too short')")
+
+
+BREAKS = {
+    "no environment": (lambda one: shutil.rmtree(one.root / ".venv"), ["set up the engine"]),
+    "no pyzmq": (_without("pyzmq"), ["again: pyzmq must be installed"]),
+    "no safetensors": (_without("safetensors"), ["again: safetensors must be installed"]),
+    "package damaged": (_damage_package, ["Delete the folder .venv, then run", "zmq cannot be loaded"]),
+    "no weights": (lambda one: shutil.rmtree(one.root / "engine/weights"), ["Get the folder engine/weights/texture"]),
+    "half of the weights": (_cut, ["Get the folder engine/weights/texture again"]),
+    "half a plug-in": (
+        lambda one: (one.plugin / "docker.py").unlink(),
+        ["“python3 installer.py krita” again"],
+    ),
+    "moved": (lambda one: one.write_launch(Path("/gone/python")), ["the project was moved"]),
+    "launch file damaged": (lambda one: one.launch.write_text("{"), ["not set up for this user yet"]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", BREAKS)
+def test_doctor_names_what_is_broken(state: str, broken: Broken) -> None:
+    """In one sentence, and only that."""
+    harm, words = BREAKS[state]
+    harm(broken)
+    status, todo = broken.doctor()
+    assert status == 1
+    todo = [sentence for sentence in todo if state != "no environment" or "project was moved" not in sentence]
+    assert len(todo) == 1, todo
+    assert all(word in todo[0] for word in words), todo
+
+
+@pytest.fixture
+def full_disk(broken: Broken) -> Iterator[None]:
+    folder = broken.home / "rb/state"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a tmpfs here")
+    with contextlib.suppress(OSError), open(folder / "ballast", "wb") as file:
+        file.write(bytes(2 << 20))
+    yield
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("full_disk")
+def test_doctor_says_that_the_disk_is_full(broken: Broken) -> None:
+    status, todo = broken.doctor()
+    assert (status, len(todo)) == (1, 1)
+    assert "Make room on the disk of" in todo[0]
+    assert "it is full" in todo[0]
+
+
+@pytest.mark.slow
+def test_doctor_has_nothing_to_do_when_a_fill_comes_out(broken: Broken) -> None:
+    assert broken.doctor() == (0, [])

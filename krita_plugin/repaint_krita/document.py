@@ -1,6 +1,6 @@
 """Krita's documents for the shared `flow`: found again by id, read in slices, written by `layer.PreviewLayer`.
 
-Facts about Krita that shaped this are in docs/hosts.md. All of it runs on the GUI thread; reading is cut into slices
+What is odd about Krita is in docs/reports/hosts.md. All of it runs on the GUI thread; reading is cut into slices
 of some 15 ms so that a large picture never holds the editor up.
 """
 

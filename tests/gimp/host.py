@@ -26,8 +26,8 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 sys.path.append(str(REPOSITORY))
 
-import installer  # noqa: E402  (a script of the repository's root, not a package)
 from bridge_server.client import launch  # noqa: E402
+from install import plugins  # noqa: E402
 from tests.driven import Display, Driven, HostFailure, end  # noqa: E402
 from tests.hosts import ROOTS, CannotBuild, hosts_cache  # noqa: E402
 
@@ -60,7 +60,7 @@ class Gimp:
     def is_there(self) -> bool:
         if self.root is not None:
             return (self.root / "usr/bin/gimp").exists()
-        return installer.gimp_version().startswith("3.")
+        return plugins.gimp_version().startswith("3.")
 
     def command(self, console: bool) -> list[str]:
         if self.root is None:
@@ -118,7 +118,7 @@ def warmed_home(gimp: Gimp) -> Path:
                 host = GimpHost(Path(folder) / "work", None, home=home)
                 host.start(seconds=240)
                 host.stop()
-                installer.uninstall_gimp(host.configuration)
+                plugins.uninstall_gimp(host.configuration)
                 for name in ("run", "tmp"):
                     shutil.rmtree(home / name, ignore_errors=True)
                 shutil.move(home, ready)
@@ -153,7 +153,7 @@ class GimpHost(Driven):
         settings = self.configuration / "gimprc"
         if not settings.exists():  # a newer one would have GIMP ask all its plug-ins anew, some ten seconds
             settings.write_text(GIMPRC)
-        installer.install_gimp(self.configuration)
+        plugins.install_gimp(self.configuration)
         shutil.copytree(HERE / "driver", work / "driver", dirs_exist_ok=True)
         self.environment = {**self._environment(), **(environment or {})}
 

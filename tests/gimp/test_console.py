@@ -305,7 +305,7 @@ def test_no_window_in_a_console(shell: Desk) -> None:
 
 
 def test_script_fu(shell: Desk) -> None:
-    """The call that docs/hosts.md shows, by GIMP's own Scheme."""
+    """The call that docs/guide/gimp-scripts.md shows, by GIMP's own Scheme."""
     image = shell.new(120, 90)
     shell.select(image, 40, 30, 32, 24)
     shell.host.run(f"""

@@ -1,6 +1,6 @@
 """Measures one Krita: python -m tests.krita.figures   (REPAINT_BRIDGE_KRITA names another than the machine's own)
 
-Prints its version, the load, and one line for each figure of docs/hosts.md: starts (warmed home, to the main window);
+Prints version, load, and one line for each figure of docs/reports/hosts.md: starts (warmed home, to the main window);
 the time from the click to the first preview and previews per second (bundled photograph, 80² selected, embedded model,
 warm); the slots' processor and wall-clock time and the host's share at 2048², wholly selected; network calls after a
 cancel; the seconds until a killed engine is said; what branches at half of a run cost; the seam of the result; the

@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 sys.path.append(str(REPOSITORY))
 
-import installer  # noqa: E402  (a script of the repository's root, not a package)
+from install import plugins  # noqa: E402
 from tests.driven import Display, Driven, HostFailure, end  # noqa: E402
 from tests.hosts import CannotBuild, Krita, chosen_krita, hosts_cache  # noqa: E402
 
@@ -162,7 +162,7 @@ class KritaHost(Driven):
         self.home = home
         pykrita = _install_driver(home)
         if plugin:
-            installer.install_krita(pykrita.parent)
+            plugins.install_krita(pykrita.parent)
         self.environment = _environment(
             self.krita, home, display.name, {"REPAINT_DRIVER_DIR": str(self.commands), **(environment or {})}
         )

@@ -1,0 +1,193 @@
+"""Runs the tests and says how they went: what `python3 installer.py test` starts when the environment is there.
+
+    python -m tests.run                    everything, then Debian 13's Krita once more with the essential tests
+    python -m tests.run --quick            no editors, nothing that takes long: what one runs while working
+    python -m tests.run --hosts own|all    without, or with, the editors of other Debian releases (tests/hosts.py)
+    python -m tests.run -- -k NAME         what stands after -- goes to pytest, in every editor
+
+As root on Debian the editors are installed first; elsewhere their tests are skipped aloud.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from xml.etree import ElementTree
+
+from install import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+KRITA_PACKAGES = [
+    "krita",
+    "xvfb",
+    "xauth",
+    "xdotool",
+    "openbox",
+    "imagemagick",
+    "x11-utils",
+    "dbus",
+    "dbus-x11",
+    "python3-pyqt5",
+    "python3-sip",
+    "python3-pyqt5.sip",
+]
+KRITA_PROGRAMS = ("krita", "Xvfb", "xdotool", "openbox", "import")
+EDITORS = {"krita": "Krita", "gimp": "GIMP"}
+ESSENTIAL = ["-m", "essential", "-k", "not texture"]  # of tests/krita, for Debian 13's Krita in the usual run
+HOSTS = {"own": [], "usual": ["trixie"], "all": ["trixie", "sid", "experimental"]}
+OTHER_GIMPS = {"own": [], "usual": [], "all": ["sid"]}  # Debian 13's is always tested
+QUICK = ["-q", "-m", "not slow", "--ignore=tests/krita", "--ignore=tests/gimp"]
+NOTHING_SELECTED = 5  # exit status of pytest
+CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
+SLOWEST = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run of pytest. ``status``: its exit status; ``told``: how it went, in words; ``failed``: names of tests;
+    ``seconds``: how long each took."""
+
+    name: str
+    status: int
+    told: str
+    failed: tuple[str, ...] = ()
+    seconds: tuple[tuple[float, str], ...] = ()
+
+    def lines(self) -> str:
+        return "\n    ".join([f"{self.name:<28} {self.told}", *self.failed])
+
+
+class Run:
+    """A pytest that has been started. With ``later`` its output is shown when it has ended.
+
+    ``chooses``: environment variables that choose an editor.
+    """
+
+    def __init__(self, name: str, words: Sequence[str], chooses: dict[str, str] | None = None, later: bool = False):
+        self._name = name
+        self._began = time.monotonic()
+        self._folder = tempfile.TemporaryDirectory()
+        self._report = Path(self._folder.name) / "report.xml"
+        self._output: IO[bytes] | None = tempfile.TemporaryFile() if later else None  # noqa: SIM115
+        command = [sys.executable, "-m", "pytest", f"--junitxml={self._report}", *words]
+        environment = {**os.environ, **(chooses or {})}
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=self._output, stderr=subprocess.STDOUT if later else None
+        )
+
+    def part(self) -> Part:
+        """Waits for the end."""
+        status = self._process.wait()
+        minutes = (time.monotonic() - self._began) / 60
+        if self._output is not None:
+            self._output.seek(0)
+            print(f"\n{self._name}:\n{self._output.read().decode(errors='replace')}", flush=True)
+            self._output.close()
+        try:
+            cases = list(ElementTree.parse(self._report).getroot().iter("testcase"))
+        except (OSError, ElementTree.ParseError):
+            return Part(self._name, status or 1, "no report, see above")
+        finally:
+            self._folder.cleanup()
+
+        def names(*kinds: str) -> set[str]:
+            found = [case for case in cases if not kinds or any(case.find(kind) is not None for kind in kinds)]
+            return {_name(case) for case in found}
+
+        failed, skipped = names("failure", "error"), names("skipped")
+        passed = len(names() - failed - skipped)
+        told = f"{passed} passed, {len(failed)} failed, {len(skipped)} skipped in {minutes:.1f} min"
+        seconds = tuple((float(case.get("time", "0")), _name(case)) for case in cases)
+        return Part(self._name, status, told, tuple(sorted(failed)), seconds)
+
+
+def _name(case: ElementTree.Element) -> str:
+    return case.get("classname", "") + "::" + case.get("name", "")
+
+
+def prepare_editors(hosts: str) -> None:
+    """Installs what this machine's Krita and the root file systems need, and makes GIMP's. The tests themselves say
+    what is missing, and fail in CI."""
+    debian_root = environment.is_debian() and os.geteuid() == 0
+    missing = [tool for tool in KRITA_PROGRAMS if not shutil.which(tool)]
+    if missing and debian_root:
+        print(f"Installing real Krita for the tests: {', '.join(missing)} missing.", flush=True)
+        environment.apt(KRITA_PACKAGES)
+    elif missing:
+        print(f"SKIPPING the tests in real Krita: {', '.join(missing)} missing (Debian, root: installed).")
+    programs = {"debootstrap": "debootstrap", **({"bubblewrap": "bwrap"} if hosts == "all" else {})}
+    if debian_root and not all(shutil.which(program) for program in programs.values()):
+        environment.apt(list(programs))
+    print("Real GIMP 3: its root file system is looked at (some minutes, the first time) …", flush=True)
+    if _build("trixie", "gimp") == CANNOT_HERE:
+        print("SKIPPING the tests in real GIMP 3 (Debian, root: installed).", flush=True)
+
+
+def _build(host: str, editor: str) -> int:
+    return subprocess.run([sys.executable, "-m", "tests.hosts", "build", host, editor], cwd=ROOT).returncode
+
+
+def in_other_editor(host: str, editor: str, words: Sequence[str]) -> Part:
+    """An editor's tests once more in that of another Debian release."""
+    name = f"{EDITORS[editor]} of Debian {host}"
+    print(f"\n{name}: preparing its root file system (minutes, the first time) …", flush=True)
+    built = _build(host, editor)
+    if built == CANNOT_HERE and os.environ.get("CI") != "true":
+        print(f"SKIPPING the tests in {name}.", flush=True)
+        return Part(name, 0, "skipped, see above")
+    if built:
+        return Part(name, built, "not tested: its root file system could not be built, see above")
+    return Run(name, words, {f"REPAINT_BRIDGE_{editor.upper()}": host}).part()
+
+
+def quick(words: Sequence[str]) -> list[Part]:
+    """Two processes at a time, each with one thread; with words for pytest, one."""
+    if words:
+        return [Run("Quick tests", [*QUICK, *words]).part()]
+    rest = [*QUICK, "tests", "--ignore=tests/engine"]
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    runs = [
+        Run("Engine", [*QUICK, "tests/engine"], one_thread),
+        Run("Bridge, editors' common side, house", rest, one_thread, later=True),
+    ]
+    return [run.part() for run in runs]
+
+
+def everything(hosts: str, words: Sequence[str]) -> list[Part]:
+    prepare_editors(hosts)
+    parts = [Run("All tests", words).part()]
+    chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else [])]
+    parts += [in_other_editor(host, "krita", [*chosen, *words]) for host in HOSTS[hosts]]
+    parts += [in_other_editor(host, "gimp", ["tests/gimp", *words]) for host in OTHER_GIMPS[hosts]]
+    return parts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--hosts", choices=list(HOSTS), default="usual")
+    parser.add_argument("pytest", nargs="*")
+    chosen = parser.parse_args()
+    words: list[str] = chosen.pytest
+    parts = quick(words) if chosen.quick else everything(chosen.hosts, words)
+    slowest = sorted((each for part in parts for each in part.seconds), reverse=True)[:SLOWEST]
+    print(f"\nThe {len(slowest)} slowest:")
+    print("\n".join(f"{seconds:6.1f} s  {name}" for seconds, name in slowest))
+    print("\n" + "\n".join(part.lines() for part in parts), flush=True)
+    return max((part.status for part in parts if not (words and part.status == NOTHING_SELECTED)), default=0)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except environment.Stop as stop:
+        sys.exit(f"error: {stop}")
