@@ -1,6 +1,6 @@
 """Kept steps of the last jobs, in the engine process: what branches start from and what their slider shows.
 
-Each job has an ``engine.states.Cache`` of its own within a memory and a disk budget; of the oldest jobs nothing is
+Each job has an ``engine.run.states.Cache`` of its own within a memory and a disk budget; of the oldest jobs nothing is
 kept.  A step that was kept on the artist's word lies beside its result in the spool as well, and outlives the process.
 """
 
@@ -93,7 +93,7 @@ class Steps:
 
 
 class Shelf:
-    """All kept steps.  ``states``: the module engine.states; ``spool``: the bridge's folder of jobs."""
+    """All kept steps.  ``states``: the module engine.run.states; ``spool``: the bridge's folder of jobs."""
 
     def __init__(self, states: ModuleType, scratch: Path, spool: Path) -> None:
         self._states, self._scratch, self._spool = states, scratch, spool

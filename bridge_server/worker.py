@@ -171,7 +171,9 @@ class Engine:
     """The main thread's side: one loaded model, one job at a time."""
 
     def __init__(self, line: Line, scratch: Path, spool: Path) -> None:
-        from engine import api, forecast, states  # seconds: torch
+        from engine import api  # seconds: torch
+        from engine.models import forecast
+        from engine.run import states
 
         self._need = forecast.need
         self._api, self._line = api, line

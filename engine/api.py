@@ -21,25 +21,28 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from engine import adapt, canvas, matching, octave_run, schedule, seam, stages
-from engine.adapt import Learning
-from engine.anchor import Anchor
-from engine.corrector import corrected
-from engine.diffusion import Diffusion, Network
 from engine.errors import BadInput, EngineError
-from engine.events import Event, Finished, Note, Pause, Step
-from engine.exemplar import Exemplar
-from engine.guidance import Guide, conditioned, left_out
-from engine.job import Job, checked_selection, resolve, seeds
+from engine.exemplar import matching, octave_run
+from engine.exemplar.denoiser import Exemplar
+from engine.learning import adapt
+from engine.learning.adapt import Learning
 from engine.models import Geometry, Model, ModelInfo, catalogue
 from engine.models import load as load_model
 from engine.models.digest import digest
 from engine.models.memory import exhausted
-from engine.noise import Noise
-from engine.presets import DEFAULT_PRESET, PRESETS, Preset
-from engine.sampler import Guidance, Settings, State, repaint
-from engine.space import Entered, Wraps
-from engine.states import Cache, Kept, OctavePlace, branched, calls_left
+from engine.picture import canvas, seam, stages
+from engine.run.events import Event, Finished, Note, Pause, Step
+from engine.run.job import Job, checked_selection, resolve, seeds
+from engine.run.states import Cache, Kept, OctavePlace, branched, calls_left
+from engine.sampling import schedule
+from engine.sampling.anchor import Anchor
+from engine.sampling.corrector import corrected
+from engine.sampling.diffusion import Diffusion, Network
+from engine.sampling.guidance import Guide, conditioned, left_out
+from engine.sampling.noise import Noise
+from engine.sampling.presets import DEFAULT_PRESET, PRESETS, Preset
+from engine.sampling.sampler import Guidance, Settings, State, repaint
+from engine.sampling.space import Entered, Wraps
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -68,8 +71,8 @@ log = logging.getLogger(__name__)
 KEPT_STATES = 20
 SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
 """Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
-with all others, so that nothing is repeated; the octaves of :mod:`engine.octave_run` copy pieces, but cost the same for
-any number of them."""
+with all others, so that nothing is repeated; the octaves of :mod:`engine.exemplar.octave_run` copy pieces, but cost
+the same for any number of them."""
 ATTEMPTS, LARGE_ATTEMPTS = 6, 3
 """How often a tile is painted at most, where its seam shows; and one that is painted octave by octave."""
 ATTEMPT_DRAWS = 1 << 32
@@ -118,8 +121,8 @@ def resume(
     """Go on from a kept state, or branch from it.
 
     Without further arguments the run goes on as if it had not been interrupted. ``seed`` (and ``variants``) branch it
-    with other noise from here on; ``jump``, ``times`` and ``late`` as in :func:`engine.states.branched`; ``cache`` as
-    in :func:`run`.
+    with other noise from here on; ``jump``, ``times`` and ``late`` as in :func:`engine.run.states.branched`; ``cache``
+    as in :func:`run`.
 
     Raises:
         EngineError: as :func:`run`; also a state of another model, or of learned weights that are gone.
@@ -256,7 +259,8 @@ def _stages(job: Job, model: Model, seeds: list[int], attempt: Attempt, start: K
 
 
 def _octaves(job: Job, model: Model, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
-    """All octaves of a model that is the picture itself (:mod:`engine.octave_run`); arguments as of :func:`_stages`."""
+    """All octaves of a model that is the picture itself (:mod:`engine.exemplar.octave_run`); arguments as of
+    :func:`_stages`."""
     selection = checked_selection(job)
     model.guide(job.prompt, job.negative, job.guidance, (job.guidance_start, job.guidance_stop), job.pag_scale)
     model.label_number(job.label)

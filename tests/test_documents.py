@@ -13,7 +13,7 @@ import installer
 from bridge_server.client.editor import german
 from engine.__main__ import main as engine_command
 from engine.models.entries import known_models
-from engine.presets import PRESETS
+from engine.sampling.presets import PRESETS
 from install import plugins
 from tests.hosts import ROOTS
 

@@ -23,10 +23,10 @@ import torch
 from engine import api
 from engine.bench.cost import device_name, load_average, measured
 from engine.errors import BadInput
-from engine.guidance import Words
 from engine.models import Model, ModelInfo, latent
 from engine.models.pipeline_folder import Parts
 from engine.models.unet import inference_dtype
+from engine.sampling.guidance import Words
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import adapt, api, canvas
+from engine import api
 from engine.bench.cases import Case, rolled, rolled_back
 from engine.bench.rivals import RIVALS, Rival
 from engine.errors import BadInput
-from engine.presets import PRESETS, Preset
+from engine.learning import adapt
+from engine.picture import canvas
+from engine.sampling.presets import PRESETS, Preset
 
-EXEMPLAR_CODE = ("exemplar.py", "sources.py", "octave*.py", "matching*.py", "melding.py", "smooth.py")
+EXEMPLAR_CODE = ("exemplar/*.py", "picture/smooth.py")
 """Modules of the engine that the exemplar model's pictures depend on."""
 FIRST_SEED = 1000
 """Seed of the jury's run 0."""
@@ -83,8 +85,8 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
     """A preset by name, or ad-hoc settings.
 
     Args:
-        spec: a name of :data:`engine.presets.PRESETS`; or T/L/n/κ/variance or T/L/n/κ/η, e.g. ``50/5/2/0/small``; or
-            corrector/levels/steps/λ/dt, e.g. ``corrector/20/5/5/0.8``.
+        spec: a name of :data:`engine.sampling.presets.PRESETS`; or T/L/n/κ/variance or T/L/n/κ/η, e.g.
+            ``50/5/2/0/small``; or corrector/levels/steps/λ/dt, e.g. ``corrector/20/5/5/0.8``.
         learn: seconds to learn the known pixels first.
 
     Raises:

@@ -28,11 +28,11 @@ import cv2
 import numpy as np
 import platformdirs
 
-from engine import extend
 from engine.bench import masks
 from engine.bench.cases import Case, read_picture, rolled
 from engine.data import debian
 from engine.errors import BadInput
+from engine.picture import extend
 
 MANIFEST = Path(__file__).parent / "photo" / "manifest.json"
 SETS = ("tuning", "judgement")

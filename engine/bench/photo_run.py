@@ -21,7 +21,6 @@ import numpy as np
 import torch
 
 from engine import api
-from engine import seam as seams
 from engine.bench import measures, methods
 from engine.bench.cases import Case, read_picture, rolled_back
 from engine.bench.cost import measured, resident_mib
@@ -31,6 +30,7 @@ from engine.bench.perceptual import StLpips
 from engine.bench.photo import PhotoCase
 from engine.bench.rivals import RIVALS
 from engine.errors import BadInput, EngineError
+from engine.picture import seam as seams
 
 RIVALS_HERE = ("telea", "pypatchmatch", "resynthesizer", "gmic-patch")
 """The rivals that can fill large holes in a reasonable time; the others only when named."""

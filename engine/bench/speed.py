@@ -21,8 +21,8 @@ from safetensors.torch import load_file
 
 from engine import api
 from engine.bench.cost import device_name, load_average, measured, resident_mib
-from engine.diffusion import linear_alpha_bar
 from engine.errors import BadInput, EngineError
+from engine.sampling.diffusion import linear_alpha_bar
 
 TIMED = (20, 5, 2)
 """The timed schedule T/L/n: 35 network calls."""
@@ -346,7 +346,7 @@ def _diffusers(unet: Any, _model: api.Model, size: int, timed: Timed) -> Callabl
 
 def _plain(unet: Any, size: int, how: str, timed: Timed) -> Callable[[], int]:
     """The least one can do: the network in a loop with the arithmetic of a step and nothing else."""
-    from engine import schedule
+    from engine.sampling import schedule
 
     calls = schedule.uniform(*timed).calls
     device, dtype = unet.device, unet.dtype

@@ -16,11 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from engine import api, extend, seam
+from engine import api
 from engine.bench import measures
 from engine.bench.cases import FOLDER, Case, read_picture, rolled, rolled_back
 from engine.bench.judge import Result
 from engine.errors import BadInput
+from engine.picture import extend, seam
 
 SIDE = 120
 EXTRA = 60

@@ -18,14 +18,14 @@ import numpy as np
 import platformdirs
 import torch
 
-from engine.diffusion import Diffusion, Prediction
 from engine.errors import BadInput, EngineError
-from engine.exemplar import Exemplar
-from engine.guidance import Guide, Words
+from engine.exemplar.denoiser import Exemplar
 from engine.models.entries import Entry, known_models
 from engine.models.folders import CLASSIFIER, NAME, is_autoencoder, is_lora, is_pipeline, part_folder, read_origin
-from engine.sampler import Settings
-from engine.space import Pixels, Space
+from engine.sampling.diffusion import Diffusion, Prediction
+from engine.sampling.guidance import Guide, Words
+from engine.sampling.sampler import Settings
+from engine.sampling.space import Pixels, Space
 
 FAMILIES = {
     "diffusers-pixel": "engine.models.unet",
@@ -48,7 +48,7 @@ class ModelInfo:
         classifier: folder of its noisy classifier, where it has one.
         vae: folder of an autoencoder in place of its own.
         learned: SHA-256 of the weights that stand in place of the folder's, where it has learned a picture.
-        learns: it can learn a picture first (:mod:`engine.adapt`).
+        learns: it can learn a picture first (:mod:`engine.learning.adapt`).
         entry: how it can be had, where it is not here.
     """
 
@@ -77,7 +77,8 @@ class Geometry:
         window: longest side of one network call.
         any_scale: True for models that work at the picture's own scale (textures); False for models of whole scenes,
             to which the hole and its surroundings are scaled to fit ``window``.
-        deep: a hole known on all sides and no deeper than this in pixels is painted at once (:mod:`engine.stages`).
+        deep: a hole known on all sides and no deeper than this in pixels is painted at once
+            (:mod:`engine.picture.stages`).
         band: depth in pixels, more or less, of the bands in which what is deeper is painted.
         sight: surroundings of the hole that the model looks at, where it has its own need; 0: the usual.
         most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
@@ -103,7 +104,8 @@ class Model:
     """A loaded model: one function and what the sampler must know about it.
 
     Attributes:
-        predict: (x (B, C, h, w) float32 on ``device``, timestep, :data:`engine.guidance.Condition`) → output float32.
+        predict: (x (B, C, h, w) float32 on ``device``, timestep, :data:`engine.sampling.guidance.Condition`) → output
+            float32.
         alpha_bar: the model's own ᾱ of its training timesteps, shape (N,), float64.
         labels: names of the classes of a class-conditional model or of its classifier, by number; else empty.
         label_optional: True where only the classifier knows classes, so that the model also works without a label.
@@ -118,11 +120,11 @@ class Model:
             variance is small. The fewer the steps, the more variance they lose with η = 1 (Song et al. 2021, arXiv
             2010.02502, Table 1), unless x_0 is all but certain, as for the exemplar model; a network that guesses what
             it does not know guesses too boldly with less.
-        anchor: σ above which estimates are held to the surroundings (:mod:`engine.anchor`), where a preset asks for it;
-            0: never. For networks of textures in general.
+        anchor: σ above which estimates are held to the surroundings (:mod:`engine.sampling.anchor`), where a preset
+            asks for it; 0: never. For networks of textures in general.
         exemplar: for models made of the picture itself: (pixels (H, W, 3) float32 in [−1, 1], known (H, W) bool) → its
             patches, whose denoiser then takes the place of ``predict``; large pictures are painted by
-            :mod:`engine.octave_run` instead.
+            :mod:`engine.exemplar.octave_run` instead.
     """
 
     info: ModelInfo

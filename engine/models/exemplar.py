@@ -1,4 +1,5 @@
-"""The picture's own texture: the exact denoiser of its patches (:mod:`engine.exemplar`), on the linear noise schedule.
+"""The picture's own texture: the exact denoiser of its patches (:mod:`engine.exemplar.denoiser`), on the linear noise
+schedule.
 
 Nothing is stored and nothing is trained: the patches are those of the known pixels around the hole.
 """
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.diffusion import linear_alpha_bar
-from engine.exemplar import SIGHT, Exemplar
+from engine.exemplar.denoiser import SIGHT, Exemplar
+from engine.sampling.diffusion import linear_alpha_bar
 
 if TYPE_CHECKING:
     from engine.models import Model, ModelInfo
 
 WINDOW = 1024
-"""No window at all up to :data:`engine.canvas.MAX_MODEL_AREA`: what is unknown is compared in pieces anyway."""
+"""No window at all up to :data:`engine.picture.canvas.MAX_MODEL_AREA`: what is unknown is compared in pieces anyway."""
 
 BLIND_BELOW = 0.002
 """σ = 22: of what is unknown nothing can be seen through that noise; known pixels are compared as they are."""

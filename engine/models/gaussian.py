@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.diffusion import linear_alpha_bar
+from engine.sampling.diffusion import linear_alpha_bar
 
 if TYPE_CHECKING:
     from engine.models import Model, ModelInfo

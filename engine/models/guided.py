@@ -15,9 +15,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from engine.diffusion import cosine_alpha_bar, linear_alpha_bar
 from engine.errors import EngineError
 from engine.models import unet
+from engine.sampling.diffusion import cosine_alpha_bar, linear_alpha_bar
 
 State = dict[str, torch.Tensor]
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from engine.diffusion import LEAST_ALPHA_BAR, Prediction, flow_alpha_bar
 from engine.errors import EngineError
-from engine.guidance import Words
 from engine.models import lora, memory, perturbed, pipeline_folder
 from engine.models.latent_space import LatentSpace
 from engine.models.pipeline_folder import KINDS, Parts
 from engine.models.prompts import reader
 from engine.models.unet import alpha_bar_of, corrupt, inference_dtype
+from engine.sampling.diffusion import LEAST_ALPHA_BAR, Prediction, flow_alpha_bar
+from engine.sampling.guidance import Words
 
 if TYPE_CHECKING:
     from engine.models import Geometry, Model, ModelInfo

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 
 from engine.models.memory import exhausted
 from engine.models.tiles import Place, in_tiles, times
-from engine.smooth import smooth_fill
-from engine.space import NO_WRAP, Entered, Known, Wraps
+from engine.picture.smooth import smooth_fill
+from engine.sampling.space import NO_WRAP, Entered, Known, Wraps
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ RIM = 8
 
 
 class LatentSpace:
-    """An :class:`engine.space.Space` around diffusers' ``AutoencoderKL`` or ``AsymmetricAutoencoderKL``.
+    """An :class:`engine.sampling.space.Space` around diffusers' ``AutoencoderKL`` or ``AsymmetricAutoencoderKL``.
 
     Args:
         vae: in float32, on whatever device it is to run.

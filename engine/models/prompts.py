@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from engine.guidance import Words
 from engine.models.pipeline_folder import Parts
+from engine.sampling.guidance import Words
 
 T5_TOKENS = 256
 MAX_CHARACTERS = 20_000
 
 
 def reader(parts: Parts, place: torch.device, device: torch.device) -> Callable[[str], Words]:
-    """prompt → :class:`engine.guidance.Words` of a pipeline.
+    """prompt → :class:`engine.sampling.guidance.Words` of a pipeline.
 
     Args:
         place: where the text encoders are.

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from engine.diffusion import cosine_alpha_bar, linear_alpha_bar
 from engine.errors import EngineError
 from engine.models import noisy_classifier
 from engine.models.folders import LABELS, WEIGHTS, part_folder, read_labels
+from engine.sampling.diffusion import cosine_alpha_bar, linear_alpha_bar
 
 if TYPE_CHECKING:
     from engine.models import Model, ModelInfo

@@ -17,11 +17,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from engine import adapt, api, cli, export, learned, states
+from engine import api
+from engine.commands import cli
 from engine.data import procedural
 from engine.errors import BadInput, EngineError
+from engine.learning import adapt, export, learned
+from engine.learning.train import Config, build_model
 from engine.models.digest import digest
-from engine.train import Config, build_model
+from engine.run import states
 
 QUICK = {"steps": 6, "jump_length": 6, "jump_samples": 1}
 
@@ -442,7 +445,7 @@ def test_the_shipped_model_learns_within_its_memory(tmp_path):
     Image.fromarray(_picture(192, 192)).save(tmp_path / "in.png")
     base = ["learn", "in.png", "--steps", "4", "-o", "mine", "--json"]
     code = (
-        "import sys, resource; from engine.cli import main; code = main(sys.argv[1:]);"
+        "import sys, resource; from engine.commands.cli import main; code = main(sys.argv[1:]);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10); sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", code, *base], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine import adapt, anchor, api, extend
-from engine.anchor import Anchor
+from engine import api
 from engine.bench.cases import FOLDER, read_picture
-from engine.learned import Facts, Learned
-from engine.smooth import smooth_fill
+from engine.learning import adapt
+from engine.learning.learned import Facts, Learned
+from engine.picture import extend
+from engine.picture.smooth import smooth_fill
+from engine.sampling import anchor
+from engine.sampling.anchor import Anchor
 
 HIGH, LOW = 0.1, 0.9
 """ᾱ at which σ is 3 and 1/3."""

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine import api, cli
+from engine import api
 from engine.bench import cases, judge, masks, methods, report, rivals, speed
 from engine.bench.cost import measured
+from engine.commands import cli
 from engine.errors import BadInput, EngineError
 from engine.models.unet import inference_dtype
-from engine.presets import PRESETS
+from engine.sampling.presets import PRESETS
 
 CPU = torch.device("cpu")
 MANIFEST = json.loads((cases.FOLDER / "manifest.json").read_text(encoding="utf-8"))["cases"]

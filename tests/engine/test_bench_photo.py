@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import api, cli
+from engine import api
 from engine.bench import cases, masks, measures, methods, photo, photo_report, photo_run, rivals
+from engine.commands import cli
 from engine.data import debian
 from engine.errors import BadInput, EngineError
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import api, cli, extend, seam
+from engine import api
 from engine.bench import cases, judge, measures, methods, texture, texture_report
+from engine.commands import cli
 from engine.errors import BadInput
-from engine.presets import PRESETS
+from engine.picture import extend, seam
+from engine.sampling.presets import PRESETS
 
 MANIFEST = json.loads((cases.FOLDER / "manifest.json").read_text(encoding="utf-8"))["cases"]
 

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import api, canvas
-from engine.canvas import Box
+from engine import api
 from engine.errors import BadInput, EngineError
 from engine.models import Geometry
+from engine.picture import canvas
+from engine.picture.canvas import Box
 
 TEXTURE = Geometry(multiple=8, minimum=64, window=256, any_scale=True)
 SCENE = Geometry(multiple=32, minimum=256, window=256, any_scale=False)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import cli
+from engine.commands import cli
 
 GAUSSIAN = ["--model", "test/gaussian", "--steps", "6", "--jump-length", "2", "--jump-samples", "2"]
 
@@ -143,7 +143,8 @@ def test_models_list(capsys):
 def test_a_reader_who_has_enough_is_no_failure():
     """As in “models list | head -1”: the pipe is closed before all is written."""
     code = (
-        "import os, sys; from engine import cli; os.close(0); r, w = os.pipe(); os.dup2(w, 1); os.close(w); os.close(r)"
+        "import os, sys; from engine.commands import cli; os.close(0); r, w = os.pipe(); os.dup2(w, 1);"
+        " os.close(w); os.close(r)"
     )
     code += "; status = cli.main(['models', 'list', '--json']); sys.stdout.flush(); sys.exit(status)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine import schedule
-from engine.corrector import corrected
-from engine.diffusion import Diffusion, cosine_alpha_bar, linear_alpha_bar
 from engine.errors import BadInput
-from engine.noise import Noise
-from engine.presets import PRESETS
-from engine.sampler import Settings, repaint
+from engine.sampling import schedule
+from engine.sampling.corrector import corrected
+from engine.sampling.diffusion import Diffusion, cosine_alpha_bar, linear_alpha_bar
+from engine.sampling.noise import Noise
+from engine.sampling.presets import PRESETS
+from engine.sampling.sampler import Settings, repaint
 from tests.engine.exact import DATA, gaussian_network
 
 PROBLEMS = json.loads((DATA / "closed_form_problems.json").read_text())

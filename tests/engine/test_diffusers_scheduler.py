@@ -12,8 +12,8 @@ import pytest
 import torch
 from diffusers import RePaintScheduler
 
-from engine import schedule
-from engine.diffusion import Diffusion, linear_alpha_bar
+from engine.sampling import schedule
+from engine.sampling.diffusion import Diffusion, linear_alpha_bar
 from tests.engine.exact import ROWS, gaussian_network
 
 SAMPLES = 40_000

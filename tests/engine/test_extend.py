@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from bridge_server.client.editor import choices
-from engine import api, cli, extend, imagefile, seam
+from engine import api
+from engine.commands import cli
 from engine.errors import BadInput
+from engine.picture import extend, imagefile, seam
 
 FAST = ["--model", "test/gaussian", "--steps", "4", "--jump-length", "4", "--jump-samples", "1", "--seed", "3"]
 

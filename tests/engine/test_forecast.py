@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from engine import forecast
-from engine.models import catalogue, find, load
+from engine.models import catalogue, find, forecast, load
 from engine.models.unet import inference_dtype
 from tests.engine.toys import FOLDER as TOY
 

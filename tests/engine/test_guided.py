@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import save_file
 
 from engine import api
+from engine.commands import models as commands
 from engine.errors import BadInput, EngineError
-from engine.models import commands, convert, find, models_dir
-from engine.presets import PRESETS
-from engine.sampler import Settings
+from engine.models import convert, find, models_dir
+from engine.sampling.presets import PRESETS
+from engine.sampling.sampler import Settings
 from tests.engine import guided_reference as reference
 from tests.engine.guided_reference import Shape
 from tests.engine.test_convert import CLASSIFIER, _classifier_config, _config, _relative, _weights, _x

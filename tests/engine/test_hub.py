@@ -16,8 +16,9 @@ from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import save
 
 from engine import api
+from engine.commands import models as commands
 from engine.errors import BadInput, EngineError
-from engine.models import catalogue, commands, convert, download, entries, hub, models_dir, unpickle, watched
+from engine.models import catalogue, convert, download, entries, hub, models_dir, unpickle, watched
 from tests.engine import standin_hub, toys
 from tests.engine.standin_hub import REVISION, StandIn
 from tests.engine.test_convert import CLASSIFIER, Evil, Shape, _classifier_config, _config, _relative, _weights, _x
@@ -383,7 +384,7 @@ def test_the_command_line_in_a_process_of_its_own():
     """Mirror by environment variable, as a user would; errors are one line."""
     program = (
         "import sys; from pathlib import Path; from engine.models import entries;"
-        f"entries.CATALOGUE = Path({str(entries.CATALOGUE)!r}); from engine.cli import main; sys.exit(main())"
+        f"entries.CATALOGUE = Path({str(entries.CATALOGUE)!r}); from engine.commands.cli import main; sys.exit(main())"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "models", "get", "small"], cwd=ROOT, capture_output=True, text=True

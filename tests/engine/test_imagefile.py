@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from engine import imagefile
 from engine.errors import BadInput, EngineError
-from engine.imagefile import Picture
+from engine.picture import imagefile
+from engine.picture.imagefile import Picture
 
 RNG = np.random.default_rng(0)
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine import schedule
-from engine.diffusion import Diffusion, flow_alpha_bar, linear_alpha_bar
 from engine.models.latent import without_signal_at_the_end
 from engine.models.latent_space import LatentSpace
-from engine.noise import Noise
-from engine.sampler import Settings, repaint
+from engine.sampling import schedule
+from engine.sampling.diffusion import Diffusion, flow_alpha_bar, linear_alpha_bar
+from engine.sampling.noise import Noise
+from engine.sampling.sampler import Settings, repaint
 from tests.engine.exact import ROWS, gaussian_network
 
 SIDE = 2

@@ -16,10 +16,11 @@ from diffusers.models.attention_processor import (
 )
 from PIL import Image
 
-from engine import api, cli
+from engine import api
+from engine.commands import cli
 from engine.errors import BadInput
-from engine.guidance import Guide, Words, conditioned
 from engine.models import memory, perturbed
+from engine.sampling.guidance import Guide, Words, conditioned
 from tests.engine.latent_help import hole, image, job, last, relative, toy
 from tests.engine.toys import FOLDER, kinds
 

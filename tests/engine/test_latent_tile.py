@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import api, canvas, cli, extend
+from engine import api
+from engine.commands import cli
+from engine.picture import canvas, extend
 from tests.engine.latent_help import QUICK, image, toy
 from tests.engine.toys import FOLDER, kinds
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from engine import melding
-from engine.melding import Grid
+from engine.exemplar import melding
+from engine.exemplar.melding import Grid
 from tests.engine.patterns import boxed
 
 NO_WRAP = (False, False)

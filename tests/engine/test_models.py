@@ -14,10 +14,10 @@ from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from engine import api
-from engine.diffusion import cosine_alpha_bar, linear_alpha_bar
 from engine.errors import EngineError
 from engine.models import find, models_dir
-from engine.presets import PRESETS
+from engine.sampling.diffusion import cosine_alpha_bar, linear_alpha_bar
+from engine.sampling.presets import PRESETS
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

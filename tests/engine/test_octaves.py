@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine import api, extend, matching, matching_torch, octave_run, octaves, seam
+from engine import api
 from engine.errors import BadInput
-from engine.matching import SIDE
-from engine.states import branched, load, save
+from engine.exemplar import matching, matching_torch, octave_run, octaves
+from engine.exemplar.matching import SIDE
+from engine.picture import extend, seam
+from engine.run.states import branched, load, save
 from tests.engine.patterns import boxed, stripes
 
 CPU = torch.device("cpu")

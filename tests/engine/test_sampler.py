@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine import schedule
-from engine.diffusion import Diffusion, cosine_alpha_bar, linear_alpha_bar
 from engine.errors import EngineError
-from engine.noise import Noise
-from engine.presets import PRESETS
-from engine.sampler import Settings, State, repaint
+from engine.sampling import schedule
+from engine.sampling.diffusion import Diffusion, cosine_alpha_bar, linear_alpha_bar
+from engine.sampling.noise import Noise
+from engine.sampling.presets import PRESETS
+from engine.sampling.sampler import Settings, State, repaint
 from tests.engine.exact import ROWS, gaussian_network
 
 SAMPLES = 40_000

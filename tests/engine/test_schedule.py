@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import schedule
 from engine.errors import BadInput
-from engine.schedule import Schedule
+from engine.sampling import schedule
+from engine.sampling.schedule import Schedule
 
 GOLDEN = [  # T, L, n, network calls, transitions
     (250, 10, 10, 2410, 4570),

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from engine import api, extend, seam, states
-from engine.states import Cache
+from engine import api
+from engine.picture import extend, seam
+from engine.run import states
+from engine.run.states import Cache
 
 
 def blotches(seed: int = 3, size: tuple[int, int] = (64, 72)) -> np.ndarray:

@@ -10,8 +10,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import api, canvas, stages, states
+from engine import api
 from engine.models import Geometry
+from engine.picture import canvas, stages
+from engine.run import states
 
 TEXTURE = Geometry(multiple=8, minimum=64, window=96, any_scale=True, band=64)
 SCENE = Geometry(multiple=32, minimum=256, window=256, any_scale=False)

@@ -13,9 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine import api, cli, schedule, states
+from engine import api
+from engine.commands import cli
 from engine.errors import BadInput, EngineError
-from engine.imagefile import Picture, read, write
+from engine.picture.imagefile import Picture, read, write
+from engine.run import states
+from engine.sampling import schedule
 
 JURY = Path(api.__file__).parent / "bench/jury"
 SHAPES = {

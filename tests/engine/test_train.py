@@ -22,10 +22,10 @@ from PIL import Image
 
 from engine.data.build import build
 from engine.data.sources import Candidate, Source
-from engine.diffusion import Diffusion
 from engine.errors import BadInput
-from engine.objective import noised
-from engine.train import Config, Trainer, alpha_bars, batch_shape, build_model, load_config
+from engine.learning.objective import noised
+from engine.learning.train import Config, Trainer, alpha_bars, batch_shape, build_model, load_config
+from engine.sampling.diffusion import Diffusion
 
 TINY = Config(channels=(8, 16), attention=1, groups=4, head=8, batch=2, warmup=2, ema=0.9)
 
@@ -169,7 +169,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(corpus: Path, tmp_path: Path, wor
     """Sent to the whole group, as by Ctrl+C on a terminal: to the processes that cut crops, too."""
     (tmp_path / "config.json").write_text(json.dumps(asdict(TINY)))  # a small network
     code = (
-        "import argparse, engine; from engine import train_command as c; p = argparse.ArgumentParser();"
+        "import argparse, engine; from engine.commands import train as c; p = argparse.ArgumentParser();"
         "c.add_arguments(p); c.main(p.parse_args())"
     )
     arguments = ["--data", corpus, "--out", tmp_path, "--steps", "1000000", "--resume", "--threads", "1"]
@@ -193,7 +193,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(corpus: Path, tmp_path: Path, wor
 def test_export_loads_in_diffusers_with_the_averaged_weights(corpus: Path, tmp_path: Path) -> None:
     from diffusers import DDPMScheduler, UNet2DModel
 
-    from engine.export import export
+    from engine.learning.export import export
 
     trainer = Trainer(corpus, tmp_path / "run", TINY, device="cpu")
     trainer.run(steps=3, report=quiet)
@@ -219,7 +219,7 @@ def test_export_loads_in_diffusers_with_the_averaged_weights(corpus: Path, tmp_p
 
 
 def test_losses_are_drawn_of_any_log() -> None:
-    from engine.export import draw_losses
+    from engine.learning.export import draw_losses
 
     line = {"samples": "100", "loss": "nan", "held_out_loss": "0.5"}
     empty, one = (np.asarray(draw_losses(log)) for log in ([], [line]))
@@ -228,7 +228,7 @@ def test_losses_are_drawn_of_any_log() -> None:
 
 
 def test_a_run_can_begin_with_the_weights_of_a_model(corpus: Path, tmp_path: Path) -> None:
-    from engine.export import export
+    from engine.learning.export import export
 
     first = Trainer(corpus, tmp_path / "first", TINY, device="cpu")
     first.run(steps=3, report=quiet)
@@ -247,7 +247,7 @@ def test_a_run_can_begin_with_the_weights_of_a_model(corpus: Path, tmp_path: Pat
 def test_unusable_arguments_are_said_in_a_sentence(tmp_path: Path) -> None:
     import argparse
 
-    from engine import train_command
+    from engine.commands import train as train_command
 
     parser = argparse.ArgumentParser()
     train_command.add_arguments(parser)

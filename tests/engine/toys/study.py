@@ -18,15 +18,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine import canvas, schedule
 from engine.bench.measures import seam_jump
-from engine.corrector import corrected
-from engine.guidance import Guide, Words, conditioned
 from engine.models import Model
-from engine.noise import Noise
-from engine.presets import PRESETS
-from engine.sampler import Settings, repaint
-from engine.schedule import Schedule
+from engine.picture import canvas
+from engine.sampling import schedule
+from engine.sampling.corrector import corrected
+from engine.sampling.guidance import Guide, Words, conditioned
+from engine.sampling.noise import Noise
+from engine.sampling.presets import PRESETS
+from engine.sampling.sampler import Settings, repaint
+from engine.sampling.schedule import Schedule
 from tests.engine.toys import pictures, train
 
 HOLE = (32, 96)

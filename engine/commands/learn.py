@@ -1,0 +1,79 @@
+"""The command ``python -m engine learn``: a texture model that knows one picture, as a folder for ``--model``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import BadInput
+
+if TYPE_CHECKING:
+    from engine.learning.adapt import Learning
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", type=Path, metavar="IN")
+    parser.add_argument("-m", "--mask", type=Path, help="white = not to be learned from")
+    parser.add_argument("--seconds", type=float, metavar="S", help="5 … 600")
+    parser.add_argument("--steps", type=int, metavar="N", help="instead of --seconds: the same result every time")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL_FOLDER", help="a new folder")
+    parser.add_argument("--model", default="texture", help="where to begin: id from 'models list', or a folder")
+    parser.add_argument("--device", choices=("cpu", "cuda"))
+    parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Learn a picture and write the model.
+
+    Raises:
+        BadInput: no length given, the folder is there already, files that cannot be used, too little to learn from.
+        EngineError: the folder cannot be written.
+    """
+    if (arguments.seconds is None) == (arguments.steps is None):
+        raise BadInput("no_length", "Say how long to learn: --seconds S or --steps N.")
+    if arguments.steps is not None and not 1 <= arguments.steps <= 100_000:
+        raise BadInput("bad_learn", f"The number of steps must be 1 to 100000, not {arguments.steps}.")
+    if arguments.out.exists():
+        raise BadInput("folder_exists", f"{arguments.out} is there already; choose another name or remove it.")
+
+    import numpy as np
+
+    from engine import api
+    from engine.learning import adapt
+    from engine.picture import canvas, imagefile
+
+    image = imagefile.read(arguments.image).rgba8()
+    unknown = np.zeros(image.shape[:2], bool)
+    if arguments.mask:
+        selection = imagefile.read_selection(arguments.mask)
+        canvas.check(image, selection)
+        unknown = selection > 0
+    model = api.load_model(arguments.model, arguments.device)
+    events = adapt.learn(image, unknown, model, arguments.seconds, arguments.steps)
+    while True:
+        try:
+            last = next(events)
+        except StopIteration as end:
+            found = end.value
+            break
+        show(last)
+    title = f"{model.info.title}, learned from {arguments.image.name}"
+    adapt.write_model(model, found, arguments.out, title=title, steps=last.step)
+    if arguments.json:
+        report = {"steps": last.step, "seconds": round(last.seconds, 3), "held_out_loss": round(last.loss, 5)}
+        print(json.dumps({**report, "model": str(arguments.out), "device": str(model.device)}))
+    else:
+        print(f"{arguments.out}  {last.step} steps in {last.seconds:.1f} s")
+
+
+def show(event: Learning) -> None:
+    """A line of progress on a terminal."""
+    if sys.stderr.isatty():
+        end = "\n" if event.done == 1 else ""
+        width = shutil.get_terminal_size().columns - 1
+        line = f"learning: {event.done:4.0%}, {event.seconds_left:4.0f} s left"
+        print(f"\r{line:{min(width, 40)}}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,301 @@
+"""The run of a job that is painted from the picture itself, octave by octave, all variants in turns.
+
+What is painted at one scale and how matches come to the next is in :mod:`engine.exemplar.octaves`; here samplers walk
+their schedules, and states are begun, kept and gone on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+
+import cv2
+import numpy as np
+import torch
+
+from engine.exemplar import octaves
+from engine.exemplar.denoiser import too_little_known
+from engine.exemplar.octaves import Exact, Memory, Octave
+from engine.picture.canvas import Box, bounds
+from engine.sampling.corrector import corrected
+from engine.sampling.diffusion import Diffusion, linear_alpha_bar
+from engine.sampling.noise import Noise
+from engine.sampling.sampler import Settings, State, repaint
+from engine.sampling.schedule import Schedule, plain
+
+FINE_SETTINGS = Settings(kappa=0.0)
+"""Of the runs at finer octaves."""
+START_SIGMA = 1.5
+"""σ at which the coarsest octave begins, from a smooth continuation of what is known. From pure noise holes in
+photographs were filled with islands: with something of the picture that does not belong to what surrounds the hole."""
+TIMESTEPS = 1000
+
+
+@cache
+def coarsest_alpha_bar() -> np.ndarray:
+    """ᾱ of the coarsest octave's timesteps, (1000,): the linear table up to :data:`START_SIGMA`, stretched."""
+    usual = linear_alpha_bar()
+    last = int((1 / usual - 1 <= START_SIGMA**2).sum()) - 1
+    return np.interp(np.linspace(0, last, TIMESTEPS), np.arange(len(usual)), usual)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Where a run goes on.
+
+    Attributes:
+        stage: number of the octave, 0 the coarsest.
+        state: of its sampler.
+        schedule, settings: that it walks there.
+        matches: (G, 2) int32 after the last call, of a finer octave.
+        coarsest: (1, 3, 1, N), the finished pixels of the coarsest octave, where the run is beyond it.
+    """
+
+    stage: int
+    state: State
+    schedule: Schedule
+    settings: Settings
+    matches: np.ndarray | None
+    coarsest: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One variant after one network call.
+
+    Attributes:
+        at: from where it could go on; its matches change with the next call of this variant.
+        weight: units of progress of a call of this octave.
+        calls: of this octave in all.
+        before, after: units of the octaves before and after it.
+        finer: units of all octaves above the coarsest.
+        fill: the present estimate, (region.height, region.width, 3) float32 in [0, 1].
+        done: this was the last call of all.
+    """
+
+    variant: int
+    at: Begun
+    weight: int
+    calls: int
+    before: int
+    after: int
+    finer: int
+    fill: Callable[[], np.ndarray] = field(repr=False)
+    done: bool
+
+
+class Run:
+    """A job's octaves, and what all of its variants share.
+
+    Args:
+        pixels: (H, W, 3) float32 in [−1, 1].
+        known: (H, W) bool, what may be looked at.
+        wanted: (H, W) bool, what is to be painted; none of it is known.
+        wraps: (along y, along x): the picture is periodic.
+        scale: octaves end at so many pixels per picture pixel.
+        more: network calls at the finer octaves, over the usual number.
+
+    Raises:
+        BadInput: ``too_little_known``.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        known: np.ndarray,
+        wanted: np.ndarray,
+        wraps: tuple[bool, bool],
+        device: torch.device,
+        scale: float = 1.0,
+        more: float = 1.0,
+    ) -> None:
+        self.region, self._shape, self._device = bounds(wanted), known.shape, device
+        self._octaves = octaves.pyramid(pixels, known, wanted, wraps, device, scale)
+        if not self._octaves[0].usable.any():
+            raise too_little_known()
+        self._levels = [
+            octaves.levels(number, more * octaves.ROUNDS / octave.rounds)
+            for number, octave in enumerate(self._octaves[1:])
+        ]
+
+    def weights(self) -> list[int]:
+        """Units of progress of a call, by octave."""
+        work = [len(octave.rows) * octave.rounds / octaves.ROUNDS for octave in self._octaves]
+        return [1, *(max(1, round((pixels / octaves.UNIT) ** octaves.GROWTH)) for pixels in work[1:])]
+
+    def units(self, plan: tuple[Schedule, Settings]) -> list[int]:
+        """Units of progress of each octave, the coarsest with its ``plan``."""
+        plans = [plan, *((schedule, FINE_SETTINGS) for _, schedule in self._levels)]
+        return [w * settings.calls(levels) for w, (levels, settings) in zip(self.weights(), plans, strict=True)]
+
+    def moments(
+        self,
+        plan: tuple[Schedule, Settings],
+        seeds: list[int],
+        draws: int = 0,
+        start: Begun | None = None,
+        spent: int = 0,
+    ) -> Iterator[Moment | None]:
+        """Walk from the coarsest octave, or from ``start``, to the finest. None comes between steps that lie far apart,
+        so that whoever listens can stop.
+
+        Args:
+            plan: schedule and settings of the coarsest octave; ``start`` has its own.
+            draws: noise draws already made.
+            spent: units of progress before the first octave that is walked.
+        """
+        plans = [plan, *((schedule, FINE_SETTINGS) for _, schedule in self._levels)]
+        weights, units = self.weights(), self.units(plan)
+        first = start.stage if start else 0
+        matches = [start.matches if start else None] * len(seeds)
+        coarsest = [start.coarsest if start else None] * len(seeds)
+        for stage in range(first, len(self._octaves)):
+            begun = start if stage == first else None
+            schedule, settings = (begun.schedule, begun.settings) if begun else plans[stage]
+            made = begun.state.call if begun else 0
+            calls = made + _calls_left(begun, schedule, settings)
+            octave = self._octaves[stage]
+            octave.prepare()
+            yield None
+            if stage > 0 and begun is None:
+                for k, each in enumerate(zip(matches, coarsest, seeds, strict=True)):
+                    matches[k] = self._carried(stage, *each)
+                    yield None
+            noises = [Noise([seed], begun.state.draws if begun else draws) for seed in seeds]
+            networks = [self._network(stage, *each, made) for each in zip(matches, noises, strict=True)]
+            runs = []
+            for network, noise in zip(networks, noises, strict=True):
+                runs.append(self._walk(network, noise, schedule, settings, begun))
+                yield None
+            states: dict[int, State] = dict.fromkeys(range(len(seeds)), begun.state) if begun else {}
+            finest, after, finer = stage == len(self._octaves) - 1, sum(units[stage + 1 :]), sum(units[1:])
+            for call in range(made + 1, calls + 1):
+                last = call == calls
+                for k, state in enumerate(_stepped(runs, together=stage == 0)):
+                    if last and finest and stage > 0:
+                        state = yield from self._melded(state, networks[k].places)
+                    states[k] = state
+                    at = Begun(stage, state, schedule, settings, networks[k].places, coarsest[k])
+                    fill = partial(self._fill, stage, state.x if last else state.x0_hat)
+                    yield Moment(k, at, weights[stage], calls, spent, after, finer, fill, last and finest)
+            draws, spent = states[0].draws, spent + weights[stage] * calls
+            if stage == 0:
+                coarsest = [states[k].x for k in range(len(seeds))]
+            matches = [network.places for network in networks]
+
+    def _network(self, stage: int, matches: np.ndarray | None, noise: Noise, made: int) -> Exact | Memory:
+        if matches is None:
+            return Exact(self._octaves[stage], coarsest_alpha_bar())
+        finest = stage == len(self._octaves) - 1
+        attempt = noise.draws >> 32  # of a tile that is painted again
+        seed = (noise.seeds[0] * 31 + stage) * 31 + attempt
+        return Memory(self._octaves[stage], matches.copy(), self._levels[stage - 1][0], seed, made, finest)
+
+    def _walk(
+        self, network: Exact | Memory, noise: Noise, schedule: Schedule, settings: Settings, begun: Begun | None
+    ) -> Iterator[State]:
+        """A run over the pixels to paint, (1, 3, 1, N); known ones are no part of its state."""
+        diffusion = Diffusion(network.alpha_bar, schedule.steps, "sample", settings.spacing)
+        if begun is not None:
+            state = _on(begun.state, self._device)
+        else:
+            first = torch.from_numpy(np.ascontiguousarray(network.first())).to(self._device)[None, :, None]
+            x = diffusion.noised(first, diffusion.steps - 1, noise.draw(first))
+            state = State(0, 0, x, first, noise.draws)
+        nothing = torch.zeros_like(state.x)
+        walk = corrected if settings.corrections else repaint
+        return walk(network, diffusion, schedule, nothing, nothing[:, :1], noise, settings, state)
+
+    def _melded(self, state: State, places: np.ndarray | None) -> Generator[None, None, State]:
+        """The finished state of the finest octave with its shading evened out."""
+        assert places is not None
+        x = state.x[0, :, 0].cpu().numpy()
+        for better in self._octaves[-1].melded(places, x):
+            x = better
+            yield
+        return replace(state, x=torch.from_numpy(x).to(state.x)[None, :, None])
+
+    def _carried(self, stage: int, matches: np.ndarray | None, coarsest: torch.Tensor | None, seed: int) -> np.ndarray:
+        """The matches that an octave begins with."""
+        before = self._octaves[stage - 1]
+        if matches is None:
+            assert coarsest is not None
+            matches = before.nearest(coarsest[0, :, 0].cpu().numpy())
+        return octaves.carried(before, matches, self._octaves[stage], seed)
+
+    def _fill(self, stage: int, x: torch.Tensor) -> np.ndarray:
+        octave = self._octaves[stage]
+        fill = _enlarged(octave.painted(x[0, :, 0].cpu().numpy()), octave, self._shape, self.region)
+        return np.clip((fill + 1) / 2, 0, 1)
+
+
+def _stepped(runs: list[Iterator[State]], together: bool) -> Iterator[State]:
+    """The next state of every run.
+
+    Args:
+        together: in threads, of which each takes a run; for runs whose network does not use several itself.
+    """
+    if together and len(runs) > 1:
+        with ThreadPoolExecutor(min(len(runs), torch.get_num_threads())) as pool:
+            yield from list(pool.map(_next, runs))
+    else:
+        yield from map(_next, runs)
+
+
+def _next(run: Iterator[State]) -> State:
+    with _one_thread(), torch.inference_mode():
+        return next(run)
+
+
+def _calls_left(begun: Begun | None, schedule: Schedule, settings: Settings) -> int:
+    if begun is None:
+        return settings.calls(schedule)
+    return settings.calls(schedule, begun.state.position) - min(begun.state.corrections, settings.corrections)
+
+
+def _enlarged(picture: np.ndarray, octave: Octave, shape: tuple[int, ...], region: Box) -> np.ndarray:
+    """A part of the whole picture, (region.height, region.width, 3), from an octave's ``box`` (h, w, 3)."""
+    box = octave.box
+    if octave.shape == shape:
+        return picture[region.y - box.y :, region.x - box.x :][: region.height, : region.width]
+    down, right = (small / large for small, large in zip(octave.shape, shape, strict=True))
+    back = np.array(
+        [
+            [right, 0, (region.x + 0.5) * right - 0.5 - box.x],
+            [0, down, (region.y + 0.5) * down - 0.5 - box.y],
+        ]
+    )
+    size, how = (region.width, region.height), cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, back, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+
+
+def warm_up(device: torch.device) -> torch.Tensor:
+    """A small fill, so that the first one does not wait for compilers; its last estimate."""
+    pixels = np.random.default_rng(0).uniform(-1, 1, (64, 64, 3)).astype(np.float32)
+    wanted = np.zeros((64, 64), bool)
+    wanted[20:44, 20:44] = True
+    run = Run(pixels, ~wanted, wanted, (False, False), device)
+    with torch.inference_mode():
+        *_, last = run.moments((plain(4), FINE_SETTINGS), [0])
+    assert last is not None
+    return last.at.state.x
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread of torch: its tensors are so small here that several would wait for each other longer than they work.
+    The loops of :mod:`engine.exemplar.matching` have threads of their own."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _on(state: State, device: torch.device) -> State:
+    drift = None if state.drift is None else state.drift.to(device)
+    return replace(state, x=state.x.to(device), x0_hat=state.x0_hat.to(device), drift=drift)

@@ -1,0 +1,1 @@
+"""Learning: a texture model from a corpus, and one picture's texture within seconds."""

@@ -1,0 +1,137 @@
+"""How much main memory a run will take on the CPU, told before it begins: a formula with measured coefficients.
+
+Peak resident memory of the whole process, steps with previews and kept states, shipped texture model in bfloat16 (MiB):
+
+==================  ========  ========  ========
+selected, sent      variants  measured  forecast
+==================  ========  ========  ========
+48², 256²           1         486       526
+128², 256²          1         515       526
+256², 512²          1 / 4     531, 562  543, 567
+512², 1024²         1 / 4     583, 684  609, 705
+900², 1800²         1         779       793
+==================  ========  ========  ========
+
+In float32 (a processor without bfloat16) one and the same run takes now this, now that:
+
+==================  ========  ==============  ========
+selected, sent      variants  measured        forecast
+==================  ========  ==============  ========
+48², 256²           1         514             705
+128², 256²          1         583             705
+200², 400²          3         668 … 735       723
+256², 512²          1 / 4     777, 693        722, 746
+512², 1024²         1         821             788
+==================  ========  ==============  ========
+
+A 256 px network of 113.7 million parameters (the DDPM of church and cat pictures), in bfloat16: 1304 MiB after its
+first call with the libraries, forecast 1312.
+
+Fills from the picture itself, without kept states, which add up to 15 % at 1024 px; "sent" is what the plug-ins send:
+
+==================  ========  ==========  ========
+selected, sent      variants  measured    forecast
+==================  ========  ==========  ========
+64², 464²           1 / 4     405, 465    421, 426
+128², 640²          1 / 4     421, 498    441, 450
+256², 1280²         1 / 4     497, 613    562, 600
+512², 2560²         1 / 4     921, 1070   1050, 1200
+1024², 2828²        1         1299        1193
+==================  ========  ==========  ========
+
+Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
+Diffusion's size, random weights). It sees at least one window of the network; beyond that it grows with what is sent up
+to 1 megapixel, where it begins to work in tiles, so that for larger regions the forecast says too much.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+import torch
+
+from engine.errors import EngineError
+from engine.models import ModelInfo, lora, pipeline_folder
+from engine.models.latent_space import TILED_FROM
+from engine.models.unet import inference_dtype
+from engine.picture.canvas import BATCH_AREA
+
+LIBRARIES = 430 << 20
+"""Python, torch and the others, before any weights."""
+WORK = {torch.bfloat16: 56, torch.float32: 128}
+"""Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
+OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 104, 8
+"""Of the model without weights: what is needed at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
+DECODER = 4200
+"""Bytes of the decoder's activations per pixel."""
+PICTURE = 88
+"""Bytes per pixel sent: the picture, the model's view of it, states, the layer."""
+VARIANT = 32
+"""The same for every further variant."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes: ``fixed`` once the model is loaded and works, ``per_pixel`` sent, ``per_variant`` and pixel beyond the
+    first."""
+
+    fixed: int
+    per_pixel: int
+    per_variant: int
+
+    def total(self, pixels: int, variants: int = 1) -> int:
+        """Of a run with so many pixels sent (width × height of the box around the selection)."""
+        return self.fixed + pixels * (self.per_pixel + self.per_variant * (variants - 1))
+
+
+def need(info: ModelInfo) -> Need | None:
+    """What runs of this model need; None if its files are not here or do not tell."""
+    if not info.installed:
+        return None
+    if info.folder is None:
+        return Need(OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT)
+    if info.family == "latent":
+        return _latent(info)
+    weights = sum(path.stat().st_size for path in info.folder.rglob("*.safetensors"))
+    if not weights:
+        return None
+    try:
+        config = json.loads((info.folder / "unet" / "config.json").read_text(encoding="utf-8"))
+        channels, side = int(config["block_out_channels"][0]), int(config.get("sample_size") or 64)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    area = BATCH_AREA if config.get("any_scale") else side * side
+    dtype = inference_dtype(torch.device("cpu"))
+    return Need(LIBRARIES + weights + WORK[dtype] * channels * area, PICTURE, VARIANT)
+
+
+def _latent(info: ModelInfo) -> Need | None:
+    """Weights as they are in memory, and the autoencoder's work; the network's own is far less (95 MiB at Stable
+    Diffusion's size and 512²) and comes before it."""
+    try:
+        base, _ = lora.base_of(info)
+        kind, _ = pipeline_folder.kind_of(base)
+        made = pipeline_folder.KINDS[kind]
+        bytes_each = inference_dtype(torch.device("cpu")).itemsize
+        parts = (made.network, *(encoder for encoder, _ in made.encoders))
+        weights = bytes_each * sum(_elements(base, part) for part in parts) + 4 * _elements(base, "vae")
+        configs = [pipeline_folder.config_of(base, part) for part in (made.network, "vae")]
+        side = int(configs[0]["sample_size"]) * 2 ** (len(configs[1]["block_out_channels"]) - 1)
+    except (EngineError, OSError, ValueError, KeyError, TypeError):
+        return None
+    more = DECODER * max(0, TILED_FROM - side * side) // TILED_FROM
+    return Need(LIBRARIES + weights + DECODER * side * side, PICTURE + more, VARIANT)
+
+
+def _elements(info: ModelInfo, part: str) -> int:
+    """Numbers in a part's weight files, as their headers say; those in half precision where there are both."""
+    place = pipeline_folder.place_of(info, part)
+    files = [path for path in place.glob("*.safetensors") if ".fp16." not in path.name]
+    total = 0
+    for path in files or place.glob("*.safetensors"):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        total += sum(math.prod(each["shape"]) for name, each in header.items() if name != "__metadata__")
+    return total

@@ -1,0 +1,123 @@
+"""Extend a picture past its borders, and make it tile: both are fills of an enlarged or framed picture.
+
+Here is only the geometry: the pixels as they come in, what is kept of them, and the selection. How far areas are
+painted is in :mod:`engine.picture.stages`; that windows reach over the borders of a tile, in
+:mod:`engine.picture.canvas`.
+
+Windows that wrap were chosen over the painter's way (roll by half, repaint the cross, roll back). The seams of the
+picture itself come out alike, but the cross ends at the borders of the rolled picture, where nothing makes its ends
+agree. Gradient across these ends over the mean, in x and in y, on three pictures that were never trained on:
+
+========  ============  ===========
+picture   wrapping      cross
+========  ============  ===========
+dirt      0.73 1.13     1.41 1.87
+concrete  0.71 1.20     1.46 2.00
+brick     0.75 1.13     1.89 2.48
+========  ============  ===========
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import BadInput
+from engine.picture import canvas
+
+FARTHEST = 4
+"""A side may be extended by so many times the picture, and a tile may be so much larger."""
+TILE_BAND = 24
+"""Width in pixels of the band that is repainted across each seam of a tile, half of it on each side: as much of the
+picture as possible stays. On eight photographed textures of 120² bands of 48, 32, 24 and 16 px have seam jumps of 1.05,
+1.00, 1.12 and 1.05 (medians); to the eye the frames of 48 are plainer than the rest, those of 24 are hard to tell."""
+MIN_TILE = 32
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A picture with room for what is to be painted.
+
+    Attributes:
+        pixels: (H, W, C) of the source's type; zero, with alpha also transparent, where it is to be painted.
+        selection: (H, W) uint8, 255 = to be painted.
+    """
+
+    pixels: np.ndarray
+    selection: np.ndarray
+
+    def rgba(self, source: np.ndarray) -> np.ndarray:
+        """What the engine sees: ``source``, (H, W, 4) uint8 of ``pixels``, transparent where it is to be painted."""
+        return np.where(self.selection[..., None] > 0, np.uint8(0), source)
+
+
+def extended(pixels: np.ndarray, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Framed:
+    """Room on the sides of (H, W, C), each 0 … :data:`FARTHEST` times the picture, in pixels; nothing is cut off.
+
+    Raises:
+        BadInput: nothing to add, less than nothing, too much, or a picture that would be too large.
+    """
+    height, width = pixels.shape[:2]
+    for name, amount, side in (
+        ("left", left, width),
+        ("right", right, width),
+        ("top", top, height),
+        ("bottom", bottom, height),
+    ):
+        if not 0 <= amount <= FARTHEST * side:
+            raise BadInput("bad_extension", f"--{name} must be 0 to {FARTHEST * side} pixels here, not {amount}.")
+    if not (left or right or top or bottom):
+        raise BadInput(
+            "bad_extension", "Say on which side to extend, and by how many pixels, for instance --right 128."
+        )
+    size = (height + top + bottom, width + left + right)
+    return _framed(pixels, size, canvas.Box(left, top, width, height), pixels)
+
+
+def tile(pixels: np.ndarray, axis: str = "both", size: tuple[int, int] | None = None, band: int = TILE_BAND) -> Framed:
+    """A frame along the borders of (H, W, C), to be painted with ``wrap`` = ``axis``; the rest stays as it is.
+
+    Args:
+        axis: ``x``, ``y`` or ``both``: along which the tile is to repeat without a seam.
+        size: (width, height) of the tile; smaller than the picture: its middle is used; larger: it comes to lie in the
+            middle. The picture's own if None.
+        band: width of what is repainted across a seam, at least 2; at most half of the tile is.
+
+    Raises:
+        BadInput: unknown axis, a picture or a size too small or too large, another height with ``x`` or width with
+            ``y``.
+    """
+    wraps = canvas.axes(axis)
+    if not any(wraps):
+        raise BadInput("bad_wrap", "A tile repeats along x, y or both.")
+    if band < 2:
+        raise BadInput("bad_band", f"The band must be at least 2 pixels wide, not {band}.")
+    source, wanted = pixels.shape[:2], pixels.shape[:2] if size is None else size[::-1]
+    starts, lengths, places = [], [], []
+    for name, wrapped, have, want in zip(("height", "width"), wraps, source, wanted, strict=True):
+        if not wrapped and have != want:
+            raise BadInput("bad_size", f"With this axis the {name} stays {have} pixels; tile both axes to change it.")
+        if wrapped and not MIN_TILE <= want <= FARTHEST * have:
+            raise BadInput(
+                "bad_size",
+                f"The {name} of a tile of this picture must be {MIN_TILE} to {FARTHEST * have} pixels, not {want}.",
+            )
+        kept = min(have, want - min(band, want // 2)) if wrapped else have
+        starts.append((have - kept) // 2)
+        places.append((want - kept) // 2)
+        lengths.append(kept)
+    (y, x), (top, left), (height, width) = starts, places, lengths
+    return _framed(pixels, wanted, canvas.Box(left, top, width, height), pixels[y : y + height, x : x + width])
+
+
+def _framed(pixels: np.ndarray, size: tuple[int, int], box: canvas.Box, kept: np.ndarray) -> Framed:
+    if max(size) > canvas.MAX_SIDE:
+        raise BadInput("too_large", f"The result would be larger than {canvas.MAX_SIDE} pixels a side; extend by less.")
+    if kept.shape[2] in (2, 4) and not (kept[..., -1] == np.iinfo(kept.dtype).max).any():
+        raise BadInput("nothing_known", "The picture is transparent all over; there is nothing to continue.")
+    out = np.zeros((*size, pixels.shape[2]), pixels.dtype)
+    out[box.slices] = kept
+    selection = np.full(size, 255, np.uint8)
+    selection[box.slices] = 0
+    return Framed(out, selection)

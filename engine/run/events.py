@@ -1,0 +1,78 @@
+"""What a run says of itself, in the order in which it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.picture import canvas
+from engine.run.states import Kept
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to tell of a run that goes on nonetheless, in one sentence; comes before its first step."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing to tell, but a chance to stop: comes between steps that lie far apart."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """After one network call of one variant (0-based). ``seconds`` is the time since the run began.
+
+    What is too deep or too large for one run is painted in stages (:mod:`engine.picture.stages`); calls count through
+    them.
+    """
+
+    variant: int
+    call: int
+    calls: int
+    seconds: float
+    _preview: Callable[[bool], np.ndarray] = field(repr=False)
+    _keep: Callable[[], Kept] = field(repr=False)
+
+    def preview(self, full: bool = False) -> np.ndarray:
+        """The present estimate as a layer, (H, W, 4) uint8, A = selection, 0 in stages to come. Costs when called.
+
+        Of a latent model it is a cheap glance, unless ``full`` asks for what would be kept.
+        """
+        return self._preview(full)
+
+    def keep(self) -> Kept:
+        """The state after this call, to be saved, resumed or branched from. Copies the tensors."""
+        return self._keep()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A variant is done: its seed, its calls and its pixels.
+
+    Attributes:
+        fill: the new area's own colour, (region.height, region.width, 3) float32 in [0, 1].
+        region: the box around the selection.
+        windows: evaluations of the network, each of one window: what the run cost. Guidance makes two of one,
+            perturbed attention makes one more.
+    """
+
+    variant: int
+    seed: int
+    calls: int
+    seconds: float
+    fill: np.ndarray = field(repr=False)
+    region: canvas.Box
+    windows: int
+    selection: np.ndarray = field(repr=False)
+
+    def layer(self) -> np.ndarray:
+        """(H, W, 4) uint8: the fill's uncomposited colour, A = selection."""
+        return canvas.layer(self.fill, self.selection, self.region)
+
+
+Event = Note | Pause | Step | Finished

@@ -1,0 +1,121 @@
+"""The request: all that defines a result, and its checks."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import BadInput
+from engine.models import DEFAULT_MODEL
+from engine.picture import canvas
+from engine.sampling import schedule
+from engine.sampling.noise import MAX_SEED
+from engine.sampling.presets import DEFAULT_PRESET, PRESETS
+from engine.sampling.sampler import Settings
+
+MAX_VARIANTS = 64
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that defines a result.
+
+    Attributes:
+        image: (H, W, 4) uint8, straight-alpha sRGB; transparent pixels are unknown, never black.
+        selection: (H, W) uint8, 255 = repaint; a pixel is known only where it is 0.
+        model: id from the catalogue; checked against the model that runs it.
+        preset: name from :data:`PRESETS`; the fields after it override single values.
+        seed: 0 … 2^53 − 1, drawn if None; variant k is the single run with seed + k.
+        variants: 1 … 64.
+        schedule: a name of :data:`engine.sampling.schedule.NAMED`, or a hand-written list of levels.
+        label: class of a class-conditional model, by name or number.
+        classifier_scale: s of classifier guidance, 0 … 100; acts only where the model comes with a classifier.
+        prompt, negative: what is to be seen and what not, for models that read; both may be empty.
+        guidance: scale of classifier-free guidance, 0 … 30, 1 is none; the model's own if None.
+        guidance_start, guidance_stop: shares of the way from noise to picture within which it acts.
+        pag_scale: of perturbed-attention guidance, 0 … 30, within the same shares; 0 is none.
+        padding: pixels of surroundings that the model sees on each side, 8 … 1024; the engine chooses if None.
+        scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
+        hard: selection without soft edge: everything from 128 up is 255, the rest 0.
+        wrap: ``x``, ``y`` or ``both``: the picture is a tile that goes on beyond its borders with its opposite side,
+            so that a selection along the borders makes it seamless. Textures whose seam shows nonetheless are painted
+            again (:mod:`engine.picture.seam`).
+        learn: seconds, 5 … 600, to learn the known pixels first (texture models only; :mod:`engine.learning.adapt`);
+            None: off.
+    """
+
+    image: np.ndarray
+    selection: np.ndarray
+    model: str = DEFAULT_MODEL
+    preset: str = DEFAULT_PRESET
+    seed: int | None = None
+    variants: int = 1
+    steps: int | None = None
+    jump_length: int | None = None
+    jump_samples: int | None = None
+    start_resampling: int | None = None
+    schedule: str | tuple[int, ...] = "uniform"
+    label: str | int | None = None
+    classifier_scale: float = 1.0
+    prompt: str = ""
+    negative: str = ""
+    guidance: float | None = None
+    guidance_start: float = 0.0
+    guidance_stop: float = 1.0
+    pag_scale: float = 0.0
+    padding: int | None = None
+    scale: float | None = None
+    hard: bool = False
+    wrap: str = ""
+    learn: float | None = None
+
+
+def resolve(job: Job) -> tuple[schedule.Schedule, Settings]:
+    """The schedule and the sampler settings that a job asks for.
+
+    Raises:
+        BadInput: unknown preset, values out of range, malformed schedule.
+    """
+    if job.preset not in PRESETS:
+        raise BadInput("bad_preset", f"There is no preset named {job.preset!r}; choose one of {', '.join(PRESETS)}.")
+    preset = PRESETS[job.preset]
+    if not isinstance(job.schedule, str):
+        return schedule.Schedule(job.schedule), preset.settings
+    values = (
+        _default(job.steps, preset.steps),
+        _default(job.jump_length, preset.jump_length),
+        _default(job.jump_samples, preset.jump_samples),
+    )
+    return schedule.named(job.schedule, *values, job.start_resampling), preset.settings
+
+
+def checked_selection(job: Job) -> np.ndarray:
+    """The job's selection as it acts.
+
+    Raises:
+        BadInput: picture and selection cannot be used.
+    """
+    selection = np.where(job.selection >= 128, 255, 0).astype(np.uint8) if job.hard else job.selection
+    canvas.check(job.image, selection)
+    return selection
+
+
+def seeds(seed: int | None, variants: int) -> list[int]:
+    """The seeds of so many variants: from ``seed`` on, or from one that is drawn.
+
+    Raises:
+        BadInput: out of range.
+    """
+    if not 1 <= variants <= MAX_VARIANTS:
+        raise BadInput("bad_variants", f"The number of variants must be 1 to {MAX_VARIANTS}, not {variants}.")
+    last = MAX_SEED - variants + 1
+    first = secrets.randbelow(last + 1) if seed is None else seed
+    if not 0 <= first <= last:
+        raise BadInput("bad_seed", f"The seed must be 0 to {last}, not {first}.")
+    return list(range(first, first + variants))
+
+
+def _default(value: int | None, preset: int) -> int:
+    return preset if value is None else value

@@ -1,0 +1,384 @@
+"""States of a run that can be kept, saved, resumed and branched from.
+
+A state holds everything that defines the rest of its run: the request with its pixels, the schedule, the sampler's
+tensors and the number of noise draws. Resumed with its own seed it gives, on a CPU, bit for bit the uninterrupted
+result; with another seed, or with jumps back up the schedule, a relative of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from engine.errors import BadInput, EngineError
+from engine.run.job import Job, resolve
+from engine.sampling.presets import PRESETS
+from engine.sampling.sampler import Settings, State
+from engine.sampling.schedule import Schedule
+from engine.version import __version__
+
+log = logging.getLogger(__name__)
+
+FORMAT = "repaint-bridge-state-1"
+JUMPS = {"small": 0.1, "medium": 0.25, "large": 0.5}
+"""Named jump lengths as shares of the number of levels."""
+MAX_JUMPS = 20
+
+
+@dataclass(frozen=True)
+class OctavePlace:
+    """What the state of a model that is the picture itself needs beside the sampler's
+    (:mod:`engine.exemplar.octave_run`).
+
+    Attributes:
+        weight: units of progress of a call of its octave.
+        finer: units of all octaves above the coarsest.
+        matches: (G, 2) int32 of a finer octave.
+        coarsest: (1, 3, 1, N), the finished pixels of the coarsest octave, where the run is beyond it.
+    """
+
+    weight: int
+    finer: int
+    matches: np.ndarray | None = None
+    coarsest: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One variant's run, after one network call.
+
+    Attributes:
+        job: the request with its pixels; ``seed`` and ``variants`` of it are not used.
+        digest: of the model's weights, so that another model is noticed.
+        seed: of this variant.
+        state: the sampler's state, one row, on the CPU; its calls and its schedule are those of one stage.
+        stage: the number of that stage (:mod:`engine.picture.stages`).
+        before, after: network calls of the stages before it and after it.
+        painted: what the stages before it painted, (H, W, 3) float32 in [0, 1] of the box around the selection.
+        attempts: how often this run may be painted in all, where it is a tile whose seam shows.
+        octave: of a model that is the picture itself; its stages are octaves, and calls are counted in units of
+            progress.
+    """
+
+    job: Job
+    digest: str
+    schedule: Schedule
+    settings: Settings
+    seed: int
+    state: State
+    stage: int = 0
+    before: int = 0
+    after: int = 0
+    painted: np.ndarray | None = None
+    attempts: int = 1
+    octave: OctavePlace | None = None
+
+    @property
+    def weight(self) -> int:
+        """Units of progress of a call of this stage."""
+        return self.octave.weight if self.octave else 1
+
+    @property
+    def call(self) -> int:
+        """Network calls made so far, those of earlier stages too."""
+        return self.before + self.weight * self.state.call
+
+    @property
+    def left(self) -> int:
+        """Network calls still to make in this stage."""
+        return calls_left(self.state, self.schedule, self.settings)
+
+    @property
+    def remaining(self) -> int:
+        """Network calls still to make."""
+        return self.weight * self.left + self.after
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the tensors of this state alone."""
+        return sum(tensor.nbytes for tensor in _tensors(self).values())
+
+
+def calls_left(state: State, schedule: Schedule, settings: Settings) -> int:
+    """Network calls from ``state`` to the end of its schedule."""
+    done = min(state.corrections, settings.corrections)  # at the level in work
+    return settings.calls(schedule, state.position) - done
+
+
+def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) -> Kept:
+    """The same state on the way of a branch: ``times`` jumps of a length in levels or of a name in :data:`JUMPS`.
+
+    A jump at once changes what has formed since the level it reaches ("new idea" for a large one); with ``late`` the
+    jumps come at the clean end and only harmonise. Jumps are cut to the schedule's top. The part already walked stays
+    as it is. At the end of a stage there is nothing to jump in: the next stage begins, with the branch's own noise.
+
+    What the jumps cost is saved on the rest of the way, down to what the rest would have cost without them or half of
+    this stage, whichever is more, and 5 % of this stage: first of the Langevin steps per level all but one can go, then
+    of the schedule's own jumps as many as it takes, evenly. So a branch at half of a run costs at most 55 % of it,
+    unless there is nothing to leave out.
+    """
+    if not late:
+        kept = _at_coarsest(kept)
+    levels, position = kept.schedule.levels, kept.state.position
+    length = _jump_length(jump, kept.schedule.steps)
+    if not 1 <= times <= MAX_JUMPS:
+        raise BadInput("bad_jump", f"The number of jumps must be 1 to {MAX_JUMPS}, not {times}.")
+    if levels[position] < 0 and kept.after:
+        return kept
+    if levels[position] < 0:
+        raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
+    if kept.state.corrections:
+        position += 1  # the level in work is finished first; it is never the last one
+    at = len(levels) - 2 if late else position
+    level = levels[at]
+    length = min(length, levels[0] - level)
+    bump = [*range(level + 1, level + length + 1), *range(level + length - 1, level - 1, -1)]
+    to, rest = levels[position : at + 1], levels[at:]
+
+    def way(settings: Settings, to: tuple[int, ...], rest: tuple[int, ...]) -> Kept:
+        return replace(
+            kept, schedule=Schedule((*levels[:position], *to, *(bump * times), *rest[1:])), settings=settings
+        )
+
+    stage = kept.state.call + kept.left
+    budget = max(kept.left, stage // 2) + stage // 20
+    settings = kept.settings
+    while way(settings, to, rest).left > budget and settings.corrections > 1:
+        settings = replace(settings, corrections=settings.corrections - 1)
+    over = way(settings, to, rest).left - budget
+    return way(settings, _straighter(to, over, settings), rest if late else _straighter(rest, over, settings))
+
+
+def _at_coarsest(kept: Kept) -> Kept:
+    """Of a state in a finer octave, the end of its coarsest: what is a new idea is decided there."""
+    if kept.octave is None or kept.octave.coarsest is None:
+        return kept
+    schedule, settings = resolve(kept.job)
+    picture, call = kept.octave.coarsest, settings.calls(schedule) - 1
+    state = State(call, len(schedule.levels) - 2, picture, picture, kept.state.draws)
+    octave = OctavePlace(1, kept.octave.finer)
+    return replace(
+        kept, schedule=schedule, settings=settings, state=state, stage=0, before=kept.call - call,
+        after=kept.octave.finer, octave=octave,
+    )  # fmt: skip
+
+
+def _straighter(path: tuple[int, ...], calls: int, settings: Settings) -> tuple[int, ...]:
+    """``path`` with fewer of its ways up and down, evenly spread: so that ``calls`` fewer are needed, or with none."""
+    loops, here = [], 0
+    while here < len(path) - 1:
+        back = path.index(path[here], here + 1) if path[here + 1] > path[here] else here + 1
+        if back > here + 1:
+            loops.append((here, back))
+        here = back
+    costs = [(back - here) // 2 * (settings.corrections + 1) for here, back in loops]
+    gone: set[int] = set()
+    for number in range(1, len(loops) + 1):
+        if sum(costs[k] for k in gone) >= calls:
+            break
+        gone = {int((k + 0.5) * len(loops) / number) for k in range(number)}
+    left_out = {entry for k in gone for entry in range(loops[k][0] + 1, loops[k][1] + 1)}
+    return tuple(level for entry, level in enumerate(path) if entry not in left_out)
+
+
+def _jump_length(jump: int | str, steps: int) -> int:
+    if isinstance(jump, str):
+        if jump not in JUMPS:
+            raise BadInput("bad_jump", f"A jump is a number of levels or one of {', '.join(JUMPS)}, not {jump!r}.")
+        return max(1, round(JUMPS[jump] * steps))
+    if not 1 <= jump <= steps:
+        raise BadInput("bad_jump", f"A jump must be 1 to {steps} levels, not {jump}.")
+    return jump
+
+
+def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: np.ndarray | None = None) -> None:
+    """Write a state file (safetensors: tensors, and everything else as JSON in its header), all or nothing.
+
+    ``extra`` (plain JSON values) and ``original`` (the picture as it was read) are handed back by :func:`load`.
+
+    Raises:
+        EngineError: ``disk_full`` or ``not_written``.
+    """
+    job = asdict(replace(kept.job, image=np.zeros(0), selection=np.zeros(0)))
+    del job["image"], job["selection"]
+    meta = {
+        "format": FORMAT,
+        "version": __version__,
+        "digest": kept.digest,
+        "levels": kept.schedule.levels,
+        "settings": asdict(kept.settings),
+        "seed": kept.seed,
+        "job": job,
+        "state": {name: getattr(kept.state, name) for name in ("call", "position", "draws", "corrections")},
+        "stage": {name: getattr(kept, name) for name in ("stage", "before", "after", "attempts")},
+        "octave": None if kept.octave is None else {"weight": kept.octave.weight, "finer": kept.octave.finer},
+        "extra": extra or {},
+    }
+    tensors = _tensors(kept)
+    tensors["image"] = torch.from_numpy(np.array(kept.job.image, order="C"))
+    tensors["selection"] = torch.from_numpy(np.array(kept.job.selection, order="C"))
+    if kept.painted is not None:
+        tensors["painted"] = torch.from_numpy(np.array(kept.painted, order="C"))
+    if original is not None:
+        tensors["original"] = torch.from_numpy(np.array(original, order="C"))
+    scratch = path.with_name(path.name + ".part")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, scratch, {"meta": json.dumps(meta)})
+        scratch.replace(path)
+    except Exception as error:  # safetensors wraps the system's error in its own type
+        full = "os error 28" in str(error).lower() or getattr(error, "errno", None) == 28
+        why = "the disk is full; free some space" if full else "the folder cannot be written to; choose another"
+        code = "disk_full" if full else "not_written"
+        raise EngineError(code, f"The state {path.name} was not written: {why}.", repr(error)) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
+    """Read a state file; returns the state and the caller's ``extra`` and ``original``.
+
+    Raises:
+        BadInput: not there, not a state file, damaged, or of another version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["meta"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        if meta["format"] != FORMAT:
+            raise ValueError(f"format {meta['format']}")
+        if meta["version"] != __version__:
+            raise BadInput(
+                "bad_state",
+                f"The state {path.name} was made by version {meta['version']}; this is {__version__}. Run it anew.",
+            )
+        original = tensors.pop("original").numpy() if "original" in tensors else None
+        painted = tensors.pop("painted").numpy() if "painted" in tensors else None
+        octave = None
+        if meta["octave"] is not None:
+            matches, coarsest = tensors.pop("matches", None), tensors.pop("coarsest", None)
+            octave = OctavePlace(
+                **meta["octave"], matches=None if matches is None else matches.numpy(), coarsest=coarsest
+            )
+        schedule = meta["job"].pop("schedule")
+        job = Job(
+            image=tensors.pop("image").numpy(),
+            selection=tensors.pop("selection").numpy(),
+            schedule=schedule if isinstance(schedule, str) else tuple(schedule),
+            **meta["job"],
+        )
+        state = State(**meta["state"], **tensors)
+        kept = Kept(
+            job,
+            meta["digest"],
+            Schedule(tuple(meta["levels"])),
+            Settings(**meta["settings"]),
+            meta["seed"],
+            state,
+            **meta["stage"],
+            painted=painted,
+            octave=octave,
+        )
+        _check_state(kept)
+    except BadInput:
+        raise
+    except FileNotFoundError as error:
+        raise BadInput("no_file", f"There is no file {path}; check the name.", str(error)) from error
+    except Exception as error:  # SafetensorError, KeyError, TypeError, ValueError: whatever is wrong with the file
+        raise BadInput("bad_state", f"{path.name} is not a state file, or is damaged.", repr(error)) from error
+    return kept, meta["extra"], original
+
+
+def _check_state(kept: Kept) -> None:
+    state = kept.state
+    if state.x.ndim != 4 or state.x.shape[0] != 1 or state.x.shape != state.x0_hat.shape:
+        raise ValueError("tensors of a wrong shape")
+    if not 0 <= state.position < len(kept.schedule.levels):
+        raise ValueError("position out of range")
+    walked = sum(s < t for t, s in pairwise(kept.schedule.levels[: state.position + 1]))
+    most = max(PRESETS[kept.job.preset].settings.corrections, kept.settings.corrections)  # a branch may have fewer
+    if not walked <= state.call <= (walked + 1) * (most + 1):
+        raise ValueError("call number out of range")
+
+
+def _tensors(kept: Kept) -> dict[str, torch.Tensor]:
+    tensors = {"x": kept.state.x, "x0_hat": kept.state.x0_hat}
+    if kept.state.drift is not None:
+        tensors["drift"] = kept.state.drift
+    if kept.octave is not None and kept.octave.matches is not None:
+        tensors["matches"] = torch.from_numpy(kept.octave.matches)
+    if kept.octave is not None and kept.octave.coarsest is not None:
+        tensors["coarsest"] = kept.octave.coarsest
+    return tensors
+
+
+class Cache:
+    """The states of one job within a memory and a disk budget, in bytes.
+
+    New states lie in memory; beyond the memory budget the oldest move to files, beyond the disk budget the oldest files
+    are dropped. ``dropped`` counts them and the log says so: nothing is pruned silently.
+    """
+
+    def __init__(self, memory: int, disk: int, folder: Path | None = None) -> None:
+        self._memory, self._disk = memory, disk
+        self._home = tempfile.TemporaryDirectory(prefix="repaint-states-", dir=folder)
+        self._in_memory: OrderedDict[tuple[int, int], Kept] = OrderedDict()
+        self._on_disk: OrderedDict[tuple[int, int], tuple[Path, int]] = OrderedDict()
+        self.dropped = 0
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def put(self, variant: int, kept: Kept) -> None:
+        """Keep the state of ``variant`` at its call; raises EngineError(``disk_full``) if the disk is."""
+        self._in_memory[variant, kept.call] = kept
+        while sum(other.nbytes for other in self._in_memory.values()) > self._memory:
+            key, oldest = self._in_memory.popitem(last=False)
+            self._spill(key, oldest)
+
+    def calls(self, variant: int) -> list[int]:
+        """The calls of ``variant`` whose states are at hand, rising."""
+        return sorted(call for owner, call in [*self._in_memory, *self._on_disk] if owner == variant)
+
+    def get(self, variant: int, call: int) -> Kept:
+        """The state of ``variant`` after ``call``; raises BadInput if it was dropped or never kept."""
+        if (variant, call) in self._in_memory:
+            return self._in_memory[variant, call]
+        if (variant, call) in self._on_disk:
+            return load(self._on_disk[variant, call][0])[0]
+        raise BadInput("no_state", f"There is no state of call {call} any more; choose a later one.")
+
+    def close(self) -> None:
+        """Forget everything and remove the files."""
+        self._in_memory.clear()
+        self._on_disk.clear()
+        self._home.cleanup()
+
+    def _spill(self, key: tuple[int, int], kept: Kept) -> None:
+        path = Path(self._home.name) / f"{key[0]}-{key[1]}.safetensors"
+        if self._disk > 0:
+            save(kept, path)
+            self._on_disk[key] = (path, path.stat().st_size)
+        else:
+            self._drop(key)
+        while sum(size for _, size in self._on_disk.values()) > self._disk:
+            oldest, (path, _) = self._on_disk.popitem(last=False)
+            path.unlink()
+            self._drop(oldest)
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        self.dropped += 1
+        log.warning("state of variant %d at call %d dropped: the budget of kept states is full", *key)

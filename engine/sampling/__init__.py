@@ -1,0 +1,1 @@
+"""Sampling by the papers: schedules, the diffusion process, RePaint, its corrector, guidance."""
