@@ -102,7 +102,7 @@ class BranchPanel(Gtk.Box):
 
     def _tree_clicked(self, _tree: Any, path: Any, _column: Any) -> None:
         line = self.rows[path]
-        run = self._flow.find(line[2])
+        run = self._flow.library.find(line[2])
         if run is not None:
             self._pump.choose(run, line[3])
             self._gallery.select((line[2], line[3]))

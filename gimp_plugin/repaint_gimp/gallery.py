@@ -63,7 +63,7 @@ class Gallery(Gtk.IconView):
         if not paths:
             return None
         line = self.rows[paths[0]]
-        run = self._flow.find(line[NUMBER])
+        run = self._flow.library.find(line[NUMBER])
         variant = run.variant(line[INDEX]) if run is not None else None
         return (run, variant) if run is not None and variant is not None else None
 

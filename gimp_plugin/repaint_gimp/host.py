@@ -20,15 +20,17 @@ from bridge_server.client.editor.areas import (
     NO_SELECTION,
     extended,
     frame,
+    grown_size,
     marks,
     slices,
 )
+from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, grown_box
 
 from . import pixels
-from .layer import PreviewLayer, grown_size
+from .layer import PreviewLayer
 from .lookup import find_image, find_layer, select_items, selected_items, selected_layer
 
 PARASITE = "repaint-bridge"
@@ -47,25 +49,22 @@ OTHER_SIZE = "The picture's size has changed since it was extended; extend it an
 
 
 class GimpHost:
-    """What `Flow` asks of the editor. ``image``: the id of the image that the artist works on (GIMP does not tell)."""
+    """A `Host`. ``image``: the id of the image that the artist works on (GIMP does not tell)."""
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.image = ""
 
     # ---- which image ----
-    def identity(self) -> Optional[Tuple[str, str, str]]:
-        """The image worked on: its id in this GIMP, the key that the plug-in has left in it ("": none), its path."""
+    def identity(self) -> Optional[Identity]:
         image = find_image(self.image)
-        return (self.image, _key(image), _path(image)) if image is not None else None
+        return Identity(self.image, _key(image), _path(image)) if image is not None else None
 
     def canvas_size(self) -> Optional[Tuple[str, int, int]]:
-        """The image worked on: its id, width and height; None if there is none."""
         image = find_image(self.image)
         return (self.image, image.get_width(), image.get_height()) if image is not None else None
 
     def sent_pixels(self, padding: int = 0) -> int:
-        """How many pixels a run with the present selection would send; 0 without one."""
         image = find_image(self.image)
         bounds = _selected(image) if image is not None else None
         if image is None or bounds is None:

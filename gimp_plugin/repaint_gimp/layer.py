@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import Any, Generator, Iterator, List, Set, Tuple
+from typing import Any, Generator, Iterator, List, Set
 
 from gi.repository import Gimp, GLib
 
-from bridge_server.client.editor.areas import slices
+from bridge_server.client.editor.areas import grown_size, slices
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box
@@ -45,10 +45,6 @@ class PreviewLayer:
         if find_image(self.target.document) is None:
             return CLOSED
         return THERE if self._there() else GONE
-
-    def give_back_active(self) -> bool:
-        """True: GIMP's selected layers were given back when this one was added."""
-        return True
 
     def paint(self, picture: Picture) -> Generator[None, None, float]:
         """Puts the selected part of ``picture`` (the whole box) into the layer, a strip per step, then lets GIMP
@@ -141,14 +137,6 @@ class PreviewLayer:
                 image.undo_group_end()
             select_items(image, selected or self._selected)
             Gimp.displays_flush()
-
-
-def grown_size(target: Target) -> Tuple[int, int]:
-    """Width and height of the canvas after an `Extend`; (0, 0) for another target."""
-    old, bounds = target.grown, target.bounds
-    if old is None:
-        return 0, 0
-    return max(old.x + old.width, bounds.x + bounds.width), max(old.y + old.height, bounds.y + bounds.height)
 
 
 @contextmanager

@@ -295,8 +295,8 @@ class MorePage(Page):
         self.picture.set_from_pixbuf(curve(walk, self.WIDE, self.HIGH))
 
     def refresh(self) -> None:
-        used, limit = self._flow.history_bytes / (1 << 20), self.limit.value
-        count = self._flow.history.pictures() + sum(v.finished for run in self._flow.runs for v in run.variants)
+        used, limit = self._flow.library.bytes / (1 << 20), self.limit.value
+        count = self._flow.library.pictures
         text = tr("History: {count} pictures, {used} of {limit} MiB on disk.")
         self.used.set_text(text.format(count=count, used=f"{used:.1f}", limit=limit))
         self.show_memory()

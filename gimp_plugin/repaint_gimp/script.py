@@ -8,7 +8,9 @@ from typing import Any
 from gi.repository import Gimp
 
 from bridge_server.client import events
-from bridge_server.client.editor.flow import NO_BRIDGE_CODES, NOT_TAKEN, request
+from bridge_server.client.editor.flow import request
+from bridge_server.client.editor.layers import NOT_TAKEN
+from bridge_server.client.editor.machine import NO_BRIDGE_CODES
 from bridge_server.client.editor.model import (
     MAX_SEED,
     Area,

@@ -18,8 +18,8 @@ if not Gtk.init_check()[0]:
     raise RuntimeError("no display")  # GimpUi.init would end the process
 
 from bridge_server.client.editor.choices import Choices  # noqa: E402
-from bridge_server.client.editor.flow import CANCELLING, READING, RUNNING, Settings  # noqa: E402
-from bridge_server.client.editor.model import MAX_SEED, Area, Extend  # noqa: E402
+from bridge_server.client.editor.machine import CANCELLING, READING, RUNNING  # noqa: E402
+from bridge_server.client.editor.model import MAX_SEED, Area, Extend, Settings  # noqa: E402
 from bridge_server.client.editor.texts import time_left  # noqa: E402
 from bridge_server.client.editor.words import tr  # noqa: E402
 from bridge_server.client.launch import private_folder, write_private  # noqa: E402
@@ -304,9 +304,7 @@ class Window(Gtk.Window):
         if everything:
             self._pump.do("forget", self._flow.forget_all)
             return
-        where = self._flow.host.identity()
-        mine = [run for run in self._flow.runs if where is not None and run.target.document == where[0]]
-        self._pump.do("forget", lambda: self._flow.forget(mine))
+        self._pump.do("forget", self._flow.forget_document)
 
     def _sure(self, question: str) -> bool:
         """Asks first: nothing finished is lost by a slip."""
@@ -377,7 +375,7 @@ class Window(Gtk.Window):
 
     def _warn_of_history(self) -> None:
         """Nothing is deleted by itself, so it has to be said when there is much."""
-        used, limit = self._flow.history_bytes / (1 << 20), self.more_page.limit.value
+        used, limit = self._flow.library.bytes / (1 << 20), self.more_page.limit.value
         self.full.set_visible(used > limit)
         if used > limit:
             self.full.set_text(tr(FULL).format(used=f"{used:.0f}", limit=limit))

@@ -46,7 +46,7 @@ def _register() -> None:
     pump = Pump(probe)
     log = open_log("krita")
     session = Session("krita " + application.version(), pump.notify, client_id("krita"), history=True)
-    pump.drive(Flow(KritaHost(probe), session), log)
+    pump.drive(Flow(KritaHost(probe, pump.repeat), session), log)
     RePaintDocker.pump = pump
     RePaintDocker.choices = Choices(user_folders().config / "krita.json")
     application.addExtension(RePaintExtension(application, pump))

@@ -97,7 +97,7 @@ class BranchPanel(QtWidgets.QWidget):
 
     def _tree_clicked(self, item: Any, *_: Any) -> None:
         key = item.data(0, KEY)
-        run = self._flow.find(key[0])
+        run = self._flow.library.find(key[0])
         if run is not None:
             self._pump.choose(run, key[1])
             self._gallery.select(key)

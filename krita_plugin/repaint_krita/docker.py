@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from krita import DockWidget, Krita
 
 from bridge_server.client.editor.choices import Choices
-from bridge_server.client.editor.flow import CANCELLING, READING, RUNNING, Settings
-from bridge_server.client.editor.model import MAX_SEED, Area, Extend
+from bridge_server.client.editor.machine import CANCELLING, READING, RUNNING
+from bridge_server.client.editor.model import MAX_SEED, Area, Extend, Settings
 from bridge_server.client.editor.texts import time_left
 from bridge_server.client.editor.words import tr
 
@@ -269,9 +269,7 @@ class RePaintDocker(DockWidget):
         if everything:
             self._pump.do("forget", self._flow.forget_all)
             return
-        where = self._flow.host.identity()
-        mine = [run for run in self._flow.runs if where is not None and run.target.document == where[0]]
-        self._pump.do("forget", lambda: self._flow.forget(mine))
+        self._pump.do("forget", self._flow.forget_document)
 
     def showEvent(self, event: Any) -> None:
         """The session starts when the docker is first seen, so that the engine is warm at the first click."""
@@ -319,7 +317,7 @@ class RePaintDocker(DockWidget):
 
     def _warn_of_history(self) -> None:
         """Nothing is deleted by itself, so it has to be said when there is much."""
-        used, limit = self._flow.history_bytes / (1 << 20), self.more_page.limit.value()
+        used, limit = self._flow.library.bytes / (1 << 20), self.more_page.limit.value()
         self.full.setVisible(used > limit)
         if used > limit:
             self.full.setText(tr(FULL).format(used=f"{used:.0f}", limit=limit))

@@ -25,6 +25,7 @@ from bridge_server.client.editor.areas import (
     marks,
     slices,
 )
+from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
@@ -51,29 +52,26 @@ def is_plain(space: Tuple[str, str, str]) -> bool:
 
 
 class KritaHost:
-    """What `Flow` asks of the editor."""
+    """A `Host`. ``repeat``: calls work again and again until it returns True."""
 
-    def __init__(self, probe: Probe) -> None:
-        self.probe = probe
+    def __init__(self, probe: Probe, repeat: Callable[[str, Callable[[], bool]], None]) -> None:
+        self.probe, self._repeat = probe, repeat
         self._grown: Optional[Top] = None  # of the undo stack after the last enlarging
 
     # ---- which document ----
-    def identity(self) -> Optional[Tuple[str, str, str]]:
-        """The document in front: its id in this Krita, the key that the plug-in has left in it ("": none), its path."""
+    def identity(self) -> Optional[Identity]:
         document = Krita.instance().activeDocument()
         if document is None or document.rootNode() is None:
             return None
-        return document.rootNode().uniqueId().toString(), _key(document), str(document.fileName() or "")
+        return Identity(document.rootNode().uniqueId().toString(), _key(document), str(document.fileName() or ""))
 
     def canvas_size(self) -> Optional[Tuple[str, int, int]]:
-        """The document in front: its id, width and height; None if there is none."""
         document = Krita.instance().activeDocument()
         if document is None or document.rootNode() is None:
             return None
         return document.rootNode().uniqueId().toString(), document.width(), document.height()
 
     def sent_pixels(self, padding: int = 0) -> int:
-        """How many pixels a run with the present selection would send; 0 without one."""
         document = Krita.instance().activeDocument()
         selection = document.selection() if document is not None else None
         if selection is None or selection.width() < 1 or selection.height() < 1:
@@ -247,7 +245,9 @@ class KritaHost:
             added = parent.addChildNode(node, above)
         if not added:
             raise Refused("Krita did not add the preview layer; unlock the group of the active layer and try again.")
-        return PreviewLayer(self.probe, target, node, active.uniqueId().toString() if active is not None else "")
+        layer = PreviewLayer(self.probe, target, node, active.uniqueId().toString() if active is not None else "")
+        self._repeat("give back", layer.give_back_active)
+        return layer
 
 
 def _key(document: Any, make: bool = False) -> str:

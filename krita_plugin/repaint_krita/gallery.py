@@ -47,7 +47,7 @@ class Gallery(QtWidgets.QListWidget):
     # ---- what the artist does ----
     def show_item(self, item: Any, apply: bool = False) -> None:
         number, index = item.data(KEY)
-        run = self._flow.find(number)
+        run = self._flow.library.find(number)
         if run is not None:
             self._pump.choose(run, index, apply)
             self._picked_one()
@@ -58,7 +58,7 @@ class Gallery(QtWidgets.QListWidget):
         if item is None:
             return None
         number, index = item.data(KEY)
-        run = self._flow.find(number)
+        run = self._flow.library.find(number)
         variant = run.variant(index) if run is not None else None
         return (run, variant) if run is not None and variant is not None else None
 

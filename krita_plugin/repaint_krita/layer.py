@@ -36,6 +36,7 @@ class PreviewLayer:
         self._top: Optional[Top] = None  # of the undo stack when the layer was the last thing on it
         self._asked = 0  # how often the user's layer was to be given back
         self._given_back = False
+        self.settled = False  # Krita has made it the active one, and the user's layer is the active one again
         self._origin = (node.position().x(), node.position().y())
 
     def _document(self) -> Any:
@@ -55,6 +56,10 @@ class PreviewLayer:
 
         To be called until it returns True. In a picture that is not in front Krita would not do it, so it waits.
         """
+        self.settled = self._gave_back()
+        return self.settled
+
+    def _gave_back(self) -> bool:
         document = self._document()
         self._asked += 1
         if document is None or not self._users_layer or self._asked > GIVE_BACK_CALLS:

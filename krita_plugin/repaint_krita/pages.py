@@ -346,8 +346,8 @@ class MorePage(QtWidgets.QWidget):
         self.picture.show_walk(levels(steps, length, samples, str(self.schedule.currentData())))
 
     def refresh(self) -> None:
-        used, limit = self._flow.history_bytes / (1 << 20), self.limit.value()
-        count = self._flow.history.pictures() + sum(v.finished for run in self._flow.runs for v in run.variants)
+        used, limit = self._flow.library.bytes / (1 << 20), self.limit.value()
+        count = self._flow.library.pictures
         text = tr("History: {count} pictures, {used} of {limit} MiB on disk.")
         self.used.setText(text.format(count=count, used=f"{used:.1f}", limit=limit))
         self.show_memory()

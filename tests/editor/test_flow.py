@@ -1,86 +1,94 @@
 """The run's state machine without an editor or a bridge, for orders of events that a real host shows too seldom.
 
-Both sides are played by lists here; that they play true is what tests/krita/test_krita.py shows in the real Krita.
+The editor is the one made of files, the bridge is played by lists; tests/krita/test_krita.py shows that they play true
+in the real Krita.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bridge_server.client import events
 from bridge_server.client.editor import flow as flow_module
-from bridge_server.client.editor import model
-from bridge_server.client.geometry import Box
+from bridge_server.client.editor import layers, library, machine, model
+from bridge_server.client.editor.host import Identity
+from tests.editor.files import FileHost, FileLayer
 
 SIZE = 4
 RGBA = [bytes([shade]) * (SIZE * SIZE * 4) for shade in range(10)]
 
 
-class PaperLayer:
-    """A layer that is a list of what was painted; each painting takes two steps."""
+class WatchedLayer(FileLayer):
+    """A file layer that notes what was painted, and takes it or not as the test says."""
 
-    def __init__(self) -> None:
-        self.there = flow_module.THERE
-        self.visible = True
-        self.name = flow_module.PREVIEW_NAME
+    def __init__(self, layer: FileLayer) -> None:
+        super().__init__(layer.target, layer.path)
         self.painted: list[bytes] = []
+        self.visible = True
         self.refresh = 0.5
         self.takes = True
 
-    def state(self) -> str:
-        return str(self.there)
+    @property
+    def name(self) -> str:
+        return self.path.stem[4:]
 
-    def give_back_active(self) -> bool:
-        return True
+    def undo(self) -> None:
+        self.path.unlink()
 
-    def paint(self, picture: Any) -> Iterator[None]:
-        yield
-        self.painted.append(picture.rgba)
+    def close_document(self) -> None:
+        (self.path.parent / "picture.png").unlink()
+
+    def paint(self, picture: model.Picture) -> Generator[None, None, float]:
+        there = yield from super().paint(picture)
+        if there:
+            self.painted.append(picture.rgba)
         return self.refresh
 
-    def holds(self, picture: Any) -> Iterator[None]:
-        yield
-        return self.takes and self.painted[-1] == picture.rgba
+    def holds(self, picture: model.Picture) -> Generator[None, None, bool]:
+        held = yield from super().holds(picture)
+        return held and self.takes
 
     def clear(self) -> None:
+        super().clear()
         self.painted.append(b"")
 
-    def rename(self, name: str) -> None:
-        self.name = name
-
-    def remove(self) -> None:
-        self.there = flow_module.GONE
-
     def set_visible(self, visible: bool) -> None:
+        super().set_visible(visible)
         self.visible = visible
 
 
-class PaperHost:
-    def __init__(self) -> None:
-        self.layers: list[PaperLayer] = []
-        self.withdrawn: list[Any] = []
-        self.document = ("document", "key", "/pictures/a.png")
+class WatchedHost(FileHost):
+    """Its document is 4 × 4 pixels, of which the middle is selected."""
 
-    def identity(self) -> Any:
+    def __init__(self) -> None:
+        self._temporary = tempfile.TemporaryDirectory()
+        super().__init__(Path(self._temporary.name))
+        Image.fromarray(np.zeros((SIZE, SIZE, 4), np.uint8)).save(self.folder / "picture.png")
+        selection = np.zeros((SIZE, SIZE), np.uint8)
+        selection[1:3, 1:3] = 255
+        Image.fromarray(selection).save(self.folder / "selection.png")
+        self.layers: list[WatchedLayer] = []
+        self.document = Identity(str(self.folder), "key", "/pictures/a.png")
+
+    def identity(self) -> Identity | None:
         return self.document
 
-    def capture(self, _settings: Any) -> Iterator[Any]:
-        yield None
-        target = model.Target(
-            "document", "layer", Box(0, 0, SIZE, SIZE), Box(1, 1, 2, 2), key="key", path="/pictures/a.png"
-        )
-        yield model.Capture(target, RGBA[0], b"\xff" * (SIZE * SIZE))
+    def capture(self, settings: model.Settings) -> Iterator[model.Capture | None]:
+        for found in super().capture(settings):
+            target = replace(found.target, key=self.document.key, path=self.document.path) if found else None
+            yield replace(found, target=target) if found else None
 
-    def withdraw(self, target: Any) -> None:
-        self.withdrawn.append(target)
-
-    def add_layer(self, _target: Any, name: str, above_active: bool = False) -> PaperLayer:
-        del above_active
-        self.layers.append(PaperLayer())
-        self.layers[-1].name = name
+    def add_layer(self, target: model.Target, name: str, above_active: bool = False) -> WatchedLayer:
+        target = replace(target, document=str(self.folder))
+        self.layers.append(WatchedLayer(super().add_layer(target, name, above_active)))
         return self.layers[-1]
 
 
@@ -137,11 +145,11 @@ class Stage:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.host, self.session = PaperHost(), PaperSession()
+        self.host, self.session = WatchedHost(), PaperSession()
         self.flow = flow_module.Flow(self.host, self.session, lambda: self.now)
 
     def start(self, variants: int = 1) -> None:
-        self.flow.start(flow_module.Settings("texture", "fast", 7, variants))
+        self.flow.start(model.Settings("texture", "fast", 7, variants))
         self.steps()
 
     def steps(self) -> None:
@@ -153,7 +161,7 @@ class Stage:
         self.flow.pump()
         self.steps()
 
-    def running(self, variants: int = 1) -> PaperLayer:
+    def running(self, variants: int = 1) -> WatchedLayer:
         self.start(variants)
         self.tell(events.Accepted("job1", 0, 10))
         return self.host.layers[0]
@@ -215,7 +223,7 @@ def test_news_of_an_earlier_job_are_not_for_this_one(stage: Stage) -> None:
     stage.tell(events.Cancelled("job1"))
     stage.start()
     stage.tell(preview(0, 4), result(0, 5), events.Done("job1", 1.0))
-    assert stage.flow.phase == flow_module.WAITING
+    assert stage.flow.phase == machine.WAITING
     assert len(stage.host.layers) == 1
 
 
@@ -228,7 +236,7 @@ def test_every_end_after_a_cancel_leaves_no_layer(stage: Stage, end: events.Even
     stage.tell(preview(0, 1))
     stage.flow.cancel()
     assert layer.painted[-1] == b""
-    assert layer.there == flow_module.GONE
+    assert layer.state() == model.GONE
     stage.tell(preview(0, 2), end)
     assert not stage.flow.busy
     assert layer.painted[-1] == b""
@@ -237,7 +245,7 @@ def test_every_end_after_a_cancel_leaves_no_layer(stage: Stage, end: events.Even
 def test_a_cancel_that_is_never_answered_does_not_lock_the_docker(stage: Stage) -> None:
     stage.running()
     stage.flow.cancel()
-    stage.now += flow_module.CANCEL_PATIENCE + 0.1
+    stage.now += machine.CANCEL_PATIENCE + 0.1
     stage.flow.tick()
     assert not stage.flow.busy
     assert stage.flow.sentence == "Cancelled."
@@ -247,7 +255,7 @@ def test_a_failure_keeps_the_variants_that_are_finished(stage: Stage) -> None:
     layer = stage.running(variants=2)
     stage.tell(preview(0, 1), result(1, 2), events.Failed("job1", "engine_died", "The engine died twice."))
     assert stage.flow.sentence == "The engine died twice."
-    assert layer.there == flow_module.THERE
+    assert layer.state() == model.THERE
     assert layer.painted[-1] == RGBA[2]
     assert layer.name == "RePaint texture · seed 8"
     assert [variant.index for variant in stage.flow.runs[0].variants] == [1]
@@ -269,20 +277,20 @@ def test_a_cancel_keeps_finished_variants_to_be_picked(stage: Stage) -> None:
 def test_document_closed_between_the_last_preview_and_the_end(stage: Stage) -> None:
     layer = stage.running()
     stage.tell(preview(0, 1))
-    layer.there = flow_module.CLOSED
+    layer.close_document()
     stage.tell(result(0, 2), events.Done("job1", 1.0))
-    stage.now += flow_module.CANCEL_PATIENCE + 0.1
+    stage.now += machine.CANCEL_PATIENCE + 0.1
     stage.flow.tick()
     assert not stage.flow.busy
     assert stage.flow.is_error
-    assert stage.flow.sentence == flow_module.DOCUMENT_CLOSED
+    assert stage.flow.sentence == machine.DOCUMENT_CLOSED
 
 
 def test_pixels_that_krita_did_not_take_are_said(stage: Stage) -> None:
     layer = stage.running()
     layer.takes = False
     stage.tell(result(0, 2), events.Done("job1", 1.0))
-    assert stage.flow.sentence == flow_module.NOT_TAKEN
+    assert stage.flow.sentence == layers.NOT_TAKEN
     assert stage.flow.is_error
 
 
@@ -310,10 +318,10 @@ def finished_run(stage: Stage, job: str, shade: int = 1, variants: int = 1) -> A
 
 
 def test_memory_is_bounded_and_dropped_pictures_are_fetched(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_module, "HISTORY_BYTES", 5 * len(RGBA[0]))
+    monkeypatch.setattr(library, "MEMORY_BYTES", 5 * len(RGBA[0]))
     for number in range(1, 6):
         finished_run(stage, f"job{number}", number)
-        stage.host.layers[-1].there = flow_module.GONE
+        stage.host.layers[-1].undo()
         stage.flow.runs[-1].series.shown = None
     assert [run.number for run in stage.flow.runs] == [1, 2, 3, 4, 5]
     first = stage.flow.runs[0]
@@ -340,11 +348,11 @@ def test_a_branch_forms_in_the_layer_of_its_parent_and_a_cancel_gives_the_parent
     assert (request.variants, request.seed) == (2, 50)
     stage.tell(events.Accepted("job2", 0, 9), events.Preview("job2", 0, 1, SIZE, SIZE, RGBA[5]))
     assert layer.painted[-1] == RGBA[5]
-    assert layer.name == flow_module.PREVIEW_NAME
+    assert layer.name == layers.PREVIEW_NAME
     stage.flow.cancel()
     stage.tell(events.Cancelled("job2"))
     assert len(stage.host.layers) == 1
-    assert layer.there == flow_module.THERE
+    assert layer.state() == model.THERE
     assert layer.painted[-1] == RGBA[1]
     assert layer.name == "RePaint texture · seed 7"
     stage.flow.branch(run, 0, 3, "harmonise", 1, seed=60)
@@ -405,7 +413,7 @@ def test_stop_and_keep_then_continue(stage: Stage) -> None:
     assert stage.flow.sentence == flow_module.KEEPING
     kept = events.Result("job1", 1, 8, SIZE, SIZE, RGBA[3], "texture", 1.0, 4, True)
     stage.tell(events.Steps("job1", 1, (events.Step(4, 6, 9, 11),)), kept, events.Done("job1", 1.0))
-    assert stage.flow.sentence == flow_module.KEPT
+    assert stage.flow.sentence == machine.KEPT
     assert layer.painted[-1] == RGBA[3]
     run = stage.flow.runs[0]
     assert [(v.index, v.call, v.unfinished) for v in run.variants] == [(1, 4, True)]
@@ -457,7 +465,7 @@ def test_pictures_of_an_earlier_time_come_back_with_their_branches(stage: Stage)
     stage.flow.branch(run, 0, 6, "idea", 1, seed=50)
     first, branch = stage.session.requests
     later = Stage()
-    later.host.document = ("another id", "key", "")
+    later.host.document = Identity("another id", "key", "")
     later.tell(recovered(branch, "b"), recovered(first, "job1", 2))
     assert sorted(later.session.calls) == ["resume b", "resume job1"]
     for job, count in (("job1", 2), ("b", 1)):
@@ -472,17 +480,17 @@ def test_pictures_of_an_earlier_time_come_back_with_their_branches(stage: Stage)
     later.flow.choose(found["job1"], 1)
     later.steps()
     assert later.host.layers[0].painted == [RGBA[2]]
-    assert later.flow.history_bytes == 3 * len(RGBA[0])
+    assert later.flow.library.bytes == 3 * len(RGBA[0])
 
 
 def test_a_documents_pictures_wait_until_it_is_opened(stage: Stage) -> None:
     finished_run(stage, "job1")
     later = Stage()
-    later.host.document = ("other", "other key", "/pictures/b.png")
+    later.host.document = Identity("other", "other key", "/pictures/b.png")
     later.tell(recovered(stage.session.requests[0], "job1"))
     assert later.flow.runs == []
-    assert later.flow.history_bytes == len(RGBA[0])
-    later.host.document = ("again", "", "/pictures/a.png")
+    assert later.flow.library.bytes == len(RGBA[0])
+    later.host.document = Identity("again", "", "/pictures/a.png")
     later.flow.document_changed()
     assert later.session.calls == ["resume job1"]
 
@@ -511,7 +519,7 @@ def test_deleting(stage: Stage) -> None:
     assert [each.job for each in stage.flow.runs] == ["job2"]
     stage.flow.forget_all()
     assert stage.flow.runs == []
-    assert stage.flow.history_bytes == 0
+    assert stage.flow.library.bytes == 0
 
 
 def test_an_engine_message_stays_readable(stage: Stage) -> None:
@@ -519,7 +527,7 @@ def test_an_engine_message_stays_readable(stage: Stage) -> None:
     stage.tell(events.EngineDown("The engine stopped; it is started again.", True))
     stage.tell(events.Progress("job1", 0, 1, 1, 10, 3.0))
     assert stage.flow.sentence == "The engine stopped; it is started again."
-    stage.now += flow_module.HOLD
+    stage.now += machine.HOLD
     stage.tell(events.Progress("job1", 0, 1, 2, 10, 3.0))
     assert stage.flow.sentence == "Painting …"
 
@@ -544,10 +552,14 @@ def test_without_a_bridge_a_click_says_so_and_sends_nothing(stage: Stage, code: 
     assert stage.session.calls == ["submit"]
 
 
+def test_every_event_has_its_method() -> None:
+    assert {*machine.ABOUT_BRIDGE, *machine.ABOUT_RUN} == set(get_args(events.Event))
+
+
 def test_listeners_hear_of_changes(stage: Stage) -> None:
     heard: list[str] = []
     listener: Callable[[], None] = lambda: heard.append(stage.flow.phase)  # noqa: E731
     stage.flow.listeners.append(listener)
     stage.running()
-    assert heard[0] == flow_module.READING
-    assert heard[-1] == flow_module.RUNNING
+    assert heard[0] == machine.READING
+    assert heard[-1] == machine.RUNNING

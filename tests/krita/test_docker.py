@@ -333,7 +333,7 @@ def test_more_variants_are_appended(desk: Desk) -> None:
 def test_a_single_picture_is_deleted_after_a_question(desk: Desk) -> None:
     document = finished(desk, variants=3)
     shown = desk.fingerprint(document)
-    used = desk.host.run("flow.history_bytes")
+    used = desk.host.run("flow.library.bytes")
     desk.host.run("app.activeWindow().qwindow().activateWindow()\ndock().gallery.setFocus()")
     desk.host.keys("Right")
     desk.host.wait("flow.selected[1] == 1")
@@ -352,7 +352,7 @@ def test_a_single_picture_is_deleted_after_a_question(desk: Desk) -> None:
     desk.host.keys("alt+y")
     desk.host.wait("dock().gallery.count() == 2")
     assert desk.host.run("[v.seed for v in flow.runs[-1].variants]") == [20, 22]
-    assert desk.host.run("flow.history_bytes") == used * 2 // 3
+    assert desk.host.run("flow.library.bytes") == used * 2 // 3
     until(lambda: not (folder / "variant-1").exists())
     assert (folder / "variant-0").is_file()
     desk.host.run("dock().gallery.walk(-2)")

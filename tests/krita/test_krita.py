@@ -132,7 +132,7 @@ def test_cancel_after_other_work_takes_back_its_own_only(desk: Desk, same_name: 
     desk.select(document, 100, 100, 50, 50)
     desk.press()
     desk.wait_preview()
-    desk.host.wait("flow._settling is None", what="the layer has come to rest")
+    desk.host.wait("flow.run.layer.settled", what="the layer has come to rest")
     if same_name:
         desk.host.run(f"d = {document.code}\nd.rootNode().addChildNode(d.createNode('mine', 'paintlayer'), None)")
     else:

@@ -7,7 +7,7 @@ from typing import Callable, List, Tuple
 from bridge_server.client.geometry import Box, grown_box
 from bridge_server.client.messages import MAX_PIXELS, MAX_SIDE
 
-from .model import Extend, Refused, Tile
+from .model import Extend, Refused, Target, Tile
 
 NO_DOCUMENT = "Open a picture first, select the part to repaint, then click RePaint."
 NO_SELECTION = "Select the part to repaint first (with any selection tool), then click RePaint."
@@ -37,6 +37,14 @@ def extended(width: int, height: int, area: Extend, padding: int = 0) -> Tuple[B
     if max(width, height) > MAX_SIDE or box.width * box.height > MAX_PIXELS:
         raise Refused(TOO_LARGE)
     return box, bounds, old
+
+
+def grown_size(target: Target) -> Tuple[int, int]:
+    """Width and height of the canvas after an `Extend`; (0, 0) for another target."""
+    old, bounds = target.grown, target.bounds
+    if old is None:
+        return 0, 0
+    return max(old.x + old.width, bounds.x + bounds.width), max(old.y + old.height, bounds.y + bounds.height)
 
 
 def frame(canvas: Box, area: Tile) -> Callable[[Box], bytes]:

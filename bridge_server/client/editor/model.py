@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union
 
 from bridge_server.client import events
 from bridge_server.client.geometry import Box
+
+if TYPE_CHECKING:
+    from .host import Layer
 
 MAX_SEED = 2**53 - 1
 THERE, GONE, CLOSED = "there", "gone", "closed"  # what `Layer.state` answers
@@ -127,7 +130,7 @@ class Series:
     with the picture's version, of what is wholly in the layer now.
     """
 
-    layer: Any = None
+    layer: Optional[Layer] = None
     shown: Optional[Tuple[int, int]] = None
     painted: Tuple[int, int, int] = (-1, -1, -1)
 
@@ -151,12 +154,12 @@ class Run:
     shown: int = 0  # the variant that stands in the layer
     created: float = 0.0  # wall clock, for the order after a restart
     clicked: float = 0.0
-    pace: float = 0.0  # seconds per network call, 0 while unknown
+    call_seconds: float = 0.0  # of one network call, 0 while unknown
     note: str = ""  # what the engine had to say of it
     timings: Dict[str, float] = field(default_factory=dict)  # seconds after the click
 
     @property
-    def layer(self) -> Any:
+    def layer(self) -> Optional[Layer]:
         return self.series.layer
 
     def variant(self, index: int) -> Optional[Variant]:

@@ -78,7 +78,7 @@ class Painter:
             self._painted(run, seconds)
 
 
-class Pace:
+class PreviewRate:
     """How often previews are asked for: so seldom that the editor's refreshing takes at most a tenth of the time.
 
     set_interval: told the seconds between two previews when they change.

@@ -110,8 +110,8 @@ class Pump:
         if self.flow.has_steps and not self._stepping:
             self._stepping = True
             self._soon()
-        if self.flow.needs_ticks != self._ticking:
-            self._ticking = self.flow.needs_ticks
+        if self.flow.busy != self._ticking:
+            self._ticking = self.flow.busy
             self._set_ticking(self._ticking)
 
     def _guarded(self, name: str, work: Callable[[], Any]) -> None:

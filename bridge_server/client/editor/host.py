@@ -1,0 +1,84 @@
+"""What an editor offers to the shared part: a `Host`, and a `Layer` for each picture that it puts into a document.
+
+A new editor writes these two, an event loop (`pump.Pump`) and, if it wants one, a window (`view` says what to draw).
+tests/editor/files.py is a complete host in a hundred lines: its documents are folders with picture files.
+
+Everything here is called on the editor's own (GUI) thread. What may take long is a generator: it does some 15 ms of
+work, yields, and goes on in a later turn of the event loop. Coordinates are canvas pixels, origin at the top left.
+Pixels are 8-bit sRGB R, G, B, A with straight alpha, rows from the top, without padding.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generator, Iterator, NamedTuple, Optional, Protocol, Tuple
+
+from .model import Capture, Picture, Settings, Target
+
+
+class Identity(NamedTuple):
+    """How a document is known. ``document``: its id as long as it is open; ``key``: what the plug-in has left in it, ""
+    if nothing, saved with it, also with a copy; ``path``: its file, "" if it has none."""
+
+    document: str
+    key: str
+    path: str
+
+
+class Layer(Protocol):
+    """One layer that `Host.add_layer` made. None of its methods raises for a layer that is gone.
+
+    The artist may delete the layer, undo and redo it, move it, rename it, or close its document, at any time between
+    two calls and at every ``yield``.
+    """
+
+    def state(self) -> str:
+        """`model.THERE`; `model.GONE`: undone or deleted, a redo may bring it back; `model.CLOSED`: its document is."""
+
+    def paint(self, picture: Picture) -> Generator[None, None, float]:
+        """Puts the selected part of ``picture``, which covers the target's whole box, into the layer, without an undo
+        step; the editor shows it once, at the end. Returns the seconds that showing took; 0 if the layer is gone."""
+
+    def holds(self, picture: Picture) -> Generator[None, None, bool]:
+        """Reads back; whether the layer holds the selected part of ``picture``, as far as the document's own colour
+        space can hold it."""
+
+    def clear(self) -> None:
+        """Empties it, also when an undo has taken it out: a redo must not bring a half-made picture back."""
+
+    def rename(self, name: str) -> None:
+        """Without an undo step."""
+
+    def set_visible(self, visible: bool) -> None:
+        """Shows or hides it, to compare with the original; without an undo step."""
+
+    def remove(self) -> None:
+        """Takes it out of the document; where possible nothing of it is left to undo."""
+
+
+class Host(Protocol):
+    """The editor and the document that the artist works on, "in front" below."""
+
+    def identity(self) -> Optional[Identity]:
+        """Of the document in front; None if there is none."""
+
+    def canvas_size(self) -> Optional[Tuple[str, int, int]]:
+        """Id, width and height of the document in front; None if there is none."""
+
+    def sent_pixels(self, padding: int = 0) -> int:
+        """How many pixels a run with the present selection would send; 0 without a selection."""
+
+    def thumbnail(self, side: int) -> Any:
+        """The document in front, at most ``side`` pixels each way, as the editor's own kind of small picture; None if
+        there is none."""
+
+    def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:
+        """Reads what ``settings.area`` and ``settings.source`` ask for of the document in front (`areas` works out
+        the boxes); yields None between slices and at last the `Capture`. Raises `model.Refused`, with the document
+        as it was before."""
+
+    def add_layer(self, target: Target, name: str, above_active: bool = False) -> Layer:
+        """One new, empty layer above the layer that was active at the click, or with ``above_active`` above the one
+        that is active now: one undo step. Active layer and selection stay the artist's. Raises `model.Refused`."""
+
+    def withdraw(self, target: Target) -> None:
+        """After a cancel, when the layer has been removed: takes back what else `capture` or `add_layer` did."""

@@ -1,0 +1,148 @@
+"""An editor made of files, complete: a document is a folder with ``picture.png``, ``selection.png`` and a PNG for each
+layer, "001 NAME.png" the lowest. A layer is deleted or undone by removing its file, a document closed by its picture's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from bridge_server.client.editor import areas, model
+from bridge_server.client.editor.host import Identity
+from bridge_server.client.editor.model import CLOSED, GONE, THERE, Capture, Extend, Picture, Refused, Settings, Target
+from bridge_server.client.geometry import Box, grown_box, selection_bounds
+
+
+class FileLayer:
+    """A `Layer`: one PNG as large as the document."""
+
+    def __init__(self, target: Target, path: Path) -> None:
+        self.target, self.path = target, path
+
+    def state(self) -> str:
+        if not (self.path.parent / "picture.png").exists():
+            return CLOSED
+        return THERE if self.path.exists() else GONE
+
+    def paint(self, picture: Picture) -> Generator[None, None, float]:
+        yield
+        began = time.monotonic()
+        if self.state() != THERE:
+            return 0.0
+        pixels = np.zeros_like(_read(self.path))
+        pixels[_part(self.target.bounds)] = self._selected(picture)
+        Image.fromarray(pixels).save(self.path)
+        return time.monotonic() - began
+
+    def holds(self, picture: Picture) -> Generator[None, None, bool]:
+        yield
+        part = _part(self.target.bounds)
+        return self.state() == THERE and np.array_equal(_read(self.path)[part], self._selected(picture))
+
+    def _selected(self, picture: Picture) -> np.ndarray:
+        box, bounds = self.target.box, self.target.bounds
+        pixels = np.frombuffer(picture.rgba, np.uint8).reshape(picture.height, picture.width, 4)
+        return pixels[_part(Box(bounds.x - box.x, bounds.y - box.y, bounds.width, bounds.height))]
+
+    def clear(self) -> None:
+        if self.state() == THERE:
+            Image.fromarray(np.zeros_like(_read(self.path))).save(self.path)
+
+    def rename(self, name: str) -> None:
+        if self.state() == THERE:
+            self.path = self.path.rename(self.path.with_name(f"{self.path.name[:3]} {name.replace('/', '-')}.png"))
+
+    def set_visible(self, visible: bool) -> None:
+        """A hidden layer's file can be read by nobody."""
+        if self.state() == THERE:
+            self.path.chmod(0o600 if visible else 0)
+
+    def remove(self) -> None:
+        if self.state() == THERE:
+            self.path.unlink()
+
+
+class FileHost:
+    """A `Host`. ``folder``: the document in front, None if there is none."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._count = 0
+
+    def identity(self) -> Identity | None:
+        return Identity(str(self.folder), "", str(self.folder / "picture.png")) if self.folder else None
+
+    def canvas_size(self) -> tuple[str, int, int] | None:
+        return (str(self.folder), *Image.open(self.folder / "picture.png").size) if self.folder else None
+
+    def sent_pixels(self, padding: int = 0) -> int:
+        found = _bounds(self.folder) if self.folder else None
+        box = grown_box(found, *Image.open(self.folder / "picture.png").size, padding) if found else Box(0, 0, 0, 0)
+        return box.width * box.height
+
+    def thumbnail(self, side: int) -> Image.Image | None:
+        return ImageOps.contain(Image.open(self.folder / "picture.png"), (side, side)) if self.folder else None
+
+    def capture(self, settings: Settings) -> Iterator[Capture | None]:
+        """A document has one picture, whatever ``settings.source`` says."""
+        if self.folder is None:
+            raise Refused(areas.NO_DOCUMENT)
+        yield None
+        pixels, grown, area = _read(self.folder / "picture.png"), None, settings.area
+        height, width = pixels.shape[:2]
+        if isinstance(area, Extend):
+            box, bounds, grown = areas.extended(width, height, area, settings.padding)
+            pixels = np.pad(pixels, ((area.top, area.bottom), (area.left, area.right), (0, 0)))
+            marks = lambda part: areas.marks(part, grown)  # noqa: E731
+        elif isinstance(area, model.Tile):
+            box = bounds = Box(0, 0, width, height)
+            marks = areas.frame(box, area)
+        else:
+            bounds = _bounds(self.folder)
+            if bounds is None:
+                raise Refused(areas.NO_SELECTION)
+            box = grown_box(bounds, width, height, settings.padding)
+            selection = np.array(Image.open(self.folder / "selection.png").convert("L"))
+            marks = lambda part: selection[_part(part)].tobytes()  # noqa: E731
+        target = Target(str(self.folder), "", box, bounds, path=str(self.folder / "picture.png"), grown=grown)
+        yield Capture(target, pixels[_part(box)].tobytes(), marks(box))
+
+    def add_layer(self, target: Target, name: str, above_active: bool = False) -> FileLayer:
+        """The new layer is the highest: no other one is ever active."""
+        del above_active
+        folder, old = Path(target.document), target.grown
+        if not (folder / "picture.png").exists():
+            raise Refused(areas.CLOSED_DOCUMENT)
+        picture = _read(folder / "picture.png")
+        if old is not None:
+            larger = np.zeros((*areas.grown_size(target)[::-1], 4), np.uint8)
+            larger[_part(old)], picture = picture, larger
+            Image.fromarray(picture).save(folder / "picture.png")
+        self._count += 1
+        layer = FileLayer(target, folder / f"{self._count:03}.png")
+        Image.fromarray(np.zeros_like(picture)).save(layer.path)
+        layer.rename(name)
+        return layer
+
+    def withdraw(self, target: Target) -> None:
+        """The canvas as it was before an extension."""
+        if target.grown is not None:
+            picture = Path(target.document) / "picture.png"
+            Image.fromarray(_read(picture)[_part(target.grown)]).save(picture)
+
+
+def _read(path: Path) -> np.ndarray:
+    return np.array(Image.open(path).convert("RGBA"))
+
+
+def _part(box: Box) -> tuple[slice, slice]:
+    return slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+
+
+def _bounds(folder: Path) -> Box | None:
+    selection = Image.open(folder / "selection.png").convert("L")
+    return selection_bounds(selection.tobytes(), *selection.size)

@@ -1,0 +1,114 @@
+"""The editor made of files with the real bridge and the real engine behind it: what a `Host` offers is all used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bridge_server.client.editor.flow import Flow
+from bridge_server.client.editor.model import Area, Extend, Settings, Tile
+from bridge_server.client.session import Session
+from tests.bridge.home import Home, until
+from tests.editor.files import FileHost
+
+MODEL, SLOW = "test/gaussian", "test/gaussian-slow"
+WIDTH, HEIGHT = 96, 72
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Home]:
+    one = Home()
+    try:
+        one.ready()
+        yield one
+    finally:
+        one.close()
+
+
+class Desk:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.before = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
+        self.before[..., 3] = 255
+        selection = np.zeros((HEIGHT, WIDTH), np.uint8)
+        selection[20:40, 30:60] = 255
+        Image.fromarray(self.before).save(folder / "picture.png")
+        Image.fromarray(selection).save(folder / "selection.png")
+        self.session = Session("files")
+        self.session.start()
+        self.flow = Flow(FileHost(folder), self.session)
+
+    def start(self, model: str = MODEL, area: Area = None) -> None:
+        self.flow.start(Settings(model, "fast", 5, options={"steps": 20}, area=area))
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        def turn() -> object:
+            self.flow.pump()
+            self.flow.tick()
+            while self.flow.has_steps:
+                self.flow.step()
+            return condition()
+
+        until(turn, what)
+
+    def end(self) -> None:
+        self.until(lambda: not self.flow.busy, "the run ends")
+
+    def layers(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob("[0-9]*.png"))
+
+    def pixels(self, name: str = "picture.png") -> np.ndarray:
+        return np.array(Image.open(self.folder / name))
+
+
+@pytest.fixture
+def desk(home: Home, tmp_path: Path) -> Iterator[Desk]:
+    del home
+    one = Desk(tmp_path)
+    yield one
+    one.session.close()
+
+
+def test_a_selection_is_repainted_in_a_layer_of_its_own(desk: Desk) -> None:
+    desk.start()
+    desk.end()
+    assert not desk.flow.is_error, desk.flow.sentence
+    assert desk.layers() == ["001 RePaint test-gaussian · seed 5.png"]
+    layer = desk.pixels(desk.layers()[0])
+    assert (layer[20:40, 30:60, 3] == 255).all()
+    layer[20:40, 30:60] = 0
+    assert not layer.any()
+    assert np.array_equal(desk.pixels(), desk.before)
+
+
+def test_a_cancelled_extension_leaves_the_canvas_as_it_was(desk: Desk) -> None:
+    desk.start(SLOW, Extend(right=32, bottom=8))
+    desk.until(lambda: desk.layers(), "the layer is there")
+    assert desk.pixels().shape == (HEIGHT + 8, WIDTH + 32, 4)
+    desk.flow.cancel()
+    desk.end()
+    assert desk.layers() == []
+    assert np.array_equal(desk.pixels(), desk.before)
+
+
+def test_a_tile_is_painted_along_its_borders_only(desk: Desk) -> None:
+    desk.start(area=Tile("x", 16))
+    desk.end()
+    marked = desk.pixels(desk.layers()[0])[..., 3]
+    assert (marked[:, :8] == 255).all()
+    assert (marked[:, -8:] == 255).all()
+    assert not marked[:, 8:-8].any()
+
+
+def test_a_layer_that_is_removed_ends_its_run(desk: Desk) -> None:
+    desk.start(SLOW)
+    desk.until(lambda: "first_preview" in desk.flow.run.timings, "a preview")
+    (desk.folder / desk.layers()[0]).unlink()
+    desk.end()
+    assert desk.flow.is_error
+    assert "layer is gone" in desk.flow.sentence
+    assert desk.layers() == []
