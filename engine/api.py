@@ -21,28 +21,49 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from engine import canvas
+from engine.canvas import Geometry, Wraps, seam, stages
 from engine.errors import BadInput, EngineError
-from engine.exemplar import matching, octave_run
-from engine.exemplar.denoiser import Exemplar
-from engine.learning import adapt
-from engine.learning.adapt import Learning
-from engine.models import Geometry, Model, ModelInfo, catalogue
+from engine.exemplar import SIDE, Exemplar, octave_run
+from engine.learning import Learning, adapt
+from engine.models import Model, ModelInfo, catalogue, digest, exhausted
 from engine.models import load as load_model
-from engine.models.digest import digest
-from engine.models.memory import exhausted
-from engine.picture import canvas, seam, stages
-from engine.run.events import Event, Finished, Note, Pause, Step
-from engine.run.job import Job, checked_selection, resolve, seeds
-from engine.run.states import Cache, Kept, OctavePlace, branched, calls_left
-from engine.sampling import schedule
-from engine.sampling.anchor import Anchor
-from engine.sampling.corrector import corrected
-from engine.sampling.diffusion import Diffusion, Network
-from engine.sampling.guidance import Guide, conditioned, left_out
-from engine.sampling.noise import Noise
-from engine.sampling.presets import DEFAULT_PRESET, PRESETS, Preset
-from engine.sampling.sampler import Guidance, Settings, State, repaint
-from engine.sampling.space import Entered, Wraps
+from engine.run import (
+    Cache,
+    Event,
+    Finished,
+    Job,
+    Kept,
+    Note,
+    OctavePlace,
+    Pause,
+    Step,
+    branched,
+    calls_left,
+    checked_selection,
+    resolve,
+    seeds,
+)
+from engine.sampling import (
+    DEFAULT_PRESET,
+    PRESETS,
+    Anchor,
+    Diffusion,
+    Entered,
+    Guidance,
+    Guide,
+    Network,
+    Noise,
+    Preset,
+    Settings,
+    State,
+    conditioned,
+    corrected,
+    left_out,
+    repaint,
+    schedule,
+    windowed,
+)
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -377,7 +398,7 @@ def _stage(
                 entered.keep,
                 entered.beside,
                 len(model.alpha_bar),
-                partial(canvas.windowed, plan=part.plan.cells(model.space.factor)),
+                partial(windowed, plan=part.plan.cells(model.space.factor)),
             )
         sampler = partial(
             corrected if settings.corrections else repaint,
@@ -445,7 +466,7 @@ def _by_octaves(job: Job, model: Model) -> bool:
         return False
     selection, scale = checked_selection(job), job.scale or 1.0
     near = canvas.surroundings(selection, job.padding, job.wrap)
-    thin = scale * min(near.width, near.height) < 2 * matching.SIDE
+    thin = scale * min(near.width, near.height) < 2 * SIDE
     wide = scale**2 * near.width * near.height > SMALL_AREA or scale**2 * np.count_nonzero(selection) > SMALL_SELECTION
     return bool(wide and not thin)
 
@@ -548,7 +569,7 @@ def _guidance(model: Model, label: int | None, scale: float, layout: canvas.Plan
     gradient = model.classifier_gradient
     if gradient is None or label is None or scale == 0:
         return None
-    fused = canvas.windowed(lambda x, timestep: gradient(x, timestep, label), layout)
+    fused = windowed(lambda x, timestep: gradient(x, timestep, label), layout)
     return lambda x, timestep: scale * fused(x, timestep)
 
 

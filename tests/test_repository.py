@@ -54,6 +54,53 @@ def test_engine_knows_no_bridge_no_editor_no_socket():
                 assert not _under(name, other), f"{path.relative_to(ROOT)} imports {name}"
 
 
+ROOMS = ("canvas", "sampling", "exemplar", "models", "data", "learning", "run", "bench", "commands")
+"""The engine's rooms; each imports those before it only, and takes from them what stands in their door."""
+
+
+def _engine_module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_engine_rooms_have_one_direction_and_one_door():
+    for path in (ROOT / "engine").rglob("*.py"):
+        parts = path.relative_to(ROOT / "engine").parts
+        if len(parts) == 1 or parts[0] not in ROOMS:
+            assert len(parts) == 1, f"{path.relative_to(ROOT)} lies in no room"
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("engine."):
+                continue
+            _, room, *inside = str(node.module).split(".")
+            if room in ROOMS and room != parts[0]:
+                where = f"{path.relative_to(ROOT)}:{node.lineno}"
+                assert ROOMS.index(room) < ROOMS.index(parts[0]), f"{where} imports {room}"
+                assert not inside, f"{where} goes past the door of {room}"
+
+
+def test_no_imports_go_in_a_circle():
+    """Imports at any depth, in the whole project: a module never needs itself."""
+    paths = {_engine_module(path): path for path in _tracked(".py")}
+    ahead = {}
+    for name, path in paths.items():
+        found = {each for each in _imports(path) if each in paths and each != name}
+        # ``from package import module`` needs the module; the package itself only for its own names.
+        ahead[name] = {each for each in found if not any(other.startswith(each + ".") for other in found)}
+        ahead[name] -= {name.rpartition(".")[0]}
+    done: set[str] = set()
+
+    def walk(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " → ".join((*way[way.index(name) :], name))
+        if name not in done:
+            for other in sorted(ahead[name]):
+                walk(other, (*way, name))
+            done.add(name)
+
+    for name in sorted(ahead):
+        walk(name, ())
+
+
 def test_only_the_worker_imports_the_engine():
     importers = {
         path.relative_to(ROOT / "bridge_server").as_posix()

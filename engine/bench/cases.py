@@ -84,7 +84,7 @@ def jury(names: list[str] | None = None) -> list[Case]:
 
 def tuning(count: int = 31) -> list[Case]:
     """``count`` procedural pictures of 96² with small holes of three shapes, each family once per 31."""
-    from engine.data.procedural import family_of, generate
+    from engine.data import procedural
 
     shapes: list[dict[str, object]] = [
         {"shape": "box", "box": [34, 34, 28, 28]},
@@ -92,7 +92,9 @@ def tuning(count: int = 31) -> list[Case]:
         {"shape": "edge", "side": "right", "width": 24},
     ]
     return [
-        _case(family_of(seed), "tuning", generate(seed, 192)[:96, :96], shapes[seed % len(shapes)])
+        _case(
+            procedural.family_of(seed), "tuning", procedural.generate(seed, 192)[:96, :96], shapes[seed % len(shapes)]
+        )
         for seed in range(TUNING_SEED, TUNING_SEED + count)
     ]
 

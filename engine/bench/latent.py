@@ -23,10 +23,8 @@ import torch
 from engine import api
 from engine.bench.cost import device_name, load_average, measured
 from engine.errors import BadInput
-from engine.models import Model, ModelInfo, latent
-from engine.models.pipeline_folder import Parts
-from engine.models.unet import inference_dtype
-from engine.sampling.guidance import Words
+from engine.models import Model, ModelInfo, latent, pipeline_folder, unet
+from engine.sampling import Words
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +192,7 @@ def main(argv: list[str]) -> None:
     row, name, side, calls, device = argv[0], argv[1], int(argv[2]), int(argv[3]), torch.device(argv[4])
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     torch.manual_seed(0)
-    dtype = inference_dtype(device)
+    dtype = unet.inference_dtype(device)
     prepare = {"ours": _ours, "diffusers": _diffusers}[row]
     run = prepare(replace(SIZES[name], side=side), device, dtype)
     run(2)
@@ -213,14 +211,14 @@ Run = Callable[[int], tuple[float, float]]
 """calls → (seconds of the whole run, seconds from the end of the first call to the end of the last)."""
 
 
-def _parts(size: Size, channels: int, dtype: torch.dtype) -> Parts:
+def _parts(size: Size, channels: int, dtype: torch.dtype) -> pipeline_folder.Parts:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     unet = UNet2DConditionModel(sample_size=size.side // 8, in_channels=channels, **size.unet)
     vae = AutoencoderKL(**VAE, sample_size=size.side)
     index: dict[str, Any] = {}
     network, autoencoder = (part.eval().requires_grad_(False) for part in (unet.to(dtype), vae))
-    return Parts(size.kind, index, SCHEDULER, network, autoencoder, ())
+    return pipeline_folder.Parts(size.kind, index, SCHEDULER, network, autoencoder, ())
 
 
 def _words(size: Size, dtype: torch.dtype, device: torch.device) -> dict[str, torch.Tensor]:

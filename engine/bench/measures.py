@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from engine.picture import seam
+from engine.canvas import seam
 
 PATCH = 7
 """Side of the patches of the patch distance."""
@@ -247,7 +247,7 @@ def seam_jump(picture: np.ndarray, new: np.ndarray) -> float | None:
 
 
 def cut_jumps(picture: np.ndarray) -> np.ndarray:
-    """What :func:`engine.picture.seam.tile_seam_jump` would say of seams that are none: of every cross of two lines
+    """What :func:`engine.canvas.seam.tile_seam_jump` would say of seams that are none: of every cross of two lines
     through a picture as it came, with its control lines on both sides; (rows, columns) of the crosses."""
     margin = seam.LINES[-1]
     values = picture.astype(np.float64)

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import api
+from engine import api, canvas
 from engine.bench.cases import Case, rolled, rolled_back
 from engine.bench.rivals import RIVALS, Rival
 from engine.errors import BadInput
 from engine.learning import adapt
-from engine.picture import canvas
-from engine.sampling.presets import PRESETS, Preset
+from engine.sampling import PRESETS, Preset
 
-EXEMPLAR_CODE = ("exemplar/*.py", "picture/smooth.py")
+EXEMPLAR_CODE = ("exemplar/*.py", "canvas/smooth.py")
 """Modules of the engine that the exemplar model's pictures depend on."""
 FIRST_SEED = 1000
 """Seed of the jury's run 0."""

@@ -30,9 +30,9 @@ import platformdirs
 
 from engine.bench import masks
 from engine.bench.cases import Case, read_picture, rolled
+from engine.canvas import extend
 from engine.data import debian
 from engine.errors import BadInput
-from engine.picture import extend
 
 MANIFEST = Path(__file__).parent / "photo" / "manifest.json"
 SETS = ("tuning", "judgement")

@@ -29,8 +29,8 @@ from engine.bench.methods import Method
 from engine.bench.perceptual import StLpips
 from engine.bench.photo import PhotoCase
 from engine.bench.rivals import RIVALS
+from engine.canvas import seam as seams
 from engine.errors import BadInput, EngineError
-from engine.picture import seam as seams
 
 RIVALS_HERE = ("telea", "pypatchmatch", "resynthesizer", "gmic-patch")
 """The rivals that can fill large holes in a reasonable time; the others only when named."""

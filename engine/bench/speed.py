@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from engine import api
 from engine.bench.cost import device_name, load_average, measured, resident_mib
 from engine.errors import BadInput, EngineError
-from engine.sampling.diffusion import linear_alpha_bar
+from engine.sampling import linear_alpha_bar
 
 TIMED = (20, 5, 2)
 """The timed schedule T/L/n: 35 network calls."""
@@ -212,14 +212,14 @@ def _prepared(row: str, model: str, size: int, device: torch.device) -> Callable
         return lambda: _presets(model, size, device)
     if row == "large":
         return lambda: _large(model, device)
-    from engine.models.unet import inference_dtype
+    from engine.models import unet
 
     chosen = next(r for r in ROWS if r.name == row)
     dtype = getattr(torch, chosen.dtype)
-    unet, loaded = _network(model, dtype, device)
-    timed = IMITATED if dtype == torch.bfloat16 and inference_dtype(device) != dtype else TIMED
+    network, loaded = _network(model, dtype, device)
+    timed = IMITATED if dtype == torch.bfloat16 and unet.inference_dtype(device) != dtype else TIMED
     runner = {"ours": _ours, "diffusers": _diffusers}.get(chosen.engine)
-    once = runner(unet, loaded, size, timed) if runner else _plain(unet, size, chosen.engine, timed)
+    once = runner(network, loaded, size, timed) if runner else _plain(network, size, chosen.engine, timed)
 
     def run() -> dict[str, Any]:
         with measured(device) as cost:
@@ -231,30 +231,29 @@ def _prepared(row: str, model: str, size: int, device: torch.device) -> Callable
 
 def _network(model: str, dtype: torch.dtype, device: torch.device) -> tuple[Any, api.Model]:
     """The bare ``UNet2DModel`` in the row's number type, and the engine's model around that very network."""
-    from engine.models import Geometry, ModelInfo, find
-    from engine.models.folders import WEIGHTS, part_folder
-    from engine.models.unet import build
+    from engine.canvas import Geometry
+    from engine.models import ModelInfo, find, folders, unet
 
     if model == ADM:
-        unet = _random_adm()
+        network = _random_adm()
     else:
         info = find(model)
         if info.folder is None:
             raise BadInput("bad_model", "The bench needs a model in diffusers layout.")
-        folder = part_folder(info.folder, "unet")
-        unet = build(json.loads((folder / "config.json").read_text()), load_file(folder / WEIGHTS))
+        folder = folders.part_folder(info.folder, "unet")
+        network = unet.build(json.loads((folder / "config.json").read_text()), load_file(folder / folders.WEIGHTS))
     logging.getLogger("diffusers").setLevel(logging.ERROR)  # it warns of casts that concern no module here
-    unet = unet.to(device=device, dtype=dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    network = network.to(device=device, dtype=dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def predict(x: torch.Tensor, timestep: int, _label: int | None = None) -> torch.Tensor:
         with torch.inference_mode():
             x = x.to(dtype).contiguous(memory_format=torch.channels_last)
-            return unet(x, timestep, return_dict=False)[0].to(torch.float32)
+            return network(x, timestep, return_dict=False)[0].to(torch.float32)
 
     if model == ADM:
         info, outer = ModelInfo(ADM, ADM, "diffusers-pixel", "–"), Geometry(32, 64, 256, any_scale=False)
-        return unet, api.Model(info, predict, linear_alpha_bar(), "epsilon", outer, device)
-    return unet, replace(api.load_model(model, device.type), predict=predict)
+        return network, api.Model(info, predict, linear_alpha_bar(), "epsilon", outer, device)
+    return network, replace(api.load_model(model, device.type), predict=predict)
 
 
 def _random_adm() -> Any:

@@ -20,8 +20,8 @@ from engine import api
 from engine.bench import measures
 from engine.bench.cases import FOLDER, Case, read_picture, rolled, rolled_back
 from engine.bench.judge import Result
+from engine.canvas import extend, seam
 from engine.errors import BadInput
-from engine.picture import extend, seam
 
 SIDE = 120
 EXTRA = 60

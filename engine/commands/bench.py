@@ -90,8 +90,7 @@ def add_commands(commands: Any) -> None:
 
 def _jury(arguments: argparse.Namespace) -> None:
     from engine import api
-    from engine.bench import cases, judge, methods, perceptual, report
-    from engine.bench.cost import device_name
+    from engine.bench import cases, cost, judge, methods, perceptual, report
     from engine.errors import BadInput
 
     if not 1 <= arguments.seeds <= 100:
@@ -117,7 +116,7 @@ def _jury(arguments: argparse.Namespace) -> None:
     facts = {
         "model": ", ".join(model.info.id for model in models),
         "fingerprint": ", ".join(methods.fingerprint(model) for model in models),
-        "device": device_name(models[0].device),
+        "device": cost.device_name(models[0].device),
         "missing": missing,
     }
     paths = report.write(arguments.out, results, diversity, facts)
@@ -130,8 +129,7 @@ def _jury(arguments: argparse.Namespace) -> None:
 
 def _texture(arguments: argparse.Namespace) -> None:
     from engine import api
-    from engine.bench import judge, methods, perceptual, texture, texture_report
-    from engine.bench.cost import device_name
+    from engine.bench import cost, judge, methods, perceptual, texture, texture_report
     from engine.errors import BadInput
 
     if not 1 <= arguments.seeds <= 100:
@@ -162,7 +160,7 @@ def _texture(arguments: argparse.Namespace) -> None:
     facts = {
         "model": ", ".join(model.info.id for model in models),
         "fingerprint": ", ".join(methods.fingerprint(model) for model in models),
-        "device": device_name(models[0].device),
+        "device": cost.device_name(models[0].device),
         "seeds": arguments.seeds,
         "missing": missing,
     }
@@ -177,8 +175,7 @@ def _photo(arguments: argparse.Namespace) -> None:
     import torch
 
     from engine import api
-    from engine.bench import methods, perceptual, photo, photo_report, photo_run
-    from engine.bench.cost import device_name
+    from engine.bench import cost, methods, perceptual, photo, photo_report, photo_run
     from engine.errors import BadInput
 
     if not 1 <= arguments.seeds <= 100:
@@ -210,7 +207,7 @@ def _photo(arguments: argparse.Namespace) -> None:
         "model": ", ".join(names) or "none",
         "fingerprint": ", ".join(methods.fingerprint(model) for model in models) or "–",
         "preset": arguments.preset,
-        "device": device_name(device),
+        "device": cost.device_name(device),
         "set": arguments.set,
         "seeds": arguments.seeds,
         "missing": missing,

@@ -15,21 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import data
+from engine.canvas import extend
 from engine.commands import bench as bench_commands
+from engine.commands import data
 from engine.commands import learn as learn_command
 from engine.commands import models as model_commands
 from engine.commands import train as train_command
 from engine.errors import BadInput, EngineError
-from engine.picture import extend
 from engine.run import states
-from engine.sampling import schedule
-from engine.sampling.presets import DEFAULT_PRESET, PRESETS
+from engine.sampling import DEFAULT_PRESET, PRESETS, schedule
 from engine.version import __version__
 
 if TYPE_CHECKING:
     from engine.api import Event, Job, Learning, Model, Step
-    from engine.picture.imagefile import Picture
+    from engine.canvas import imagefile
 
 log = logging.getLogger(__name__)
 
@@ -176,8 +175,8 @@ def _model_id(arguments: argparse.Namespace) -> str:
 
 
 def _inpaint(arguments: argparse.Namespace) -> None:
-    from engine import api
-    from engine.picture import canvas, imagefile
+    from engine import api, canvas
+    from engine.canvas import imagefile
     from engine.sampling import plot
 
     names = _output_names(arguments.out, arguments.variants)
@@ -205,7 +204,7 @@ def _inpaint(arguments: argparse.Namespace) -> None:
 
 
 def _extend(arguments: argparse.Namespace) -> None:
-    from engine.picture import imagefile
+    from engine.canvas import imagefile
 
     picture = imagefile.read(arguments.image)
     sides = {side: getattr(arguments, side) for side in ("left", "right", "top", "bottom")}
@@ -213,16 +212,16 @@ def _extend(arguments: argparse.Namespace) -> None:
 
 
 def _tile(arguments: argparse.Namespace) -> None:
-    from engine.picture import imagefile
+    from engine.canvas import imagefile
 
     picture = imagefile.read(arguments.image)
     framed = extend.tile(picture.pixels, arguments.axis, _size(arguments.size), arguments.band)
     _fill_frame(arguments, picture, framed, wrap=arguments.axis)
 
 
-def _fill_frame(arguments: argparse.Namespace, picture: Picture, framed: extend.Framed, **more: Any) -> None:
+def _fill_frame(arguments: argparse.Namespace, picture: imagefile.Picture, framed: extend.Framed, **more: Any) -> None:
     from engine import api
-    from engine.picture import imagefile
+    from engine.canvas import imagefile
 
     names = _output_names(arguments.out, arguments.variants)
     model = api.load_model(_model_id(arguments), arguments.device, arguments.vae)
@@ -274,7 +273,7 @@ def _job(arguments: argparse.Namespace, image: np.ndarray, selection: np.ndarray
 
 def _branch(arguments: argparse.Namespace) -> None:
     from engine import api
-    from engine.picture import imagefile
+    from engine.canvas import imagefile
 
     if arguments.harmonise + arguments.new_idea + (arguments.jump is not None) > 1:
         raise BadInput("bad_argument", "Choose one of --jump, --harmonise and --new-idea.")
@@ -298,7 +297,7 @@ def _branch(arguments: argparse.Namespace) -> None:
     run.report(model)
 
 
-def _extra(picture: Picture) -> dict[str, Any]:
+def _extra(picture: imagefile.Picture) -> dict[str, Any]:
     """What a state file keeps of a picture file, beside its pixels."""
     icc = base64.b64encode(picture.icc_profile).decode() if picture.icc_profile else None
     return {"icc": icc, "dpi": picture.dpi}
@@ -307,7 +306,9 @@ def _extra(picture: Picture) -> dict[str, Any]:
 class _Run:
     """Takes the events of a run: shows progress, writes pictures, reports."""
 
-    def __init__(self, arguments: argparse.Namespace, picture: Picture, image: np.ndarray, names: list[Path]) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, picture: imagefile.Picture, image: np.ndarray, names: list[Path]
+    ) -> None:
         self._arguments, self._picture, self._image, self._names = arguments, picture, image, names
         self._began = time.monotonic()
         self._made = 0
@@ -316,8 +317,9 @@ class _Run:
         self._variants: list[dict[str, Any]] = []
 
     def take(self, event: Learning | Event) -> None:
+        from engine import canvas
         from engine.api import Finished, Learning, Note, Pause
-        from engine.picture import canvas, imagefile
+        from engine.canvas import imagefile
 
         if isinstance(event, Pause):
             return
@@ -364,7 +366,8 @@ class _Run:
 
 
 def _write_preview(folder: Path, image: np.ndarray, step: Step) -> None:
-    from engine.picture import canvas, imagefile
+    from engine import canvas
+    from engine.canvas import imagefile
 
     folder.mkdir(parents=True, exist_ok=True)
     name = folder / f"variant-{step.variant + 1}-call-{step.call:04d}.png"
@@ -373,7 +376,7 @@ def _write_preview(folder: Path, image: np.ndarray, step: Step) -> None:
 
 def _output_names(out: Path, variants: int) -> list[Path]:
     """One name per variant, checked before anything is computed."""
-    from engine.picture import imagefile
+    from engine.canvas import imagefile
 
     names = [out] if variants <= 1 else [out.with_name(f"{out.stem}-{k}{out.suffix}") for k in range(1, variants + 1)]
     for name in names:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from engine.errors import BadInput
 
 if TYPE_CHECKING:
-    from engine.learning.adapt import Learning
+    from engine.learning import Learning
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +42,9 @@ def main(arguments: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from engine import api
+    from engine import api, canvas
+    from engine.canvas import imagefile
     from engine.learning import adapt
-    from engine.picture import canvas, imagefile
 
     image = imagefile.read(arguments.image).rgba8()
     unknown = np.zeros(image.shape[:2], bool)

@@ -123,15 +123,14 @@ def verify(model_id: str) -> list[str]:
     import torch
 
     from engine import api
-    from engine.models import find, load
-    from engine.models.folders import check_files, record_origin
+    from engine.models import find, folders, load
 
     info = find(model_id)
     lines, unpinned = [], []
     for folder in (info.folder, info.classifier):
         if folder is None or not info.installed:
             continue
-        compared = check_files(folder)
+        compared = folders.check_files(folder)
         if compared:
             lines.append(f"{compared} files of {folder.name} are as they arrived")
         elif folder.parent == _models_dir():
@@ -148,7 +147,7 @@ def verify(model_id: str) -> list[str]:
         )
     lines.append(f"{info.title} loads and answers")
     for folder in unpinned:
-        pinned = len(record_origin(folder)["files"])
+        pinned = len(folders.record_origin(folder)["files"])
         lines.append(f"{folder.name} had no record; its {pinned} files are pinned from now on")
     return lines
 
@@ -164,10 +163,10 @@ def remove(model_id: str) -> str:
         BadInput: it is built in, or nothing of it is here.
         EngineError: the system refuses.
     """
-    from engine.models.folders import valid_name
+    from engine.models import folders
 
     home = _models_dir()
-    name = valid_name(model_id)
+    name = folders.valid_name(model_id)
     places = [place for place in (home / name, home / ".downloads" / name) if place.exists() or place.is_symlink()]
     if not places:
         raise BadInput("model_missing", f"There is no model {model_id!r} in {home}; only models there can be removed.")
@@ -195,11 +194,10 @@ def _models_dir() -> Path:
 def _load_strictly(folder: Path) -> None:
     import torch
 
-    from engine.models import ModelInfo, pipeline_folder, unet
-    from engine.models.folders import is_pipeline
+    from engine.models import ModelInfo, folders, pipeline_folder, unet
 
     info = ModelInfo(folder.name, folder.name, "", "", folder)
-    if is_pipeline(folder):
+    if folders.is_pipeline(folder):
         pipeline_folder.read(info, torch.float16)
     else:
         unet.load(info, torch.device("cpu"))

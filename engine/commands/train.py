@@ -69,6 +69,6 @@ def main(args: argparse.Namespace) -> None:
         put_back()
     print(ended)
     if args.export:
-        from engine.learning.export import export
+        from engine.learning import export
 
-        export(args.out, data, args.export)
+        export.export(args.out, data, args.export)

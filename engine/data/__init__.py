@@ -1,43 +1,21 @@
 """The training corpus: pictures of clean licence, filtered, deduplicated, a tenth held out by whole source picture.
 
-``main`` is the command ``python -m engine data build``; :func:`engine.data.build.build` is the function behind it.
+:func:`engine.data.build.build` gathers it.
 """
 
-from __future__ import annotations
-
-import argparse
+import os
 from pathlib import Path
+
+import platformdirs
+
+from engine.data.crops import Crops
+from engine.data.manifest import Manifest, write_atomic
+
+__all__ = ["Crops", "Manifest", "default_folder", "write_atomic"]
 
 
 def default_folder() -> Path:
     """Where the corpus lies unless told otherwise: the user's cache folder."""
-    import os
-
-    import platformdirs
-
     home = os.environ.get("REPAINT_BRIDGE_HOME")
     cache = Path(home) / "cache" if home else platformdirs.user_cache_path("repaint-bridge", appauthor=False)
     return cache / "corpus"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``python -m engine data``."""
-    parser.add_argument("action", choices=["build"], help="build: gather (or finish gathering) the corpus")
-    parser.add_argument("--out", type=Path, default=None, help="folder for the corpus (default: the user's cache)")
-    parser.add_argument("--limit-mib", type=float, default=None, help="keep no more than so many MiB of pictures")
-
-
-def main(args: argparse.Namespace) -> None:
-    """Build the corpus and say what is in it.
-
-    Raises:
-        EngineError: nothing could be gathered on this machine.
-    """
-    from engine.data.build import build
-    from engine.errors import EngineError
-
-    manifest = build(args.out or default_folder(), limit_mib=args.limit_mib)
-    if not manifest.pictures:
-        raise EngineError("no_pictures", "No pictures could be gathered on this machine.")
-    for row in manifest.summary():
-        print("{source} {version}  {licence}  {kind}: {trained} to train on, {held_out} held out".format(**row))

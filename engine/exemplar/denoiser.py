@@ -78,7 +78,7 @@ import torch.nn.functional as F
 
 from engine.errors import BadInput
 from engine.exemplar.sources import Sheet, Sources, cells_of, gathered, patches_of, scaled, suitable_scale
-from engine.sampling.diffusion import Network
+from engine.sampling import Network
 
 GRIDS = ((2, 9), (4, 7), (4, 9), (8, 7))
 """Patches, (cell f, cells per side) from small to large: 18, 28, 36 and 56 pixels."""

@@ -21,12 +21,6 @@ import torch
 
 log = logging.getLogger(__name__)
 
-SIDE = 8
-"""Pixels a side of a patch: eight float32 fill a vector register of most processors."""
-NEIGHBOURS = 8
-TRIES = 4
-"""Random places that a target looks at in a round, each within a quarter of the distance of the one before."""
-
 HAS_NUMBA = find_spec("numba") is not None
 if not HAS_NUMBA:
     log.warning("numba is not installed: fills from the picture itself take several times as long")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from engine.exemplar.matching import NEIGHBOURS, SIDE, TRIES
+from engine.exemplar.patch import NEIGHBOURS, SIDE, TRIES
 
 CHUNKS = 64
 """Parts that the targets are cut into for the threads: many more than threads, since parts take unequal times."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.exemplar.matching import NEIGHBOURS, SIDE, TRIES
+from engine.exemplar.patch import NEIGHBOURS, SIDE, TRIES
 
 PART = 4096
 """Targets that are looked at together; bounds the memory: 10 KB for each target and candidate."""

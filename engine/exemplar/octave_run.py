@@ -16,15 +16,11 @@ import cv2
 import numpy as np
 import torch
 
+from engine.canvas import Box, bounds
 from engine.exemplar import octaves
 from engine.exemplar.denoiser import too_little_known
 from engine.exemplar.octaves import Exact, Memory, Octave
-from engine.picture.canvas import Box, bounds
-from engine.sampling.corrector import corrected
-from engine.sampling.diffusion import Diffusion, linear_alpha_bar
-from engine.sampling.noise import Noise
-from engine.sampling.sampler import Settings, State, repaint
-from engine.sampling.schedule import Schedule, plain
+from engine.sampling import Diffusion, Noise, Schedule, Settings, State, corrected, linear_alpha_bar, plain, repaint
 
 FINE_SETTINGS = Settings(kappa=0.0)
 """Of the runs at finer octaves."""

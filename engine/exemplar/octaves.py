@@ -30,12 +30,11 @@ import cv2
 import numpy as np
 import torch
 
+from engine import canvas
+from engine.canvas import Box, smooth_fill
 from engine.exemplar import matching, melding
-from engine.exemplar.matching import SIDE
-from engine.picture import canvas
-from engine.picture.canvas import Box
-from engine.picture.smooth import smooth_fill
-from engine.sampling.schedule import Schedule, plain
+from engine.exemplar.patch import SIDE
+from engine.sampling import Schedule, plain
 
 COARSEST_DEPTH = 8
 """Pixels from the middle of the area to what is known, at most, at the coarsest octave: a patch or two across."""

@@ -29,14 +29,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from engine import canvas
+from engine.canvas import smooth_fill
 from engine.errors import BadInput, EngineError
 from engine.learning import learned
 from engine.learning.learned import Facts, Learned
 from engine.learning.objective import noised
-from engine.models import Model, folders, unet
-from engine.models.digest import digest
-from engine.picture import canvas
-from engine.picture.smooth import smooth_fill
+from engine.models import Model, digest, folders, unet
 from engine.version import __version__
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from engine.data.manifest import Manifest, write_atomic
+from engine.data import Manifest, write_atomic
 from engine.learning.train import (
     BETA_END,
     BETA_START,
@@ -31,11 +31,8 @@ from engine.learning.train import (
     build_model,
     load_config,
 )
-from engine.models.unet import predictor
-from engine.sampling import plot, schedule
-from engine.sampling.diffusion import Diffusion
-from engine.sampling.noise import Noise
-from engine.sampling.sampler import Settings, repaint
+from engine.models import unet
+from engine.sampling import Diffusion, Noise, Settings, plot, repaint, schedule
 
 WINDOW = 128
 """Longest side of one network call; on larger pictures overlapped windows are fused. With 96 extensions drift sooner,
@@ -121,7 +118,7 @@ def export(run: Path, data: Path, out: Path, levels: int = SAMPLE_LEVELS) -> Non
 def draw_samples(network: torch.nn.Module, levels: int = SAMPLE_LEVELS) -> Image.Image:
     """What a network paints where nothing is known: DDPM (Ho et al. 2020, Algorithm 2), seeds 0, 1, 2 …, not chosen."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    predict = predictor(network, device)
+    predict = unet.predictor(network, device)
     process = Diffusion(alpha_bars().double().numpy(), levels, "v_prediction")
     rows = []
     for row in range(SAMPLE_ROWS):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from engine.sampling.diffusion import Prediction
+from engine.sampling import Prediction
 
 SKEW = 1.2
 """1 spreads the timesteps evenly; above 1 they lie denser at low noise, where texture is decided."""

@@ -33,13 +33,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 
-from engine.data.crops import Crops
-from engine.data.manifest import Manifest, write_atomic
+from engine.data import Crops, Manifest, write_atomic
 from engine.errors import BadInput
 from engine.learning.objective import SKEW, noised
-from engine.models.folders import WEIGHTS, part_folder
-from engine.models.unet import inference_dtype
-from engine.sampling.diffusion import linear_alpha_bar
+from engine.models import folders, unet
+from engine.sampling import linear_alpha_bar
 
 TIMESTEPS = 1000
 BETA_START, BETA_END = 1e-4, 0.02
@@ -176,7 +174,7 @@ class Trainer:
         )
         if compiled is None:
             compiled = cuda and find_spec("triton") is not None
-        self._bfloat16 = inference_dtype(self.device) == torch.bfloat16
+        self._bfloat16 = unet.inference_dtype(self.device) == torch.bfloat16
         self._network = torch.compile(model, dynamic=False) if compiled else model
         self._workers = (max(1, (os.cpu_count() or 2) - 1) if cuda else 0) if workers is None else workers
         self._coming: Iterator[torch.Tensor] | None = None
@@ -360,7 +358,7 @@ class Trainer:
 def _take_over(model: torch.nn.Module, folder: Path) -> None:
     """Load the weights of an exported model into ``model``."""
     try:
-        model.load_state_dict(load_file(part_folder(folder, "unet") / WEIGHTS))
+        model.load_state_dict(load_file(folders.part_folder(folder, "unet") / folders.WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise BadInput(
             "bad_start", f"{folder} holds no network like the one to be trained; choose another model folder."

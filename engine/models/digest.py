@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from engine.models import ModelInfo
+from engine.models.model import ModelInfo
 
 
 def digest(info: ModelInfo) -> str:

@@ -7,26 +7,23 @@ Nothing is stored and nothing is trained: the patches are those of the known pix
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from engine.exemplar.denoiser import SIGHT, Exemplar
-from engine.sampling.diffusion import linear_alpha_bar
-
-if TYPE_CHECKING:
-    from engine.models import Model, ModelInfo
+from engine.canvas import Geometry
+from engine.exemplar import SIGHT, Exemplar
+from engine.models.model import Model, ModelInfo
+from engine.sampling import linear_alpha_bar
 
 WINDOW = 1024
-"""No window at all up to :data:`engine.picture.canvas.MAX_MODEL_AREA`: what is unknown is compared in pieces anyway."""
+"""No window at all up to :data:`engine.canvas.MAX_MODEL_AREA`: what is unknown is compared in pieces anyway."""
 
 BLIND_BELOW = 0.002
 """σ = 22: of what is unknown nothing can be seen through that noise; known pixels are compared as they are."""
 
 
 def load(info: ModelInfo, device: torch.device) -> Model:
-    from engine.models import Geometry, Model
-
     def predict(_x: torch.Tensor, _timestep: int, _condition: Any = None) -> torch.Tensor:
         raise RuntimeError("this model has no network of its own; it is made from a picture")
 

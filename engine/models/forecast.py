@@ -52,11 +52,12 @@ from dataclasses import dataclass
 
 import torch
 
+from engine.canvas import BATCH_AREA
 from engine.errors import EngineError
-from engine.models import ModelInfo, lora, pipeline_folder
+from engine.models import lora, pipeline_folder
 from engine.models.latent_space import TILED_FROM
+from engine.models.model import ModelInfo
 from engine.models.unet import inference_dtype
-from engine.picture.canvas import BATCH_AREA
 
 LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""

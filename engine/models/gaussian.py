@@ -7,14 +7,12 @@ the picture itself does not matter. The prior: pixels independent, each channel 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import torch
 
-from engine.sampling.diffusion import linear_alpha_bar
-
-if TYPE_CHECKING:
-    from engine.models import Model, ModelInfo
+from engine.canvas import Geometry
+from engine.models.model import Model, ModelInfo
+from engine.sampling import linear_alpha_bar
 
 MEAN = (0.2, -0.1, -0.4)
 DEVIATION = 0.1
@@ -24,8 +22,6 @@ LARGE_BYTES = 16 << 10
 
 
 def load(info: ModelInfo, device: torch.device) -> Model:
-    from engine.models import Geometry, Model
-
     alpha_bar = linear_alpha_bar()
     mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
     pause = SLOW_SECONDS if info.id.endswith("-slow") else 0.0

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from engine.errors import EngineError
 from engine.models import unet
-from engine.sampling.diffusion import cosine_alpha_bar, linear_alpha_bar
+from engine.sampling import cosine_alpha_bar, linear_alpha_bar
 
 State = dict[str, torch.Tensor]
 

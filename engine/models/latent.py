@@ -11,22 +11,20 @@ import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from engine.canvas import Geometry
 from engine.errors import EngineError
 from engine.models import lora, memory, perturbed, pipeline_folder
 from engine.models.latent_space import LatentSpace
+from engine.models.model import Model, ModelInfo
 from engine.models.pipeline_folder import KINDS, Parts
 from engine.models.prompts import reader
 from engine.models.unet import alpha_bar_of, corrupt, inference_dtype
-from engine.sampling.diffusion import LEAST_ALPHA_BAR, Prediction, flow_alpha_bar
-from engine.sampling.guidance import Words
-
-if TYPE_CHECKING:
-    from engine.models import Geometry, Model, ModelInfo
+from engine.sampling import LEAST_ALPHA_BAR, Prediction, Words, flow_alpha_bar
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +58,6 @@ def assembled(parts: Parts, info: ModelInfo, device: torch.device, dtype: torch.
     Raises:
         EngineError: ``model_corrupt``, a prediction type or noise schedule that is not known.
     """
-    from engine.models import Model
-
     prediction, alpha_bar, times = _process(parts, info)
     geometry = _geometry(parts)
     others = [parts.vae, *(encoder for _, encoder in parts.encoders)]
@@ -113,8 +109,6 @@ def without_signal_at_the_end(alpha_bar: np.ndarray) -> np.ndarray:
 
 def _geometry(parts: Parts) -> Geometry:
     """The native size is one window; a region larger than that is painted in several."""
-    from engine.models import Geometry
-
     factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
     config = parts.network.config
     window = int(config.sample_size) * factor

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from engine.canvas import NO_WRAP, Wraps, smooth_fill
 from engine.models.memory import exhausted
 from engine.models.tiles import Place, in_tiles, times
-from engine.picture.smooth import smooth_fill
-from engine.sampling.space import NO_WRAP, Entered, Known, Wraps
+from engine.sampling import Entered, Known
 
 log = logging.getLogger(__name__)
 

@@ -11,16 +11,15 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import BadInput, EngineError
 from engine.models import pipeline_folder
 from engine.models.folders import LORA, LORA_CLASS, is_lora, record_origin, staging, valid_name
+from engine.models.model import ModelInfo
 from engine.models.pipeline_folder import Parts
+from engine.models.registry import find
 from engine.models.unet import corrupt, read_json
-
-if TYPE_CHECKING:
-    from engine.models import ModelInfo
 
 MAX_WEIGHT = 4.0
 
@@ -34,8 +33,6 @@ def add(source: Path, base: str, weight: float, name: str | None, models: Path) 
         BadInput: no such file or model, a name that is taken, a weight out of range.
         EngineError: pickled, damaged, or of another kind of model.
     """
-    from engine.models import find
-
     info = find(base)
     target = models / valid_name(name or source.stem)
     if not source.is_file():
@@ -73,8 +70,6 @@ def base_of(info: ModelInfo) -> tuple[ModelInfo, Callable[[Parts], Parts]]:
     Raises:
         EngineError: the model that a LoRA changes is not here.
     """
-    from engine.models import find
-
     assert info.folder is not None
     if not is_lora(info.folder):
         return info, lambda parts: parts

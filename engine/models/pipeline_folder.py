@@ -12,16 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from engine.errors import EngineError
 from engine.models.folders import AUTOENCODERS, INDEX
+from engine.models.model import ModelInfo
 from engine.models.unet import corrupt, read_json
-
-if TYPE_CHECKING:
-    from engine.models import ModelInfo
 
 log = logging.getLogger(__name__)
 

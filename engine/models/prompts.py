@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from engine.models.pipeline_folder import Parts
-from engine.sampling.guidance import Words
+from engine.sampling import Words
 
 T5_TOKENS = 256
 MAX_CHARACTERS = 20_000

@@ -12,6 +12,8 @@ import torch
 from engine.errors import BadInput, EngineError
 from engine.models import pipeline_folder
 from engine.models.folders import is_lora, record_origin, staging, sweep, valid_name
+from engine.models.model import ModelInfo
+from engine.models.registry import find
 
 
 def convert(source: Path, like: str, name: str | None, models: Path) -> Path:
@@ -25,8 +27,6 @@ def convert(source: Path, like: str, name: str | None, models: Path) -> Path:
         EngineError: ``model_pickled``, or ``model_corrupt`` for a file that is damaged or of another kind.
     """
     import diffusers
-
-    from engine.models import ModelInfo, find
 
     info = find(like)
     target = models / valid_name(name or source.stem)

@@ -13,19 +13,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from engine.canvas import Geometry
 from engine.errors import EngineError
 from engine.models import noisy_classifier
 from engine.models.folders import LABELS, WEIGHTS, part_folder, read_labels
-from engine.sampling.diffusion import cosine_alpha_bar, linear_alpha_bar
-
-if TYPE_CHECKING:
-    from engine.models import Model, ModelInfo
+from engine.models.model import Model, ModelInfo
+from engine.sampling import cosine_alpha_bar, linear_alpha_bar
 
 MAX_ATTENTION_WINDOW = 256
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
@@ -39,8 +38,6 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     Raises:
         EngineError: ``model_missing`` or ``model_corrupt``, with what to do next.
     """
-    from engine.models import Geometry, Model
-
     config, scheduler, unet = read(info)
     classes = unet.config.num_class_embeds
     predict = predictor(unet, device)
@@ -48,7 +45,7 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction", "sample"):
         raise corrupt(info, f"its prediction type {prediction!r} is not known")
-    geometry = _geometry(unet, config, Geometry)
+    geometry = _geometry(unet, config)
     gradient, classifier_classes = None, None
     if info.classifier is not None:
         gradient, classifier_classes = noisy_classifier.load_gradient(info.classifier, device, geometry.window)
@@ -156,13 +153,13 @@ def inference_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if any(flag() for flag in flags) else torch.float32
 
 
-def _geometry(unet: Any, config: dict[str, Any], geometry: Any) -> Any:
+def _geometry(unet: Any, config: dict[str, Any]) -> Geometry:
     """Sizes from the configuration; ``any_scale`` and ``window`` are our own keys, set by our trainer."""
     multiple = 2 ** (len(unet.config.block_out_channels) - 1)
     sample_size = config.get("sample_size") or 64
     if config.get("any_scale"):
-        return geometry(multiple, sample_size, int(config.get("window", MAX_ATTENTION_WINDOW)), True)
-    return geometry(multiple, sample_size, sample_size, False)
+        return Geometry(multiple, sample_size, int(config.get("window", MAX_ATTENTION_WINDOW)), True)
+    return Geometry(multiple, sample_size, sample_size, False)
 
 
 def alpha_bar_of(scheduler: dict[str, Any], info: ModelInfo) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.picture import canvas
+from engine import canvas
 from engine.run.states import Kept
 
 
@@ -27,7 +27,7 @@ class Pause:
 class Step:
     """After one network call of one variant (0-based). ``seconds`` is the time since the run began.
 
-    What is too deep or too large for one run is painted in stages (:mod:`engine.picture.stages`); calls count through
+    What is too deep or too large for one run is painted in stages (:mod:`engine.canvas.stages`); calls count through
     them.
     """
 

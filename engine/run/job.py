@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine import canvas
 from engine.errors import BadInput
 from engine.models import DEFAULT_MODEL
-from engine.picture import canvas
-from engine.sampling import schedule
-from engine.sampling.noise import MAX_SEED
-from engine.sampling.presets import DEFAULT_PRESET, PRESETS
-from engine.sampling.sampler import Settings
+from engine.sampling import DEFAULT_PRESET, MAX_SEED, PRESETS, Settings, schedule
 
 MAX_VARIANTS = 64
 
@@ -41,7 +38,7 @@ class Job:
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
         wrap: ``x``, ``y`` or ``both``: the picture is a tile that goes on beyond its borders with its opposite side,
             so that a selection along the borders makes it seamless. Textures whose seam shows nonetheless are painted
-            again (:mod:`engine.picture.seam`).
+            again (:mod:`engine.canvas.seam`).
         learn: seconds, 5 … 600, to learn the known pixels first (texture models only; :mod:`engine.learning.adapt`);
             None: off.
     """

@@ -23,9 +23,7 @@ from safetensors.torch import save_file
 
 from engine.errors import BadInput, EngineError
 from engine.run.job import Job, resolve
-from engine.sampling.presets import PRESETS
-from engine.sampling.sampler import Settings, State
-from engine.sampling.schedule import Schedule
+from engine.sampling import PRESETS, Schedule, Settings, State
 from engine.version import __version__
 
 log = logging.getLogger(__name__)
@@ -63,7 +61,7 @@ class Kept:
         digest: of the model's weights, so that another model is noticed.
         seed: of this variant.
         state: the sampler's state, one row, on the CPU; its calls and its schedule are those of one stage.
-        stage: the number of that stage (:mod:`engine.picture.stages`).
+        stage: the number of that stage (:mod:`engine.canvas.stages`).
         before, after: network calls of the stages before it and after it.
         painted: what the stages before it painted, (H, W, 3) float32 in [0, 1] of the box around the selection.
         attempts: how often this run may be painted in all, where it is a tile whose seam shows.

@@ -1,1 +1,52 @@
-"""Sampling by the papers: schedules, the diffusion process, RePaint, its corrector, guidance."""
+"""Sampling by the papers: schedules, the diffusion process, RePaint, its corrector, guidance, presets of these."""
+
+from engine.sampling.anchor import Anchor
+from engine.sampling.corrector import corrected
+from engine.sampling.diffusion import (
+    LEAST_ALPHA_BAR,
+    Diffusion,
+    Network,
+    Prediction,
+    cosine_alpha_bar,
+    flow_alpha_bar,
+    linear_alpha_bar,
+)
+from engine.sampling.fusion import windowed
+from engine.sampling.guidance import Guide, Words, conditioned, left_out
+from engine.sampling.noise import MAX_SEED, Noise
+from engine.sampling.presets import DEFAULT_PRESET, PRESETS, Preset
+from engine.sampling.sampler import Guidance, Settings, State, repaint
+from engine.sampling.schedule import Schedule, plain
+from engine.sampling.space import Entered, Known, Pixels, Space
+
+__all__ = [
+    "DEFAULT_PRESET",
+    "LEAST_ALPHA_BAR",
+    "MAX_SEED",
+    "PRESETS",
+    "Anchor",
+    "Diffusion",
+    "Entered",
+    "Guidance",
+    "Guide",
+    "Known",
+    "Network",
+    "Noise",
+    "Pixels",
+    "Prediction",
+    "Preset",
+    "Schedule",
+    "Settings",
+    "Space",
+    "State",
+    "Words",
+    "conditioned",
+    "corrected",
+    "cosine_alpha_bar",
+    "flow_alpha_bar",
+    "left_out",
+    "linear_alpha_bar",
+    "plain",
+    "repaint",
+    "windowed",
+]

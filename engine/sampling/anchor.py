@@ -31,8 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from engine.picture.smooth import smooth_fill
-from engine.sampling.space import NO_WRAP, Wraps
+from engine.canvas import NO_WRAP, Wraps, smooth_fill
 
 BLUR = 12.0
 """Standard deviation in pixels of the Gaussian that tells what is large."""

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import torch
 
+from engine.canvas import NO_WRAP, Wraps
+
 
 @dataclass(frozen=True)
 class Entered:
@@ -25,10 +27,6 @@ class Entered:
     keep: torch.Tensor
     beside: torch.Tensor | None = None
 
-
-Wraps = tuple[bool, bool]
-"""Whether a picture is periodic along y and along x."""
-NO_WRAP: Wraps = (False, False)
 
 Known = tuple[torch.Tensor, torch.Tensor]
 """y (1, 3, H, W), 0 where unknown, and keep (1, 1, H, W), 1 where known, as they are before a space is entered."""

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from bridge_server.client import launch
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
-from engine.picture import canvas
+from engine import canvas
 from tests.bridge.home import FAST, ROOT, Home
 
 CLIENT = sorted((ROOT / "bridge_server" / "client").glob("*.py"))

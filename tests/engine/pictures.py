@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from engine import api
+from engine import api, canvas
 from engine.bench import photo
 from engine.bench.cases import FOLDER, read_picture
-from engine.picture import canvas, extend, imagefile
+from engine.canvas import extend, imagefile
 
 ASSETS = Path(__file__).parents[2] / "engine" / "assets"
 REMOVAL = "removal"

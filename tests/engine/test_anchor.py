@@ -10,10 +10,10 @@ import torch
 
 from engine import api
 from engine.bench.cases import FOLDER, read_picture
+from engine.canvas import extend
+from engine.canvas.smooth import smooth_fill
 from engine.learning import adapt
 from engine.learning.learned import Facts, Learned
-from engine.picture import extend
-from engine.picture.smooth import smooth_fill
 from engine.sampling import anchor
 from engine.sampling.anchor import Anchor
 

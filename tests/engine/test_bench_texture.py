@@ -10,9 +10,9 @@ from PIL import Image
 
 from engine import api
 from engine.bench import cases, judge, measures, methods, texture, texture_report
+from engine.canvas import extend, seam
 from engine.commands import cli
 from engine.errors import BadInput
-from engine.picture import extend, seam
 from engine.sampling.presets import PRESETS
 
 MANIFEST = json.loads((cases.FOLDER / "manifest.json").read_text(encoding="utf-8"))["cases"]

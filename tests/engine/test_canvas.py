@@ -10,11 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import api
+from engine import api, canvas
+from engine.canvas import Box, Geometry, planning
 from engine.errors import BadInput, EngineError
-from engine.models import Geometry
-from engine.picture import canvas
-from engine.picture.canvas import Box
+from engine.sampling import windowed
 
 TEXTURE = Geometry(multiple=8, minimum=64, window=256, any_scale=True)
 SCENE = Geometry(multiple=32, minimum=256, window=256, any_scale=False)
@@ -151,7 +150,7 @@ def test_scene_models_see_the_region_at_their_own_size():
     y, keep = canvas.model_input(image, selection, plan)
     fill = canvas.picture_fill(y[0], plan)
     assert fill.shape == (plan.region.height, plan.region.width, 3)
-    hole = canvas._to_model(selection[plan.region.slices] > 0, plan.scaled, plan.size, fill=True)
+    hole = planning._to_model(selection[plan.region.slices] > 0, plan.scaled, plan.size, fill=True)
     assert ((keep[0, 0].numpy() == 0) == hole).all()
 
 
@@ -161,7 +160,7 @@ def test_fused_windows_are_exact_for_a_pointwise_network(model):
     plan = canvas.plan(selection, TEXTURE)
     assert len(plan.windows) > 4
     x = torch.randn(1, 3, *plan.size)
-    fused = canvas.windowed(model.predict, plan)(x, 500)
+    fused = windowed(model.predict, plan)(x, 500)
     whole = model.predict(x, 500)
     covered = torch.zeros(plan.size, dtype=torch.bool)
     for window in plan.windows:
@@ -316,7 +315,7 @@ def test_windows_that_wrap_are_exact_for_a_pointwise_network(model, height, widt
     plan = canvas.plan(_frame(height, width, 8), TEXTURE, wrap="both")
     assert plan.size == (height, width)
     x = torch.randn(1, 3, height, width)
-    fused, whole = canvas.windowed(model.predict, plan)(x, 500), model.predict(x, 500)
+    fused, whole = windowed(model.predict, plan)(x, 500), model.predict(x, 500)
     covered = torch.zeros(plan.size, dtype=torch.bool)
     for window in plan.windows:
         rows, columns = torch.arange(window.height) + window.y, torch.arange(window.width) + window.x
@@ -332,7 +331,7 @@ def test_a_network_sees_over_the_border_exactly_where_the_picture_wraps(wrap):
     plan = canvas.plan(selection, TEXTURE, wrap=wrap)
     x = torch.rand(1, 3, *plan.size)
     for axis, name in ((-1, "x"), (-2, "y")):
-        out = canvas.windowed(lambda x, _, axis=axis: torch.roll(x, 1, axis), plan)(x, 0)
+        out = windowed(lambda x, _, axis=axis: torch.roll(x, 1, axis), plan)(x, 0)
         first, opposite = out.select(axis, 0)[0, :, 100], x.select(axis, 299)[0, :, 100]
         assert torch.allclose(first, opposite, atol=0.05) == (wrap in (name, "both"))
 

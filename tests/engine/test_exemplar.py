@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from engine import api
 from engine.bench import measures
 from engine.bench.cases import FOLDER, read_picture
+from engine.canvas import extend, seam
 from engine.errors import BadInput
 from engine.exemplar import denoiser as exemplar
 from engine.exemplar import sources
 from engine.exemplar.denoiser import COMPACT, GRIDS, LARGE, SMALL_GRIDS, Exemplar
 from engine.exemplar.sources import scaled
-from engine.picture import extend, seam
 from engine.sampling.diffusion import linear_alpha_bar
 from tests.engine.patterns import boxed, stripes
 

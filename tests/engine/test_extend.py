@@ -10,9 +10,9 @@ import pytest
 
 from bridge_server.client.editor import choices
 from engine import api
+from engine.canvas import extend, imagefile, seam
 from engine.commands import cli
 from engine.errors import BadInput
-from engine.picture import extend, imagefile, seam
 
 FAST = ["--model", "test/gaussian", "--steps", "4", "--jump-length", "4", "--jump-samples", "1", "--seed", "3"]
 

@@ -12,10 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine import api
+from engine import api, canvas
 from engine.errors import BadInput, EngineError
 from engine.models import find, latent_space, memory
-from engine.picture import canvas
 from engine.run import states
 from engine.sampling.guidance import Guide, Words, conditioned
 from tests.engine.latent_help import QUICK, hole, image, job, last, relative, toy

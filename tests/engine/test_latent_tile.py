@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import api
+from engine import api, canvas
+from engine.canvas import extend
 from engine.commands import cli
-from engine.picture import canvas, extend
+from engine.sampling import windowed
 from tests.engine.latent_help import QUICK, image, toy
 from tests.engine.toys import FOLDER, kinds
 
@@ -120,7 +121,7 @@ def test_windows_over_a_ring_of_cells_are_exact_for_a_pointwise_network(height, 
     assert all(part % 8 == 0 for box in plan.windows for part in (box.x, box.y, box.width, box.height))
     cells = plan.cells(8)
     x = torch.randn(1, 4, *cells.size, generator=torch.Generator().manual_seed(0))
-    fused = canvas.windowed(lambda part, _: 2 * part - 1, cells)(x, 500)
+    fused = windowed(lambda part, _: 2 * part - 1, cells)(x, 500)
     unknown = canvas.model_input(np.dstack([np.zeros((height, width, 3), np.uint8), 255 - selection]), selection, plan)
     hole = torch.nn.functional.max_pool2d(1 - unknown[1], 8) > 0
     assert torch.allclose(fused[hole.expand_as(fused)], (2 * x - 1)[hole.expand_as(x)], atol=1e-5)

@@ -11,11 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import api
+from engine import api, canvas
 from engine.commands import cli
 from engine.errors import BadInput, EngineError
 from engine.models import catalogue, latent_space
-from engine.picture import canvas
 from tests.engine.latent_help import QUICK, hole, image, job, last, relative, toy
 from tests.engine.toys import ASYMMETRIC, FOLDER, pictures, train
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine import api
-from engine.picture import canvas
+from engine import api, canvas
 from tests.engine.latent_help import toy
 from tests.engine.toys import pictures, study, train
 

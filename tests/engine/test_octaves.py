@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from engine import api
+from engine.canvas import extend, seam
 from engine.errors import BadInput
 from engine.exemplar import matching, matching_torch, octave_run, octaves
-from engine.exemplar.matching import SIDE
-from engine.picture import extend, seam
+from engine.exemplar.patch import SIDE
 from engine.run.states import branched, load, save
 from tests.engine.patterns import boxed, stripes
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine import api
-from engine.picture import extend, seam
+from engine.canvas import extend, seam
 from engine.run import states
 from engine.run.states import Cache
 

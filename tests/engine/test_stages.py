@@ -10,9 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import api
-from engine.models import Geometry
-from engine.picture import canvas, stages
+from engine import api, canvas
+from engine.canvas import Geometry, stages
 from engine.run import states
 
 TEXTURE = Geometry(multiple=8, minimum=64, window=96, any_scale=True, band=64)

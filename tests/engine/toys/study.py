@@ -18,9 +18,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from engine import canvas
 from engine.bench.measures import seam_jump
 from engine.models import Model
-from engine.picture import canvas
 from engine.sampling import schedule
 from engine.sampling.corrector import corrected
 from engine.sampling.guidance import Guide, Words, conditioned

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from engine.canvas import MAX_SIDE
 from engine.errors import BadInput, EngineError
-from engine.picture.canvas import MAX_SIDE
 
 LOSSLESS = (".png", ".tif", ".tiff", ".webp", ".bmp")
 _PNG = b"\x89PNG\r\n\x1a\n"

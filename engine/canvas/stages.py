@@ -33,8 +33,8 @@ import cv2
 import numpy as np
 import torch
 
-from engine.models import Geometry
-from engine.picture import canvas
+from engine import canvas
+from engine.canvas.boxes import Geometry
 
 BLOCK = 512
 """Side in pixels of the blocks that a band is cut into where it is too large for one plan."""
@@ -116,7 +116,7 @@ class Part:
     region: canvas.Box
 
     def model_input(self, painted: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """As :func:`engine.picture.canvas.model_input`, where what earlier stages painted is known.
+        """As :func:`engine.canvas.model_input`, where what earlier stages painted is known.
 
         Args:
             painted: (region.height, region.width, 3) float32 in [0, 1].
@@ -152,7 +152,7 @@ def part(
     scale: float | None = None,
     wrap: str = "",
 ) -> Part:
-    """The plan of one stage; arguments as of :func:`order` and :func:`engine.picture.canvas.plan`."""
+    """The plan of one stage; arguments as of :func:`order` and :func:`engine.canvas.plan`."""
     new = order == stage
     if geometry.any_scale:
         rolled, wrap = shift(new, wrap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.picture import canvas
+from engine import canvas
 
 LINES = range(8, 25)
 """How far from a border, in pixels, the lines lie that it is compared with."""

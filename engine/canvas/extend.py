@@ -1,8 +1,8 @@
 """Extend a picture past its borders, and make it tile: both are fills of an enlarged or framed picture.
 
 Here is only the geometry: the pixels as they come in, what is kept of them, and the selection. How far areas are
-painted is in :mod:`engine.picture.stages`; that windows reach over the borders of a tile, in
-:mod:`engine.picture.canvas`.
+painted is in :mod:`engine.canvas.stages`; that windows reach over the borders of a tile, in
+:mod:`engine.canvas`.
 
 Windows that wrap were chosen over the painter's way (roll by half, repaint the cross, roll back). The seams of the
 picture itself come out alike, but the cross ends at the borders of the rolled picture, where nothing makes its ends
@@ -23,8 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine import canvas
 from engine.errors import BadInput
-from engine.picture import canvas
 
 FARTHEST = 4
 """A side may be extended by so many times the picture, and a tile may be so much larger."""

@@ -1,0 +1,50 @@
+"""The canvas: rectangles, which part of a picture is seen at what scale, in which windows and order, and the way back.
+
+Its further modules: :mod:`engine.canvas.stages`, the order of large areas; :mod:`engine.canvas.extend`, enlarged and
+framed pictures; :mod:`engine.canvas.seam`, whether a seam shows; :mod:`engine.canvas.imagefile`, files.
+"""
+
+from engine.canvas.boxes import MAX_SIDE, NO_WRAP, WRAPS, Box, Geometry, Wraps, axes, bounds, check, grown
+from engine.canvas.compositing import composite, layer, over
+from engine.canvas.planning import (
+    BATCH_AREA,
+    MAX_MODEL_AREA,
+    Plan,
+    checked_scale,
+    context,
+    model_input,
+    picture_fill,
+    plan,
+    surroundings,
+    usual_surroundings,
+)
+from engine.canvas.smooth import smooth_fill
+from engine.canvas.windows import OVERLAP_SHARE
+
+__all__ = [
+    "BATCH_AREA",
+    "MAX_MODEL_AREA",
+    "MAX_SIDE",
+    "NO_WRAP",
+    "OVERLAP_SHARE",
+    "WRAPS",
+    "Box",
+    "Geometry",
+    "Plan",
+    "Wraps",
+    "axes",
+    "bounds",
+    "check",
+    "checked_scale",
+    "composite",
+    "context",
+    "grown",
+    "layer",
+    "model_input",
+    "over",
+    "picture_fill",
+    "plan",
+    "smooth_fill",
+    "surroundings",
+    "usual_surroundings",
+]

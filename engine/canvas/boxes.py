@@ -1,0 +1,106 @@
+"""Rectangles, the sizes that models take, and what a picture and a selection must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import BadInput
+
+MAX_SIDE = 16384
+WRAPS = ("", "x", "y", "both")
+"""Axes along which a picture can be periodic."""
+
+Wraps = tuple[bool, bool]
+"""Whether a picture is periodic along y and along x."""
+NO_WRAP: Wraps = (False, False)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What sizes a model takes, in model pixels.
+
+    Attributes:
+        multiple: sides are multiples of this.
+        minimum: shortest side.
+        window: longest side of one network call.
+        any_scale: True for models that work at the picture's own scale (textures); False for models of whole scenes,
+            to which the hole and its surroundings are scaled to fit ``window``.
+        deep: a hole known on all sides and no deeper than this in pixels is painted at once
+            (:mod:`engine.canvas.stages`).
+        band: depth in pixels, more or less, of the bands in which what is deeper is painted.
+        sight: surroundings of the hole that the model looks at, where it has its own need; 0: the usual.
+        most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
+            picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
+        grid: the sides of a picture that wraps are multiples of this, as its windows' places are: a latent cell.
+        together: largest windows, or as much in smaller ones, that go into one network call.
+    """
+
+    multiple: int
+    minimum: int
+    window: int
+    any_scale: bool
+    most: int = 0
+    deep: int = 64
+    band: int = 32
+    sight: int = 0
+    together: int = 4
+    grid: int = 1
+
+
+def check(image: np.ndarray, selection: np.ndarray) -> None:
+    """Raise BadInput unless image is (H, W, 4) uint8, selection (H, W) uint8 of its size, and something is selected."""
+    if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
+        raise BadInput("bad_image", "The picture must be 8-bit RGBA.", f"{image.shape} {image.dtype}")
+    if selection.dtype != np.uint8 or selection.ndim != 2:
+        raise BadInput("bad_selection", "The selection must be one 8-bit channel.", f"{selection.shape}")
+    if selection.shape != image.shape[:2]:
+        raise BadInput(
+            "size_mismatch",
+            f"The mask is {selection.shape[1]} × {selection.shape[0]} pixels but the picture is "
+            f"{image.shape[1]} × {image.shape[0]}; make both the same size.",
+        )
+    if max(image.shape[:2]) > MAX_SIDE:
+        raise BadInput("too_large", f"Pictures may be up to {MAX_SIDE} pixels a side; crop the picture first.")
+    if not selection.any():
+        raise BadInput("empty_selection", "Nothing is selected; select the region to repaint first.")
+
+
+def bounds(selection: np.ndarray) -> Box:
+    """The smallest box that holds every pixel with selection > 0."""
+    rows, columns = np.flatnonzero(selection.any(axis=1)), np.flatnonzero(selection.any(axis=0))
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1)
+
+
+def axes(wrap: str) -> tuple[bool, bool]:
+    """Whether a picture that wraps so is periodic (along y, along x).
+
+    Raises:
+        BadInput: not a name of :data:`WRAPS`.
+    """
+    if wrap not in WRAPS:
+        raise BadInput("bad_wrap", f"The picture can wrap along x, y or both, not {wrap!r}.")
+    return wrap in ("y", "both"), wrap in ("x", "both")
+
+
+def grown(box: Box, by: int, limit: Box) -> Box:
+    """``box`` grown by so many pixels on each side and clipped to ``limit``, in which it lies."""
+    left, top = max(limit.x, box.x - by), max(limit.y, box.y - by)
+    right = min(limit.x + limit.width, box.x + box.width + by)
+    bottom = min(limit.y + limit.height, box.y + box.height + by)
+    return Box(left, top, right - left, bottom - top)

@@ -1,0 +1,52 @@
+"""From the new area's colours to a layer, and over the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.canvas.boxes import Box
+
+
+def layer(fill: np.ndarray, selection: np.ndarray, region: Box) -> np.ndarray:
+    """The layer to show: (H, W, 4) uint8 of the selection's size, the fill's own colour with A = selection."""
+    out = np.zeros((*selection.shape, 4), np.uint8)
+    part = out[region.slices]
+    part[..., :3] = np.rint(fill * 255)
+    part[..., 3] = selection[region.slices]
+    part[part[..., 3] == 0] = 0
+    return out
+
+
+def over(image: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """A layer (H, W, 4) uint8, as :func:`layer` makes it, over an image of the same size (H, W, C)."""
+    height, width = shown.shape[:2]
+    return composite(image, shown[..., 3], shown[..., :3].astype(np.float32) / 255, Box(0, 0, width, height))
+
+
+def composite(original: np.ndarray, selection: np.ndarray, fill: np.ndarray, region: Box) -> np.ndarray:
+    """The fill over the original: OUT = IN + M/255 · (fill − IN); bit for bit the original where M = 0.
+
+    Args:
+        original: (H, W, C) uint8 or uint16; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA (straight alpha).
+        selection: (H, W) uint8, zero outside the region.
+        fill: (region.height, region.width, 3) in [0, 1].
+    """
+    out = original.copy()
+    part, mask = out[region.slices], selection[region.slices]
+    top = np.iinfo(original.dtype).max
+    m = mask[..., None].astype(np.float64) / 255
+    colours = original.shape[2] - (original.shape[2] in (2, 4))
+    paint = fill.astype(np.float64) if colours == 3 else fill.astype(np.float64) @ [[0.299], [0.587], [0.114]]
+    under = part.astype(np.float64) / top
+    if colours == original.shape[2]:
+        mixed = under + m * (paint - under)
+    else:
+        alpha = under[..., -1:]
+        covered = m + alpha * (1 - m)
+        mixed = np.divide(
+            paint * m + under[..., :-1] * alpha * (1 - m), covered, where=covered > 0, out=np.zeros_like(paint)
+        )
+        mixed = np.concatenate([mixed, covered], axis=2)
+    changed = mask > 0
+    part[changed] = np.rint(mixed[changed] * top).astype(original.dtype)
+    return out
