@@ -12,6 +12,7 @@ import logging
 import logging.handlers
 import os
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ if __package__ in (None, ""):  # started by path, e.g. from a launch file of a p
 
 from bridge_server.client import launch, messages
 from bridge_server.client.errors import BridgeError
-from bridge_server.client.link import BRIDGE_LOCK, Link, read_connection_file
+from bridge_server.client.link import BRIDGE_LOCK, PROTOCOL, Link, read_connection_file
 from bridge_server.client.locks import FileLock
 
 LOCK_SECONDS = 10.0
@@ -76,19 +77,24 @@ def status(state: Path) -> int:
 
 
 def stop(state: Path) -> int:
+    link: Link | None
     try:
         link = connect(state)
         link.send(messages.Stop())
         link.flush()
     except BridgeError as error:
-        print(error.sentence)
-        return 0
+        if error.code != PROTOCOL:
+            print(error.sentence)
+            return 0
+        link = None  # of another version, but a bridge: its signal is older than all versions
+        os.kill(read_connection_file(state).pid, signal.SIGTERM)
     lock = FileLock(state / BRIDGE_LOCK)
     if not lock.acquire(LOCK_SECONDS):
         print("The RePaint bridge was asked to stop but is still busy.")
         return 3
     lock.release()
-    link.close()
+    if link is not None:
+        link.close()
     print("The RePaint bridge has stopped.")
     return 0
 

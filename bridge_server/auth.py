@@ -52,12 +52,13 @@ class Gate:
                 return
             # routing id, empty, version, request id, domain, address, identity, mechanism, credentials…
             version, request, domain, _address, _identity, mechanism = frames[2:8]
-            good = version == b"1.0" and mechanism == b"PLAIN" and self._knows(domain, frames[8:])
+            good = version == b"1.0" and mechanism == b"PLAIN" and self.knows(domain, frames[8:])
             self.refused += not good
             status = [b"200", b"OK", domain] if good else [b"400", b"refused", b""]
             self.socket.send_multipart([*frames[:2], b"1.0", request, *status, b""])
 
-    def _knows(self, domain: bytes, credentials: list[bytes]) -> bool:
+    def knows(self, domain: bytes, credentials: list[bytes]) -> bool:
+        """Whether these are the name and the password of that domain."""
         expected = self.passwords.get(domain)
         if expected is None or len(credentials) != 2:
             return False

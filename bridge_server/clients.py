@@ -11,13 +11,14 @@ from typing import Any
 import zmq
 
 from bridge_server.client import messages
-from bridge_server.journal import Upload
+from bridge_server.client.codec import Buffer, encode
+from bridge_server.spool import Upload
 
 LOST_SECONDS = 6.0
 MAX_UNSENT = 1000
 MAX_PULLS = 4
 MAX_UPLOADS = 8
-Frames = list[messages.Buffer]
+Frames = list[Buffer]
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Clients:
 
     def alive(self, peer: Peer) -> bool:
         """Whether its connection still stands."""
-        self._send(peer.route, messages.encode(messages.Pong(0)))
+        self._send(peer.route, encode(messages.Pong(0)))
         return peer.heard > float("-inf")
 
     def silent(self) -> list[Peer]:
@@ -69,9 +70,9 @@ class Clients:
             peer for peer in self.by_route.values() if now - peer.heard > LOST_SECONDS or len(peer.unsent) > MAX_UNSENT
         ]
 
-    def send(self, peer: Peer, message: Any, payload: messages.Buffer | None = None) -> None:
+    def send(self, peer: Peer, message: Any, payload: Buffer | None = None) -> None:
         """Send now, or as soon as there is room."""
-        frames = messages.encode(message, payload)
+        frames = encode(message, payload)
         self.send_later(peer, lambda: frames)
 
     def send_all(self, message: Any) -> None:
@@ -84,7 +85,7 @@ class Clients:
 
     def send_now(self, peer: Peer, message: Any) -> bool:
         """Send if there is room, else drop it: for news that the next news replaces."""
-        return not peer.unsent and self._send(peer.route, messages.encode(message))
+        return not peer.unsent and self._send(peer.route, encode(message))
 
     def send_later(self, peer: Peer, make: Callable[[], Frames | None]) -> None:
         """As ``send``, but the frames are made only when there is room (None: not needed any more)."""
@@ -103,7 +104,7 @@ class Clients:
 
     def answer(self, route: bytes, message: Any) -> None:
         """Send to a connection that is no peer (yet); dropped if there is no room."""
-        self._send(route, messages.encode(message))
+        self._send(route, encode(message))
 
     def _push(self, peer: Peer) -> None:
         while peer.unsent:

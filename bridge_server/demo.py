@@ -52,13 +52,14 @@ class _Photograph:
         self.selection = Image.open(ASSETS / "demo-selection.png").convert("L")
         bounds = geometry.selection_bounds(self.selection.tobytes(), *self.selection.size)
         assert bounds is not None
-        self.box = geometry.grown_box(bounds, *self.image.size)
+        self.box, self.bounds = geometry.grown_box(bounds, *self.image.size), bounds
 
     def request(self, model: str, preset: str, variants: int) -> JobRequest:
-        box = self.box
+        box, bounds = self.box, self.bounds
         area = (box.x, box.y, box.x + box.width, box.y + box.height)
         pixels, mask = self.image.crop(area).tobytes(), self.selection.crop(area).tobytes()
-        return JobRequest(box.width, box.height, pixels, mask, model, preset, SEED, variants)
+        painted = geometry.Box(bounds.x - box.x, bounds.y - box.y, bounds.width, bounds.height)
+        return JobRequest(box.width, box.height, pixels, mask, model, preset, SEED, variants, painted=painted)
 
     def marked(self) -> Image.Image:
         """The picture with its selection in colour."""
@@ -69,7 +70,8 @@ class _Photograph:
     def under(self, rgba: bytes) -> Image.Image:
         """The picture with a layer, or a preview of it, over it."""
         layer = Image.new("RGBA", self.image.size)
-        layer.paste(Image.frombytes("RGBA", (self.box.width, self.box.height), rgba), (self.box.x, self.box.y))
+        size = (self.bounds.width, self.bounds.height)
+        layer.paste(Image.frombytes("RGBA", size, rgba), (self.bounds.x, self.bounds.y))
         return Image.alpha_composite(self.image, layer)
 
 

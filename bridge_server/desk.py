@@ -1,4 +1,4 @@
-"""Where clients are served: one method per message of docs/protocol.md, and what is said to them.
+"""Where clients are served: one method per message of docs/protocol.md that comes from them.
 
 Order of every important step: first the journal, then the message; so what a client has heard is true after any crash.
 """
@@ -13,32 +13,36 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import zmq
 
-from bridge_server import work
-from bridge_server.client import messages
+from bridge_server.client import messages, proof
+from bridge_server.client.checks import shortened
+from bridge_server.client.codec import decode, encode, pages, subject
 from bridge_server.client.errors import WireError
-from bridge_server.client.link import IN_USE
+from bridge_server.client.link import IN_USE, NO_HELLO, PROTOCOL
+from bridge_server.client.records import MAX_SEED, SEED_TOO_LARGE, JobEntry
 from bridge_server.clients import MAX_PULLS, MAX_UPLOADS, Clients, Frames, Peer
 from bridge_server.downloads import Downloads
+from bridge_server.job import Job
 from bridge_server.jobs import Jobs
-from bridge_server.journal import DiskFull, Finished, Job, Upload
+from bridge_server.news import News
+from bridge_server.spool import DiskFull, Upload
 from bridge_server.steps import KeptSteps
 from bridge_server.supervisor import Supervisor
+from bridge_server.work import STATE_GONE
 
 log = logging.getLogger("bridge.desk")
 
 DISK_FULL = "The disk is full, so the picture could not be kept: make some space, then click RePaint again."
 NOT_WHOLE = "The picture did not arrive whole: click RePaint again."
-TOO_LARGE = "This selection is too large: select a smaller region."
-SEED_TOO_LARGE = "This seed is too large: choose a smaller one."
-STATE_GONE = "The kept steps of this picture are gone: run it again, then branch from it."
 SPOOL_LOST = "The picture is gone from the bridge's folder: click RePaint again."
-VERSIONS_DIFFER = "The plug-in and the bridge are of different versions: install both again."
+VERSIONS_DIFFER = "The plug-in and the bridge are of different versions: close all editors, then install both again."
 NAME_IN_USE = "Another window of this editor uses the RePaint bridge under the same name."
 OWN_FAULT = "The RePaint bridge met an error of its own: try again."
+FIRST_FINAL = 4  # plug-ins of earlier protocols take only the code `in_use` for a last word and would try for 45 s
 
 
 def version() -> str:
@@ -56,16 +60,17 @@ class Desk:
         self,
         clients: Clients,
         jobs: Jobs,
+        steps: KeptSteps,
+        news: News,
         engine: Supervisor,
         downloads: Downloads,
         secret: bytes,
         instance: str,
         stop: Callable[[], None],
     ) -> None:
-        self._clients, self._jobs, self._engine, self._downloads = clients, jobs, engine, downloads
+        self._clients, self._jobs, self._steps, self._news = clients, jobs, steps, news
+        self._engine, self._downloads = engine, downloads
         self._secret, self._instance, self._stop_bridge = secret, instance, stop
-        self.steps = KeptSteps()
-        self._positions: dict[str, int] = {}
         self._began = time.monotonic()
 
     # --------------------------------------------------------------------------------------------------- what comes
@@ -77,11 +82,9 @@ class Desk:
                 route, *frames = self._clients.router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            about = ""
             peer = self._clients.by_route.get(route)
             try:
-                message, payload = messages.decode(frames)
-                about = type(message).TYPE
+                message, payload = decode(frames, messages.WIRE)
                 if peer is not None:
                     peer.heard = time.monotonic()
                     handler = self._handlers.get(type(message))
@@ -91,13 +94,18 @@ class Desk:
                 elif isinstance(message, messages.Hello):
                     self._hello(route, message)
                 else:
-                    raise WireError("The plug-in has to connect again.", "no hello")
+                    raise WireError("The plug-in has to connect again.", "no hello", NO_HELLO)
             except WireError as error:
-                log.warning("refused a message (%s): %s", about, error.details)
-                self._clients.answer(route, messages.Error(error.code, error.sentence, about, error.details[:4000]))
+                self._refuse(route, error, *subject(frames))
             except Exception:  # one message must not take the bridge away from everybody
+                about, job = subject(frames)
                 log.exception("message %s", about)
-                self._clients.answer(route, messages.Error("internal", OWN_FAULT, about))
+                self._clients.answer(route, messages.Error("internal", OWN_FAULT, about, job))
+
+    def _refuse(self, route: bytes, error: WireError, about: str, job: str) -> None:
+        log.warning("refused a message (%s): %s", about, error.details)
+        details = shortened(error.details, 4000)
+        self._clients.answer(route, messages.Error(error.code, error.sentence, about, job, details))
 
     def look_for_lost(self) -> None:
         """Let go of the clients that have been silent for too long."""
@@ -108,11 +116,12 @@ class Desk:
     def _lost(self, peer: Peer) -> None:
         self._clients.remove(peer)
         self._jobs.hold(peer.client)
-        self.say_positions()
+        self._news.say_positions()
 
     def _hello(self, route: bytes, message: messages.Hello) -> None:
         if message.protocol != messages.PROTOCOL:
-            self._clients.answer(route, messages.Error("protocol", VERSIONS_DIFFER, "hello"))
+            code = PROTOCOL if message.protocol >= FIRST_FINAL else IN_USE
+            self._clients.answer(route, messages.Error(code, VERSIONS_DIFFER, "hello"))
             return
         earlier = self._clients.by_client.get(message.client)
         if earlier is not None and self._clients.alive(earlier):
@@ -123,11 +132,9 @@ class Desk:
         peer = Peer(route, message.client, message.app)
         self._clients.add(peer)
         log.info("client %s (%s) is here", peer.client, peer.app)
-        proof = messages.bridge_proof(self._secret, message.nonce)
-        self._clients.send(peer, messages.Welcome(messages.PROTOCOL, proof, self._instance, version()))
-        self._clients.send(peer, self._catalogue())
-        if self._engine.state == "down" and self._engine.sentence:
-            self._clients.send(peer, messages.Engine("down", True, False, self._engine.sentence))
+        proven = proof.bridge_proof(self._secret, message.nonce)
+        self._clients.send(peer, messages.Welcome(messages.PROTOCOL, proven, self._instance, version()))
+        self._news.welcome(peer)
         if self._downloads.now is not None:
             self._clients.send(peer, self._downloads.now)
         self._engine.look_again()  # models may have come or gone by the engine's own commands
@@ -145,7 +152,7 @@ class Desk:
                 upload.drop()
             elif len(peer.uploads) >= MAX_UPLOADS:
                 peer.uploads.pop(next(iter(peer.uploads))).drop()
-            path = self._jobs.journal.incoming / secrets.token_hex(16)
+            path = self._jobs.journal.spool.incoming / secrets.token_hex(16)
             upload = peer.uploads[message.blob] = Upload(path, message.size)
         try:
             upload.add(message.offset, payload)
@@ -174,27 +181,28 @@ class Desk:
         self, peer: Peer, message: messages.Submit, pixels: Upload | None, selection: Upload | None
     ) -> messages.Failed | None:
         """Put a new job into the journal and the queue, or say why not."""
-        size = message.width * message.height
-        if size > messages.MAX_PIXELS:
-            return messages.Failed(message.job, "bad_request", TOO_LARGE)
-        if message.seed + message.variants - 1 >= messages.MAX_INTEGER:
-            return messages.Failed(message.job, "bad_request", SEED_TOO_LARGE)
+        order = message.order
+        fault = order.fault()
+        if fault is not None:
+            return messages.Failed(message.job, *fault)
         errors = [upload.error for upload in (pixels, selection) if upload is not None and upload.error]
         if errors:
             log.error("no space for an upload: %s", errors[0])
-            return messages.Failed(message.job, "disk_full", DISK_FULL, errors[0][:4000])
+            return messages.Failed(message.job, "disk_full", DISK_FULL, shortened(errors[0], 4000))
+        size = order.width * order.height
         if pixels is None or selection is None or (pixels.whole, selection.whole) != (size * 4, size):
             return messages.Failed(message.job, "no_pixels", NOT_WHOLE)
-        names = ("width", "height", "model", "preset", "seed", "variants", "options", "tag", "history")
-        request = {name: getattr(message, name) for name in names}
         try:
-            job = self._jobs.add(message.job, peer.client, request, pixels.path, selection.path)
+            job = self._jobs.add(message.job, peer.client, order, message.history, pixels.path, selection.path)
         except DiskFull as error:
-            log.error("no space for job %s: %s", message.job, error)
-            return messages.Failed(message.job, "disk_full", DISK_FULL, str(error)[:4000])
-        log.info("job %s of %s: %dx%d, %s", job.job, job.client, message.width, message.height, message.model)
-        self.say_positions()
+            return self._no_room(message.job, error)
+        log.info("job %s of %s: %dx%d, %s", job.job, job.client, order.width, order.height, order.model)
+        self._news.say_positions()
         return None
+
+    def _no_room(self, job: str, error: DiskFull) -> messages.Failed:
+        log.error("no space for job %s: %s", job, error)
+        return messages.Failed(job, "disk_full", DISK_FULL, shortened(str(error), 4000))
 
     def _branch(self, peer: Peer, message: messages.Branch, _: Any) -> None:
         self._jobs.owned(peer.client, message.job)
@@ -208,23 +216,22 @@ class Desk:
             self._clients.send(peer, refusal)
 
     def _take_branch(self, peer: Peer, message: messages.Branch) -> messages.Failed | None:
-        parent = self.steps.parent(message.parent)
+        wish = message.request
+        parent = self._steps.parent(wish.parent)
         if parent is not None and parent.client != peer.client:
             raise WireError("This picture belongs to another editor.", "a branch from another client's job")
-        if parent is None or all(step.call != message.call for step in self.steps.of(message.parent, message.variant)):
+        if parent is None or all(step.call != wish.call for step in self._steps.of(wish.parent, wish.variant)):
             return messages.Failed(message.job, "state_gone", STATE_GONE)
-        seed = parent.request["seed"] + message.variant if message.seed is None else message.seed
-        if seed + message.variants - 1 >= messages.MAX_INTEGER:
+        seed = parent.order.seed + wish.variant if wish.seed is None else wish.seed
+        if seed + wish.variants - 1 > MAX_SEED:
             return messages.Failed(message.job, "bad_request", SEED_TOO_LARGE)
-        branch = {name: getattr(message, name) for name in ("parent", "variant", "call", "kind", "jump", "times")}
-        own = {"seed": seed, "variants": message.variants, "tag": message.tag, "history": message.history}
+        order = replace(parent.order, seed=seed, variants=wish.variants, tag=wish.tag)
         try:
-            job = self._jobs.add(message.job, peer.client, {**parent.request, **own, "branch": branch})
+            job = self._jobs.add(message.job, peer.client, order, message.history, origin=wish)
         except DiskFull as error:
-            log.error("no space for job %s: %s", message.job, error)
-            return messages.Failed(message.job, "disk_full", DISK_FULL, str(error)[:4000])
-        log.info("job %s of %s: %s from %s", job.job, job.client, message.kind, message.parent)
-        self.say_positions()
+            return self._no_room(message.job, error)
+        log.info("job %s of %s: %s from %s", job.job, job.client, wish.kind, wish.parent)
+        self._news.say_positions()
         return None
 
     def _keep(self, peer: Peer, message: messages.Keep, _: Any) -> None:
@@ -232,43 +239,46 @@ class Desk:
         if job is None or job.ended:
             return
         if job.job == self._engine.job:
-            self._engine.send(work.Keep(job.job, message.variants))
+            self._engine.send(message)
         else:
             self.end(job, "cancelled")
 
     def _look(self, peer: Peer, message: messages.Look, _: Any) -> None:
-        parent = self.steps.parent(message.job)
+        parent = self._steps.parent(message.job)
         if parent is not None and parent.client != peer.client:
             raise WireError("This picture belongs to another editor.", "a look at another client's job")
         if self._engine.state in ("ready", "busy"):
-            self._engine.send(work.Look(message.job, message.variant, message.call))
+            self._engine.send(message)
         else:
-            self.say_steps(peer, message.job, message.variant)
+            self._news.say_steps(peer, message.job, message.variant)
 
     def _credit(self, peer: Peer, message: messages.Credit, _: Any) -> None:
         job = self._jobs.owned(peer.client, message.job)
         if job is None or job.ended:
             return
-        wanted = {variant for variant in message.variants if variant < job.request["variants"]}
+        wanted = {variant for variant in message.variants if variant < job.order.variants}
         self._jobs.credit.setdefault(job.job, set()).update(wanted)
         if job.job == self._engine.job:
-            self._engine.send(work.Credit(job.job, tuple(sorted(wanted))))
+            self._engine.send(messages.Credit(job.job, tuple(sorted(wanted))))
 
     def _pull(self, peer: Peer, message: messages.Pull, _: Any) -> None:
         job = self._jobs.owned(peer.client, message.job)
         if job is None or message.variant not in job.finished:
-            raise WireError("The picture is not there any more.", "pull of an unknown result")
-        if peer.pulls >= MAX_PULLS or message.offset + message.length > job.bytes_per_variant:
+            raise WireError(SPOOL_LOST, "pull of an unknown result", "lost")
+        if peer.pulls >= MAX_PULLS or message.offset + message.length > job.order.painted_bytes:
             raise WireError("The plug-in asks for too much.", "pull")
         peer.pulls += 1
 
         def make() -> Frames | None:
             place = (message.job, message.variant, message.offset)
             try:
-                return messages.encode(messages.Chunk(*place), self._jobs.journal.read_result(*place, message.length))
-            except (OSError, WireError) as error:  # WireError: the file has become shorter
+                piece = self._jobs.journal.spool.read_result(*place, message.length)
+                if len(piece) == message.length:
+                    return encode(messages.Chunk(*place), piece)
+                log.error("a result of job %s has become shorter", message.job)
+            except OSError as error:
                 log.error("a result of job %s cannot be read: %r", message.job, error)
-                return messages.encode(messages.Failed(message.job, "lost", SPOOL_LOST))
+            return encode(messages.Error("lost", SPOOL_LOST, "pull", message.job))
 
         def answered() -> None:
             peer.pulls -= 1
@@ -288,7 +298,7 @@ class Desk:
             if not job.ended:
                 self.end(job, "cancelled", say=False)
             self._jobs.remove(job)
-            self.steps.released(job.job)
+            self._steps.released(job.job)
 
     def _drop(self, peer: Peer, message: messages.Drop, _: Any) -> None:
         job = self._jobs.owned(peer.client, message.job)
@@ -299,7 +309,7 @@ class Desk:
             return
         with contextlib.suppress(DiskFull):  # its row goes with the job; its pixels are gone in any case
             self._jobs.journal.drop(job, message.variant)
-        self.steps.dropped(job.job, message.variant)
+        self._steps.dropped(job.job, message.variant)
 
     def _cancel(self, peer: Peer, message: messages.Cancel, _: Any) -> None:
         job = self._jobs.owned(peer.client, message.job)
@@ -315,42 +325,42 @@ class Desk:
             self.end(job, "cancelled")
 
     def _attach(self, peer: Peer, message: messages.Attach, _: Any) -> None:
-        self._list(peer, message, None)
+        self._say_jobs(peer)
         for name in message.jobs:
-            job = self._jobs.owned(peer.client, name)
+            try:
+                job = self._jobs.owned(peer.client, name)
+            except WireError as error:
+                self._refuse(peer.route, error, "attach", name)
+                continue
             if job is None:
                 continue
             self._jobs.unhold(job)
-            for finished in sorted(job.finished.values(), key=lambda each: each.variant):
+            for _, finished in sorted(job.finished.items()):
                 if not finished.claimed:
-                    self.say_result(job, finished)
-            for variant in self.steps.variants(name):
-                self.say_steps(peer, name, variant)
+                    self._news.say_result(job, finished)
+            for variant in self._steps.variants(name):
+                self._news.say_steps(peer, name, variant)
             if job.ended:
-                self._say_end(job)
-            self._positions.pop(name, None)
-        self.say_positions()
+                self._news.say_end(job)
+            self._news.forget_position(name)
+        self._news.say_positions()
 
-    def _list(self, peer: Peer, _message: Any, _: Any) -> None:
-        entries = [
-            messages.JobEntry(
+    def _say_jobs(self, peer: Peer) -> None:
+        entries = tuple(
+            JobEntry(
                 job=job.job,
-                tag=job.request["tag"],
-                model=job.request["model"],
+                tag=job.order.tag,
+                model=job.order.model,
                 state=job.state,
-                variants=job.request["variants"],
+                variants=job.order.variants,
                 results=sum(not finished.claimed for finished in job.finished.values()),
-                width=job.request["width"],
-                height=job.request["height"],
+                width=job.order.painted.width,
+                height=job.order.painted.height,
             )
             for job in self._jobs.of(peer.client)
-        ][-messages.MAX_JOBS_LISTED :]
-        while True:
-            try:
-                self._clients.send(peer, messages.Jobs(tuple(entries)))
-                return
-            except WireError:  # tags too long for one header: the newest half
-                entries = entries[(len(entries) + 1) // 2 :]
+        )
+        for page in pages(messages.Jobs(entries), "jobs", messages.PAGE):
+            self._clients.send(peer, page)
 
     def _get_status(self, peer: Peer, _message: messages.GetStatus, _: Any) -> None:
         status = messages.Status(
@@ -400,7 +410,6 @@ class Desk:
         messages.Drop: _drop,
         messages.Cancel: _cancel,
         messages.Attach: _attach,
-        messages.ListJobs: _list,
         messages.GetStatus: _get_status,
         messages.Download: _download,
         messages.StopDownload: _stop_download,
@@ -416,125 +425,10 @@ class Desk:
         """The one place where a job ends: journal, then the terminal event, then the engine stops."""
         self._jobs.end(job, state, code, sentence, details)
         if say:
-            self._say_end(job)
+            self._news.say_end(job)
         if self._engine.job == job.job and state != "done":
             self._engine.cancel()
-        self.say_positions()
-
-    # ---------------------------------------------------------------------------------------------------- what is said
-
-    def say(self, job: Job, message: Any) -> bool:
-        """News that the next news replaces; False if the client is away or has not taken the last ones."""
-        peer = self._clients.by_client.get(job.client)
-        return peer is not None and self._clients.send_now(peer, message)
-
-    def say_preview(self, job: Job, message: messages.Preview, payload: Any) -> bool:
-        """A piece of a preview; the first one is refused (False) while older news wait for a slow client."""
-        peer = self._clients.by_client.get(job.client)
-        if peer is None or (message.offset == 0 and peer.unsent):
-            return False
-        self._clients.send(peer, message, payload)
-        return True
-
-    def say_result(self, job: Job, finished: Finished) -> None:
-        peer = self._clients.by_client.get(job.client)
-        if peer is not None:
-            news = messages.Result(
-                job=job.job,
-                variant=finished.variant,
-                seed=finished.seed,
-                width=job.request["width"],
-                height=job.request["height"],
-                model=job.request["model"],
-                seconds=finished.seconds,
-                calls=finished.calls,
-                unfinished=finished.step is not None,
-            )
-            self._clients.send(peer, news)
-
-    def say_steps(self, peer: Peer, job: str, variant: int) -> None:
-        self._clients.send(peer, messages.Steps(job, variant, self.steps.of(job, variant)))
-
-    def on_shelf(self, message: Any, payload: Any) -> None:
-        """The worker's news of kept steps, passed on to the job's client."""
-        if isinstance(message, work.Steps):
-            job = self._jobs.by_id.get(message.job)
-            parent = self.steps.put(job, message.job, message.variant, message.steps)
-            peer = self._clients.by_client.get(parent.client) if parent is not None else None
-            if peer is not None:
-                self.say_steps(peer, message.job, message.variant)
-            return
-        parent = self.steps.parent(message.job)
-        peer = self._clients.by_client.get(parent.client) if parent is not None else None
-        if peer is not None:
-            fields = (message.job, message.variant, message.call, message.width, message.height, message.offset)
-            self._clients.send(peer, messages.View(*fields), payload)
-
-    def say_steps_gone(self) -> None:
-        """The worker died, and with it what it had kept."""
-        for name, variant in self.steps.worker_gone():
-            parent = self.steps.parent(name)
-            peer = self._clients.by_client.get(parent.client) if parent is not None else None
-            if peer is not None:
-                self.say_steps(peer, name, variant)
-        self.steps.tidy()
-
-    def _say_end(self, job: Job) -> None:
-        peer = self._clients.by_client.get(job.client)
-        if peer is None:
-            return
-        if job.state == "done":
-            self._clients.send(peer, messages.Done(job.job, job.seconds))
-        elif job.state == "cancelled":
-            self._clients.send(peer, messages.Cancelled(job.job))
-        else:
-            self._clients.send(peer, messages.Failed(job.job, job.code[:64], job.sentence[:500], job.details[:4000]))
-
-    def say_positions(self) -> None:
-        """Tell the clients whose jobs wait where in the queue they are, if that has changed."""
-        running = self._jobs.by_id.get(self._engine.job)
-        ahead = 1 if running is not None and not running.ended else 0
-        positions = {job.job: place + ahead for place, job in enumerate(self._jobs.waiting())}
-        if running is not None and ahead:
-            positions[running.job] = 0
-        for name, position in positions.items():
-            job = self._jobs.by_id[name]
-            peer = self._clients.by_client.get(job.client)
-            if peer is not None and self._positions.get(name) != position:
-                self._clients.send(peer, messages.Accepted(name, position, self._calls_of(job)))
-        self._positions = positions
-
-    def say_catalogue(self) -> None:
-        for peer in list(self._clients.by_route.values()):
-            self._clients.send(peer, self._catalogue())
-
-    def say_engine(self, will_retry: bool, sentence: str) -> None:
-        """The engine process died."""
-        for peer in list(self._clients.by_route.values()):
-            self._clients.send(peer, messages.Engine(self._engine.state, True, will_retry, sentence))
-
-    def say_bye(self, reason: str) -> None:
-        for peer in list(self._clients.by_route.values()):
-            self._clients.answer(peer.route, messages.Bye(reason[:200]))
-
-    def _catalogue(self) -> messages.Catalogue:
-        return messages.Catalogue(self._engine.models, self._engine.presets, self._engine.state)
-
-    def _calls_of(self, job: Job) -> int:
-        """Calls per variant by the preset, or of a branch by its step; 0 (not known here) if an option changes them."""
-        branch = job.request.get("branch")
-        if branch is not None:
-            return self._calls_of_branch(branch)
-        if set(job.request["options"]) - {"hard"}:
-            return 0
-        return next((preset.calls for preset in self._engine.presets if preset.name == job.request["preset"]), 0)
-
-    def _calls_of_branch(self, branch: dict[str, Any]) -> int:
-        for step in self.steps.of(branch["parent"], branch["variant"]):
-            if step.call == branch["call"] and not branch["jump"] and not branch["times"]:
-                costs = {"continue": step.remaining, "harmonise": step.harmonise, "idea": step.idea}
-                return costs[branch["kind"]]
-        return 0
+        self._news.say_positions()
 
 
 def memory_mib() -> float:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge_server.client import messages
+from bridge_server.client.checks import shortened
+from bridge_server.client.records import Model
 from bridge_server.supervisor import python_path
 
 log = logging.getLogger("bridge.downloads")
@@ -51,7 +53,7 @@ class Downloads:
         self._stopped_at = 0.0
         self.now: messages.Downloading | None = None  # the one that is under way
 
-    def start(self, wish: messages.Download, models: Iterable[messages.ModelEntry]) -> messages.Downloaded | None:
+    def start(self, wish: messages.Download, models: Iterable[Model]) -> messages.Downloaded | None:
         """Begin, unless it is under way already; else why not."""
         model = next((each for each in models if each.id == wish.model), None)
         if model is None or not model.download or model.installed:
@@ -76,7 +78,9 @@ class Downloads:
                     env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": python_path()},
                 )
         except OSError as error:
-            return messages.Downloaded(model.id, "failed", 0, "cannot_start", CANNOT_START, repr(error)[:4000])
+            return messages.Downloaded(
+                model.id, "failed", 0, "cannot_start", CANNOT_START, shortened(repr(error), 4000)
+            )
         threading.Thread(target=self._read, args=(self._process, self._lines), name="download", daemon=True).start()
         self._tell(messages.Downloading(model.id, 0, model.download_bytes))
         return None
@@ -167,4 +171,5 @@ class Downloads:
             code, sentence = str(self._end.get("code", "broken_off")), str(self._end.get("sentence", BROKEN_OFF))
             details = str(self._end.get("details", f"status {status}, see download.log"))
             log.warning("%s: %s %s", model, code, details)
-            self._say(messages.Downloaded(model, "failed", done, code[:64], sentence[:500], details[:4000]))
+            said = shortened(code, 64), shortened(sentence, 500), shortened(details, 4000)
+            self._say(messages.Downloaded(model, "failed", done, *said))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 from bridge_server.client.errors import WireError
-from bridge_server.journal import DiskFull, Job, Journal
+from bridge_server.client.records import BranchRequest, Order
+from bridge_server.job import Job
+from bridge_server.journal import Journal
+from bridge_server.spool import DiskFull
 
 log = logging.getLogger("bridge.jobs")
 
@@ -60,10 +63,17 @@ class Jobs:
         return job.state if job is not None else self._forgotten.get(name)
 
     def add(
-        self, name: str, client: str, request: dict[str, Any], pixels: Path | None = None, selection: Path | None = None
+        self,
+        name: str,
+        client: str,
+        order: Order,
+        history: bool,
+        pixels: Path | None = None,
+        selection: Path | None = None,
+        origin: BranchRequest | None = None,
     ) -> Job:
         """Take a new job with its uploads (a branch has none); after DiskFull nothing of it is left."""
-        job = Job(name, client, self._place, request)
+        job = Job(name, client, order, origin, history, time.time(), self._place)
         self.journal.add(job, pixels, selection)
         self._place += 1
         self.by_id[name] = job
@@ -121,7 +131,7 @@ class Jobs:
         self.save(job)
         self.credit.pop(job.job, None)
         self._held.discard(job.job)
-        self.journal.drop_inputs(job)
+        self.journal.spool.drop_inputs(job.job)
         log.info("job %s: %s %s", job.job, state, code)
 
     def remove(self, job: Job) -> None:

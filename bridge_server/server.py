@@ -13,20 +13,27 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import zmq
 
 from bridge_server import work
 from bridge_server.auth import Gate
-from bridge_server.client import launch, messages
+from bridge_server.client import launch, messages, proof
+from bridge_server.client.checks import shortened
+from bridge_server.client.codec import MAX_PAYLOAD, Buffer
 from bridge_server.client.link import CONNECTION_FILE
 from bridge_server.clients import Clients
 from bridge_server.desk import DISK_FULL, SPOOL_LOST, Desk, version
 from bridge_server.downloads import Downloads
+from bridge_server.job import Finished, Job
 from bridge_server.jobs import Jobs
-from bridge_server.journal import DiskFull, Finished, Job, Journal
+from bridge_server.journal import Journal
+from bridge_server.news import News
+from bridge_server.spool import DiskFull
+from bridge_server.steps import KeptSteps
 from bridge_server.supervisor import Limits, Supervisor
 
 log = logging.getLogger("bridge.server")
@@ -34,6 +41,9 @@ log = logging.getLogger("bridge.server")
 NO_RESULT = "The RePaint engine ended without a result: try again."
 CRASHED_TWICE = "The RePaint engine crashed twice on this picture: try a smaller selection or another model."
 STANDSTILL = 2.0  # seconds by which the loop may be late before nobody is blamed for silence
+FOREIGN = (
+    "Something else lay where RePaint keeps its files; it is now called {names} in {folder}: look whether you need it."
+)
 _DOMAIN = b"client"
 
 
@@ -43,14 +53,12 @@ class Bridge:
     def __init__(self, state: Path, idle_seconds: float, warm: str, limits: Limits) -> None:
         self._state, self._idle_seconds = state, idle_seconds
         self._journal = Journal(state)
-        if self._journal.salvaged:
-            log.error("the journal was damaged and has been put aside as journal.broken")
         self._secret = secrets.token_bytes(32)
         self._instance = secrets.token_hex(16)
         self._context = zmq.Context()
         self._gate = Gate(self._context)
-        self._router = self._gate.router(_DOMAIN, send_high_water=16, max_frame=messages.MAX_PAYLOAD)
-        self._gate.passwords[_DOMAIN] = (b"client", messages.client_password(self._secret))
+        self._router = self._gate.router(_DOMAIN, send_high_water=16, max_frame=MAX_PAYLOAD)
+        self._gate.passwords[_DOMAIN] = (b"client", proof.client_password(self._secret))
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
         self._waker.setblocking(False)
@@ -60,7 +68,12 @@ class Bridge:
         self._engine = Supervisor(self._gate, self, self._waker, logs, warm, limits)
         self._downloads = Downloads(self._clients.send_all, self._waker, logs, self._engine.look_again)
         stop = lambda: self.stop("asked to")  # noqa: E731
-        self._desk = Desk(self._clients, self._jobs, self._engine, self._downloads, self._secret, self._instance, stop)
+        self._steps = KeptSteps()
+        self._news = News(self._clients, self._jobs, self._steps, self._engine, self._notice)
+        self._desk = Desk(
+            self._clients, self._jobs, self._steps, self._news, self._engine, self._downloads, self._secret,
+            self._instance, stop,
+        )  # fmt: skip
         self._preview: tuple[str, int, int] | None = None  # the one whose pieces are being passed on
         self._dropped: set[int] = set()  # variants of the present job whose last preview nobody took
         self._used = time.monotonic()
@@ -71,7 +84,7 @@ class Bridge:
     def serve(self) -> None:
         """Announce the bridge and work until the end; everything is in order afterwards."""
         self._jobs.load()
-        self._desk.steps.load(self._jobs.by_id.values())
+        self._steps.load(self._jobs.by_id.values())
         previous = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop("asked to"))
@@ -86,6 +99,12 @@ class Bridge:
     def stop(self, reason: str) -> None:
         """Leave the loop at its next turn."""
         self._stopping = self._stopping or reason
+
+    def _notice(self) -> str:
+        """What the artist has to know of files that had to be put aside; empty if there were none."""
+        if self._journal.notice or not launch.aside:
+            return self._journal.notice
+        return FOREIGN.format(names=", ".join(path.name for path in launch.aside), folder=self._state)
 
     def _announce(self) -> None:
         content = {
@@ -145,7 +164,7 @@ class Bridge:
                 path.unlink()
         except (OSError, ValueError):
             pass
-        self._desk.say_bye(self._stopping)
+        self._news.say_bye(self._stopping)
         self._downloads.stop()
         self._engine.stop()
         self._router.close()
@@ -168,36 +187,21 @@ class Bridge:
         if not waiting:
             return
         job = waiting[0]
-        request = job.request
-        missing = [variant for variant in range(request["variants"]) if variant not in job.finished]
+        missing = [variant for variant in range(job.order.variants) if variant not in job.finished]
         if not missing:  # the bridge died between the last result and the end
             self._desk.end(job, "done")
             return
         self._jobs.begin(job)
         self._preview = None
         self._dropped.clear()
-        branch = dict(request.get("branch", {}))
-        branch["parent_variant"] = branch.pop("variant", 0)
-        self._engine.run(
-            work.Start(
-                job=job.job,
-                width=request["width"],
-                height=request["height"],
-                model=request["model"],
-                preset=request["preset"],
-                seed=request["seed"],
-                first=missing[0],
-                variants=missing[-1] + 1 - missing[0],
-                options=request["options"],
-                credit=tuple(sorted(self._jobs.credit.get(job.job, ()))),
-                **branch,
-            )
-        )
-        self._desk.say_positions()
+        credit = tuple(sorted(self._jobs.credit.get(job.job, ())))
+        count = missing[-1] + 1 - missing[0]
+        self._engine.run(work.Start(job.job, job.order, missing[0], count, credit, job.origin))
+        self._news.say_positions()
 
     # ------------------------------------------------------------------------------------------------- from the engine
 
-    def from_worker(self, message: Any, payload: messages.Buffer | None) -> None:
+    def from_worker(self, message: Any, payload: Buffer | None) -> None:
         """A message of the worker about the job it has in hand."""
         job = self._jobs.by_id.get(message.job)
         if job is None or job.ended:
@@ -206,59 +210,37 @@ class Bridge:
             self._on_work(job, message, payload)
         except DiskFull as error:
             log.error("no space for a result of job %s: %s", job.job, error)
-            self._desk.end(job, "failed", "disk_full", DISK_FULL, str(error)[:4000])
+            self._desk.end(job, "failed", "disk_full", DISK_FULL, shortened(str(error), 4000))
         except (OSError, ValueError) as error:  # pixels missing in the spool, or pieces out of order
             log.exception("job %s", job.job)
-            self._desk.end(job, "failed", "lost", SPOOL_LOST, repr(error)[:4000])
+            self._desk.end(job, "failed", "lost", SPOOL_LOST, shortened(repr(error), 4000))
 
     def _on_work(self, job: Job, message: Any, payload: Any) -> None:
-        if isinstance(message, work.Need):
-            piece = self._journal.read_input(job.job, message.what, message.offset, messages.CHUNK)
-            if not piece:
-                raise ValueError(f"{message.what} ends at {message.offset}")
-            self._engine.send(work.Input(job.job, message.what, message.offset), piece)
-        elif isinstance(message, work.Learning):
-            self._desk.say(job, messages.Learning(job.job, message.fraction, message.seconds_left))
-        elif isinstance(message, work.Note):
-            self._desk.say(job, messages.Note(job.job, message.sentence))
-        elif isinstance(message, work.Step):
-            count = job.request["variants"]
-            place = (job.job, message.variant, count, message.call, message.calls)
-            heard = self._desk.say(job, messages.Progress(*place, message.seconds_left))
-            if heard and message.variant in self._dropped:
-                self._dropped.discard(message.variant)
-                self._engine.send(work.Credit(job.job, (message.variant,)))
-        elif isinstance(message, work.Preview):
-            self._on_preview(job, message, payload)
-        elif message.TYPE in ("output", "result") and message.variant in job.finished:
-            pass  # computed once more only because it lies between two that were missing
-        elif isinstance(message, work.Output):
-            self._journal.write_piece(job, message.variant, message.offset, payload)
-        elif isinstance(message, work.Result):
-            step = message.step[0] if message.step else None
-            finished = Finished(message.variant, message.seed, message.seconds, message.calls, step=step)
-            self._journal.finish(job, finished)
-            if step is not None:
-                self._desk.steps.last(job, message.variant, step)
-            self._desk.say_result(job, finished)
-        elif isinstance(message, work.Idle):
-            if message.outcome == "done" and len(job.finished) == job.request["variants"]:
-                job.seconds = message.seconds
-                self._desk.end(job, "done")
-            elif message.outcome == "kept":
-                job.seconds = message.seconds
-                self._desk.end(job, "done" if job.finished else "cancelled")
-            elif message.outcome == "failed":
-                self._desk.end(job, "failed", message.code, message.sentence, message.details)
-            else:
-                self._desk.end(job, "failed", "engine_error", NO_RESULT)
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise ValueError(f"nothing to do with {type(message).TYPE}")
+        handler(self, job, message, payload)
 
-    def _on_preview(self, job: Job, message: work.Preview, payload: Any) -> None:
+    def _on_need(self, job: Job, message: work.Need, _: Any) -> None:
+        piece = self._journal.spool.read_input(job.job, message.what, message.offset, messages.CHUNK)
+        if not piece:
+            raise ValueError(f"{message.what} ends at {message.offset}")
+        self._engine.send(work.Input(job.job, message.what, message.offset), piece)
+
+    def _on_news(self, job: Job, message: Any, _: Any) -> None:
+        self._news.say(job, message)
+
+    def _on_progress(self, job: Job, message: messages.Progress, _: Any) -> None:
+        heard = self._news.say(job, message)
+        if heard and message.variant in self._dropped:
+            self._dropped.discard(message.variant)
+            self._engine.send(messages.Credit(job.job, (message.variant,)))
+
+    def _on_preview(self, job: Job, message: messages.Preview, payload: Any) -> None:
         key = (job.job, message.variant, message.call)
         if message.offset > 0 and self._preview != key:
             return
-        fields = (message.variant, message.call, message.width, message.height, message.offset)
-        if self._desk.say_preview(job, messages.Preview(job.job, *fields), payload):
+        if self._news.say_preview(job, message, payload):
             self._preview = key
             self._jobs.credit.get(job.job, set()).discard(message.variant)
             return
@@ -266,14 +248,63 @@ class Bridge:
         self._preview = None
         self._dropped.add(message.variant)
 
-    def from_shelf(self, message: Any, payload: messages.Buffer | None) -> None:
+    def _on_chunk(self, job: Job, message: messages.Chunk, payload: Any) -> None:
+        if message.variant not in job.finished:  # else computed once more, for it lies between two that were missing
+            size = job.order.painted_bytes
+            self._journal.spool.write_piece(job.job, message.variant, message.offset, payload, size)
+
+    def _on_result(self, job: Job, message: messages.Result, _: Any) -> None:
+        if message.variant in job.finished:
+            return
+        step = None
+        if message.unfinished:  # its step has just been told
+            steps = self._steps.of(job.job, message.variant)
+            step = next((step for step in steps if step.call == message.calls), None)
+        finished = Finished(message, step)
+        self._journal.finish(job, finished)
+        if step is not None:
+            self._steps.last(job, message.variant, step)
+        self._news.say_result(job, finished)
+
+    def _on_idle(self, job: Job, message: work.Idle, _: Any) -> None:
+        job.seconds = message.seconds
+        if message.outcome == "done" and len(job.finished) == job.order.variants:
+            self._desk.end(job, "done")
+        elif message.outcome == "kept":
+            self._desk.end(job, "done" if job.finished else "cancelled")
+        elif message.outcome == "failed":
+            self._desk.end(job, "failed", message.code, message.sentence, message.details)
+        else:
+            self._desk.end(job, "failed", "engine_error", NO_RESULT)
+
+    def _on_error(self, job: Job, message: messages.Error, _: Any) -> None:
+        """The worker had something to say of the job and could not."""
+        self._desk.end(job, "failed", "engine_error", message.sentence, f"{message.about}: {message.details}"[:4000])
+
+    _handlers: ClassVar[dict[type, Callable[..., None]]] = {
+        work.Need: _on_need,
+        messages.Learning: _on_news,
+        messages.Note: _on_news,
+        messages.Progress: _on_progress,
+        messages.Preview: _on_preview,
+        messages.Chunk: _on_chunk,
+        messages.Result: _on_result,
+        work.Idle: _on_idle,
+        messages.Error: _on_error,
+    }
+
+    def from_shelf(self, message: Any, payload: Buffer | None) -> None:
         """News of kept steps, of whatever job."""
-        self._desk.on_shelf(message, payload)
+        self._news.from_shelf(message, payload)
+
+    def unsaid(self, sentence: str) -> None:
+        """The worker could not say something that belongs to no job."""
+        self._news.say_notice(sentence)
 
     def worker_died(self, job: str, sentence: str, will_retry: bool) -> None:
         """Say so, and let the job that it had run once more, or end."""
-        self._desk.say_steps_gone()
-        self._desk.say_engine(will_retry, sentence)
+        self._news.say_steps_gone()
+        self._news.say_engine(will_retry, sentence)
         broken = self._jobs.by_id.get(job)
         if broken is None or broken.ended:
             return
@@ -284,9 +315,12 @@ class Bridge:
 
     def engine_changed(self) -> None:
         """Its state or the catalogue is another now."""
-        self._desk.say_catalogue()
+        self._news.say_catalogue()
 
 
 def private_logs(state: Path) -> Path:
     """The folder of the logs, for this user only."""
-    return launch.private_folder(state / "logs")
+    folder = launch.private_folder(state / "logs")
+    for name in ("bridge.log", "worker.log", "worker-output.log", "download.log"):
+        launch.plain_file(folder / name)
+    return folder

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from bridge_server.client.messages import StepEntry
-from bridge_server.journal import Job
+from bridge_server.client.records import Order, Step
+from bridge_server.job import Job
 
 
 @dataclass
@@ -15,9 +14,9 @@ class Parent:
     """A job with kept steps, also after its release; ``lasting``: those that lie in the spool."""
 
     client: str
-    request: dict[str, Any]
-    steps: dict[int, tuple[StepEntry, ...]] = field(default_factory=dict)
-    lasting: dict[int, tuple[StepEntry, ...]] = field(default_factory=dict)
+    order: Order
+    steps: dict[int, tuple[Step, ...]] = field(default_factory=dict)
+    lasting: dict[int, tuple[Step, ...]] = field(default_factory=dict)
 
 
 class KeptSteps:
@@ -31,13 +30,13 @@ class KeptSteps:
         for job in jobs:
             for finished in job.finished.values():
                 if finished.step is not None:
-                    self.last(job, finished.variant, finished.step)
+                    self.last(job, finished.result.variant, finished.step)
 
-    def last(self, job: Job, variant: int, step: StepEntry) -> None:
+    def last(self, job: Job, variant: int, step: Step) -> None:
         """This step lies in the spool as long as the job is there."""
         self._of(job).lasting[variant] = (step,)
 
-    def put(self, job: Job | None, name: str, variant: int, steps: tuple[StepEntry, ...]) -> Parent | None:
+    def put(self, job: Job | None, name: str, variant: int, steps: tuple[Step, ...]) -> Parent | None:
         """What the worker holds now; the parent, or None if nobody knows the job."""
         parent = self._of(job) if job is not None else self._parents.get(name)
         if parent is not None:
@@ -45,7 +44,7 @@ class KeptSteps:
             self._tidy(name)
         return parent
 
-    def of(self, name: str, variant: int) -> tuple[StepEntry, ...]:
+    def of(self, name: str, variant: int) -> tuple[Step, ...]:
         """The steps of a variant, rising."""
         parent = self._parents.get(name)
         if parent is None:
@@ -91,4 +90,4 @@ class KeptSteps:
             del self._parents[name]
 
     def _of(self, job: Job) -> Parent:
-        return self._parents.setdefault(job.job, Parent(job.client, job.request))
+        return self._parents.setdefault(job.job, Parent(job.client, job.order))

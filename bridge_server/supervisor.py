@@ -27,7 +27,10 @@ import zmq
 from bridge_server import work
 from bridge_server.auth import Gate
 from bridge_server.client import messages
+from bridge_server.client.codec import MAX_PAYLOAD, Buffer, decode, encode
 from bridge_server.client.errors import WireError
+from bridge_server.client.pieces import Pages
+from bridge_server.client.records import Model, OfJob, Preset
 
 log = logging.getLogger("bridge.supervisor")
 
@@ -55,10 +58,13 @@ class Limits:
 class Listener(Protocol):
     """What the supervisor tells the bridge."""
 
-    def from_worker(self, message: Any, payload: messages.Buffer | None) -> None:
+    def unsaid(self, sentence: str) -> None:
+        """The worker had something to say that belongs to no job and could not be sent."""
+
+    def from_worker(self, message: Any, payload: Buffer | None) -> None:
         """A message of the living worker that concerns its present job."""
 
-    def from_shelf(self, message: Any, payload: messages.Buffer | None) -> None:
+    def from_shelf(self, message: Any, payload: Buffer | None) -> None:
         """News of kept steps, of whatever job."""
 
     def worker_died(self, job: str, sentence: str, will_retry: bool) -> None:
@@ -76,10 +82,10 @@ class Supervisor:
     ) -> None:
         self._gate, self._listener, self._wake = gate, listener, wake
         self._folder, self._warm, self.limits = folder, warm, limits
-        self.socket = gate.router(_DOMAIN, send_high_water=0, max_frame=messages.MAX_PAYLOAD)
+        self.socket = gate.router(_DOMAIN, send_high_water=0, max_frame=MAX_PAYLOAD)
         self.state = "down"
-        self.models: tuple[messages.ModelEntry, ...] = ()
-        self.presets: tuple[messages.PresetEntry, ...] = ()
+        self.models: tuple[Model, ...] = ()
+        self.presets: tuple[Preset, ...] = ()
         self.device = ""
         self.calls_total = 0
         self.calls_after_cancel = -1
@@ -93,6 +99,7 @@ class Supervisor:
         self._loading = False
         self._cancelled_at = 0.0
         self._restart_at = 0.0
+        self._pages = Pages("models")
         self._quiet = False  # the coming death is our own doing and no crash
 
     @property
@@ -120,7 +127,7 @@ class Supervisor:
         self._since = self._heard = time.monotonic()
         self._send(start)
 
-    def send(self, message: Any, payload: messages.Buffer | None = None) -> None:
+    def send(self, message: Any, payload: Buffer | None = None) -> None:
         """A message about the present job."""
         self._send(message, payload)
 
@@ -128,7 +135,7 @@ class Supervisor:
         """Stop the present job; the process is replaced if that takes too long."""
         if self.job and not self._cancelled_at:
             self._cancelled_at = time.monotonic()
-            self._send(work.Cancel(self.job))
+            self._send(messages.Cancel(self.job))
 
     def look_again(self) -> None:
         """Have the catalogue read anew."""
@@ -159,7 +166,7 @@ class Supervisor:
             except zmq.Again:
                 return
             try:
-                message, payload = messages.decode(frames, work.WORK)
+                message, payload = decode(frames, work.WORK)
             except WireError as error:
                 log.error("unlawful message of the worker: %s", error.details)
                 continue
@@ -211,7 +218,7 @@ class Supervisor:
 
     def _spawn(self) -> None:
         self._restart_at = 0.0
-        self._route, self._quiet = b"", False
+        self._route, self._quiet, self._pages = b"", False, Pages("models")
         self.job, self._cancelled_at, self._idle_for, self._loading = "", 0.0, 0.0, False
         password = secrets.token_hex(32)
         self._gate.passwords[_DOMAIN] = (b"worker", password.encode())
@@ -273,40 +280,45 @@ class Supervisor:
         self._restart_at = now + (0.0, 0.0, 0.5, 1.0)[min(3, len(self._deaths) - 1)]
         self._listener.worker_died(job, "The RePaint engine stopped unexpectedly; it is being started again.", True)
 
-    def _handle(self, message: Any, payload: messages.Buffer | None) -> None:
+    def _handle(self, message: Any, payload: Buffer | None) -> None:
         if isinstance(message, work.Beat):
             self._idle_for, self._loading, self.calls_total = message.idle_for, message.loading, message.calls_total
         elif isinstance(message, work.Ready):
-            self.models, self.presets, self.device = message.models, message.presets, message.device
+            self.presets, self.device = message.presets, message.device
             self.state, self.sentence = "ready", ""
             self._listener.engine_changed()
         elif isinstance(message, work.Models):
-            if message.models != self.models:
-                self.models = message.models
-                self._listener.engine_changed()
+            models = self._pages.whole(message)
+            if models is not None and models.models != self.models:
+                self.models = models.models
+                if self.state != "starting":  # else with `ready`
+                    self._listener.engine_changed()
         elif isinstance(message, work.Broken):
             log.error("the engine cannot start: %s", message.details)
             self.state, self.sentence = "down", message.sentence
         elif isinstance(message, work.Online):
             pass
-        elif isinstance(message, (work.Steps, work.View)):
+        elif isinstance(message, (messages.Steps, messages.View)):
             self._listener.from_shelf(message, payload)
-        elif getattr(message, "job", None) == self.job and self.job:
+        elif isinstance(message, messages.Error) and (not self.job or message.job != self.job):
+            log.error("the worker could not say %s: %s", message.about, message.details)
+            self._listener.unsaid(message.sentence)
+        elif isinstance(message, (OfJob, messages.Error)) and message.job == self.job and self.job:
             if isinstance(message, work.Idle):
                 self.job, self.state = "", "ready"
                 self.calls_total = message.calls_total
                 if message.calls_after_cancel >= 0:
                     self.calls_after_cancel = message.calls_after_cancel
                 self._cancelled_at = 0.0
-            elif isinstance(message, (work.Learning, work.Step)):
+            elif isinstance(message, (messages.Learning, messages.Progress)):
                 self._idle_for = 0.0
             self._listener.from_worker(message, payload)
 
-    def _send(self, message: Any, payload: messages.Buffer | None = None) -> None:
+    def _send(self, message: Any, payload: Buffer | None = None) -> None:
         if not self._route:
             return
         try:
-            self.socket.send_multipart([self._route, *messages.encode(message, payload)], zmq.NOBLOCK)
+            self.socket.send_multipart([self._route, *encode(message, payload)], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             log.warning("the worker does not listen: %s", error)  # its end will be noticed by itself
 

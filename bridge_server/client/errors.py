@@ -8,7 +8,6 @@
     ├── ConnectionLost     "lost"           the other side is gone or silent
     ├── Refused            "refused"        one side could not prove that it knows the secret
     ├── WireError          "wire"           bytes that break docs/protocol.md
-    ├── BadRequest         "bad_request"    a request that cannot be run
     └── JobFailed          any code         the job ended in ``Failed`` (raised by run_job only)
 
 ``sentence`` is one sentence for the artist and says what to do next; ``details`` is for the log.
@@ -48,10 +47,6 @@ class Refused(BridgeError):
 
 class WireError(BridgeError):
     code = "wire"
-
-
-class BadRequest(BridgeError):
-    code = "bad_request"
 
 
 class JobFailed(BridgeError):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bridge_server.client.checks import integer, record, value
 
+MAX_SIDE = 16384  # pixels of what is sent, each way
+PLACE, SIDE = integer(0, MAX_SIDE), integer(1, MAX_SIDE)
 SMALL_SIDE = 52  # a selection so small is sent with 64 pixels around it
 SURROUNDINGS_AREA = 8 * 1000 * 1000  # pixels of a square selection with its surroundings, unless it is larger itself
 
 
-@dataclass(frozen=True)
+@record
 class Box:
     """A rectangle: columns x … x+width-1, rows y … y+height-1."""
 
-    x: int
-    y: int
-    width: int
-    height: int
+    x: int = value(PLACE)
+    y: int = value(PLACE)
+    width: int = value(SIDE)
+    height: int = value(SIDE)
 
 
 def selection_bounds(selection: bytes, width: int, height: int) -> Box | None:

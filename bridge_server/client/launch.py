@@ -8,14 +8,19 @@ all of them.  The installer writes ``launch.json`` so that a plug-in finds the p
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import List
 
 from bridge_server.client.errors import NotInstalled
+
+log = logging.getLogger("repaint.files")
+aside: List[Path] = []  # what this process has set aside, by its new name
 
 NAME = "repaint-bridge"
 HOME_VARIABLE = "REPAINT_BRIDGE_HOME"
@@ -81,16 +86,37 @@ def launch_file() -> Path:
     return user_folders().config / "launch.json"
 
 
+def set_aside(path: Path, kind: str = "broken") -> None:
+    """Give what stands at ``path`` another name that ends in ``kind``: it is none of what should be there."""
+    other, number = path.with_name(f"{path.name}.{kind}"), 1
+    while os.path.lexists(str(other)):
+        number += 1
+        other = path.with_name(f"{path.name}.{kind}-{number}")
+    log.error("%s is not what it should be; it is called %s now", path, other.name)
+    path.replace(other)
+    aside.append(other)
+
+
 def private_folder(path: Path) -> Path:
-    """Make ``path`` (and its parents) readable for this user only; returns it."""
+    """Make ``path`` (and its parents) readable for this user only; returns it.  Anything else there is set aside."""
+    if os.path.lexists(str(path)) and not path.is_dir():
+        set_aside(path)
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     if os.name == "posix":
         path.chmod(0o700)
     return path
 
 
+def plain_file(path: Path) -> bool:
+    """Whether a file lies there; anything else there, such as a folder, is set aside."""
+    if os.path.lexists(str(path)) and not path.is_file():
+        set_aside(path)
+    return path.is_file()
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace ``path`` atomically by ``text``, mode 0600: a reader sees the old or the new content, never a part."""
+    plain_file(path)
     handle, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # mkstemp: O_EXCL and 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

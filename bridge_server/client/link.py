@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Tuple
 
-from bridge_server.client import launch, messages
+from bridge_server.client import codec, launch, messages, proof
 from bridge_server.client.errors import BridgeError, CannotStart, ConnectionLost, Refused, WireError
 from bridge_server.client.locks import FileLock
 from bridge_server.client.zmtp import Dealer
@@ -21,11 +21,12 @@ from bridge_server.client.zmtp import Dealer
 CONNECTION_FILE = "connection.json"
 START_LOCK = "start.lock"  # held while a client starts the bridge
 BRIDGE_LOCK = "bridge.lock"  # held by the bridge as long as it lives
-IN_USE = "in_use"  # another connection has this client id
+IN_USE, PROTOCOL, NO_HELLO = "in_use", "protocol", "no_hello"  # codes of the bridge's `error`; see docs/protocol.md
+FINAL = (IN_USE, PROTOCOL)  # there is a bridge, and another try or another bridge would not help
 HELLO_SECONDS = 2.0  # the whole of connecting, handshake and welcome
 START_SECONDS = 45.0
 
-_children: List[subprocess.Popen[bytes]] = []  # bridges started here: kept to be reaped
+children: List[subprocess.Popen[bytes]] = []  # bridges that this process has started: kept to be reaped
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ def read_connection_file(state: Path) -> Address:
     """The recorded address.  Raises ConnectionLost if the file is missing, torn, or not this user's own."""
     path = state / CONNECTION_FILE
     try:
+        if not path.is_file():  # also a pipe, which would never be opened
+            raise FileNotFoundError(str(path))
         with open(path, encoding="utf-8") as file:
             if os.name == "posix":
                 status = os.fstat(file.fileno())
@@ -61,7 +64,7 @@ class Link:
     """Typed messages over one Dealer.  Raises as Dealer does; WireError for an unlawful message of the bridge."""
 
     def __init__(self, dealer: Dealer, welcome: messages.Welcome, early: List[List[bytes]]) -> None:
-        self._dealer = dealer
+        self.dealer = dealer
         self._early = early  # what came together with the welcome
         self.welcome = welcome
 
@@ -69,11 +72,11 @@ class Link:
     def connect(cls, address: Address, client: str, app: str, timeout: float = HELLO_SECONDS) -> Link:
         """Handshake, hello, welcome; Refused unless the bridge proves that it knows the secret."""
         deadline = time.monotonic() + timeout
-        password = messages.client_password(address.secret)
+        password = proof.client_password(address.secret)
         dealer = Dealer.connect(address.host, address.port, b"client", password, timeout)
         try:
             nonce = secrets.token_hex(32)
-            dealer.send(messages.encode(messages.Hello(messages.PROTOCOL, client, app[:100], nonce)))
+            dealer.send(codec.encode(messages.Hello(messages.PROTOCOL, client, app[:100], nonce)))
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -82,12 +85,12 @@ class Link:
                     continue
                 arrived = dealer.receive()
                 if arrived:
-                    answer, _ = messages.decode(arrived[0])
+                    answer, _ = codec.decode(arrived[0], messages.WIRE)
                     if isinstance(answer, messages.Error):
                         raise Refused(answer.sentence, answer.details, answer.code)
                     if not isinstance(answer, messages.Welcome):
                         raise WireError("Something else than the RePaint bridge answers.", "no welcome")
-                    if not secrets.compare_digest(answer.proof, messages.bridge_proof(address.secret, nonce)):
+                    if not secrets.compare_digest(answer.proof, proof.bridge_proof(address.secret, nonce)):
                         raise Refused("Something else than the RePaint bridge answers on its port.", "wrong proof")
                     return cls(dealer, answer, arrived[1:])
         except BaseException:
@@ -95,26 +98,26 @@ class Link:
             raise
 
     def fileno(self) -> int:
-        return self._dealer.fileno()
+        return self.dealer.fileno()
 
     @property
     def unsent(self) -> int:
-        return self._dealer.unsent
+        return self.dealer.unsent
 
-    def send(self, message: Any, payload: messages.Buffer | None = None) -> None:
+    def send(self, message: Any, payload: codec.Buffer | None = None) -> None:
         """Queue a message; ``flush`` (or ``wait``) sends it."""
-        self._dealer.send(messages.encode(message, payload))
+        self.dealer.send(codec.encode(message, payload))
 
     def flush(self) -> bool:
-        return self._dealer.flush()
+        return self.dealer.flush()
 
     def wait(self, timeout: float) -> bool:
-        return self._dealer.wait(0.0 if self._early else timeout) or bool(self._early)
+        return self.dealer.wait(0.0 if self._early else timeout) or bool(self._early)
 
-    def receive(self) -> List[Tuple[Any, messages.Buffer | None]]:
+    def receive(self) -> List[Tuple[Any, codec.Buffer | None]]:
         """The messages that have arrived, never waiting."""
         early, self._early = self._early, []
-        return [messages.decode(frames) for frames in early + self._dealer.receive()]
+        return [codec.decode(frames, messages.WIRE) for frames in early + self.dealer.receive()]
 
     def ask(self, message: Any, answer: type[Any], timeout: float = 5.0) -> Any:
         """Send, wait for the first message of type ``answer`` and return it; others are dropped.  For scripts."""
@@ -128,7 +131,7 @@ class Link:
         raise ConnectionLost("The RePaint bridge does not answer.", f"no {answer.TYPE}")
 
     def close(self) -> None:
-        self._dealer.close()
+        self.dealer.close()
 
 
 def find(client: str, app: str) -> Link:
@@ -150,7 +153,7 @@ def find_or_start(
     try:
         return Link.connect(read_connection_file(recipe.state), client, app)
     except BridgeError as error:
-        if error.code == IN_USE:
+        if error.code in FINAL:
             raise
     launch.private_folder(recipe.state)
     lock = FileLock(recipe.state / START_LOCK)
@@ -168,7 +171,7 @@ def find_or_start(
                     if address.instance != stale:
                         return Link.connect(address, client, app)
                 except BridgeError as error:
-                    if error.code == IN_USE:
+                    if error.code in FINAL:
                         raise
                     reason = error.details
             elif process is None:
@@ -201,7 +204,7 @@ def _spawn(recipe: launch.Launch) -> subprocess.Popen[bytes]:
     if os.name == "nt":
         # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
         options = {"creationflags": 0x08000000 | 0x00000200}
-    _children[:] = [child for child in _children if child.poll() is None]
+    children[:] = [child for child in children if child.poll() is None]
     try:
         child = subprocess.Popen(
             [recipe.interpreter, *recipe.arguments],
@@ -216,5 +219,5 @@ def _spawn(recipe: launch.Launch) -> subprocess.Popen[bytes]:
         raise CannotStart(
             "The RePaint engine's own Python is gone: run “python3 installer.py krita” once more.", repr(error)
         ) from None
-    _children.append(child)
+    children.append(child)
     return child

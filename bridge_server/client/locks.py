@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bridge_server.client.launch import plain_file
+
 
 class FileLock:
     """An exclusive lock on ``path`` (flock; on Windows a locked byte).  The file itself stays and means nothing."""
@@ -18,6 +20,7 @@ class FileLock:
     def acquire(self, timeout: float, give_up: Callable[[], bool] | None = None) -> bool:
         """Try for ``timeout`` seconds or until ``give_up()``; True when held."""
         deadline = time.monotonic() + timeout
+        plain_file(self._path)
         handle = os.open(str(self._path), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         while not _try_lock(handle):
             if time.monotonic() >= deadline or (give_up is not None and give_up()):

@@ -47,8 +47,8 @@ class PreviewLayer:
         return THERE if self._there() else GONE
 
     def paint(self, picture: Picture) -> Generator[None, None, float]:
-        """Puts the selected part of ``picture`` (the whole box) into the layer, a strip per step, then lets GIMP
-        refresh once, so that no half-written picture is ever seen; returns the refresh's seconds."""
+        """Puts the selected part of ``picture`` into the layer, a strip per step, then lets GIMP refresh once, so that
+        no half-written picture is ever seen; returns the refresh's seconds."""
         if not self._there():
             return 0.0
         buffer = self.layer.get_buffer()
@@ -86,8 +86,7 @@ class PreviewLayer:
         return Box(strip.x - self.target.bounds.x, strip.y - self.target.bounds.y, strip.width, strip.height)
 
     def _cut(self, picture: Picture, strip: Box) -> bytes:
-        box = self.target.box
-        return pixels.cut(picture.rgba, picture.width, Box(strip.x - box.x, strip.y - box.y, strip.width, strip.height))
+        return pixels.cut(picture.rgba, picture.width, picture.inside(self.target.inside(strip)))
 
     def _refresh(self, buffer: Any) -> float:
         began = time.monotonic()

@@ -34,10 +34,22 @@ def _blank(width: int, height: int) -> Any:
     return made
 
 
-def _put(below: Any, above: Any) -> None:
-    """Blends ``above`` over ``below``; both are of one size."""
-    width, height = below.get_width(), below.get_height()
-    above.composite(below, 0, 0, width, height, 0, 0, 1, 1, ROUGH, 255)
+def _put(below: Any, above: Any, left: int = 0, top: int = 0) -> None:
+    """Blends ``above`` over ``below`` at that place; what lies outside is left out."""
+    x, y = max(0, left), max(0, top)
+    width = min(below.get_width(), left + above.get_width()) - x
+    height = min(below.get_height(), top + above.get_height()) - y
+    if width > 0 and height > 0:
+        above.composite(below, x, y, width, height, left, top, 1, 1, ROUGH, 255)
+
+
+def _draw(below: Any, picture: Picture, seen: Box, scale: float) -> None:
+    """Where it belongs, if ``below`` shows ``seen`` of the box."""
+    part = picture.part
+    left, top = round((part.x - seen.x) * scale), round((part.y - seen.y) * scale)
+    right, bottom = round((part.x + part.width - seen.x) * scale), round((part.y + part.height - seen.y) * scale)
+    whole = pixbuf(picture.rgba, picture.width, picture.height)
+    _put(below, scaled(whole, max(1, right - left), max(1, bottom - top)), left, top)
 
 
 def composite(run: Run, variant: Variant, side: int) -> Any:
@@ -45,11 +57,11 @@ def composite(run: Run, variant: Variant, side: int) -> Any:
     box = run.target.box
     scale = side / max(box.width, box.height)
     made = _blank(max(1, round(box.width * scale)), max(1, round(box.height * scale)))
-    pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels)]
+    whole = Box(0, 0, box.width, box.height)
+    pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels, whole)]
     pictures += [] if variant.picture is None else [variant.picture]
     for picture in pictures:
-        whole = pixbuf(picture.rgba, picture.width, picture.height)
-        _put(made, scaled(whole, made.get_width(), made.get_height()))
+        _draw(made, picture, whole, scale)
     return made
 
 
@@ -86,17 +98,11 @@ class Thumbnails:
         self._backdrops = {number: found for number, found in self._backdrops.items() if number in numbers}
 
     def of(self, run: Run, picture: Optional[Picture]) -> Any:
-        """The picture may be smaller than the box."""
-        backdrop, region = self._backdrop(run)
+        backdrop, seen = self._backdrop(run)
         if picture is None:
             return backdrop
         made = backdrop.copy()
-        x, y = picture.width / run.target.box.width, picture.height / run.target.box.height
-        left, top = min(picture.width - 1, int(region.x * x)), min(picture.height - 1, int(region.y * y))
-        width = max(1, min(picture.width - left, round(region.width * x)))
-        height = max(1, min(picture.height - top, round(region.height * y)))
-        part = pixbuf(picture.rgba, picture.width, picture.height).new_subpixbuf(left, top, width, height)
-        _put(made, scaled(part, made.get_width(), made.get_height()))
+        _draw(made, picture, seen, made.get_width() / seen.width)
         return made
 
     def _backdrop(self, run: Run) -> Tuple[Any, Box]:

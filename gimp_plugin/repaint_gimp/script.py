@@ -58,7 +58,7 @@ def run(image: Any, wanted: Settings) -> Any:
     finally:
         session.close()
     result = results[0]
-    variant = Variant(0, result.seed, picture=Picture(result.width, result.height, result.rgba))
+    variant = Variant(0, result.seed, picture=Picture.of(result))
     layer = host.add_layer(capture.target, layer_name(Run(0, wanted, capture.target, None, []), variant))
     assert variant.picture is not None
     for _ in layer.paint(variant.picture):

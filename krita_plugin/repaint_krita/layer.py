@@ -77,8 +77,8 @@ class PreviewLayer:
         return False
 
     def paint(self, picture: Picture) -> Generator[None, None, float]:
-        """Puts the selected part of ``picture`` (the whole box) into the layer, a strip per step, then lets Krita
-        refresh once, so that no half-written picture is ever seen; returns the refresh's seconds."""
+        """Puts the selected part of ``picture`` into the layer, a strip per step, then lets Krita refresh once, so that
+        no half-written picture is ever seen; returns the refresh's seconds."""
         for strip in self._strips():
             document = self._document()
             if not self._there(document):
@@ -110,8 +110,7 @@ class PreviewLayer:
         ]
 
     def _krita_bytes(self, picture: Picture, strip: Box) -> bytes:
-        box = self.target.box
-        part = Box(strip.x - box.x, strip.y - box.y, strip.width, strip.height)
+        part = picture.inside(self.target.inside(strip))
         return pixels.cut_swapped(picture.rgba, picture.width, picture.height, part)
 
     def _write(self, data: bytes, strip: Box) -> None:

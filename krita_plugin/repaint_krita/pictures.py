@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from bridge_server.client.editor.areas import surroundings
 from bridge_server.client.editor.model import Picture, Run, Variant
+from bridge_server.client.geometry import Box
 
 from .pixels import image
 from .qt import QtCore, QtGui, scoped
@@ -21,13 +22,20 @@ def composite(run: Run, variant: Variant, side: int) -> Any:
     pixmap.fill(scoped(QtCore.Qt, "GlobalColor", "gray"))
     painter = QtGui.QPainter(pixmap)
     painter.setRenderHint(SMOOTH)
-    whole = QtCore.QRectF(pixmap.rect())
-    pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels)]
+    whole = Box(0, 0, box.width, box.height)
+    pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels, whole)]
     pictures += [] if variant.picture is None else [variant.picture]
     for picture in pictures:
-        painter.drawImage(whole, image(picture.rgba, picture.width, picture.height))
+        _draw(painter, picture, whole, scale)
     painter.end()
     return pixmap
+
+
+def _draw(painter: Any, picture: Picture, seen: Box, scale: float) -> None:
+    """Where it belongs, if what is painted on shows ``seen`` of the box."""
+    part = picture.part
+    place = QtCore.QRectF((part.x - seen.x) * scale, (part.y - seen.y) * scale, part.width * scale, part.height * scale)
+    painter.drawImage(place, image(picture.rgba, picture.width, picture.height))
 
 
 class Thumbnails:
@@ -35,34 +43,32 @@ class Thumbnails:
 
     def __init__(self, side: int) -> None:
         self.side = side
-        self._backdrops: Dict[int, Tuple[Any, Any]] = {}
+        self._backdrops: Dict[int, Tuple[Any, Box]] = {}
 
     def keep(self, numbers: Any) -> None:
         """Forgets the backdrops of other runs."""
         self._backdrops = {number: found for number, found in self._backdrops.items() if number in numbers}
 
     def of(self, run: Run, picture: Optional[Picture], base: Any) -> Any:
-        """``base``: the colour where nothing is known. The picture may be smaller than the box."""
-        backdrop, region = self._backdrop(run, base)
+        """``base``: the colour where nothing is known."""
+        backdrop, seen = self._backdrop(run, base)
         if picture is None:
             return backdrop
         result = QtGui.QPixmap(backdrop)
         painter = QtGui.QPainter(result)
         painter.setRenderHint(SMOOTH)
-        x, y = picture.width / run.target.box.width, picture.height / run.target.box.height
-        part = QtCore.QRectF(region.x() * x, region.y() * y, region.width() * x, region.height() * y)
-        painter.drawImage(QtCore.QRectF(result.rect()), image(picture.rgba, picture.width, picture.height), part)
+        _draw(painter, picture, seen, result.width() / seen.width)
         painter.end()
         return result
 
-    def _backdrop(self, run: Run, base: Any) -> Tuple[Any, Any]:
+    def _backdrop(self, run: Run, base: Any) -> Tuple[Any, Box]:
         """The source around the selection, scaled down, and which part of the box it shows."""
         found = self._backdrops.get(run.number)
         if found is not None:
             return found
         box, bounds = run.target.box, run.target.bounds
-        shown = surroundings(box, bounds)
-        region = QtCore.QRectF(shown.x, shown.y, shown.width, shown.height)
+        seen = surroundings(box, bounds)
+        region = QtCore.QRectF(seen.x, seen.y, seen.width, seen.height)
         scale = self.side / max(region.width(), region.height())
         pixmap = QtGui.QPixmap(max(1, round(region.width() * scale)), max(1, round(region.height() * scale)))
         pixmap.fill(base)
@@ -71,5 +77,5 @@ class Thumbnails:
             painter.setRenderHint(SMOOTH)
             painter.drawImage(QtCore.QRectF(pixmap.rect()), image(run.capture.pixels, box.width, box.height), region)
             painter.end()
-        self._backdrops[run.number] = (pixmap, region)
-        return pixmap, region
+        self._backdrops[run.number] = (pixmap, seen)
+        return pixmap, seen

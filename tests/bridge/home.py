@@ -167,7 +167,7 @@ class Home:
         self.hang_up()
         with contextlib.suppress(BridgeError):
             self._seen.add(self.address().pid)
-        self._seen.update(child.pid for child in link._children)
+        self._seen.update(child.pid for child in link.children)
         mine = [pid for pid in self._seen if alive(pid) and str(self.state) in _command_line(pid)]
         for pid in mine:
             os.kill(pid, signal.SIGTERM)
@@ -235,8 +235,7 @@ def submit(one: link.Link, job: str, what: JobRequest) -> None:
     for blob, data in (("p" + job, what.pixels), ("s" + job, what.selection)):
         for offset in range(0, len(data), messages.CHUNK):
             one.send(messages.Blob(blob, len(data), offset), data[offset : offset + messages.CHUNK])
-    fields = (what.model, what.preset, what.seed, what.variants, dict(what.options), what.tag)
-    one.send(messages.Submit(job, what.width, what.height, "p" + job, "s" + job, *fields))
+    one.send(messages.Submit(job, what.order(), "p" + job, "s" + job))
     one.flush()
 
 

@@ -16,7 +16,7 @@ import pytest
 import zmq
 
 from bridge_server.auth import Gate
-from bridge_server.client import events, launch, link, messages
+from bridge_server.client import codec, events, launch, link, messages, proof
 from bridge_server.client.errors import BridgeError, ConnectionLost, Refused
 from bridge_server.client.session import JobRequest
 from bridge_server.client.zmtp import Dealer
@@ -107,7 +107,7 @@ def test_raw_garbage_does_not_disturb(shared: Home) -> None:
 def test_who_cannot_prove_himself_is_refused(shared: Home, kind: str) -> None:
     address = shared.address()
     if kind == "null mechanism":
-        header = messages.encode(messages.Hello(1, "x", "x", "x"))[1]
+        header = codec.encode(messages.Hello(1, "x", "x", "x"))[1]
         greeting = (b"\xff" + b"\0" * 8 + b"\x7f\x03\x00NULL").ljust(64, b"\0")
         with socket.create_connection(("127.0.0.1", address.port), timeout=10) as one, contextlib.suppress(OSError):
             one.sendall(greeting + b"\x04\x06\x05READY" + b"\x01\x04RPB1\x00" + bytes([len(header)]) + header)
@@ -118,7 +118,7 @@ def test_who_cannot_prove_himself_is_refused(shared: Home, kind: str) -> None:
         return
     name = {"wrong name": b"admin", "worker's name": b"worker"}.get(kind, b"client")
     secret = address.secret if name != b"client" else secrets.token_bytes(32)
-    password = b"" if kind == "no secret" else messages.client_password(secret)
+    password = b"" if kind == "no secret" else proof.client_password(secret)
     with pytest.raises(Refused):
         Dealer.connect("127.0.0.1", address.port, name, password, 10)
 
@@ -129,7 +129,7 @@ class Impostor:
     def __init__(self, proof: str) -> None:
         self._context = zmq.Context()
         self._gate = Gate(self._context)
-        self._gate._knows = lambda _domain, credentials: bool(self.passwords.append(credentials[1])) or True  # type: ignore[method-assign]
+        self._gate.knows = lambda _domain, credentials: bool(self.passwords.append(credentials[1])) or True  # type: ignore[method-assign]
         self.passwords: list[bytes] = []
         self._router = self._gate.router(b"x", 100, 4 << 20)
         self.port = self._gate.port(self._router)
@@ -142,7 +142,7 @@ class Impostor:
             route, *frames = self._router.recv_multipart()
             self.heard.append(frames)
             answer = messages.Welcome(1, self.proof, "x", "x")
-            self._router.send_multipart([route, *messages.encode(answer)])
+            self._router.send_multipart([route, *codec.encode(answer)])
 
     def close(self) -> None:
         self._router.close(0)
@@ -170,7 +170,7 @@ def test_an_impostor_gets_no_pixels_and_the_job_runs_at_the_real_bridge(home: Ho
 
     until(done, "the job's end at the bridge that was started instead")
     assert home.address().port != impostor.port
-    assert impostor.passwords == [messages.client_password(secret)]
+    assert impostor.passwords == [proof.client_password(secret)]
     assert [json.loads(frames[1])["type"] for frames in impostor.heard] == ["hello"]
     assert secret not in b"".join(b"".join(frames) for frames in impostor.heard)
     impostor.close()
@@ -238,10 +238,10 @@ def test_logs_hold_no_secret_no_prompt_and_no_tag(shared: Home) -> None:
     watched.end(watched.session.submit(request(options={"prompt": "a very private unicorn"}, tag="private tag")))
     watched.run(request(FAST, tag="private tag"))
     ear = Ear(shared.link("failing"))
-    ear.link._dealer.send([b"RPB1", b'{"type":"ping","private":"unicorn"'])
+    ear.link.dealer.send([b"RPB1", b'{"type":"ping","private":"unicorn"'])
     ear.wait(lambda: any(isinstance(m, messages.Error) for _, m, _ in ear.heard), "an error")
     address = shared.address()
-    password = messages.client_password(address.secret).decode()
+    password = proof.client_password(address.secret).decode()
     log = shared.log()
     assert "worker" in log
     for word in ("unicorn", "private tag", address.secret.hex(), password):

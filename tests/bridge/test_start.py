@@ -181,11 +181,11 @@ def test_close_returns_soon_whatever_happens(home: Home) -> None:
     launch.write_launch_file(sys.executable, ["-c", "import time; time.sleep(60)"], home.state)
     watched = home.session()
     watched.session.submit(request())
-    time.sleep(0.3)
+    until(lambda: link.children and link.children[-1].poll() is None, "it has been started")
     began = time.monotonic()
     watched.session.close(1.0)
     assert time.monotonic() - began < 5
-    for child in link._children:
+    for child in link.children:
         child.kill()
         child.wait()
 

@@ -44,9 +44,8 @@ class FileLayer:
         return self.state() == THERE and np.array_equal(_read(self.path)[part], self._selected(picture))
 
     def _selected(self, picture: Picture) -> np.ndarray:
-        box, bounds = self.target.box, self.target.bounds
         pixels = np.frombuffer(picture.rgba, np.uint8).reshape(picture.height, picture.width, 4)
-        return pixels[_part(Box(bounds.x - box.x, bounds.y - box.y, bounds.width, bounds.height))]
+        return pixels[_part(picture.inside(self.target.painted))]
 
     def clear(self) -> None:
         if self.state() == THERE:

@@ -168,11 +168,11 @@ class Stage:
 
 
 def preview(variant: int, shade: int, call: int = 1) -> events.Preview:
-    return events.Preview("job1", variant, call, SIZE, SIZE, RGBA[shade])
+    return events.Preview("job1", variant, call, 0, 0, SIZE, SIZE, RGBA[shade])
 
 
 def result(variant: int, shade: int) -> events.Result:
-    return events.Result("job1", variant, 7 + variant, SIZE, SIZE, RGBA[shade], "texture", 1.0)
+    return events.Result("job1", variant, 7 + variant, 0, 0, SIZE, SIZE, "texture", 1.0, 0, False, RGBA[shade])
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def finished_run(stage: Stage, job: str, shade: int = 1, variants: int = 1) -> A
     stage.tell(events.Accepted(job, 0, 10))
     for variant in range(variants):
         pixels = RGBA[shade + variant]
-        stage.tell(events.Result(job, variant, 7 + variant, SIZE, SIZE, pixels, "texture", 1.0, 10))
+        stage.tell(events.Result(job, variant, 7 + variant, 0, 0, SIZE, SIZE, "texture", 1.0, 10, False, pixels))
     steps = tuple(events.Step(call, 10 - call, 13 - call, 15 - call) for call in (3, 6))
     stage.tell(events.Steps(job, 0, steps), events.Done(job, 5.0 * variants))
     return stage.flow.runs[-1]
@@ -346,7 +346,7 @@ def test_a_branch_forms_in_the_layer_of_its_parent_and_a_cancel_gives_the_parent
     request = stage.session.requests[-1]
     assert (request.parent, request.variant, request.call, request.kind) == ("job1", 0, 6, "idea")
     assert (request.variants, request.seed) == (2, 50)
-    stage.tell(events.Accepted("job2", 0, 9), events.Preview("job2", 0, 1, SIZE, SIZE, RGBA[5]))
+    stage.tell(events.Accepted("job2", 0, 9), events.Preview("job2", 0, 1, 0, 0, SIZE, SIZE, RGBA[5]))
     assert layer.painted[-1] == RGBA[5]
     assert layer.name == layers.PREVIEW_NAME
     stage.flow.cancel()
@@ -356,7 +356,9 @@ def test_a_branch_forms_in_the_layer_of_its_parent_and_a_cancel_gives_the_parent
     assert layer.painted[-1] == RGBA[1]
     assert layer.name == "RePaint texture · seed 7"
     stage.flow.branch(run, 0, 3, "harmonise", 1, seed=60)
-    stage.tell(events.Accepted("job3", 0, 9), events.Result("job3", 0, 60, SIZE, SIZE, RGBA[6], "texture", 1.0, 9))
+    stage.tell(
+        events.Accepted("job3", 0, 9), events.Result("job3", 0, 60, 0, 0, SIZE, SIZE, "texture", 1.0, 9, False, RGBA[6])
+    )
     stage.tell(events.Done("job3", 1.0))
     assert layer.name == "RePaint texture · seed 60"
     branch = stage.flow.runs[-1]
@@ -385,7 +387,7 @@ def test_what_a_branch_costs_is_known_before(stage: Stage) -> None:
 def test_pictures_of_steps_are_asked_for_once(stage: Stage) -> None:
     run = finished_run(stage, "job1")
     stage.flow.look(run, 0, 6)
-    stage.tell(events.StepView("job1", 0, 6, SIZE, SIZE, RGBA[4]))
+    stage.tell(events.StepView("job1", 0, 6, 0, 0, SIZE, SIZE, SIZE, SIZE, RGBA[4]))
     stage.flow.look(run, 0, 6)
     assert stage.session.calls.count("look job1 0 6") == 1
     assert run.variants[0].views[6].rgba == RGBA[4]
@@ -411,7 +413,7 @@ def test_stop_and_keep_then_continue(stage: Stage) -> None:
     stage.flow.keep(1)
     assert stage.session.calls[-1] == "keep job1 [1]"
     assert stage.flow.sentence == flow_module.KEEPING
-    kept = events.Result("job1", 1, 8, SIZE, SIZE, RGBA[3], "texture", 1.0, 4, True)
+    kept = events.Result("job1", 1, 8, 0, 0, SIZE, SIZE, "texture", 1.0, 4, True, RGBA[3])
     stage.tell(events.Steps("job1", 1, (events.Step(4, 6, 9, 11),)), kept, events.Done("job1", 1.0))
     assert stage.flow.sentence == machine.KEPT
     assert layer.painted[-1] == RGBA[3]
@@ -470,7 +472,7 @@ def test_pictures_of_an_earlier_time_come_back_with_their_branches(stage: Stage)
     assert sorted(later.session.calls) == ["resume b", "resume job1"]
     for job, count in (("job1", 2), ("b", 1)):
         for variant in range(count):
-            later.tell(events.Result(job, variant, 7, SIZE, SIZE, RGBA[variant + 1], "texture", 1.0, 10))
+            later.tell(events.Result(job, variant, 7, 0, 0, SIZE, SIZE, "texture", 1.0, 10, False, RGBA[variant + 1]))
         later.tell(events.Done(job, 1.0))
     found = {each.job: each for each in later.flow.runs}
     assert len(found["job1"].variants) == 2
@@ -480,7 +482,7 @@ def test_pictures_of_an_earlier_time_come_back_with_their_branches(stage: Stage)
     later.flow.choose(found["job1"], 1)
     later.steps()
     assert later.host.layers[0].painted == [RGBA[2]]
-    assert later.flow.library.bytes == 3 * len(RGBA[0])
+    assert later.flow.library.bytes == 3 * 4 * 2 * 2  # of what is selected
 
 
 def test_a_documents_pictures_wait_until_it_is_opened(stage: Stage) -> None:

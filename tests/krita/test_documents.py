@@ -97,11 +97,12 @@ capture = None
 reader = flow.host.capture(Settings("texture", "fast", 1))
 while capture is None: capture = next(reader)
 from bridge_server.client.editor.model import Picture
+from bridge_server.client.geometry import Box
 rgba = bytearray(capture.pixels)
 rgba[3::4] = capture.selection
 box = capture.target.box
 layer = flow.host.add_layer(capture.target, "RePaint identity")
-for _ in layer.paint(Picture(box.width, box.height, bytes(rgba))): pass
+for _ in layer.paint(Picture(box.width, box.height, bytes(rgba), Box(0, 0, box.width, box.height))): pass
 d.waitForDone()
 d.refreshProjection()
 after = seen()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Callable, List, Tuple
 
-from bridge_server.client.geometry import Box, grown_box
-from bridge_server.client.messages import MAX_PIXELS, MAX_SIDE
+from bridge_server.client.geometry import MAX_SIDE, Box, grown_box
+from bridge_server.client.records import MAX_PIXELS
 
 from .model import Extend, Refused, Target, Tile
 

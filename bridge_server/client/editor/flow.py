@@ -234,6 +234,7 @@ def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:
         variants=settings.variants,
         options=_options(settings),
         tag=tag,
+        painted=capture.target.painted,
     )
 
 

@@ -35,8 +35,8 @@ class Layer(Protocol):
         """`model.THERE`; `model.GONE`: undone or deleted, a redo may bring it back; `model.CLOSED`: its document is."""
 
     def paint(self, picture: Picture) -> Generator[None, None, float]:
-        """Puts the selected part of ``picture``, which covers the target's whole box, into the layer, without an undo
-        step; the editor shows it once, at the end. Returns the seconds that showing took; 0 if the layer is gone."""
+        """Puts ``picture``, which covers the target's bounds or more, into the layer there, without an undo step; the
+        editor shows it once, at the end. Returns the seconds that showing took; 0 if the layer is gone."""
 
     def holds(self, picture: Picture) -> Generator[None, None, bool]:
         """Reads back; whether the layer holds the selected part of ``picture``, as far as the document's own colour

@@ -59,7 +59,7 @@ class Library:
     def take_result(self, run: Run, event: events.Result) -> Variant:
         variant = run.variant(event.variant)
         assert variant is not None
-        variant.picture, variant.version = Picture(event.width, event.height, event.rgba), variant.version + 1
+        variant.picture, variant.version = Picture.of(event), variant.version + 1
         variant.finished, variant.seed, variant.unfinished = True, event.seed, event.unfinished
         variant.calls = max(variant.calls, event.calls)
         variant.call = event.calls if event.unfinished else variant.calls
@@ -74,7 +74,7 @@ class Library:
             variant.steps = event.steps
             variant.views = {call: view for call, view in variant.views.items() if call in kept}
         else:
-            variant.views[event.call] = Picture(event.width, event.height, event.rgba)
+            variant.views[event.call] = Picture.of(event)
 
     def take_end(self, run: Run, event: Any) -> None:
         """The last event of a run that is not the present one."""

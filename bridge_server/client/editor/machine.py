@@ -230,6 +230,10 @@ class Machine:
         self._hold = self.clock() + HOLD
         self.say(event.sentence, error=True)
 
+    def _on_notice(self, event: events.Notice) -> None:
+        self._hold = self.clock() + HOLD
+        self.say(event.sentence, error=True)
+
     def _on_accepted(self, event: events.Accepted) -> None:
         assert self.run is not None
         run = self.run
@@ -279,7 +283,7 @@ class Machine:
         if self.phase != RUNNING:
             return
         variant = run.variants[event.variant]
-        variant.picture, variant.version = Picture(event.width, event.height, event.rgba), variant.version + 1
+        variant.picture, variant.version = Picture.of(event), variant.version + 1
         if event.variant == run.shown:
             self.layers.painter.show(run, variant)
 
@@ -392,6 +396,7 @@ ABOUT_BRIDGE: Dict[type, Callable[[Machine, Any], None]] = {
     events.Connected: Machine._on_connected,
     events.Disconnected: Machine._on_disconnected,
     events.EngineDown: Machine._on_engine_down,
+    events.Notice: Machine._on_notice,
     events.Downloading: Machine._on_downloading,
     events.Downloaded: Machine._on_downloaded,
     events.Recovered: Machine._on_recovered,

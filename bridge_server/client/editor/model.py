@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union
 
-from bridge_server.client import events
+from bridge_server.client import events, records
 from bridge_server.client.geometry import Box
 
 if TYPE_CHECKING:
     from .host import Layer
 
-MAX_SEED = 2**53 - 1
+MAX_SEED = records.MAX_SEED
 THERE, GONE, CLOSED = "there", "gone", "closed"  # what `Layer.state` answers
 
 
@@ -83,6 +83,15 @@ class Target:
     path: str = ""
     grown: Optional[Box] = None
 
+    @property
+    def painted(self) -> Box:
+        """``bounds`` in the box's own coordinates."""
+        return self.inside(self.bounds)
+
+    def inside(self, place: Box) -> Box:
+        """``place``, on the canvas, in the box's own coordinates."""
+        return Box(place.x - self.box.x, place.y - self.box.y, place.width, place.height)
+
 
 @dataclass(frozen=True)
 class Capture:
@@ -95,11 +104,24 @@ class Capture:
 
 @dataclass(frozen=True)
 class Picture:
-    """RGBA pixels of the whole box: straight alpha, A = selection."""
+    """RGBA pixels of ``part`` of the box (in its own coordinates): straight alpha, A = selection.
+
+    One that is only to be looked at may have fewer pixels than the part.
+    """
 
     width: int
     height: int
     rgba: bytes
+    part: Box
+
+    @classmethod
+    def of(cls, event: Union[events.Preview, events.Result, events.StepView]) -> Picture:
+        size = (event.columns, event.rows) if isinstance(event, events.StepView) else (event.width, event.height)
+        return cls(*size, event.rgba, Box(event.x, event.y, event.width, event.height))
+
+    def inside(self, place: Box) -> Box:
+        """Which of its pixels belong to ``place``, a rectangle of the box within the part."""
+        return Box(place.x - self.part.x, place.y - self.part.y, place.width, place.height)
 
 
 @dataclass
@@ -168,7 +190,7 @@ class Run:
     @property
     def bytes(self) -> int:
         """Of its finished pictures on disk."""
-        return 4 * self.target.box.width * self.target.box.height * sum(v.finished for v in self.variants)
+        return 4 * self.target.bounds.width * self.target.bounds.height * sum(v.finished for v in self.variants)
 
 
 def layer_name(run: Run, variant: Variant) -> str:

@@ -12,10 +12,13 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from bridge_server.client.messages import StepEntry
+from bridge_server.client.geometry import Box
+from bridge_server.client.launch import private_folder
+from bridge_server.client.records import Step
+from engine.errors import EngineError
+from engine.run import states
 
 log = logging.getLogger("worker.shelf")
 
@@ -25,46 +28,47 @@ VIEW_SIDE = 512  # pixels of a step's picture at most, each way
 JUMPS = {"harmonise": ("small", 3, True), "idea": ("large", 1, False)}  # jump, times, late
 
 
-class Steps:
+class JobSteps:
     """The kept steps of one job; ``api.run`` fills it like a Cache.  A full disk costs the step, never the job."""
 
-    def __init__(self, states: ModuleType, folder: Path, first: int, before: int) -> None:
-        """``first``: the job's number of the run's variant 0; ``before``: calls made before the job began."""
-        self._states, self.first, self.before = states, first, before
+    def __init__(self, folder: Path, first: int, before: int, painted: Box) -> None:
+        """``first``: the job's number of the run's variant 0; ``before``: calls made before the job began;
+        ``painted``: what of a layer its pictures show."""
+        self.first, self.before, self._painted = first, before, painted
         self._cache = states.Cache(MEMORY, DISK, folder)
-        self.entries: dict[tuple[int, int], StepEntry] = {}
+        self.entries: dict[tuple[int, int], Step] = {}
         self._pictures: dict[tuple[int, int], tuple[int, int, bytes]] = {}
 
     def put(self, variant: int, kept: Any) -> None:
         """As ``Cache.put``; numbers of the run, not of the job."""
         try:
             self._cache.put(variant, kept)
-        except self._states.EngineError as error:
+        except EngineError as error:
             log.warning("a step is not kept: %s", error.details)
             return
         entry = self.entry(kept)
         self.entries[variant + self.first, entry.call] = entry
 
-    def entry(self, kept: Any) -> StepEntry:
+    def entry(self, kept: Any) -> Step:
         """What a branch from there costs."""
 
         def cost(kind: str) -> int:
             jump, times, late = JUMPS[kind]
-            return int(self._states.branched(kept, jump, times, late).remaining)
+            return int(states.branched(kept, jump, times, late).remaining)
 
-        return StepEntry(kept.call - self.before, kept.remaining, cost("harmonise"), cost("idea"))
+        return Step(kept.call - self.before, kept.remaining, cost("harmonise"), cost("idea"))
 
     def paint(self, variant: int, call: int, preview: Callable[[], Any]) -> bool:
         """Keep the picture of a step that has just been put; False if that step was not."""
         if (variant, call) not in self.entries or (variant, call) in self._pictures:
             return False
-        layer = preview()
-        every = -(-max(layer.shape[:2]) // VIEW_SIDE)
-        small = layer[::every, ::every]
+        box = self._painted
+        every = -(-max(box.width, box.height) // VIEW_SIDE)
+        small = preview()[box.y : box.y + box.height : every, box.x : box.x + box.width : every]
         self._pictures[variant, call] = (small.shape[1], small.shape[0], zlib.compress(small.tobytes(), 1))
         return True
 
-    def of(self, variant: int) -> tuple[StepEntry, ...]:
+    def of(self, variant: int) -> tuple[Step, ...]:
         """The steps of a variant that can still be branched from, rising."""
         left = set(self._cache.calls(variant - self.first))
         gone = [key for key in self.entries if key[0] == variant and key[1] + self.before not in left]
@@ -73,10 +77,10 @@ class Steps:
             self._pictures.pop(key, None)
         return tuple(entry for key, entry in sorted(self.entries.items()) if key[0] == variant)
 
-    def picture(self, variant: int, call: int) -> tuple[int, int, bytes] | None:
-        """Width, height and RGBA as a preview, or None."""
+    def picture(self, variant: int, call: int) -> tuple[Box, int, int, bytes] | None:
+        """What it shows, its columns and rows, and RGBA as a preview; or None."""
         found = self._pictures.get((variant, call))
-        return (*found[:2], zlib.decompress(found[2])) if found is not None else None
+        return (self._painted, *found[:2], zlib.decompress(found[2])) if found is not None else None
 
     def state(self, variant: int, call: int) -> Any:
         """The Kept, or None."""
@@ -84,7 +88,7 @@ class Steps:
             return None
         try:
             return self._cache.get(variant - self.first, call + self.before)
-        except self._states.EngineError as error:
+        except EngineError as error:
             log.warning("a kept step cannot be read: %s", error.details)
             return None
 
@@ -93,15 +97,15 @@ class Steps:
 
 
 class Shelf:
-    """All kept steps.  ``states``: the module engine.run.states; ``spool``: the bridge's folder of jobs."""
+    """All kept steps.  ``spool``: the bridge's folder of jobs."""
 
-    def __init__(self, states: ModuleType, scratch: Path, spool: Path) -> None:
-        self._states, self._scratch, self._spool = states, scratch, spool
+    def __init__(self, scratch: Path, spool: Path) -> None:
+        self._scratch, self._spool = scratch, spool
         shutil.rmtree(scratch, ignore_errors=True)  # of an earlier process
-        scratch.mkdir(parents=True, mode=0o700)
-        self._jobs: OrderedDict[str, Steps] = OrderedDict()
+        private_folder(scratch)
+        self._jobs: OrderedDict[str, JobSteps] = OrderedDict()
 
-    def open(self, job: str, first: int, before: int) -> tuple[Steps, dict[str, list[int]]]:
+    def open(self, job: str, first: int, before: int, painted: Box) -> tuple[JobSteps, dict[str, list[int]]]:
         """A place for the steps of a job, and the variants of jobs that had to go for it."""
         gone = {}
         if job in self._jobs:
@@ -110,13 +114,13 @@ class Shelf:
             name, oldest = self._jobs.popitem(last=False)
             gone[name] = sorted({variant for variant, _ in oldest.entries})
             oldest.close()
-        steps = self._jobs[job] = Steps(self._states, self._scratch, first, before)
+        steps = self._jobs[job] = JobSteps(self._scratch, first, before, painted)
         return steps, gone
 
-    def of(self, job: str, variant: int) -> tuple[StepEntry, ...]:
+    def of(self, job: str, variant: int) -> tuple[Step, ...]:
         return self._jobs[job].of(variant) if job in self._jobs else ()
 
-    def picture(self, job: str, variant: int, call: int) -> tuple[int, int, bytes] | None:
+    def picture(self, job: str, variant: int, call: int) -> tuple[Box, int, int, bytes] | None:
         return self._jobs[job].picture(variant, call) if job in self._jobs else None
 
     def state(self, job: str, variant: int, call: int) -> Any:
@@ -127,8 +131,8 @@ class Shelf:
             found = self._jobs[job].state(variant, call)
         if found is None and (path := self._path(job, variant)).exists():
             try:
-                kept, extra, _ = self._states.load(path)
-            except self._states.EngineError as error:
+                kept, extra, _ = states.load(path)
+            except EngineError as error:
                 log.warning("a kept step cannot be read: %s", error.details)
                 return None
             found = kept if extra.get("call") == call else None
@@ -136,7 +140,7 @@ class Shelf:
 
     def keep(self, job: str, variant: int, kept: Any, call: int) -> None:
         """Write a state into the spool; raises EngineError(``disk_full``)."""
-        self._states.save(kept, self._path(job, variant), {"call": call})
+        states.save(kept, self._path(job, variant), {"call": call})
 
     def _path(self, job: str, variant: int) -> Path:
         return self._spool / job / f"state-{variant}"

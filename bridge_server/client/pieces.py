@@ -1,0 +1,74 @@
+"""Pictures and lists that come in several messages, put together again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any, Dict, List, Tuple
+
+from bridge_server.client.codec import Buffer
+from bridge_server.client.errors import WireError
+from bridge_server.client.messages import Result
+
+
+class Pieces:
+    """Pixels whose pieces follow one another; one picture at a time, an interrupted one is forgotten."""
+
+    def __init__(self) -> None:
+        self._key: Hashable = None
+        self._data = bytearray()
+
+    def add(self, key: Hashable, offset: int, payload: Buffer, size: int) -> bytes | None:
+        """The whole picture with its last piece, else None."""
+        if offset == 0:
+            self._key, self._data = key, bytearray()
+        if self._key != key or len(self._data) != offset:
+            self._key = None
+            return None
+        self._data += payload
+        if len(self._data) < size:
+            return None
+        self._key, whole = None, bytes(self._data)
+        return whole
+
+
+class Pages:
+    """Lists that are too long for one message: the pages with ``more`` are kept until the last one comes."""
+
+    def __init__(self, name: str) -> None:
+        """``name``: of the messages' list."""
+        self._name = name
+        self._begun: Dict[Hashable, List[Any]] = {}
+
+    def whole(self, message: Any, key: Hashable = None) -> Any:
+        """The message with its whole list, or None while there is more to come; ``key`` tells lists apart."""
+        items = [*self._begun.pop(key, []), *getattr(message, self._name)]
+        if message.more:
+            self._begun[key] = items
+            return None
+        return dataclasses.replace(message, **{self._name: tuple(items)})
+
+
+class Download:
+    """A result whose pixels are being pulled."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        self.data = bytearray(result.width * result.height * 4)
+        self.asked = self.received = 0
+
+    def next(self, longest: int) -> Tuple[int, int] | None:
+        """Offset and length of the piece to ask for now; None if all of it has been asked for."""
+        length = min(longest, len(self.data) - self.asked)
+        if not length:
+            return None
+        self.asked += length
+        return self.asked - length, length
+
+    def add(self, offset: int, payload: Buffer) -> bool:
+        """True with the last piece.  Raises WireError if this is not the next one."""
+        if offset != self.received or self.received + len(payload) > len(self.data):
+            raise WireError("A picture did not arrive whole; connecting again.", "chunk out of order")
+        self.data[self.received : self.received + len(payload)] = payload
+        self.received += len(payload)
+        return self.received == len(self.data)

@@ -1,0 +1,180 @@
+"""The objects that messages carry, the same ones everywhere: on the wire, in the journal, for the engine process.
+
+And the kinds of values that stand in more than one message, with their limits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from bridge_server.client.checks import (
+    FLAG,
+    IDENT,
+    MAX_INTEGER,
+    NAME,
+    OPTIONS,
+    integer,
+    nested,
+    one_of,
+    optional,
+    record,
+    text,
+    value,
+)
+from bridge_server.client.geometry import PLACE, SIDE, Box
+
+MAX_PIXELS = 8192 * 8192
+MAX_VARIANTS = 16
+MAX_SEED = MAX_INTEGER - 1
+TOO_LARGE = "This selection is too large: select a smaller region."
+SEED_TOO_LARGE = "This seed is too large: choose a smaller one."
+OUT_OF_RANGE = "This request is out of range: check its settings."
+
+CODE, SENTENCE, DETAILS, TAG = text(64), text(500), text(4000), text(1000)
+SEED = integer(0, MAX_SEED, "integer 0 … 2^53-1")
+VARIANT = integer(0, MAX_VARIANTS - 1)
+VARIANTS = integer(1, MAX_VARIANTS)
+COUNT = integer(0, MAX_INTEGER, "integer 0 … 2^53")
+OFFSET = integer(0, MAX_PIXELS * 4)
+KIND = one_of("continue", "harmonise", "idea")
+STATE = one_of("queued", "running", "done", "failed", "cancelled", "unknown")
+
+
+@record
+class Model:
+    """One model the engine knows.  ``installed`` is false while its file is missing or broken.
+
+    ``learns``: it takes the option ``learn``.  ``download``: it can be had by ``download``; ``source``: where it comes
+    from, for people to read, nobody acts on it; ``download_bytes``: about so much is fetched, 0: not known.
+
+    Memory that a run is expected to take on the CPU: ``memory_mib`` (0: not known), and for each pixel sent
+    ``pixel_bytes``, ``variant_bytes`` more for each further variant.
+    """
+
+    id: str = value(NAME)
+    title: str = value(text(200))
+    family: str = value(text(64))
+    licence: str = value(text(200))
+    installed: bool = value(FLAG)
+    takes_prompt: bool = value(FLAG)
+    takes_label: bool = value(FLAG)
+    memory_mib: int = value(COUNT, default=0)
+    pixel_bytes: int = value(COUNT, default=0)
+    variant_bytes: int = value(COUNT, default=0)
+    learns: bool = value(FLAG, default=False)
+    source: str = value(text(300), default="")
+    download: bool = value(FLAG, default=False)
+    download_bytes: int = value(COUNT, default=0)
+
+
+@record
+class Preset:
+    """A named way to run the sampler; ``calls`` = network calls for one variant; 0: not known."""
+
+    name: str = value(NAME)
+    title: str = value(text(200))
+    calls: int = value(COUNT)
+    steps: int = value(COUNT, default=0)
+    jump_length: int = value(COUNT, default=0)
+    jump_samples: int = value(COUNT, default=0)
+
+
+@record
+class Step:
+    """A kept step: the state after ``call`` calls of its variant, and the calls that each kind of branch costs."""
+
+    call: int = value(COUNT)
+    remaining: int = value(COUNT)
+    harmonise: int = value(COUNT)
+    idea: int = value(COUNT)
+
+
+@record
+class Order:
+    """All that defines the results of a job but its pixels; in the journal and for the engine process, too.
+
+    Variant k is the run with seed + k.  ``painted``: the part, within width x height, whose pixels come back in
+    previews and results; ``tag``: free text that comes back in ``jobs``.
+    """
+
+    width: int = value(SIDE)
+    height: int = value(SIDE)
+    painted: Box = value(nested(Box))
+    model: str = value(NAME)
+    preset: str = value(NAME)
+    seed: int = value(SEED)
+    variants: int = value(VARIANTS)
+    options: Dict[str, Any] = value(OPTIONS, default={})
+    tag: str = value(TAG, default="")
+
+    def fault(self) -> tuple[str, str] | None:
+        """Code and sentence of what is wrong with these values together; None if nothing is."""
+        if self.width * self.height > MAX_PIXELS:
+            return "too_large", TOO_LARGE
+        if self.seed + self.variants - 1 > MAX_SEED:
+            return "bad_request", SEED_TOO_LARGE
+        if self.painted.x + self.painted.width > self.width or self.painted.y + self.painted.height > self.height:
+            return "bad_request", OUT_OF_RANGE
+        return None
+
+    @property
+    def painted_bytes(self) -> int:
+        """Of one variant."""
+        return self.painted.width * self.painted.height * 4
+
+
+@record
+class BranchRequest:
+    """A job that starts from the kept step after ``call`` calls of ``variant`` of the job ``parent``.
+
+    ``continue`` goes on as planned, ``harmonise`` adds small late jumps, ``idea`` one large jump now.  ``seed`` null:
+    the parent's own, so that ``continue`` is the parent's run taken up again.
+    """
+
+    parent: str = value(IDENT)
+    variant: int = value(VARIANT)
+    call: int = value(COUNT)
+    kind: str = value(KIND, default="continue")
+    variants: int = value(VARIANTS, default=1)
+    seed: int | None = value(optional(SEED), default=None)
+    tag: str = value(TAG, default="")
+
+
+@record
+class JobEntry:
+    """One job of this client as the bridge knows it; ``results``: finished variants on disk, not yet claimed, each of
+    width x height pixels."""
+
+    job: str = value(IDENT)
+    tag: str = value(TAG)
+    model: str = value(NAME)
+    state: str = value(STATE)
+    variants: int = value(VARIANTS)
+    results: int = value(integer(0, MAX_VARIANTS))
+    width: int = value(SIDE)
+    height: int = value(SIDE)
+
+
+@record
+class OfJob:
+    """What every message about a job begins with."""
+
+    job: str = value(IDENT)
+
+
+@record
+class OfVariant(OfJob):
+    """What every message about a variant begins with."""
+
+    variant: int = value(VARIANT)
+
+
+@record
+class Estimate(OfVariant):
+    """Where a picture of an unfinished variant belongs: after ``call`` calls, at x, y of the job's pixels."""
+
+    call: int = value(COUNT)
+    x: int = value(PLACE)
+    y: int = value(PLACE)
+    width: int = value(SIDE)
+    height: int = value(SIDE)

@@ -1,0 +1,99 @@
+"""What an editor asks for, checked before it is sent, and its way onto the wire."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, List, Tuple, Union
+
+from bridge_server.client.codec import Buffer, encode
+from bridge_server.client.errors import BridgeError, WireError
+from bridge_server.client.geometry import Box
+from bridge_server.client.messages import CHUNK, Blob, Branch, Submit
+from bridge_server.client.records import MAX_SEED, MAX_VARIANTS, OUT_OF_RANGE, BranchRequest, Order
+
+EMPTY_SELECTION = "Nothing is selected: select the region to repaint, then click RePaint."
+OTHER_SIZE = "The picture and its selection are not of the announced size."
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """Everything that defines the result, apart from the engine's version and device.
+
+    width, height   pixels, 1 … 16384 each and at most 8192² together (the grown box, not the document)
+    pixels          width*height*4 bytes: straight 8-bit sRGB R, G, B, A, rows from the top
+    selection       width*height bytes: 255 = repaint, 0 = keep, between = soft edge
+    model, preset   ids of the catalogue
+    seed            0 … 2^53-1; None: drawn by the session, and reported in every Result
+    variants        1 … 16; variant k is the run with seed + k
+    options         steps, jump_length, schedule, hard, learn, wrap, …: plain values by name, decided by the engine
+    tag             free text ≤ 1000, handed back in Recovered
+    painted         the part whose pixels come back, as of width x height; None: all of it
+    """
+
+    width: int
+    height: int
+    pixels: bytes
+    selection: bytes
+    model: str = "exemplar"
+    preset: str = "fast"
+    seed: int | None = None
+    variants: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+    tag: str = ""
+    painted: Box | None = None
+
+    def order(self) -> Order:
+        """The request without its pixels; a seed is drawn if there is none."""
+        return Order(
+            width=self.width,
+            height=self.height,
+            painted=Box(0, 0, self.width, self.height) if self.painted is None else self.painted,
+            model=self.model,
+            preset=self.preset,
+            seed=secrets.randbelow(MAX_SEED - MAX_VARIANTS) if self.seed is None else self.seed,
+            variants=self.variants,
+            options=dict(self.options),
+            tag=self.tag,
+        )
+
+
+AnyRequest = Union[JobRequest, BranchRequest]
+
+
+class Outgoing:
+    """A request as the bridge gets it.  Raises BridgeError, with code and sentence, if it cannot even be sent."""
+
+    def __init__(self, job: str, request: AnyRequest, history: bool) -> None:
+        self.message: Submit | Branch
+        self._blobs: List[Tuple[str, Buffer]] = []
+        try:
+            if isinstance(request, BranchRequest):
+                self.message = Branch(job, request, history)
+            else:
+                self.message = Submit(job, request.order(), "p" + job, "s" + job, history)
+                self._blobs = [("p" + job, request.pixels), ("s" + job, request.selection)]
+            encode(self.message)
+            sizes = [memoryview(data).nbytes for _, data in self._blobs]
+        except WireError as error:
+            raise BridgeError(OUT_OF_RANGE, error.details, "bad_request") from None
+        except Exception as error:  # fields of quite another kind
+            raise BridgeError(OUT_OF_RANGE, repr(error), "bad_request") from None
+        if isinstance(self.message, Submit) and isinstance(request, JobRequest):
+            order = self.message.order
+            fault = order.fault()
+            if fault is not None:
+                raise BridgeError(fault[1], "", fault[0])
+            if sizes != [order.width * order.height * 4, order.width * order.height]:
+                raise BridgeError(OTHER_SIZE, "", "bad_request")
+            if not bytes(request.selection).strip(b"\0"):
+                raise BridgeError(EMPTY_SELECTION, "", "empty_selection")
+
+    def pieces(self) -> Iterator[Tuple[Any, Buffer | None]]:
+        """The messages of it with their payloads, made one at a time; the request itself comes last."""
+        for blob, data in self._blobs:
+            view = memoryview(data).cast("B")
+            for offset in range(0, len(view), CHUNK):
+                yield Blob(blob, len(view), offset), view[offset : offset + CHUNK]
+        yield self.message, None

@@ -1,0 +1,156 @@
+"""What is said to the clients: news of jobs, of kept steps and of the engine, each to whom it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bridge_server.client import messages
+from bridge_server.client.checks import shortened
+from bridge_server.client.codec import pages
+from bridge_server.client.pieces import Pages
+from bridge_server.client.records import BranchRequest
+from bridge_server.clients import Clients, Peer
+from bridge_server.job import Finished, Job
+from bridge_server.jobs import Jobs
+from bridge_server.steps import KeptSteps
+from bridge_server.supervisor import Supervisor
+
+
+class News:
+    """``notice`` returns a sentence that every client is told once, or nothing."""
+
+    def __init__(
+        self, clients: Clients, jobs: Jobs, steps: KeptSteps, engine: Supervisor, notice: Callable[[], str]
+    ) -> None:
+        self._clients, self._jobs, self._steps, self._engine = clients, jobs, steps, engine
+        self._notice = notice
+        self._noticed: set[str] = set()  # clients
+        self._pages = Pages("steps")
+        self._positions: dict[str, int] = {}
+
+    def welcome(self, peer: Peer) -> None:
+        """What one who has just come has to know."""
+        self._say_catalogue(peer)
+        notice = self._notice()
+        if notice and peer.client not in self._noticed:
+            self._noticed.add(peer.client)
+            self._clients.send(peer, messages.Notice(shortened(notice, 500)))
+        if self._engine.state == "down" and self._engine.sentence:
+            self._clients.send(peer, messages.EngineDown(self._engine.sentence, False))
+
+    def say_notice(self, sentence: str) -> None:
+        """To all, of what belongs to no job."""
+        self._clients.send_all(messages.Notice(sentence))
+
+    def say(self, job: Job, message: Any) -> bool:
+        """News that the next news replaces; False if the client is away or has not taken the last ones."""
+        peer = self._clients.by_client.get(job.client)
+        return peer is not None and self._clients.send_now(peer, message)
+
+    def say_preview(self, job: Job, message: messages.Preview, payload: Any) -> bool:
+        """A piece of a preview; the first one is refused (False) while older news wait for a slow client."""
+        peer = self._clients.by_client.get(job.client)
+        if peer is None or (message.offset == 0 and peer.unsent):
+            return False
+        self._clients.send(peer, message, payload)
+        return True
+
+    def say_result(self, job: Job, finished: Finished) -> None:
+        peer = self._clients.by_client.get(job.client)
+        if peer is not None:
+            self._clients.send(peer, finished.result)
+
+    def say_steps(self, peer: Peer, job: str, variant: int) -> None:
+        for page in pages(messages.Steps(job, variant, self._steps.of(job, variant)), "steps", messages.PAGE):
+            self._clients.send(peer, page)
+
+    def from_shelf(self, message: messages.Steps | messages.View, payload: Any) -> None:
+        """The worker's news of kept steps, passed on to the job's client."""
+        if isinstance(message, messages.View):
+            parent = self._steps.parent(message.job)
+            peer = self._clients.by_client.get(parent.client) if parent is not None else None
+            if peer is not None:
+                self._clients.send(peer, message, payload)
+            return
+        whole = self._pages.whole(message, (message.job, message.variant))
+        if whole is None:
+            return
+        parent = self._steps.put(self._jobs.by_id.get(message.job), message.job, message.variant, whole.steps)
+        peer = self._clients.by_client.get(parent.client) if parent is not None else None
+        if peer is not None:
+            self.say_steps(peer, message.job, message.variant)
+
+    def say_steps_gone(self) -> None:
+        """The worker died, and with it what it had kept."""
+        self._pages = Pages("steps")
+        for name, variant in self._steps.worker_gone():
+            parent = self._steps.parent(name)
+            peer = self._clients.by_client.get(parent.client) if parent is not None else None
+            if peer is not None:
+                self.say_steps(peer, name, variant)
+        self._steps.tidy()
+
+    def say_end(self, job: Job) -> None:
+        """How it ended, or is told to have ended."""
+        peer = self._clients.by_client.get(job.client)
+        if peer is None:
+            return
+        if job.state == "done":
+            self._clients.send(peer, messages.Done(job.job, job.seconds))
+        elif job.state == "cancelled":
+            self._clients.send(peer, messages.Cancelled(job.job))
+        else:
+            self._clients.send(peer, messages.Failed(job.job, job.code, job.sentence, job.details))
+
+    def say_positions(self) -> None:
+        """Tell the clients whose jobs wait where in the queue they are, if that has changed."""
+        running = self._jobs.by_id.get(self._engine.job)
+        ahead = 1 if running is not None and not running.ended else 0
+        positions = {job.job: place + ahead for place, job in enumerate(self._jobs.waiting())}
+        if running is not None and ahead:
+            positions[running.job] = 0
+        for name, position in positions.items():
+            job = self._jobs.by_id[name]
+            peer = self._clients.by_client.get(job.client)
+            if peer is not None and self._positions.get(name) != position:
+                self._clients.send(peer, messages.Accepted(name, position, self._calls_of(job)))
+        self._positions = positions
+
+    def forget_position(self, job: str) -> None:
+        """It is to be told again."""
+        self._positions.pop(job, None)
+
+    def say_catalogue(self) -> None:
+        """To all."""
+        for peer in list(self._clients.by_route.values()):
+            self._say_catalogue(peer)
+
+    def say_engine(self, will_retry: bool, sentence: str) -> None:
+        """The engine process died."""
+        for peer in list(self._clients.by_route.values()):
+            self._clients.send(peer, messages.EngineDown(sentence, will_retry))
+
+    def say_bye(self, reason: str) -> None:
+        for peer in list(self._clients.by_route.values()):
+            self._clients.answer(peer.route, messages.Bye(shortened(reason, 200)))
+
+    def _say_catalogue(self, peer: Peer) -> None:
+        engine = self._engine
+        whole = messages.Catalogue(engine.models, engine.presets, engine.state)
+        for page in pages(whole, "models", messages.PAGE):
+            self._clients.send(peer, page)
+
+    def _calls_of(self, job: Job) -> int:
+        """Calls per variant by the preset, or of a branch by its step; 0 (not known here) if an option changes them."""
+        if job.origin is not None:
+            return self._calls_of_branch(job.origin)
+        if set(job.order.options) - {"hard"}:
+            return 0
+        return next((preset.calls for preset in self._engine.presets if preset.name == job.order.preset), 0)
+
+    def _calls_of_branch(self, origin: BranchRequest) -> int:
+        for step in self._steps.of(origin.parent, origin.variant):
+            if step.call == origin.call:
+                return {"continue": step.remaining, "harmonise": step.harmonise, "idea": step.idea}[origin.kind]
+        return 0

@@ -1,0 +1,89 @@
+"""Loads a model, runs one job at a time, says what happens.
+
+Two threads: `Line` owns the socket; the main thread runs the engine.  Started by the supervisor only; leaves when
+standard input ends, when its parent dies, or when told so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from bridge_server import work
+from bridge_server.client import messages
+from bridge_server.client.checks import shortened
+from bridge_server.worker.line import Line
+
+log = logging.getLogger("worker")
+
+_ENGINE_MISSING = "The RePaint engine is not installed completely: run “python3 installer.py doctor”."
+
+
+def leave(status: int = 0) -> None:
+    """End the process now: threads of native libraries must not be waited for."""
+    logging.shutdown()
+    os._exit(status)
+
+
+def _die_with_parent(parent: int) -> None:
+    """Linux: SIGKILL when the bridge dies; everywhere: leave at the end of standard input."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            leave()
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(4096):
+            pass
+        leave()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def main() -> None:
+    logs = Path(sys.argv[1])
+    handler = logging.handlers.RotatingFileHandler(logs / "worker.log", maxBytes=1 << 20, backupCount=2)
+    logging.basicConfig(
+        handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the bridge
+    orders = json.loads(sys.stdin.buffer.readline())
+    _die_with_parent(orders["parent"])
+    line = Line(orders["address"], orders["password"], leave)
+    line.start()
+    try:
+        from bridge_server.worker.runner import Runner  # seconds: torch
+
+        runner = Runner(line, Path(orders["scratch"]), Path(orders["spool"]), leave)
+        ready = runner.prepare(orders["warm"])
+    except Exception as error:
+        log.exception("the engine cannot start")
+        line.say(work.Broken(_ENGINE_MISSING, shortened(repr(error), 4000)))
+        time.sleep(0.5)
+        leave(3)
+        return
+    line.loading = False
+    line.say_models()
+    line.say(ready)
+    log.info("ready on %s", ready.device)
+    while True:
+        request = line.requests.get()
+        if isinstance(request, messages.Look):
+            runner.look(request)
+            continue
+        idle = runner.run(request)
+        line.present = None
+        line.say(idle)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""One job in the engine: its events told to the bridge as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bridge_server import work
+from bridge_server.client import messages
+from bridge_server.client.checks import shortened
+from bridge_server.client.records import BranchRequest
+from bridge_server.worker import options
+from bridge_server.worker.line import Line, Request
+from bridge_server.worker.shelf import JUMPS, Shelf
+from engine import api
+from engine.errors import EngineError
+
+STEP_SECONDS = 0.05
+
+
+class Pace:
+    """Seconds per unit of progress (a network call), a running mean that forgets the slow first ones."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self.seconds = 0.0
+
+    def step(self, now: float, units: int) -> None:
+        if self._last is not None:
+            taken = (now - self._last) / max(1, units)
+            self.seconds = taken if not self.seconds else 0.9 * self.seconds + 0.1 * taken
+        self._last = now
+
+
+class Run:
+    """``look`` answers what is asked of kept steps meanwhile."""
+
+    def __init__(self, request: Request, line: Line, shelf: Shelf, look: Callable[[messages.Look], None]) -> None:
+        self._request, self._line, self._shelf, self._look = request, line, shelf, look
+        start = request.start
+        self._job, self._order, self._first, self._count = start.job, start.order, start.first, start.count
+        self._parent = self._kept(start.origin) if start.origin is not None else None
+        self._before = self._parent.call if self._parent is not None else 0  # calls of the parent
+        self._steps, gone = shelf.open(start.job, self._first, self._before, self._order.painted)
+        for job, variants in gone.items():
+            for variant in variants:
+                line.say_steps(messages.Steps(job, variant, ()))
+        self._began = time.monotonic()
+        self._done = 0
+        self._pace = Pace()
+        self._spoken: dict[int, float] = {}
+        self._last_learning = 0.0
+        self._latest: dict[int, api.Step] = {}  # the last step of each unfinished variant
+
+    def paint(self, model: api.Model) -> str:
+        """Run the variants and send them; how that ended: "done", "kept" or "stopped" (cancelled on the way)."""
+        request = self._request
+        events = self._events(model)
+        try:
+            for event in events:
+                if request.cancelled:
+                    self._line.calls_total += isinstance(event, api.Step)
+                    return "stopped"
+                self._handlers[type(event)](self, event)
+                if request.keep is not None and isinstance(event, api.Step) and event.call < event.calls:
+                    self._keep(request.keep)
+                    return "kept"
+        finally:
+            events.close()
+        return "stopped" if request.cancelled else "done"
+
+    def _events(self, model: api.Model) -> Any:
+        order, origin, seed = self._order, self._request.start.origin, self._order.seed + self._first
+        cache: Any = self._steps
+        if self._parent is not None and origin is not None:
+            jump, times, late = JUMPS.get(origin.kind, (None, 1, False))
+            return api.resume(self._parent, model, seed, self._count, jump, times, late, cache)
+        shape = (order.height, order.width)
+        job = api.Job(
+            image=np.frombuffer(self._request.data["pixels"], np.uint8).reshape(*shape, 4),
+            selection=np.frombuffer(self._request.data["selection"], np.uint8).reshape(shape),
+            model=order.model,
+            preset=order.preset,
+            seed=seed,
+            variants=self._count,
+            **options.of_job(order.options),
+        )
+        return api.run(job, model, cache)
+
+    def _kept(self, origin: BranchRequest) -> Any:
+        kept = self._shelf.state(origin.parent, origin.variant, origin.call)
+        if kept is None:
+            raise EngineError("state_gone", work.STATE_GONE)
+        return kept
+
+    # ------------------------------------------------------------------------------------ one method for each event
+
+    def _on_pause(self, _event: api.Pause) -> None:
+        """It was looked whether to stop; that is all."""
+
+    def _on_learning(self, event: api.Learning) -> None:
+        now = self._line.last_step = time.monotonic()
+        if now - self._last_learning >= STEP_SECONDS or event.done == 1.0:
+            self._last_learning = now
+            self._line.say(messages.Learning(self._job, event.done, event.seconds_left))
+
+    def _on_note(self, event: api.Note) -> None:
+        self._line.say(messages.Note(self._job, shortened(event.sentence, 500)))
+
+    def _on_step(self, event: api.Step) -> None:
+        line, variant = self._line, self._first + event.variant
+        now = line.last_step = time.monotonic()
+        line.calls_total += 1
+        self._done += 1
+        self._pace.step(now, event.call - (self._latest[variant].call if variant in self._latest else self._before))
+        self._latest[variant] = event
+        call, calls = event.call - self._before, event.calls - self._before
+        if now - self._spoken.get(variant, -1e9) >= STEP_SECONDS or call == calls:
+            self._spoken[variant] = now
+            left = self._seconds_left(calls)
+            line.say(messages.Progress(self._job, variant, self._order.variants, call, calls, left))
+        if variant in self._request.credit and call < calls:
+            self._request.credit.discard(variant)
+            box = self._order.painted
+            line.say_pixels(
+                lambda offset: messages.Preview(self._job, variant, call, box.x, box.y, box.width, box.height, offset),
+                self._part(event.preview()),
+            )
+        if self._steps.paint(variant, call, event.preview):
+            line.say_steps(messages.Steps(self._job, variant, self._steps.of(variant)))
+        for wish in self._wishes():
+            self._look(wish)
+
+    def _on_finished(self, event: api.Finished) -> None:
+        variant = self._first + event.variant
+        del self._latest[variant]
+        self._hand_over(variant, event.layer(), event.seed, event.calls - self._before, unfinished=False)
+
+    _handlers: ClassVar[dict[type, Callable[[Run, Any], None]]] = {
+        api.Pause: _on_pause,
+        api.Learning: _on_learning,
+        api.Note: _on_note,
+        api.Step: _on_step,
+        api.Finished: _on_finished,
+    }
+
+    def _seconds_left(self, calls: int) -> float:
+        """For all variants; negative while it cannot be told."""
+        begun = sum(each.calls - each.call for each in self._latest.values())  # tiles painted again have more
+        ahead = begun + calls * (self._count - len(self._spoken))
+        return self._pace.seconds * ahead if self._done > 1 else -1.0
+
+    def _wishes(self) -> Iterator[messages.Look]:
+        while not self._line.requests.empty():
+            wish = self._line.requests.get()
+            assert isinstance(wish, messages.Look), "no other job comes before this one has ended"
+            yield wish
+
+    def _keep(self, wanted: set[int]) -> None:
+        """Hand over what there is of the unfinished variants that are to be kept, each with its state."""
+        for variant in sorted(set(self._latest) & wanted):
+            event = self._latest[variant]
+            kept = event.keep()
+            self._steps.put(variant - self._first, kept)
+            call = kept.call - self._before
+            self._steps.paint(variant, call, event.preview)
+            self._shelf.keep(self._job, variant, kept, call)
+            self._line.say_steps(messages.Steps(self._job, variant, self._steps.of(variant)))
+            self._hand_over(variant, event.preview(full=True), kept.seed, call, unfinished=True)
+
+    def _hand_over(self, variant: int, layer: np.ndarray, seed: int, calls: int, unfinished: bool) -> None:
+        """The pixels of the part that is painted, then what they are."""
+        box, line = self._order.painted, self._line
+        line.say_pixels(lambda offset: messages.Chunk(self._job, variant, offset), self._part(layer))
+        place = (box.x, box.y, box.width, box.height)
+        seconds = time.monotonic() - self._began
+        line.say(messages.Result(self._job, variant, seed, *place, self._order.model, seconds, calls, unfinished))
+
+    def _part(self, layer: np.ndarray) -> bytes:
+        box = self._order.painted
+        return layer[box.y : box.y + box.height, box.x : box.x + box.width].tobytes()
