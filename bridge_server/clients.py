@@ -14,9 +14,7 @@ from bridge_server.client import messages
 from bridge_server.client.codec import Buffer, encode
 from bridge_server.spool import Upload
 
-LOST_SECONDS = 6.0
 MAX_UNSENT = 1000
-MAX_PULLS = 4
 MAX_UPLOADS = 8
 Frames = list[Buffer]
 
@@ -67,7 +65,9 @@ class Clients:
         """The peers that have said nothing for too long, or do not take what is sent to them."""
         now = time.monotonic()
         return [
-            peer for peer in self.by_route.values() if now - peer.heard > LOST_SECONDS or len(peer.unsent) > MAX_UNSENT
+            peer
+            for peer in self.by_route.values()
+            if now - peer.heard > messages.LOST_SECONDS or len(peer.unsent) > MAX_UNSENT
         ]
 
     def send(self, peer: Peer, message: Any, payload: Buffer | None = None) -> None:

@@ -24,7 +24,7 @@ from bridge_server.client.codec import decode, encode, pages, subject
 from bridge_server.client.errors import WireError
 from bridge_server.client.link import IN_USE, NO_HELLO, PROTOCOL
 from bridge_server.client.records import MAX_SEED, SEED_TOO_LARGE, JobEntry
-from bridge_server.clients import MAX_PULLS, MAX_UPLOADS, Clients, Frames, Peer
+from bridge_server.clients import MAX_UPLOADS, Clients, Frames, Peer
 from bridge_server.downloads import Downloads
 from bridge_server.job import Job
 from bridge_server.jobs import Jobs
@@ -265,7 +265,7 @@ class Desk:
         job = self._jobs.owned(peer.client, message.job)
         if job is None or message.variant not in job.finished:
             raise WireError(SPOOL_LOST, "pull of an unknown result", "lost")
-        if peer.pulls >= MAX_PULLS or message.offset + message.length > job.order.painted_bytes:
+        if peer.pulls >= messages.MAX_PULLS or message.offset + message.length > job.order.painted_bytes:
             raise WireError("The plug-in asks for too much.", "pull")
         peer.pulls += 1
 

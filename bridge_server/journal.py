@@ -50,8 +50,10 @@ class Journal:
             self._jobs = self._open()
 
     def _open(self) -> dict[str, Job]:
-        if os.path.lexists(self._path) and not plain_file(self._path):
-            self.notice = DAMAGED
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path = self._path.with_name(self._path.name + suffix)
+            if os.path.lexists(path) and not plain_file(path):
+                self.notice = DAMAGED
         self._connect()
         try:
             if not self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

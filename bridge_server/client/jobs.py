@@ -23,7 +23,6 @@ from bridge_server.client.waiting import Waiting
 
 log = logging.getLogger("repaint.session")
 
-WINDOW = 4  # unanswered pulls
 ENDING = ("submit", "branch", "attach", "cancel", "pull")  # an error about one of these ends its job
 WISHES = ("keep", "look", "download", "stop-download", "restart-engine")  # the artist hears of an error about these
 LOST = "The RePaint bridge lost this picture: click RePaint again."
@@ -233,7 +232,7 @@ class Jobs:
     def _pull(self) -> None:
         for job in self._jobs.values():
             for variant, download in job.downloads.items():
-                while self._pulls < WINDOW:
+                while self._pulls < messages.MAX_PULLS:
                     piece = download.next(messages.CHUNK)
                     if piece is None:
                         break
@@ -345,9 +344,11 @@ class Jobs:
     def _on_news(self, _job: Job, message: Any, _: Any) -> None:
         self._put(message)
 
-    def _on_fleeting(self, job: Job, message: Any, _: Any) -> None:
-        """News that the next news replaces."""
-        self._put(message, type(message), job.name, getattr(message, "variant", None))
+    def _on_learning(self, job: Job, message: messages.Learning, _: Any) -> None:
+        self._put(message, messages.Learning, job.name)
+
+    def _on_progress(self, job: Job, message: messages.Progress, _: Any) -> None:
+        self._put(message, messages.Progress, job.name, message.variant)
 
     def _on_end(self, job: Job, message: Any, _: Any) -> None:
         if isinstance(message, messages.Failed) and message.code == "lost":
@@ -364,8 +365,8 @@ class Jobs:
     _of_job: ClassVar[Dict[Type[Any], Callable[..., None]]] = {
         messages.Accepted: _on_news,
         messages.Note: _on_news,
-        messages.Learning: _on_fleeting,
-        messages.Progress: _on_fleeting,
+        messages.Learning: _on_learning,
+        messages.Progress: _on_progress,
         messages.Preview: _on_preview,
         messages.Result: _on_result,
         messages.State: _on_state,

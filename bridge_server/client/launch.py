@@ -92,8 +92,11 @@ def set_aside(path: Path, kind: str = "broken") -> None:
     while os.path.lexists(str(other)):
         number += 1
         other = path.with_name(f"{path.name}.{kind}-{number}")
-    log.error("%s is not what it should be; it is called %s now", path, other.name)
-    path.replace(other)
+    try:
+        path.replace(other)
+    except FileNotFoundError:  # another process was faster
+        return
+    log.error("%s was not what it should be; it is called %s now", path, other.name)
     aside.append(other)
 
 

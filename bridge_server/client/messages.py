@@ -49,6 +49,8 @@ PROTOCOL = 4
 CHUNK = 1024 * 1024  # pixels travel in pieces of this size
 PAGE = 64  # entries of a list in one message at most; a longer one follows in further messages
 MAX_ATTACHED = 256
+MAX_PULLS = 4  # unanswered
+LOST_SECONDS = 6.0  # without a sign of life, on either side
 
 ENGINE = one_of("starting", "ready", "busy", "down")
 WIRE = Registry()

@@ -42,7 +42,6 @@ __all__ = ["BranchRequest", "JobRequest", "Session"]
 log = logging.getLogger("repaint.session")
 
 PING_SECONDS = 2.0
-LOST_SECONDS = 6.0
 UNSENT = 2 * messages.CHUNK  # an upload waits while so much waits for the system
 
 
@@ -254,7 +253,7 @@ class Session:
         number = 0
         while not self._run_commands():
             now = time.monotonic()
-            if now - heard > LOST_SECONDS and not link.wait(0.0):
+            if now - heard > messages.LOST_SECONDS and not link.wait(0.0):
                 raise ConnectionLost("The RePaint bridge does not answer any more; connecting again.", "silent")
             if now - pinged >= PING_SECONDS:
                 pinged, number = now, number + 1

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bridge_server.__main__ import main
-from bridge_server.client import events, launch, link, messages
+from bridge_server.client import events, launch, link, messages, session
 from bridge_server.client.errors import BridgeError, CannotStart, NotInstalled
 from tests.bridge.home import ROOT, SLOW, Home, alive, python, request, until
 
@@ -113,14 +113,18 @@ def test_stop_is_orderly_and_keeps_unfinished_jobs(home: Home, capsys: pytest.Ca
     watched.check_ends()
 
 
-def test_after_a_stop_an_idle_session_rests_until_it_is_needed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_after_a_stop_an_idle_session_rests_until_it_is_needed(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(session, "find", lambda client, app: looks.append(client) or link.find(client, app))
     watched = home.session()
     until(lambda: watched.all(events.Connected), "a connection")
     pid = home.bridge_pid()
     assert main(["stop"]) == 0
     until(lambda: watched.all(events.Disconnected), "the news")
     until(lambda: not alive(pid), "the end")
-    time.sleep(2.5)
+    until(lambda: len(looks) >= 4, "it looks for a bridge now and then")
     assert bridges(home) == []
     assert main(["status"]) == 1
     assert "does not run" in capsys.readouterr().out

@@ -11,7 +11,7 @@ import zmq
 
 from bridge_server.__main__ import main
 from bridge_server.auth import Gate
-from bridge_server.client import codec, events, link, messages, proof
+from bridge_server.client import codec, events, link, messages, proof, records
 from bridge_server.client.errors import WireError
 from bridge_server.client.jobs import Jobs
 from bridge_server.client.pieces import Pages
@@ -20,7 +20,10 @@ from bridge_server.client.waiting import Waiting
 from bridge_server.client.zmtp import Dealer
 from bridge_server.desk import VERSIONS_DIFFER
 from bridge_server.worker import line, options
+from bridge_server.worker.shelf import JUMPS
 from engine.errors import BadInput
+from engine.run import job as engine_job
+from engine.sampling import noise
 from tests.bridge.home import FAST, Ear, Home, alive, request, submit, until
 from tests.bridge.test_gate import record
 
@@ -128,23 +131,15 @@ def test_pulls_that_are_refused_leave_room_for_others() -> None:
     assert sent.messages[-1] == messages.Pull("two", 0, 0, 256)
 
 
-def test_a_client_that_was_taken_for_lost_connects_again(shared: Home) -> None:
-    watched = shared.session("forgotten")
-    until(lambda: watched.all(events.Connected), "a connection")
-    other = Dealer.connect(
-        "127.0.0.1", shared.address().port, b"client", proof.client_password(shared.address().secret), 5
-    )
-    other.send(codec.encode(messages.Ping(1)))
-    answers: list[Any] = []
-
-    def answered() -> list[Any]:
-        if other.wait(0.1):
-            answers.extend(codec.decode(frames, messages.WIRE)[0] for frames in other.receive())
-        return answers
-
-    (answer,) = until(answered, "an answer to one who has not said hello")
-    assert answer.code == link.NO_HELLO
-    other.close()
+def test_who_has_not_said_hello_is_told_so(shared: Home) -> None:
+    """A session connects again then: the bridge took it for lost."""
+    address = shared.address()
+    one = Dealer.connect("127.0.0.1", address.port, b"client", proof.client_password(address.secret), 5)
+    one.send(codec.encode(messages.Ping(1)))
+    until(lambda: one.wait(0.1), "an answer")
+    (answer,) = [codec.decode(frames, messages.WIRE)[0] for frames in one.receive()]
+    one.close()
+    assert (answer.code, answer.about) == (link.NO_HELLO, "ping")
 
 
 # ----------------------------------------------------------------------------------------------------------- versions
@@ -352,3 +347,10 @@ def test_what_is_no_option_is_refused() -> None:
     for name in ("image", "selection", "model", "preset", "seed", "variants", "no_such_option"):
         with pytest.raises(BadInput):
             options.of_job({name: 1})
+
+
+def test_what_stands_on_both_sides_is_the_same() -> None:
+    """The engine knows no bridge, and the bridge no engine."""
+    assert records.MAX_SEED == noise.MAX_SEED
+    assert records.MAX_VARIANTS <= engine_job.MAX_VARIANTS
+    assert {"continue", *JUMPS} == set(records.KIND.spec.split(" \\| "))

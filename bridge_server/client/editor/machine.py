@@ -24,7 +24,7 @@ from .painting import PreviewRate, Work
 from .words import tr
 
 IDLE, READING, WAITING, RUNNING, CANCELLING = "idle", "reading", "waiting", "running", "cancelling"
-NO_BRIDGE_CODES = ("not_installed", "cannot_start", "refused")  # trying again by itself may take for ever
+NO_BRIDGE_CODES = ("not_installed", "cannot_start", "refused", "protocol")  # trying again by itself may take for ever
 HOLD = 3.0  # seconds for which an engine message stays readable
 CANCEL_PATIENCE = 3.0  # seconds until the window is usable again although no answer to a cancel came
 
