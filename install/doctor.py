@@ -21,11 +21,10 @@ ROOM = 200_000_000
 """Bytes that must be free where jobs, models and what was learned are kept."""
 AGAIN = "run “python3 installer.py krita” (or gimp)"
 ANEW = f"Delete the folder .venv, then {AGAIN} again"
-BUILT_IN = {
-    "exemplar": f"{ANEW}: the default model does not work.",
-    "texture": "Get the folder engine/weights/texture again, from the download or by “git checkout engine/weights”: "
-    "the Texture model's files are not whole.",
-}
+TEXTURE = (
+    "Get the folder engine/weights/texture again, from the download or by “git checkout engine/weights”: the Texture "
+    "model's files are not whole."
+)
 IMPORTS = """
 import importlib
 names = "numpy torch diffusers transformers accelerate peft safetensors.torch PIL.Image cv2 zmq platformdirs"
@@ -131,13 +130,12 @@ def _environment(findings: Findings) -> bool:
 
 
 def _models(findings: Findings) -> None:
-    for name, todo in BUILT_IN.items():
-        done = _ask("-m", "engine", "models", "verify", name)
-        findings.say("model " + name, _last_line(done), todo if done.returncode else "")
+    """The default model is tried by :func:`_paint`."""
+    done = _ask("-m", "engine", "models", "verify", "texture")
+    findings.say("model texture", _last_line(done), TEXTURE if done.returncode else "")
     listed = _ask("-m", "engine", "models", "list").stdout.splitlines()
     installed = [line.split()[0] for line in listed if line.endswith(" installed") and "not installed" not in line]
-    others = [name for name in installed if name not in BUILT_IN]
-    findings.say("models added", ", ".join(others) or "none")
+    findings.say("models", ", ".join(installed))
 
 
 def _krita(findings: Findings) -> None:

@@ -1,6 +1,7 @@
 """Runs the tests and says how they went: what `python3 installer.py test` starts when the environment is there.
 
-    python -m tests.run                    everything, then Debian 13's Krita once more with the essential tests
+    python -m tests.run                    everything, the engine's tests beside the others; then the essential tests in
+                                           Debian 13's Krita
     python -m tests.run --quick            no editors, nothing that takes long: what one runs while working
     python -m tests.run --hosts own|all    without, or with, the editors of other Debian releases (tests/hosts.py)
     python -m tests.run -- -k NAME         what stands after -- goes to pytest, in every editor
@@ -149,22 +150,18 @@ def in_other_editor(host: str, editor: str, words: Sequence[str]) -> Part:
     return Run(name, words, {f"REPAINT_BRIDGE_{editor.upper()}": host}).part()
 
 
-def quick(words: Sequence[str]) -> list[Part]:
-    """Two processes at a time, each with one thread; with words for pytest, one."""
-    if words:
-        return [Run("Quick tests", [*QUICK, *words]).part()]
-    rest = [*QUICK, "tests", "--ignore=tests/engine"]
-    one_thread = {"OMP_NUM_THREADS": "1"}
-    runs = [
-        Run("Engine", [*QUICK, "tests/engine"], one_thread),
-        Run("Bridge, editors' common side, house", rest, one_thread, later=True),
-    ]
-    return [run.part() for run in runs]
+def two_at_a_time(words: Sequence[str]) -> list[Part]:
+    """The engine's tests, with one thread, beside all others, which wait much; where words name tests, these alone."""
+    if any(word.startswith("tests/") for word in words):
+        return [Run("Chosen tests", words).part()]
+    engine = Run("Engine", ["tests/engine", *words], {"OMP_NUM_THREADS": "1"}, later=True)
+    others = Run("Bridge, editors, house", ["--ignore=tests/engine", *words])
+    return [others.part(), engine.part()]
 
 
 def everything(hosts: str, words: Sequence[str]) -> list[Part]:
     prepare_editors(hosts)
-    parts = [Run("All tests", words).part()]
+    parts = two_at_a_time(words)
     chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else [])]
     parts += [in_other_editor(host, "krita", [*chosen, *words]) for host in HOSTS[hosts]]
     parts += [in_other_editor(host, "gimp", ["tests/gimp", *words]) for host in OTHER_GIMPS[hosts]]
@@ -178,7 +175,7 @@ def main() -> int:
     parser.add_argument("pytest", nargs="*")
     chosen = parser.parse_args()
     words: list[str] = chosen.pytest
-    parts = quick(words) if chosen.quick else everything(chosen.hosts, words)
+    parts = two_at_a_time([*QUICK, *words]) if chosen.quick else everything(chosen.hosts, words)
     slowest = sorted((each for part in parts for each in part.seconds), reverse=True)[:SLOWEST]
     print(f"\nThe {len(slowest)} slowest:")
     print("\n".join(f"{seconds:6.1f} s  {name}" for seconds, name in slowest))
