@@ -46,8 +46,8 @@ def catalogue() -> list[ModelInfo]:
     """
     home, known = models_dir(), {entry.id: entry for entry in known_models()}
     place = _EMBEDDED / "texture"
-    texture = ModelInfo("texture", "Texture (built in)", "diffusers-pixel", "GPL-3.0-or-later", place, learns=True)
-    exemplar = ModelInfo("exemplar", "From this picture (built in)", "exemplar", "GPL-3.0-or-later")
+    texture = ModelInfo("texture", "Texture", "diffusers-pixel", "GPL-3.0-or-later", place, learns=True)
+    exemplar = ModelInfo("exemplar", "From this picture", "exemplar", "GPL-3.0-or-later")
     found = [exemplar, replace(texture, installed=_is_complete(place))]
     if home.is_dir():
         folders = (folder for folder in sorted(home.iterdir()) if folder.is_dir() and NAME.fullmatch(folder.name))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional
 
 from gi.repository import GdkPixbuf, GLib, Gtk
 
-from bridge_server.client import events
-from bridge_server.client.editor.model import Run, Variant
-from bridge_server.client.editor.texts import KINDS, caption, duration
-from bridge_server.client.editor.words import tr
+from bridge_server.client.editor import view
+from bridge_server.client.editor.fields import BRANCH_KIND, BRANCH_NUMBER
+from bridge_server.client.editor.model import Variant
+from bridge_server.client.editor.panel import Panel
 
-from .eventloop import Pump
+from .forms import widget_of
 from .gallery import Gallery
 from .pictures import Thumbnails
-from .widgets import GAP, button, column, combo, named, note, row, spin
+from .widgets import GAP, button, column, named, note, row
 
 SIDE = 96
 TREE_ICON = 32
@@ -24,9 +24,9 @@ LOOK_MS = 80  # the slider has to rest so long before a step's picture is asked 
 class BranchPanel(Gtk.Box):
     """Shows what `Gallery.chosen` is, and branches from it."""
 
-    def __init__(self, pump: Pump, gallery: Gallery) -> None:
+    def __init__(self, panel: Panel, gallery: Gallery) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
-        self._pump, self._flow, self._gallery = pump, pump.flow, gallery
+        self._pump, self._flow, self._gallery = panel.pump, panel.flow, gallery
         self._place: Any = None  # run number, variant index, calls of its steps
         self._drawn: Any = None
         self._tree: Any = None
@@ -34,28 +34,22 @@ class BranchPanel(Gtk.Box):
         self._timer = 0
         self._thumbnails = Thumbnails(SIDE)
         self._icons = Thumbnails(TREE_ICON)
-        self.picture = named(Gtk.Image(), "step_picture", "The picture as it was at this step")
+        self.picture = named(Gtk.Image(), "step_picture")
         self.picture.set_size_request(SIDE, SIDE)
         self.step = note(name="step")
         self.cost = note(name="branch_cost")
-        self.slider = named(
-            Gtk.Scale.new_with_range(Gtk.Orientation.HORIZONTAL, 0, 1, 1),
-            "step_slider",
-            "Where in its run the branch begins: left early, right late",
-        )
+        self.slider = named(Gtk.Scale.new_with_range(Gtk.Orientation.HORIZONTAL, 0, 1, 1), "step_slider")
         self.slider.set_draw_value(False)
         self.slider.set_round_digits(0)
-        self.kind = combo("kind", "Harmonise: blends better. New idea: changes more", KINDS)
-        self.number = spin("branches", "How many branches", 1, 8)
+        self.kind, self.number = widget_of(BRANCH_KIND), widget_of(BRANCH_NUMBER)
         self.number.set_hexpand(False)
-        self.go = button("branch", "&Branch", "Paint on from this step in so many ways", self._branch)
-        self.resume = button("resume", "C&ontinue", "Paint the stopped picture to its end", self._resume)
+        self.go = button("branch", self._branch)
+        self.resume = button("resume", panel.resume)
         self.resume.set_no_show_all(True)
         self.rows = Gtk.TreeStore(GdkPixbuf.Pixbuf, str, int, int)
         self.tree = named(
             Gtk.TreeView(model=self.rows, headers_visible=False, activate_on_single_click=True),
             "tree",
-            "What branched from what; click shows it in the layer",
         )
         branch = Gtk.TreeViewColumn()
         for cell, attribute, place in ((Gtk.CellRendererPixbuf(), "pixbuf", 0), (Gtk.CellRendererText(), "text", 1)):
@@ -75,30 +69,20 @@ class BranchPanel(Gtk.Box):
         ):
             self.pack_start(widget, False, False, 0)
         self.slider.connect("value-changed", self._moved)
-        self.kind.connect("changed", lambda *_: self._show_cost())
-        self.number.on_change(self._show_cost)
+        self.kind.on_change(self._show_step)
+        self.number.on_change(self._show_step)
         self.tree.connect("row-activated", self._tree_clicked)
 
     # ---- what the artist does ----
-    def chosen_step(self) -> Optional[Tuple[Run, Variant, events.Step]]:
-        chosen = self._gallery.chosen()
-        if chosen is None or not chosen[1].steps:
-            return None
-        run, variant = chosen
-        return run, variant, variant.steps[min(round(self.slider.get_value()), len(variant.steps) - 1)]
+    def chosen_step(self) -> view.KeptStep:
+        position, kind, number = round(self.slider.get_value()), self.kind.read(), self.number.read()
+        return view.kept_step(self._flow, self._gallery.chosen(), position, kind, number)
 
     def _branch(self) -> None:
-        found = self.chosen_step()
-        if found is not None:
-            run, variant, step = found
-            kind, number = self.kind.value, self.number.value
-            self._pump.do("branch", lambda: self._flow.branch(run, variant.index, step.call, kind, number))
-
-    def _resume(self) -> None:
-        chosen = self._gallery.chosen()
-        if chosen is not None:
-            run, variant = chosen
-            self._pump.do("continue", lambda: self._flow.resume(run, variant.index))
+        chosen, step = self._gallery.chosen(), self.chosen_step().step
+        if chosen is not None and step is not None:
+            (run, variant), call, kind, number = chosen, step.call, self.kind.read(), self.number.read()
+            self._pump.do("branch", lambda: self._flow.branch(run, variant.index, call, kind, number))
 
     def _tree_clicked(self, _tree: Any, path: Any, _column: Any) -> None:
         line = self.rows[path]
@@ -119,10 +103,10 @@ class BranchPanel(Gtk.Box):
 
     def _look(self) -> bool:
         self._timer = 0
-        found = self.chosen_step()
-        if found is not None:
-            run, variant, step = found
-            self._pump.do("look", lambda: self._flow.look(run, variant.index, step.call))
+        chosen, step = self._gallery.chosen(), self.chosen_step().step
+        if chosen is not None and step is not None:
+            (run, variant), call = chosen, step.call
+            self._pump.do("look", lambda: self._flow.look(run, variant.index, call))
         return False
 
     # ---- what it shows ----
@@ -135,14 +119,10 @@ class BranchPanel(Gtk.Box):
             moved = place is None or self._place is None or place[:2] != self._place[:2]
             self._place = place
             self._show_slider(chosen[1] if chosen is not None else None, moved)
-        usable = chosen is not None and bool(chosen[1].steps)
-        self.go.set_sensitive(usable and not self._flow.busy)
-        self.slider.set_sensitive(usable)
-        kept = chosen is not None and chosen[1].unfinished and chosen[1].finished
-        self.resume.set_visible(kept)
-        self.resume.set_sensitive(kept and usable and not self._flow.busy)
+        self.slider.set_sensitive(chosen is not None and bool(chosen.variant.steps))
+        self.resume.set_visible(view.can_resume(chosen))
         self._show_step()
-        self._show_tree(chosen[0] if chosen is not None else None)
+        self._show_tree()
 
     def _show_slider(self, variant: Optional[Variant], moved: bool) -> None:
         count = len(variant.steps) if variant is not None else 0
@@ -155,55 +135,28 @@ class BranchPanel(Gtk.Box):
             self._look_soon()
 
     def _show_step(self) -> None:
-        found = self.chosen_step()
-        if found is None:
-            chosen = self._gallery.chosen()
-            lost = chosen is not None and chosen[1].finished
-            self.step.set_text(tr("Its steps are gone; run it again to branch.") if lost else tr("Choose a variant."))
+        shown = self.chosen_step()
+        self.step.set_text(shown.text)
+        self.cost.set_text(shown.cost)
+        if shown.state == self._drawn:
+            return
+        self._drawn = shown.state
+        if shown.run is None:
             self.picture.clear()
-            self._drawn = None
-            self.cost.set_text("")
-            return
-        run, variant, step = found
-        text = tr("Step {call} of {calls}").format(call=step.call, calls=max(variant.calls, step.call + step.remaining))
-        self.step.set_text(text)
-        view = variant.views.get(step.call)
-        drawn = (run.number, variant.index, step.call, view is not None)
-        if drawn != self._drawn:
-            self._drawn = drawn
-            self.picture.set_from_pixbuf(self._thumbnails.of(run, view))
-        self._show_cost()
+        else:
+            self.picture.set_from_pixbuf(self._thumbnails.of(shown.run, shown.picture))
 
-    def _show_cost(self) -> None:
-        found = self.chosen_step()
-        if found is None:
-            return
-        run, _, step = found
-        number = self.number.value
-        calls, seconds = self._flow.price(run, step, self.kind.value, number)
-        text = tr("{number} × {calls} calls").format(number=number, calls=calls // number)
-        self.cost.set_text(text + (", " + tr("about {time}").format(time=duration(seconds)) if seconds >= 0 else ""))
-
-    def _show_tree(self, run: Optional[Run]) -> None:
-        """The chosen variant's series, if anything branched in it."""
-        runs = [each for each in self._flow.runs if run is not None and each.series is run.series]
-        state = [(each.number, [(v.index, v.finished) for v in each.variants]) for each in runs]
-        self._shelf.set_visible(any(each.parent is not None for each in runs))
-        if state == self._tree or not self._shelf.get_visible():
+    def _show_tree(self) -> None:
+        lines = view.tree(self._flow, self._gallery.chosen())
+        self._shelf.set_visible(bool(lines))
+        state = [(line.place, line.variant.finished) for line in lines]
+        if state == self._tree:
             return
         self._tree = state
         self.rows.clear()
-        items: Dict[Tuple[int, int], Any] = {}
-        for each in runs:
-            self._add_to_tree(each, items)
+        items: Dict[view.Place, Any] = {}
+        for line in lines:
+            above = items.get(line.above) if line.above is not None else None
+            picture = self._icons.of(line.run, line.variant.picture)
+            items[line.place] = self.rows.append(above, (picture, line.text, *line.place))
         self.tree.expand_all()
-
-    def _add_to_tree(self, run: Run, items: Dict[Tuple[int, int], Any]) -> None:
-        above = items.get(run.parent[:2]) if run.parent is not None else None
-        kinds = dict(KINDS)
-        for variant in run.variants:
-            text = caption(run, variant) if variant.finished else "…"
-            if run.parent is not None:
-                text += " · " + tr(kinds[run.kind]) + " · " + tr("step {call}").format(call=run.parent[2])
-            picture = self._icons.of(run, variant.picture)
-            items[run.number, variant.index] = self.rows.append(above, (picture, text, run.number, variant.index))

@@ -1,161 +1,218 @@
-"""What all pages share: image, model, preset, seed, number of variants, and words for models that take them."""
+"""A widget for each kind of field in `fields`, and forms made of them."""
 
 from __future__ import annotations
 
-import random
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-from gi.repository import Gtk
+from gi.repository import Gtk, Pango
 
-from bridge_server.client.editor.choices import FIELDS
-from bridge_server.client.editor.flow import Flow
-from bridge_server.client.editor.model import MAX_SEED
-from bridge_server.client.editor.texts import MODELS, PRESETS
+from bridge_server.client.editor import fields
 from bridge_server.client.editor.words import tr
 
-from .widgets import Combo, Form, combo, named, row, spin, tool
+from .widgets import GAP, button, mnemonic, named, row
 
-NO_MODEL: str = FIELDS["model"][0]
-NO_PRESET: str = FIELDS["preset"][0]
-SEED_TIP = "The same seed gives the same picture again (0 … 2^53−1)"
-LOCK_TIP = "Keep this seed for the next click instead of drawing a new one"
 LOCKED, FREE = "changes-prevent-symbolic", "changes-allow-symbolic"
 
 
-class CommonForm(Form):
-    """Reads and shows the common choices by their names in `choices.FIELDS`."""
+class NumberBox(Gtk.Box):
+    """A whole number with its unit; at 0 the word for it stands there instead, if there is one."""
 
-    def __init__(self, flow: Flow, image: Combo) -> None:
-        super().__init__()
-        self._flow = flow
-        self._add("&Image", image)
-        self._wanted = {"model": NO_MODEL, "preset": NO_PRESET}
-        self._known: Any = None
-        self.model = combo("model", "The diffusion model that paints")
-        self.preset = combo("preset", "How long and how carefully it paints")
-        self.model.fill([(NO_MODEL, tr(MODELS[NO_MODEL]))])  # until the bridge has told what there is
-        self.preset.fill([(NO_PRESET, tr(PRESETS[NO_PRESET]))])
-        self.variants = spin("variants", "How many different pictures to paint; each has its own seed", 1, 8)
-        self.prompt = named(Gtk.Entry(hexpand=True), "prompt", "What is to be seen, in words")
-        self.negative = named(Gtk.Entry(hexpand=True), "negative", "What is not to be seen, in words")
-        self.guidance = spin("guidance", "How strongly the words act; 1: plainly", 0, 30, "", "as the model")
-        self.label = named(Gtk.Entry(hexpand=True), "label", "What is to be seen: name or number of one of its classes")
-        self._add("&Model", self.model)
-        self._add("&Preset", self.preset)
-        self._add("Prompt", self.prompt)
-        self._add("Not", self.negative)
-        self._add("Guidance", self.guidance)
-        self._add("Class", self.label)
-        line = self._seed_line()
-        self._add("&Seed", line, self.seed)
-        self._add("&Variants", self.variants)
-        self._filling = False
-        self.model.connect("changed", lambda *_: self._show_words())
-        for key, box in (("model", self.model), ("preset", self.preset)):
-            box.connect("changed", lambda box, key=key: self._chosen(key, box))
-        self._show_words()
-
-    def _add(self, text: str, field: Any, target: Any = None) -> None:
-        self.add_line(tr(text), field, target)
-
-    def _seed_line(self) -> Any:
-        self.seed = named(Gtk.Entry(hexpand=True, width_chars=8, max_length=16), "seed", SEED_TIP)
-        self.seed.set_input_purpose(Gtk.InputPurpose.DIGITS)
-        self.dice = tool("dice", "view-refresh-symbolic", "Draw another seed", self.draw_seed)
-        self.lock = named(
-            Gtk.ToggleButton(image=Gtk.Image.new_from_icon_name(FREE, Gtk.IconSize.BUTTON)), "lock", LOCK_TIP
+    def __init__(self, field: fields.Number) -> None:
+        super().__init__(spacing=GAP, hexpand=True)
+        self._field, self._before = field, field.default
+        adjustment = Gtk.Adjustment(
+            value=field.default, lower=field.least, upper=field.high, step_increment=field.step, page_increment=16
         )
-        self.lock.get_accessible().set_name(tr(LOCK_TIP))
-        self.lock.connect("toggled", lambda *_: self._show_lock())
-        return row(self.seed, self.dice, self.lock, wide=0)
+        self.button = Gtk.SpinButton(adjustment=adjustment, numeric=True, width_chars=5)
+        self.pack_start(self.button, False, False, 0)
+        self._note = Gtk.Label(xalign=0, ellipsize=Pango.EllipsizeMode.END)
+        self._note.get_style_context().add_class("dim-label")
+        if field.unit or field.zero:
+            self.pack_start(self._note, True, True, 0)
+        self.button.connect("value-changed", lambda *_: self._snap())
+        self._snap()
 
-    def _show_lock(self) -> None:
-        self.lock.get_image().set_from_icon_name(LOCKED if self.lock.get_active() else FREE, Gtk.IconSize.BUTTON)
+    def _snap(self) -> None:
+        value = self._field.snapped(self.button.get_value_as_int(), self._before)
+        self._before = value
+        self.button.set_value(value)
+        zero = value == 0 and bool(self._field.zero)
+        self._note.set_text(tr(self._field.zero) if zero else self._field.unit)
 
-    def draw_seed(self) -> int:
-        seed = random.SystemRandom().randrange(MAX_SEED + 1)
-        self.seed.set_text(str(seed))
-        return seed
+    def read(self) -> int:
+        self.button.update()  # takes what has been typed and not left yet
+        return int(self.button.get_value_as_int())
 
-    # ---- choices ----
-    def show_choices(self, values: Dict[str, Any]) -> None:
-        for name, box in (("model", self.model), ("preset", self.preset)):
-            self._wanted[name] = values[name]
-            if self._known is None and values[name] not in box.values():
-                box.get_model().append((values[name], values[name]))
-            box.choose(values[name])
-        self.variants.set_value(values["variants"])
-        self.lock.set_active(values["lock_seed"])
-        if values["lock_seed"]:
-            self.seed.set_text(str(values["seed"]))
-        for name, field in self._words():
-            field.set_text(values[name])
-        self.guidance.set_value(values["guidance"])
+    def write(self, value: int) -> None:
+        self.button.set_value(value)
 
-    def choices(self) -> Dict[str, Any]:
-        """Draws a seed unless it is locked."""
-        text = "".join(sign for sign in self.seed.get_text() if sign in "0123456789")
-        seed = min(int(text), MAX_SEED) if text and self.lock.get_active() else self.draw_seed()
-        variants = self.variants.value
-        chosen = {
-            "model": self.model.value or NO_MODEL,
-            "preset": self.preset.value or NO_PRESET,
-            "variants": variants,
-            "seed": min(seed, MAX_SEED - variants + 1),
-            "lock_seed": self.lock.get_active(),
-        }
-        words = {name: field.get_text() for name, field in self._words()}
-        return {**chosen, "guidance": self.guidance.value, **words}
+    def on_change(self, work: Callable[[], Any]) -> None:
+        self.button.connect("value-changed", lambda *_: work())
 
-    def words(self) -> Dict[str, Any]:
-        """Options for the engine: what this model takes of the words."""
-        words: Dict[str, Any] = {
-            name: field.get_text().strip()
-            for name, field in self._words()
-            if self._takes(name) and field.get_text().strip()
-        }
-        if self._takes("guidance") and self.guidance.value:
-            words["guidance"] = self.guidance.value
-        return words
 
-    def _words(self) -> List[Tuple[str, Any]]:
-        return [("prompt", self.prompt), ("negative", self.negative), ("label", self.label)]
+class ChoiceBox(Gtk.ComboBox):
+    """What the artist has chosen outlives a new list."""
 
-    # ---- catalogue ----
-    def refresh(self) -> None:
-        known = (tuple(self._flow.models), tuple(self._flow.presets))
-        if known == self._known or not (known[0] or known[1]):
+    def __init__(self, field: fields.Choice) -> None:
+        super().__init__(model=Gtk.ListStore(str, str), id_column=0, hexpand=True)
+        self._wanted, self._known, self._filling = field.default, not isinstance(field, fields.Catalogue), False
+        cell = Gtk.CellRendererText(ellipsize=Pango.EllipsizeMode.END, width_chars=8, max_width_chars=18)
+        self.pack_start(cell, True)
+        self.add_attribute(cell, "text", 1)
+        for value, text in field.entries:
+            self.get_model().append((value, tr(text)))
+        self.set_active_id(field.default)
+        self.connect("changed", lambda *_: self._chosen())
+
+    def fill(self, entries: Iterable[Tuple[str, str, str]]) -> None:
+        """Value and text of each entry, as they are shown; their tips have no place in GTK."""
+        found = [entry[:2] for entry in entries]
+        if not found or found == [tuple(line) for line in self.get_model()]:
             return
-        self._known = known
-        self._fill(self.model, "model", [(m.id, m.title, m.installed) for m in known[0]])
-        self._fill(self.preset, "preset", [(p.name, PRESETS.get(p.name, p.title), True) for p in known[1]])
-        self._show_words()
+        self._known = self._filling = True
+        self.get_model().clear()
+        for entry in found:
+            self.get_model().append(entry)
+        self._pick()
+        self._filling = False
 
-    def _fill(self, box: Combo, key: str, entries: List[Tuple[str, str, bool]]) -> None:
-        if entries:
-            missing = tr("{model} (not installed)")
-            shown = [(name, tr(title) if here else missing.format(model=tr(title))) for name, title, here in entries]
-            self._filling = True
-            box.fill(shown, self._wanted[key])
-            self._filling = False
-
-    def _chosen(self, key: str, box: Combo) -> None:
-        """What the artist has chosen outlives a new list."""
+    def _chosen(self) -> None:
         if not self._filling:
-            self._wanted[key] = box.value
+            self._wanted = self.read()
 
-    @property
-    def learns(self) -> bool:
-        """Whether the chosen model can learn a picture."""
-        model = self._flow.model(self.model.value)
-        return model is not None and model.learns
+    def _pick(self) -> None:
+        """The wanted entry, or the first."""
+        values = self.values()
+        self.set_active_id(self._wanted if self._wanted in values else values[0])
 
-    def _takes(self, name: str) -> bool:
-        model = self._flow.model(self.model.value)
-        return model is not None and (model.takes_label if name == "label" else model.takes_prompt)
+    def values(self) -> List[str]:
+        return [line[0] for line in self.get_model()]
 
-    def _show_words(self) -> None:
-        """Words only for a model that takes them."""
-        for name, field in self._words():
-            self.show_line(field, self._takes(name))
-        self.show_line(self.guidance, self._takes("guidance"))
+    def read(self) -> str:
+        return self.get_active_id() or ""
+
+    def write(self, value: str) -> None:
+        if value not in self.values() and not self._known:
+            self.get_model().append((value, value))  # until the bridge has told what there is
+        self._wanted = value
+        self._pick()
+
+    def on_change(self, work: Callable[[], Any]) -> None:
+        self.connect("changed", lambda *_: work())
+
+
+class TextBox(Gtk.Entry):
+    def __init__(self, _field: fields.Text) -> None:
+        super().__init__(hexpand=True)
+
+    def read(self) -> str:
+        return str(self.get_text())
+
+    def write(self, value: str) -> None:
+        self.set_text(value)
+
+
+class SeedBox(Gtk.Entry):
+    """A number too large for a spin button."""
+
+    def __init__(self, field: fields.Number) -> None:
+        super().__init__(hexpand=True, width_chars=8, max_length=16)
+        self._most = field.high
+        self.set_input_purpose(Gtk.InputPurpose.DIGITS)
+
+    def read(self) -> int:
+        text = "".join(sign for sign in self.get_text() if sign in "0123456789")
+        return min(int(text), self._most) if text else -1
+
+    def write(self, value: int) -> None:
+        self.set_text(str(value))
+
+
+class FlagBox(Gtk.CheckButton):
+    def __init__(self, field: fields.Flag) -> None:
+        super().__init__(label=mnemonic(tr(field.label)), use_underline=True)
+
+    def read(self) -> bool:
+        return bool(self.get_active())
+
+    def write(self, value: bool) -> None:
+        self.set_active(value)
+
+
+class LockButton(Gtk.ToggleButton):
+    """A flag without a label."""
+
+    def __init__(self, field: fields.Flag) -> None:
+        super().__init__(image=Gtk.Image.new_from_icon_name(FREE, Gtk.IconSize.BUTTON))
+        self.get_accessible().set_name(tr(field.tip))
+        self.connect("toggled", lambda *_: self._show())
+
+    def _show(self) -> None:
+        self.get_image().set_from_icon_name(LOCKED if self.get_active() else FREE, Gtk.IconSize.BUTTON)
+
+    def read(self) -> bool:
+        return bool(self.get_active())
+
+    def write(self, value: bool) -> None:
+        self.set_active(value)
+
+
+def widget_of(field: fields.Field) -> Any:
+    kinds: Dict[type, Any] = {
+        fields.Number: NumberBox,
+        fields.Choice: ChoiceBox,
+        fields.Catalogue: ChoiceBox,
+        fields.Text: TextBox,
+        fields.Flag: FlagBox if field.label else LockButton,
+    }
+    kind: Any = SeedBox if field.name == "seed" else kinds[type(field)]
+    made = kind(field)
+    named(_inner(made), field.name, field.tip)
+    return made
+
+
+def _inner(widget: Any) -> Any:
+    """What takes the focus."""
+    return widget.button if isinstance(widget, NumberBox) else widget
+
+
+class Form(Gtk.Grid):
+    """Captions beside the widgets of some fields."""
+
+    def __init__(self, described: Iterable[fields.Field], widgets: Dict[str, Any]) -> None:
+        """``widgets``: by the fields' names; the new ones are added."""
+        super().__init__(row_spacing=GAP, column_spacing=2 * GAP)
+        self.lines: Dict[str, List[Any]] = {}  # by the field's name: its caption, if it has one, and its widget
+        for field in described:
+            widget = widgets[field.name] = widget_of(field)
+            if field.name == "lock_seed":
+                self._beside_seed.pack_start(widget, False, True, 0)  # its neighbour comes just before
+            elif isinstance(field, fields.Flag):
+                self.attach(widget, 0, len(self.lines), 2, 1)
+                self.lines[field.name] = [widget]
+            elif field.name == "seed":
+                self.add_line(field.name, field.label, self._seed_line(widget), widget)
+            else:
+                self.add_line(field.name, field.label, widget, _inner(widget))
+
+    def add_line(self, name: str, text: str, widget: Any, target: Any) -> None:
+        """The key that ``text`` marks leads to ``target``."""
+        caption = Gtk.Label.new_with_mnemonic(mnemonic(tr(text)))
+        caption.set_xalign(0)
+        caption.set_mnemonic_widget(target)
+        self.attach(caption, 0, len(self.lines), 1, 1)
+        self.attach(widget, 1, len(self.lines), 1, 1)
+        self.lines[name] = [caption, widget]
+
+    def _seed_line(self, seed: Any) -> Any:
+        self.dice = button("dice", icon="view-refresh-symbolic")
+        self._beside_seed = row(seed, self.dice, wide=0)
+        return self._beside_seed
+
+    def show_fields(self, shown: Dict[str, bool]) -> None:
+        for name, line in self.lines.items():
+            for widget in line:
+                widget.set_no_show_all(False)
+                widget.show_all()  # what it is made of, once and for all
+                widget.set_no_show_all(True)
+                widget.set_visible(shown.get(name, True))

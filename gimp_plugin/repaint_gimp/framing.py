@@ -24,7 +24,7 @@ class FramePicture(Gtk.EventBox):
 
     def __init__(self, moved: Callable[[Extend], None]) -> None:
         super().__init__(halign=Gtk.Align.CENTER)
-        named(self, "extend_frame", "Drag the edges of the frame outwards: what is new will be painted")
+        named(self, "extend_frame")
         self._moved = moved
         self._picture: Any = None
         self._size: Tuple[int, int] = (0, 0)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
 from gi.repository import Gdk, GdkPixbuf, GLib, Gtk
 
-from bridge_server.client.editor.model import Run, Variant
-from bridge_server.client.editor.texts import caption
-from bridge_server.client.editor.words import tr
+from bridge_server.client.editor import view
+from bridge_server.client.editor.pump import Pump
+from bridge_server.client.editor.view import Chosen, Place
 
-from .eventloop import Pump
 from .pictures import Thumbnails
 from .widgets import named
 
 THUMBNAIL = 72
 PICTURE, TEXT, NUMBER, INDEX, TIP = range(5)
 LET_GO_MS = 60  # a key that repeats is let go and pressed again in less
-Place = Tuple[int, int]  # number of the run, index of the variant
 
 
 class Gallery(Gtk.IconView):
-    """All variants, the newest series first; within a series in the order in which they came."""
+    """Draws `view.gallery`."""
 
     def __init__(self, pump: Pump, picked: Callable[[], None], drop: Callable[[], None]) -> None:
         self.rows = Gtk.ListStore(GdkPixbuf.Pixbuf, str, int, int, str)
@@ -36,11 +34,7 @@ class Gallery(Gtk.IconView):
         self._quiet = False  # the selection is changed by this class, not by the artist
         self._letting_go = 0
         self._thumbnails = Thumbnails(THUMBNAIL)
-        named(
-            self,
-            "gallery",
-            "Click: show in the layer. Double click or Enter: apply. Space, held: compare. Delete: delete.",
-        )
+        named(self, "gallery")
         self.set_has_tooltip(True)
         self.set_selection_mode(Gtk.SelectionMode.BROWSE)
         self.connect("selection-changed", self._selected)
@@ -57,7 +51,7 @@ class Gallery(Gtk.IconView):
             self._pump.choose(chosen[0], chosen[1].index, apply)
             self._picked_one()
 
-    def chosen(self) -> Optional[Tuple[Run, Variant]]:
+    def chosen(self) -> Optional[Chosen]:
         """The current item's."""
         paths = self.get_selected_items()
         if not paths:
@@ -65,7 +59,7 @@ class Gallery(Gtk.IconView):
         line = self.rows[paths[0]]
         run = self._flow.library.find(line[NUMBER])
         variant = run.variant(line[INDEX]) if run is not None else None
-        return (run, variant) if run is not None and variant is not None else None
+        return Chosen(run, variant) if run is not None and variant is not None else None
 
     def select(self, key: Place) -> None:
         """Makes it the current item without showing it."""
@@ -138,25 +132,17 @@ class Gallery(Gtk.IconView):
 
     # ---- what it shows ----
     def refresh(self) -> None:
-        wanted: Dict[Place, Tuple[Run, Variant]] = {}
-        for run in self._sorted():
-            for variant in run.variants:
-                wanted[run.number, variant.index] = (run, variant)
-        if list(wanted) != self._order:
-            self._arrange(list(wanted))
-        self._thumbnails.keep({number for number, _ in wanted})
-        for place, (key, (run, variant)) in enumerate(wanted.items()):
-            self._fill(self.rows[place], key, run, variant)
+        entries = view.gallery(self._flow)
+        order = [entry.place for entry in entries]
+        if order != self._order:
+            self._arrange(order)
+        self._thumbnails.keep({number for number, _ in order})
+        for line, entry in zip(self.rows, entries):
+            self._fill(line, entry)
         chosen = self._flow.selected
         if chosen is not None and (not self.get_selected_items() or chosen != self._followed):
             self._followed = chosen
             self.select((chosen[0].number, chosen[1]))
-
-    def _sorted(self) -> List[Run]:
-        first: Dict[int, int] = {}
-        for run in self._flow.runs:
-            first.setdefault(id(run.series), run.number)
-        return sorted(self._flow.runs, key=lambda run: (-first[id(run.series)], run.number))
 
     def _arrange(self, order: List[Place]) -> None:
         """The list anew; the current item stays it."""
@@ -172,18 +158,13 @@ class Gallery(Gtk.IconView):
         if current is not None:
             self.select(current)
 
-    def _fill(self, line: Any, key: Place, run: Run, variant: Variant) -> None:
-        text = caption(run, variant)
-        if variant.finished and run.series.shown == key:
-            text = "✓ " + text
-        state = (variant.version, text)
-        known = self._states.get(key)
+    def _fill(self, line: Any, entry: view.Entry) -> None:
+        state = (entry.version, entry.text)
+        known = self._states.get(entry.place)
         if known == state:
             return
-        self._states[key] = state
-        line[TEXT] = text
-        if known is None or known[0] != variant.version:
-            line[PICTURE] = self._thumbnails.of(run, variant.picture)
-            line[TIP] = GLib.markup_escape_text(
-                f"{run.settings.model} · {run.settings.preset} · " + tr("seed") + f" {variant.seed}"
-            )
+        self._states[entry.place] = state
+        line[TEXT] = entry.text
+        if known is None or known[0] != entry.version:
+            line[PICTURE] = self._thumbnails.of(entry.run, entry.variant.picture)
+            line[TIP] = GLib.markup_escape_text(entry.tip)

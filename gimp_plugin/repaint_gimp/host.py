@@ -12,24 +12,14 @@ from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from gi.repository import Gimp
 
-from bridge_server.client.editor.areas import (
-    CHANGED,
-    CLOSED_DOCUMENT,
-    NO_DOCUMENT,
-    NO_LAYER,
-    NO_SELECTION,
-    extended,
-    frame,
-    grown_size,
-    marks,
-    slices,
-)
+from bridge_server.client.editor import sentences as shared
+from bridge_server.client.editor.areas import extended, frame, grown_size, marks, slices
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, grown_box
 
-from . import pixels
+from . import pixels, sentences
 from .layer import PreviewLayer
 from .lookup import find_image, find_layer, select_items, selected_items, selected_layer
 
@@ -42,10 +32,6 @@ KINDS = {
     Gimp.ImageBaseType.GRAY: Gimp.ImageType.GRAYA_IMAGE,
     Gimp.ImageBaseType.INDEXED: Gimp.ImageType.INDEXEDA_IMAGE,
 }
-
-FLOATING = "There is a floating selection; anchor it or make it a layer first, then click RePaint."
-NOT_ADDED = "GIMP did not add the preview layer; unlock the group of the active layer and try again."
-OTHER_SIZE = "The picture's size has changed since it was extended; extend it anew."
 
 
 class GimpHost:
@@ -90,12 +76,12 @@ class GimpHost:
         """
         image = find_image(self.image)
         if image is None:
-            raise Refused(NO_DOCUMENT)
+            raise Refused(shared.NO_DOCUMENT)
         if image.get_floating_sel() is not None:
-            raise Refused(FLOATING)
+            raise Refused(sentences.FLOATING)
         active = selected_layer(image)
         if settings.source == "layer" and active is None:
-            raise Refused(NO_LAYER)
+            raise Refused(shared.NO_LAYER)
         box, bounds, grown, chosen = self._area(image, settings)
         target = Target(
             self.image,
@@ -106,7 +92,7 @@ class GimpHost:
             path=_path(image),
             grown=grown,
         )
-        if settings.source == "layer":
+        if settings.source == "layer" and active is not None:
             yield from self._read(image, active, target, chosen)
             return
         with self.probe.host():
@@ -118,7 +104,7 @@ class GimpHost:
                 visible.delete()
 
     def _read(
-        self, image: Any, source: Any, target: Target, chosen: Callable[[Box], bytes]
+        self, image: Gimp.Image, source: Gimp.Layer, target: Target, chosen: Callable[[Box], bytes]
     ) -> Generator[Optional[Capture], None, None]:
         """The target's box of ``source``, a layer of the image or of its own."""
         _, x, y = source.get_offsets()
@@ -130,7 +116,7 @@ class GimpHost:
         began = time.monotonic()
         for part in slices(target.box, SLICE):
             if not image.is_valid() or not source.is_valid():
-                raise Refused(CHANGED)
+                raise Refused(shared.CHANGED)
             colours.append(pixels.read(buffer, Box(part.x - x, part.y - y, part.width, part.height)))
             chosen_bytes.append(chosen(part))
             if time.monotonic() - began > SLICE_SECONDS:
@@ -138,7 +124,7 @@ class GimpHost:
                 began = time.monotonic()
         yield Capture(target, b"".join(colours), b"".join(chosen_bytes))
 
-    def _area(self, image: Any, settings: Settings) -> Tuple[Box, Box, Optional[Box], Callable[[Box], bytes]]:
+    def _area(self, image: Gimp.Image, settings: Settings) -> Tuple[Box, Box, Optional[Box], Callable[[Box], bytes]]:
         """What is sent, the bounding box of what is repainted, the canvas before it grows, the marks of a part."""
         canvas = Box(0, 0, image.get_width(), image.get_height())
         if isinstance(settings.area, Extend):
@@ -148,7 +134,7 @@ class GimpHost:
             return canvas, canvas, None, frame(canvas, settings.area)
         selected = _selected(image)
         if selected is None:
-            raise Refused(NO_SELECTION)
+            raise Refused(shared.NO_SELECTION)
         bounds = selected
         buffer = image.get_selection().get_buffer()
         if settings.feather:
@@ -169,13 +155,13 @@ class GimpHost:
         """
         image = find_image(target.document)
         if image is None:
-            raise Refused(CLOSED_DOCUMENT)
+            raise Refused(shared.CLOSED_DOCUMENT)
         if image.get_floating_sel() is not None:
-            raise Refused(FLOATING)
+            raise Refused(sentences.FLOATING)
         size, wanted = (image.get_width(), image.get_height()), grown_size(target)
         old = target.grown
         if old is not None and size not in (wanted, (old.width, old.height)):
-            raise Refused(OTHER_SIZE)
+            raise Refused(sentences.OTHER_SIZE)
         selected = selected_items(image)
         above = selected_layer(image) if above_active else find_layer(image, target.active)
         layer = Gimp.Layer.new(
@@ -205,20 +191,20 @@ class GimpHost:
             Gimp.displays_flush()
         if not added:
             layer.delete()
-            raise Refused(NOT_ADDED)
+            raise Refused(sentences.NOT_ADDED)
         return PreviewLayer(self.probe, target, layer, selected)
 
     def withdraw(self, target: Target) -> None:
         """After a cancel: nothing, for the layer takes the larger canvas with it, in one undo step."""
 
 
-def _selected(image: Any) -> Optional[Box]:
+def _selected(image: Gimp.Image) -> Optional[Box]:
     """The box around every selected pixel; None if nothing is selected."""
     found, some, left, top, right, bottom = Gimp.Selection.bounds(image)
     return Box(left, top, right - left, bottom - top) if found and some else None
 
 
-def _key(image: Any, make: bool = False) -> str:
+def _key(image: Gimp.Image, make: bool = False) -> str:
     """What the plug-in has left in the image to know it again, "" if nothing; it is saved with an .xcf."""
     parasite = image.get_parasite(PARASITE)
     if parasite is not None:
@@ -231,12 +217,12 @@ def _key(image: Any, make: bool = False) -> str:
     return key
 
 
-def _path(image: Any) -> str:
+def _path(image: Gimp.Image) -> str:
     file = image.get_file()
     return str(file.get_path() or "") if file is not None else ""
 
 
-def _place(image: Any, wanted: Any) -> Tuple[Any, int]:
+def _place(image: Gimp.Image, wanted: Optional[Gimp.Layer]) -> Tuple[Optional[Gimp.Layer], int]:
     """Parent and position for a layer just above ``wanted``; the top of the image if that is None.
 
     Layers of earlier runs directly above stay below the new one: the model has seen them, and they would hide it.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import Any, Generator, Iterator, List, Set
+from typing import Generator, Iterator, List, Set
 
-from gi.repository import Gimp, GLib
+from gi.repository import Gegl, Gimp, GLib
 
 from bridge_server.client.editor.areas import grown_size, slices
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
@@ -30,7 +30,7 @@ class PreviewLayer:
     An undo makes the layer's id invalid, a redo makes it valid again: it is the same layer.
     """
 
-    def __init__(self, probe: Probe, target: Target, layer: Any, selected: List[Any]) -> None:
+    def __init__(self, probe: Probe, target: Target, layer: Gimp.Layer, selected: List[Gimp.Drawable]) -> None:
         self.probe = probe
         self.target = target
         self._id = str(layer.get_id())
@@ -88,7 +88,7 @@ class PreviewLayer:
     def _cut(self, picture: Picture, strip: Box) -> bytes:
         return pixels.cut(picture.rgba, picture.width, picture.inside(self.target.inside(strip)))
 
-    def _refresh(self, buffer: Any) -> float:
+    def _refresh(self, buffer: Gegl.Buffer) -> float:
         began = time.monotonic()
         with self.probe.host():
             buffer.flush()
@@ -139,7 +139,7 @@ class PreviewLayer:
 
 
 @contextmanager
-def _without_undo(image: Any) -> Iterator[None]:
+def _without_undo(image: Gimp.Image) -> Iterator[None]:
     image.undo_freeze()
     try:
         yield

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import List, Optional
 
 from gi.repository import Gimp
 
 
-def find_image(image_id: str) -> Any:
+def find_image(image_id: str) -> Optional[Gimp.Image]:
     """The open image with this id, else None. GIMP gives no id twice."""
     number = int(image_id) if image_id else 0
     return Gimp.Image.get_by_id(number) if number > 0 and Gimp.Image.id_is_valid(number) else None
 
 
-def find_layer(image: Any, layer_id: str) -> Any:
+def find_layer(image: Gimp.Image, layer_id: str) -> Optional[Gimp.Layer]:
     """The layer with this id if it stands in the image now, else None."""
     number = int(layer_id) if layer_id else 0
     if number < 1 or not Gimp.Item.id_is_valid(number):
@@ -22,18 +22,18 @@ def find_layer(image: Any, layer_id: str) -> Any:
     return item if isinstance(item, Gimp.Layer) and item.get_image() == image else None
 
 
-def selected_layer(image: Any) -> Any:
+def selected_layer(image: Gimp.Image) -> Optional[Gimp.Layer]:
     """The first of the selected layers, None if a channel, a path or nothing is selected."""
     layers = image.get_selected_layers()
     return layers[0] if layers else None
 
 
-def selected_items(image: Any) -> List[Any]:
+def selected_items(image: Gimp.Image) -> List[Gimp.Drawable]:
     """What is selected in the list of layers or, if nothing is, in that of channels."""
     return list(image.get_selected_layers() or image.get_selected_channels())
 
 
-def select_items(image: Any, items: List[Any]) -> None:
+def select_items(image: Gimp.Image, items: List[Gimp.Drawable]) -> None:
     """Selects those of ``items``, which `selected_items` returned at some time, that still stand in the image."""
     there = [item for item in items if item.is_valid() and item.get_image() == image]
     if there and isinstance(there[0], Gimp.Layer):

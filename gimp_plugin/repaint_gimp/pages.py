@@ -1,310 +1,132 @@
-"""The window's pages: repaint the selection, extend the canvas, make a tile, and more (advanced, history)."""
+"""What the window's pages show beside their fields: the frame around the canvas, the repeated tile, the run's walk, the
+memory that a run takes, the history."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+from typing import Any
 
 from gi.repository import Gtk
 
-from bridge_server.client.editor.choices import FIELDS
-from bridge_server.client.editor.flow import Flow
-from bridge_server.client.editor.frame import MOST
-from bridge_server.client.editor.memory import forecast
-from bridge_server.client.editor.model import Area, Extend, Run, Tile
-from bridge_server.client.editor.schedule import levels
-from bridge_server.client.editor.words import tr
+from bridge_server.client.editor import fields, view
+from bridge_server.client.editor.model import Extend
+from bridge_server.client.editor.panel import Panel
 
-from .forms import CommonForm
+from .forms import Form
 from .framing import FramePicture
 from .pictures import composite, curve, repeated
-from .widgets import GAP, Form, button, combo, main_button, mnemonic, named, note, spin
+from .widgets import GAP, button, main_button, named, note
 
-Click = Callable[[Area], None]
-THUMBNAIL = 256  # pixels of the picture that the frame surrounds
+FRAMED = 256  # pixels of the picture that the frame surrounds
+REPEATED = 180  # pixels of the repeated tile
+WALK = (260, 56)  # pixels of the run's walk
 
 
-class Page(Gtk.Box):
-    def __init__(self, *widgets: Any) -> None:
+class PageWidget(Gtk.Box):
+    """A page's fields and the button that starts its run."""
+
+    def __init__(self, page: fields.Page, panel: Panel) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
-        for widget in widgets:
-            self.pack_start(widget, False, False, 0)
+        self._panel = panel
+        self.form = Form(page.fields, panel.widgets)
+        self.button: Any = None
+        if page.button[0]:
+            name = "button" if page.name == "selection" else page.name + "_button"
+            self.button = main_button(name, *page.button, lambda: panel.start(page.name))
+        self._build()
+
+    def _build(self) -> None:
+        self._stack(self.form, self.button)
+
+    def _stack(self, *parts: Any) -> None:
+        for part in parts:
+            self.pack_start(part, False, False, 0)
+
+    def refresh(self) -> None:
+        """Shows what may have changed."""
 
 
-class SelectionPage(Page):
-    """Repaints what is selected."""
+class ExtendPage(PageWidget):
+    """With the canvas inside a frame that is dragged."""
 
-    def __init__(self, click: Click) -> None:
-        self.source = combo(
-            "source",
-            "What the model sees around the selection",
-            [("visible", "Visible image"), ("layer", "Active layer")],
-        )
-        form = Form()
-        form.add_line(tr("S&ource"), self.source)
-        self.button = main_button(
-            "button", "&RePaint selection", "Repaint the selected part in a new layer", lambda: click(None)
-        )
-        super().__init__(form, self.button)
-
-    def show_choices(self, values: Dict[str, Any]) -> None:
-        self.source.choose(values["source"])
-
-    def choices(self) -> Dict[str, Any]:
-        return {"source": self.source.value or "visible"}
-
-
-class ExtendPage(Page):
-    """Makes the canvas larger and paints what is new."""
-
-    SIDES = (("left", "Left"), ("top", "Top"), ("right", "Right"), ("bottom", "Bottom"))
-    LEARN_SECONDS = 60
-
-    def __init__(self, flow: Flow, click: Click) -> None:
-        self._flow = flow
+    def _build(self) -> None:
         self._shown: Any = None
-        self.frame = FramePicture(self._show_sides)
-        form = Form()
-        self.sides: Dict[str, Any] = {}
-        for side, text in self.SIDES:
-            box = spin("extend_" + side, "Pixels to add on this side", 0, MOST, "px")
-            box.on_change(lambda: self.frame.show_sides(self.area()))
-            form.add_line(tr(text), box)
-            self.sides[side] = box
-        self.learn = named(
-            Gtk.CheckButton.new_with_mnemonic(mnemonic(tr("&Learn this picture first"))),
-            "extend_learn",
-            "Takes a minute more, and the new part follows this picture's texture more closely",
-        )
-        self.button = main_button(
-            "extend_button",
-            "&Extend the picture",
-            "Enlarge the canvas and paint the new part in a new layer",
-            lambda: click(self.area()),
-        )
-        super().__init__(self.frame, form, self.learn, self.button)
+        self._sides = [self._panel.widgets["extend_" + side] for side in fields.SIDES]
+        self.frame = FramePicture(self._drag)
+        for box in self._sides:
+            box.on_change(lambda: self.frame.show_sides(Extend(*(each.read() for each in self._sides))))
+        self._stack(self.frame, self.form, self.button)
 
-    def area(self) -> Extend:
-        return Extend(*(self.sides[side].value for side in ("left", "top", "right", "bottom")))
-
-    def _show_sides(self, sides: Extend) -> None:
-        for side, box in self.sides.items():
-            box.set_value(getattr(sides, side))
-
-    def show_choices(self, values: Dict[str, Any]) -> None:
-        self._show_sides(Extend(*(values["extend_" + side] for side in ("left", "top", "right", "bottom"))))
+    def _drag(self, sides: Extend) -> None:
+        for box, pixels in zip(self._sides, (sides.left, sides.top, sides.right, sides.bottom)):
+            box.write(pixels)
 
     def refresh(self) -> None:
         """The canvas as it is now, when that may have changed."""
         if not self.get_mapped():
             return
-        state = (self._flow.host.canvas_size(), self._flow.busy)
+        size = self._panel.flow.host.canvas_size()
+        state = (size, self._panel.flow.busy)
         if state == self._shown:
             return
         self._shown = state
-        size = state[0]
         if size is not None:
-            self.frame.show_canvas(self._flow.host.thumbnail(THUMBNAIL), size[1], size[2])
+            self.frame.show_canvas(self._panel.flow.host.thumbnail(FRAMED), size[1], size[2])
         else:
             self.frame.show_canvas(None, 0, 0)
 
-    def show_learning(self, learns: bool) -> None:
-        """Only for a model that can learn."""
-        self.learn.set_no_show_all(True)
-        self.learn.set_visible(learns)
 
-    def options(self) -> Dict[str, Any]:
-        return {"learn": self.LEARN_SECONDS} if self.learn.get_active() and self.learn.get_visible() else {}
+class TilePage(PageWidget):
+    """With the tile, repeated."""
 
-    def choices(self) -> Dict[str, Any]:
-        return {"extend_" + side: box.value for side, box in self.sides.items()}
-
-
-class TilePage(Page):
-    """Makes the picture repeat without a seam; shows it repeated."""
-
-    SIDE = 180
-
-    def __init__(self, flow: Flow, click: Click) -> None:
-        self._flow = flow
+    def _build(self) -> None:
         self._shown: Any = None
-        self.axis = combo(
-            "tile_axis",
-            "In which directions it is to repeat",
-            [("both", "Both directions"), ("x", "Sideways"), ("y", "Up and down")],
-        )
-        self.band = spin("tile_band", "How wide a strip along the borders is painted anew", 8, 1024, "px")
-        form = Form()
-        form.add_line(tr("Repeat"), self.axis)
-        form.add_line(tr("Strip"), self.band)
-        self.button = main_button(
-            "tile_button",
-            "Make a &tile",
-            "Paint the borders anew, in a new layer, so that the picture can be repeated",
-            lambda: click(self.area()),
-        )
-        self.preview = named(Gtk.Image(), "tile_preview", "The picture, repeated two by two")
-        super().__init__(form, self.button, self.preview)
-
-    def area(self) -> Tile:
-        return Tile(self.axis.value or "both", self.band.value)
-
-    def show_choices(self, values: Dict[str, Any]) -> None:
-        self.axis.choose(values["tile_axis"])
-        self.band.set_value(values["tile_band"])
-
-    def choices(self) -> Dict[str, Any]:
-        return {"tile_axis": self.axis.value or "both", "tile_band": self.band.value}
+        self.preview = named(Gtk.Image(), "tile_preview")
+        self._stack(self.form, self.button, self.preview)
 
     def refresh(self) -> None:
-        """The tile that was chosen last, or forms, as it repeats."""
-        run = self._run()
-        variant = None
-        if run is not None:
-            chosen = self._flow.selected
-            variant = run.variant(chosen[1] if chosen is not None and chosen[0] is run else run.shown)
-        state = (run.number, variant.index, variant.version) if run is not None and variant is not None else None
+        tile = view.tile(self._panel.flow)
+        state = (tile.run.number, tile.variant.index, tile.variant.version) if tile is not None else None
         if state == self._shown or not self.get_mapped():
             return
         self._shown = state
-        if run is not None and variant is not None:
-            self.preview.set_from_pixbuf(repeated(composite(run, variant, self.SIDE // 2)))
+        if tile is not None:
+            self.preview.set_from_pixbuf(repeated(composite(tile.run, tile.variant, REPEATED // 2)))
         else:
             self.preview.clear()
 
-    def _run(self) -> Any:
-        chosen = self._flow.selected[0] if self._flow.selected is not None else None
-        for run in (self._flow.run, chosen):
-            if isinstance(run, Run) and isinstance(run.settings.area, Tile) and run.capture is not None:
-                return run
-        return None
 
+class MorePage(PageWidget):
+    """With the run's walk, the memory that it takes, and the history."""
 
-class MorePage(Page):
-    """For those who want to know: the run's numbers, the edge, learning, the history."""
-
-    NUMBERS = (
-        ("steps", "Steps", "Noise levels from noise to picture", 0, 1000, "", "as preset"),
-        ("jump_length", "Jump", "Levels that it goes back up each time", 0, 1000, "", "as preset"),
-        ("jump_samples", "Walks", "How often each stretch is walked", 0, 100, "", "as preset"),
-        ("padding", "Padding", "Pixels of surroundings that the model sees on each side", 0, 1024, "px", "automatic"),
-        ("feather", "Feather", "Soft edge inwards from the selection's border", 0, 200, "px", "as selected"),
-        ("learn", "Learn", "Seconds in which the model learns this picture first", 0, 600, "s", "off"),
-    )
-    WIDE, HIGH = 260, 56  # of the picture of the run
-
-    def __init__(self, flow: Flow, common: CommonForm, forget: Callable[[bool], None]) -> None:
-        self._flow, self._common = flow, common
-        form = self._form = Form()
-        self.numbers: Dict[str, Any] = {}
-        self.schedule = combo(
-            "schedule",
-            "Where in the run it goes back up",
-            [("uniform", "everywhere"), ("early", "early"), ("late", "late"), ("none", "nowhere")],
+    def _build(self) -> None:
+        self._walk: Any = None
+        panel = self._panel
+        self.picture = named(Gtk.Image(), "schedule_picture")
+        self.reset = button("reset", panel.reset)
+        self.forget_here = button("forget_here", panel.forget_here)
+        self.forget_all = button("forget_all", panel.forget_all)
+        self.memory, self.used = note(name="memory"), note(name="history_used")
+        history = Form(fields.HISTORY, panel.widgets)
+        self._stack(
+            self.form, self.picture, self.reset, self.memory, self.used, history, self.forget_here, self.forget_all
         )
-        for name, text, tip, low, high, unit, zero in self.NUMBERS:
-            if name == "padding":
-                form.add_line(tr("Back up"), self.schedule)
-            box = spin(name, tip, low, high, unit, zero)
-            box.on_change(self.show_schedule)
-            form.add_line(tr(text), box)
-            self.numbers[name] = box
-        self.schedule.connect("changed", lambda *_: self.show_schedule())
-        self.picture = named(
-            Gtk.Image(),
-            "schedule_picture",
-            "How a run goes: from noise (top) to the picture (bottom), with steps back up",
-        )
-        self.hard = named(
-            Gtk.CheckButton.new_with_mnemonic(mnemonic(tr("&Hard edge"))),
-            "hard",
-            "No soft edge: half selected or more is wholly repainted",
-        )
-        self.reset = button("reset", "As at the beginning", "All numbers of this page as at first", self._reset)
-        self.memory = note(name="memory")
-        self.used = note(name="history_used")
-        self.limit = spin(
-            "history_mib", "Beyond this the docker says so; nothing is deleted by itself", 64, 1 << 20, "MiB"
-        )
-        history = Form()
-        history.add_line(tr("Limit"), self.limit)
-        self.forget_here = button(
-            "forget_here", "Delete this picture's history", "Delete all variants of this document, also on disk",
-            lambda: forget(False),
-        )  # fmt: skip
-        self.forget_all = button(
-            "forget_all", "Delete the whole history", "Delete all variants of all documents, also on disk",
-            lambda: forget(True),
-        )  # fmt: skip
-        super().__init__(
-            form,
-            self.picture,
-            self.hard,
-            self.reset,
-            self.memory,
-            self.used,
-            history,
-            self.forget_here,
-            self.forget_all,
-        )
-        common.preset.connect("changed", lambda *_: self.show_schedule())
-        common.model.connect("changed", lambda *_: self.show_memory())
-        common.variants.on_change(self.show_memory)
-
-    def show_choices(self, values: Dict[str, Any]) -> None:
-        for name, box in self.numbers.items():
-            box.set_value(values[name])
-        self.schedule.choose(values["schedule"])
-        self.hard.set_active(values["hard"])
-        self.limit.set_value(values["history_mib"])
-        self.show_schedule()
-
-    def choices(self) -> Dict[str, Any]:
-        return {
-            **{name: box.value for name, box in self.numbers.items()},
-            "schedule": self.schedule.value or "uniform",
-            "hard": self.hard.get_active(),
-            "history_mib": self.limit.value,
-        }
-
-    def options(self) -> Dict[str, Any]:
-        """What differs from the preset, by the wire's names."""
-        names = ["steps", "jump_length", "jump_samples", "padding", *(["learn"] if self._common.learns else [])]
-        chosen = {name: self.numbers[name].value for name in names if self.numbers[name].value}
-        if self.schedule.value not in ("", "uniform"):
-            chosen["schedule"] = self.schedule.value
-        if self.hard.get_active():
-            chosen["hard"] = True
-        return chosen
-
-    def show_learning(self, learns: bool) -> None:
-        """Only for a model that can learn."""
-        self._form.show_line(self.numbers["learn"], learns)
-
-    def _reset(self) -> None:
-        limit = self.limit.value
-        self.show_choices({**{name: default for name, (default, _) in FIELDS.items()}, "history_mib": limit})
+        for name in ("preset", "steps", "jump_length", "jump_samples", "schedule"):
+            panel.widgets[name].on_change(self.show_schedule)
+        for name in ("model", "variants", "padding"):
+            panel.widgets[name].on_change(self.show_memory)
 
     def show_schedule(self) -> None:
-        preset = next((p for p in self._flow.presets if p.name == self._common.preset.value), None)
-        if preset is None or not preset.steps:
-            return
-        steps, length, samples = (self.numbers[name].value for name in ("steps", "jump_length", "jump_samples"))
-        walk = levels(
-            steps or preset.steps, length or preset.jump_length, samples or preset.jump_samples, self.schedule.value
-        )
-        self.picture.set_from_pixbuf(curve(walk, self.WIDE, self.HIGH))
+        walk = view.walk(self._panel.flow, self._panel.values())
+        if walk and walk != self._walk:
+            self._walk = walk
+            self.picture.set_from_pixbuf(curve(walk, *WALK))
 
     def refresh(self) -> None:
-        used, limit = self._flow.library.bytes / (1 << 20), self.limit.value
-        count = self._flow.library.pictures
-        text = tr("History: {count} pictures, {used} of {limit} MiB on disk.")
-        self.used.set_text(text.format(count=count, used=f"{used:.1f}", limit=limit))
+        self.used.set_text(view.history(self._panel.flow, self._panel.widgets["history_mib"].read()))
+        self.show_schedule()
         self.show_memory()
 
     def show_memory(self) -> None:
         """GIMP tells nobody of a new selection; the window asks when it gets the focus."""
         if self.get_mapped():
-            model = self._flow.model(self._common.model.value)
-            pixels = self._flow.host.sent_pixels(self.numbers["padding"].value)
-            text = forecast(model, pixels, self._common.variants.value) if model is not None else None
-            self.memory.set_text(text or "")
+            self.memory.set_text(view.memory(self._panel.flow, self._panel.values()))

@@ -6,7 +6,7 @@ so that reading "R'G'B'A u8" converts to sRGB, and writing it converts from ther
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 from gi.repository import Gegl
 
@@ -22,18 +22,18 @@ def load() -> None:
     Gegl.init(None)
 
 
-def read(buffer: Any, part: Box, form: Any = COLOUR) -> bytes:
+def read(buffer: Gegl.Buffer, part: Box, form: Optional[str] = COLOUR) -> bytes:
     """The rectangle's pixels; zeros outside the buffer. ``form`` None: in the buffer's own format."""
     rectangle = Gegl.Rectangle.new(part.x, part.y, part.width, part.height)
     return bytes(buffer.get(rectangle, 1.0, form, Gegl.AbyssPolicy.NONE))
 
 
-def write(buffer: Any, part: Box, data: bytes) -> None:
+def write(buffer: Gegl.Buffer, part: Box, data: bytes) -> None:
     """``data``: RGBA as `COLOUR`. What lies outside the buffer is dropped. `bytes` only: others are far slower."""
     buffer.set(Gegl.Rectangle.new(part.x, part.y, part.width, part.height), COLOUR, data)
 
 
-def like(buffer: Any) -> Any:
+def like(buffer: Gegl.Buffer) -> Gegl.Buffer:
     """A buffer of this plug-in's own with the same format, size and content."""
     load()
     return buffer.dup()
@@ -47,7 +47,7 @@ def cut(data: bytes, width: int, part: Box) -> bytes:
     return b"".join(data[start : start + 4 * part.width] for start in starts)
 
 
-def softened(selection: Any, box: Box, feather: int) -> Any:
+def softened(selection: Gegl.Buffer, box: Box, feather: int) -> Gegl.Buffer:
     """A buffer of the selection whose edge fades inwards over ``feather`` pixels; nothing outside ``box``.
 
     The picture's own border is no edge: what is selected up to it stays wholly selected there.
@@ -55,7 +55,7 @@ def softened(selection: Any, box: Box, feather: int) -> Any:
     load()
     graph = Gegl.Node()
 
-    def node(operation: str, **properties: Any) -> Any:
+    def node(operation: str, **properties: Any) -> Gegl.Node:
         made = graph.create_child(operation)
         for name, value in properties.items():
             made.set_property(name, value)

@@ -18,18 +18,17 @@ gi.require_version("Gimp", "3.0")
 gi.require_version("Gegl", "0.4")
 from gi.repository import Gimp, GLib, GObject  # noqa: E402
 
-from bridge_server.client.editor import words  # noqa: E402
-from bridge_server.client.editor.choices import FIELDS  # noqa: E402
+from bridge_server.client.editor import fields, words  # noqa: E402
+from bridge_server.client.editor.fields import FIELDS  # noqa: E402
 from bridge_server.client.editor.model import MAX_SEED, Area, Extend, Refused, Tile  # noqa: E402
 from bridge_server.client.editor.words import tr  # noqa: E402
 from bridge_server.client.errors import BridgeError  # noqa: E402
 
-from . import script, service  # noqa: E402
+from . import script, sentences, service  # noqa: E402
 
 EXTENSION = "extension-repaint"
 PREFIX = "plug-in-repaint-"
 MENU = "<Image>/Filters/RePaint"
-NO_SCRIPT = "There is nothing to run without a window here."
 READWRITE = GObject.ParamFlags.READWRITE
 
 
@@ -45,28 +44,32 @@ class Gesture:
     area: Optional[Callable[[Any], Area]] = None
 
 
-def _choice(procedure: Any, name: str, nick: str, blurb: str, entries: Dict[str, str], default: str) -> None:
-    choice = Gimp.Choice.new()
-    for number, (value, text) in enumerate(entries.items()):
-        choice.add(value, number, text, "")
-    procedure.add_choice_argument(name, nick, blurb, choice, default, READWRITE)
+def _argument(procedure: Any, name: str, field: fields.Field) -> None:
+    """A field of the window as the argument ``name``."""
+    nick, tip = tr(field.label).replace("&", ""), tr(field.tip)
+    if isinstance(field, fields.Number):
+        procedure.add_int_argument(name, nick, tip, field.least, field.high, field.default, READWRITE)
+    elif isinstance(field, fields.Choice) and not isinstance(field, fields.Catalogue):
+        choice = Gimp.Choice.new()
+        for number, (value, text) in enumerate(field.entries):
+            choice.add(value, number, tr(text), "")
+        procedure.add_choice_argument(name, nick, tip, choice, field.default, READWRITE)
+    else:
+        procedure.add_string_argument(name, nick, tip, field.default, READWRITE)
 
 
 def _extend_arguments(procedure: Any) -> None:
-    for side, text in (("left", "Left"), ("top", "Top"), ("right", "Right"), ("bottom", "Bottom")):
-        default = FIELDS["extend_" + side][0]
-        procedure.add_int_argument(side, tr(text), tr("Pixels to add on this side"), 0, 4096, default, READWRITE)
+    for side in fields.SIDES:
+        _argument(procedure, side, FIELDS["extend_" + side])
 
 
 def _tile_arguments(procedure: Any) -> None:
-    axes = {"both": tr("Both directions"), "x": tr("Sideways"), "y": tr("Up and down")}
-    _choice(procedure, "axis", tr("Repeat"), tr("In which directions it is to repeat"), axes, "both")
-    blurb = tr("How wide a strip along the borders is painted anew")
-    procedure.add_int_argument("band", tr("Strip"), blurb, 8, 1024, FIELDS["tile_band"][0], READWRITE)
+    _argument(procedure, "axis", FIELDS["tile_axis"])
+    _argument(procedure, "band", FIELDS["tile_band"])
 
 
 def _extend_area(config: Any) -> Area:
-    return Extend(*(config.get_property(side) for side in ("left", "top", "right", "bottom")))
+    return Extend(*(config.get_property(side) for side in fields.SIDES))
 
 
 def _tile_area(config: Any) -> Area:
@@ -74,19 +77,11 @@ def _tile_area(config: Any) -> Area:
 
 
 GESTURES: Dict[str, Gesture] = {
-    PREFIX + "selection": Gesture(
-        "RePaint selection…", "Repaint the selected part in a new layer", "selection", area=lambda _config: None
-    ),
-    PREFIX + "extend": Gesture(
-        "Extend canvas…", "Enlarge the canvas and paint the new part in a new layer", "extend",
-        _extend_arguments, _extend_area,
-    ),
-    PREFIX + "seamless": Gesture(
-        "Make seamless…", "Paint the borders anew, in a new layer, so that the picture can be repeated", "tile",
-        _tile_arguments, _tile_area,
-    ),
-    PREFIX + "variants": Gesture("Variants…", "Choose, apply and branch the pictures that were painted", ""),
-}  # fmt: skip
+    PREFIX + "selection": Gesture(*sentences.MENU["selection"], "selection", area=lambda _config: None),
+    PREFIX + "extend": Gesture(*sentences.MENU["extend"], "extend", _extend_arguments, _extend_area),
+    PREFIX + "seamless": Gesture(*sentences.MENU["seamless"], "tile", _tile_arguments, _tile_area),
+    PREFIX + "variants": Gesture(*sentences.MENU["variants"], ""),
+}
 
 
 class RePaint(Gimp.PlugIn):
@@ -137,7 +132,7 @@ class RePaint(Gimp.PlugIn):
         try:
             if mode == Gimp.RunMode.NONINTERACTIVE:
                 if gesture.area is None:
-                    return _failed(procedure, NO_SCRIPT)
+                    return _failed(procedure, sentences.NO_SCRIPT)
                 layer = script.run(image, script.settings(config, gesture.area(config)))
                 values = procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
                 values.remove(1)
@@ -155,23 +150,10 @@ class RePaint(Gimp.PlugIn):
 
 
 def _common_arguments(procedure: Any) -> None:
-    procedure.add_string_argument("model", "Model", "The diffusion model that paints", FIELDS["model"][0], READWRITE)
-    procedure.add_string_argument(
-        "preset",
-        "Preset",
-        "How long and how carefully it paints: fast, quality, repaint",
-        FIELDS["preset"][0],
-        READWRITE,
-    )
-    procedure.add_double_argument(
-        "seed", "Seed", "The same seed gives the same picture again; -1: one is drawn", -1, MAX_SEED, -1, READWRITE
-    )
-    sources = {"visible": tr("Visible image"), "layer": tr("Active layer")}
-    _choice(procedure, "source", "Source", tr("What the model sees around the selection"), sources, "visible")
-    procedure.add_int_argument(
-        "learn", "Learn", "Seconds in which the model learns this picture first; 0: none", 0, 600, 0, READWRITE
-    )
-    procedure.add_int_argument("feather", "Feather", "Soft edge inwards, in pixels", 0, 200, 0, READWRITE)
+    for name in ("model", "preset", "source", "learn", "feather"):
+        _argument(procedure, name, FIELDS[name])
+    seed = "The same seed gives the same picture again; -1: one is drawn"
+    procedure.add_double_argument("seed", "Seed", seed, -1, MAX_SEED, -1, READWRITE)
 
 
 def _help(gesture: Gesture) -> str:

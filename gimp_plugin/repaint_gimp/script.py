@@ -8,8 +8,8 @@ from typing import Any
 from gi.repository import Gimp
 
 from bridge_server.client import events
+from bridge_server.client.editor import sentences
 from bridge_server.client.editor.flow import request
-from bridge_server.client.editor.layers import NOT_TAKEN
 from bridge_server.client.editor.machine import NO_BRIDGE_CODES
 from bridge_server.client.editor.model import (
     MAX_SEED,
@@ -50,7 +50,7 @@ def run(image: Any, wanted: Settings) -> Any:
     host = GimpHost(Probe())
     host.image = str(image.get_id())
     capture = next(found for found in host.capture(wanted) if found is not None)
-    Gimp.progress_init(tr("Painting …"))
+    Gimp.progress_init(tr(sentences.PAINTING))
     session = Session("gimp " + Gimp.version(), preview_interval=3600.0)
     session.start()
     try:
@@ -66,7 +66,7 @@ def run(image: Any, wanted: Settings) -> Any:
     taken = list(_outcome(layer.holds(variant.picture)))[-1]
     if not taken:
         layer.remove()
-        raise Refused(NOT_TAKEN)
+        raise Refused(sentences.NOT_TAKEN)
     return layer.layer
 
 

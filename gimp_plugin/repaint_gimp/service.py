@@ -15,12 +15,12 @@ from bridge_server.client.editor.probe import Probe
 from bridge_server.client.launch import user_folders
 from bridge_server.client.session import Session
 
+from . import sentences
 from .eventloop import Pump
 from .host import GimpHost
 
 SHOW = "repaint-bridge-show"
 READWRITE = GObject.ParamFlags.READWRITE
-NO_WINDOW = "RePaint's window cannot be shown here; run the procedure non-interactively."
 
 
 def hand_over(image: Any, display: Any, page: str, start: bool) -> bool:
@@ -34,7 +34,7 @@ def hand_over(image: Any, display: Any, page: str, start: bool) -> bool:
     config.set_property("page", page)
     config.set_property("start", start)
     if procedure.run(config).index(0) != Gimp.PDBStatusType.SUCCESS:
-        raise Refused(NO_WINDOW)
+        raise Refused(sentences.NO_WINDOW)
     return True
 
 
@@ -68,7 +68,7 @@ class Service:
     def _asked(self, procedure: Any, config: Any, _data: Any) -> Any:
         image, display, page, start = (config.get_property(name) for name in ("image", "display", "page", "start"))
         if not self._can_show():
-            error = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), NO_WINDOW, 0)
+            error = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), sentences.NO_WINDOW, 0)
             return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, error)
         # Later: GIMP waits for the end of this call, and the window asks GIMP this and that.
         GLib.idle_add(self._show_once, image, display, page, start)
@@ -92,7 +92,7 @@ class Service:
         from .window import Window
 
         if self.window is None:
-            self.window = Window(self.pump, self.choices, user_folders().config / "gimp-window.json")
+            self.window = Window(self.pump, self.choices, user_folders().config / "gimp-window.json", self.host)
         self.window.open(image, display, page, start)
 
     def close(self) -> None:

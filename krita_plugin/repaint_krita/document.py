@@ -8,29 +8,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple, Union
 
-from krita import Krita
+from krita import Document, Krita, Node, Selection
 
-from bridge_server.client.editor.areas import (
-    CHANGED,
-    CLOSED_DOCUMENT,
-    EMPTY,
-    NO_DOCUMENT,
-    NO_LAYER,
-    NO_SELECTION,
-    OUTSIDE,
-    extended,
-    frame,
-    marks,
-    slices,
-)
+from bridge_server.client.editor import sentences as shared
+from bridge_server.client.editor.areas import extended, frame, marks, slices
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
 
-from . import pixels
+from . import pixels, sentences
 from .layer import PreviewLayer
 from .lookup import find_document, find_node, is_mask, layer_of
 from .undo import Top, take_back, top
@@ -42,8 +31,6 @@ SLICE_SECONDS = 0.015
 PLAIN_SLICE = 1 << 18  # pixels read at a time without conversion (about 1 ms)
 SELECTION_SLICE = 1 << 20  # selection bytes looked through at a time (some 4 ms)
 CONVERTED_SLICE = 1 << 14  # pixels converted by Krita at a time (1 to 13 ms)
-
-NO_GROWTH = "Krita did not enlarge the canvas; unlock the picture's layers and try again."
 
 
 def is_plain(space: Tuple[str, str, str]) -> bool:
@@ -74,7 +61,7 @@ class KritaHost:
     def sent_pixels(self, padding: int = 0) -> int:
         document = Krita.instance().activeDocument()
         selection = document.selection() if document is not None else None
-        if selection is None or selection.width() < 1 or selection.height() < 1:
+        if document is None or selection is None or selection.width() < 1 or selection.height() < 1:
             return 0
         width, height = document.width(), document.height()
         box = clipped(Box(selection.x(), selection.y(), selection.width(), selection.height()), width, height)
@@ -99,11 +86,11 @@ class KritaHost:
         """
         document = Krita.instance().activeDocument()
         if document is None:
-            raise Refused(NO_DOCUMENT)
+            raise Refused(shared.NO_DOCUMENT)
         active = layer_of(document.activeNode())
         source = active if settings.source == "layer" else None
         if settings.source == "layer" and active is None:
-            raise Refused(NO_LAYER)
+            raise Refused(shared.NO_LAYER)
         document_id = document.rootNode().uniqueId().toString()
         grown = None
         if isinstance(settings.area, Extend):
@@ -118,7 +105,7 @@ class KritaHost:
 
             def chosen(part: Box) -> bytes:
                 if document.selection() is None:
-                    raise Refused(CHANGED)
+                    raise Refused(shared.CHANGED)
                 return bytes(selection.pixelData(part.x, part.y, part.width, part.height))
 
         space = _space(document)
@@ -137,7 +124,7 @@ class KritaHost:
         began = time.monotonic()
         for part in slices(box, PLAIN_SLICE if is_plain(space) else CONVERTED_SLICE):
             if find_document(document_id) is None:
-                raise Refused(CHANGED)
+                raise Refused(shared.CHANGED)
             colours.append(self._slice(document, source, part, space))
             chosen_bytes.append(chosen(part))
             if time.monotonic() - began > SLICE_SECONDS:
@@ -148,11 +135,11 @@ class KritaHost:
         yield None
         yield Capture(target, pixels, b"".join(chosen_bytes))
 
-    def _selection(self, document: Any, feather: int) -> Any:
+    def _selection(self, document: Document, feather: int) -> Selection:
         """The document's selection; with ``feather`` a copy whose edge fades inwards over so many pixels."""
         selection = document.selection()
         if selection is None:
-            raise Refused(NO_SELECTION)
+            raise Refused(shared.NO_SELECTION)
         if feather < 1:
             return selection
         with self.probe.host():
@@ -162,7 +149,7 @@ class KritaHost:
             soft.intersect(selection)  # never outwards
         return soft
 
-    def _extended(self, document: Any, area: Extend, padding: int) -> Tuple[Box, Box, Box, Callable[[Box], bytes]]:
+    def _extended(self, document: Document, area: Extend, padding: int) -> Tuple[Box, Box, Box, Callable[[Box], bytes]]:
         """Enlarges the canvas; what is sent, the new area's bounding box, the old canvas in the new one, its marks."""
         box, bounds, old = extended(document.width(), document.height(), area, padding)
         width, height = old.width + area.left + area.right, old.height + area.top + area.bottom
@@ -170,7 +157,7 @@ class KritaHost:
             document.resizeImage(-area.left, -area.top, width, height)
             document.waitForDone()
         if (document.width(), document.height()) != (width, height):
-            raise Refused(NO_GROWTH)
+            raise Refused(sentences.NO_GROWTH)
         return box, bounds, old, lambda part: marks(part, old)
 
     def withdraw(self, target: Target) -> None:
@@ -185,14 +172,14 @@ class KritaHost:
             document.resizeImage(old.x, old.y, old.width, old.height)
             document.waitForDone()
 
-    def _bounds(self, document: Any, selection: Any) -> Generator[None, None, Box]:
+    def _bounds(self, document: Document, selection: Selection) -> Generator[None, None, Box]:
         """The smallest box on the canvas that holds every selected pixel."""
         extent = Box(selection.x(), selection.y(), selection.width(), selection.height())
         if extent.width < 1 or extent.height < 1:
-            raise Refused(EMPTY)
+            raise Refused(shared.EMPTY)
         area = clipped(extent, document.width(), document.height())
         if area is None:
-            raise Refused(OUTSIDE)
+            raise Refused(shared.OUTSIDE)
         found: List[Box] = []
         for part in slices(area, SELECTION_SLICE):
             data = bytes(selection.pixelData(part.x, part.y, part.width, part.height))
@@ -202,12 +189,12 @@ class KritaHost:
             if part.y + part.height < area.y + area.height:
                 yield None
         if not found:
-            raise Refused(EMPTY)
+            raise Refused(shared.EMPTY)
         left, top = min(each.x for each in found), min(each.y for each in found)
         right, bottom = max(each.x + each.width for each in found), max(each.y + each.height for each in found)
         return Box(left, top, right - left, bottom - top)
 
-    def _slice(self, document: Any, node: Any, part: Box, space: Tuple[str, str, str]) -> bytes:
+    def _slice(self, document: Document, node: Optional[Node], part: Box, space: Tuple[str, str, str]) -> bytes:
         """RGBA bytes of ``part``: of the projection, or of ``node`` if given."""
         if node is None:
             data = document.pixelData(part.x, part.y, part.width, part.height)
@@ -221,7 +208,7 @@ class KritaHost:
                 data = _converted(document, data, part, space)
         raw = bytes(data)
         if len(raw) != 4 * part.width * part.height:
-            raise Refused(NO_LAYER)
+            raise Refused(shared.NO_LAYER)
         return pixels.swapped(raw, part.width, part.height)
 
     # ---- writing ----
@@ -232,7 +219,7 @@ class KritaHost:
         """
         document = find_document(target.document)
         if document is None:
-            raise Refused(CLOSED_DOCUMENT)
+            raise Refused(shared.CLOSED_DOCUMENT)
         active = layer_of(document.activeNode())
         wanted = active if above_active else (find_node(document, target.active) if target.active else None)
         node = document.createNode(name, "paintlayer")
@@ -244,13 +231,13 @@ class KritaHost:
         with self.probe.host():
             added = parent.addChildNode(node, above)
         if not added:
-            raise Refused("Krita did not add the preview layer; unlock the group of the active layer and try again.")
+            raise Refused(sentences.NOT_ADDED)
         layer = PreviewLayer(self.probe, target, node, active.uniqueId().toString() if active is not None else "")
         self._repeat("give back", layer.give_back_active)
         return layer
 
 
-def _key(document: Any, make: bool = False) -> str:
+def _key(document: Document, make: bool = False) -> str:
     """What the plug-in has left in the document to know it again, "" if nothing; it is saved with a .kra."""
     if ANNOTATION in document.annotationTypes():
         return bytes(document.annotation(ANNOTATION)).decode("ascii", "replace")[:64]
@@ -262,11 +249,11 @@ def _key(document: Any, make: bool = False) -> str:
     return key
 
 
-def _space(thing: Any) -> Tuple[str, str, str]:
+def _space(thing: Union[Document, Node]) -> Tuple[str, str, str]:
     return thing.colorModel(), thing.colorDepth(), thing.colorProfile()
 
 
-def _converted(document: Any, data: Any, part: Box, space: Tuple[str, str, str]) -> Any:
+def _converted(document: Document, data: Any, part: Box, space: Tuple[str, str, str]) -> Any:
     """``data`` of any colour space as Krita's 8-bit sRGB RGBA, through a node that never enters the document."""
     scratch = document.createNode("", "paintlayer")
     if _space(scratch) != space:
@@ -276,18 +263,19 @@ def _converted(document: Any, data: Any, part: Box, space: Tuple[str, str, str])
     return scratch.pixelData(0, 0, part.width, part.height)
 
 
-def _place(document: Any, wanted: Any) -> Tuple[Any, Any]:
+def _place(document: Document, wanted: Optional[Node]) -> Tuple[Node, Optional[Node]]:
     """Parent and lower neighbour for a layer just above ``wanted``; the top of the picture if that is None.
 
     Layers of earlier runs directly above stay below the new one: the model has seen them, and they would hide it.
     """
-    if wanted is not None and wanted.parentNode() is not None:
-        siblings = wanted.parentNode().childNodes()
+    parent = wanted.parentNode() if wanted is not None else None
+    if wanted is not None and parent is not None:
+        siblings = parent.childNodes()
         ids = [node.uniqueId().toString() for node in siblings]
         place = ids.index(wanted.uniqueId().toString())
         while place + 1 < len(siblings) and siblings[place + 1].name().startswith(OURS):
             place += 1
-        return wanted.parentNode(), siblings[place]
+        return parent, siblings[place]
     root = document.rootNode()
     layers = [node for node in root.childNodes() if not is_mask(node)]
     return root, (layers[-1] if layers else None)

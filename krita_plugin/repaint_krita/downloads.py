@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge_server.client.editor.download import ACCEPT, ACCEPT_TIP, DOWNLOAD, DOWNLOAD_TIP, STOP, STOP_TIP
+from bridge_server.client.editor.labels import ACCEPT
+from bridge_server.client.editor.pump import Pump
 from bridge_server.client.editor.words import tr
 
-from .eventloop import Pump
 from .qt import QtWidgets
 from .widgets import ProgressBar, button, column, named, note
 
@@ -18,24 +18,19 @@ class DownloadPanel(QtWidgets.QWidget):
     def __init__(self, pump: Pump, model: Any) -> None:
         super().__init__()
         self._pump, self._flow, self._model = pump, pump.flow, model
-        layout = column(self)
-        layout.setContentsMargins(0, 0, 0, 0)
         self.about = note(name="download_about")
-        self.accept = named(QtWidgets.QCheckBox(tr(ACCEPT)), "accept", ACCEPT_TIP)
+        self.accept = named(QtWidgets.QCheckBox(tr(ACCEPT)), "accept")
         self.accept.clicked.connect(self._accept)
-        self.start = button("download", DOWNLOAD, DOWNLOAD_TIP, self._start)
+        self.start = button("download", self._start)
         self.bar = named(ProgressBar(), "download_progress")
-        self.stop = button(
-            "stop_download", STOP, STOP_TIP, lambda: self._pump.do("stop download", self._flow.stop_download)
-        )
+        self.stop = button("stop_download", lambda: self._pump.do("stop download", self._flow.stop_download))
         self.sentence = note(name="download_sentence")
-        for widget in (self.about, self.accept, self.start, self.bar, self.stop, self.sentence):
-            layout.addWidget(widget)
+        column(self, self.about, self.accept, self.start, self.bar, self.stop, self.sentence, margin=0)
         self._model.currentIndexChanged.connect(lambda *_: self.refresh())
         self.refresh()
 
     def _chosen(self) -> str:
-        return str(self._model.currentData() or "")
+        return str(self._model.read())
 
     def _accept(self, yes: bool) -> None:
         name = self._chosen()

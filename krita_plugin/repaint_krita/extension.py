@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict
 
 from krita import Extension, Krita
 
 from bridge_server.client.editor.words import tr
 
+from . import sentences
 from .eventloop import Pump
 from .qt import QtWidgets
 
 DOCKER_ID = "repaint_docker"
-# name → text, and what it does with the docker of the window in front
-ACTIONS: Dict[str, Tuple[str, Callable[[Any], Any]]] = {
-    "repaint_selection": ("RePaint selection", lambda docker: docker.repaint_selection()),
-    "repaint_extend": ("RePaint: extend the picture", lambda docker: docker.extend_page.button.click()),
-    "repaint_tile": ("RePaint: make a tile", lambda docker: docker.tile_page.button.click()),
-    "repaint_keep": ("RePaint: stop and keep", lambda docker: docker.keep_button.click()),
-    "repaint_cancel": ("RePaint: cancel", lambda docker: docker.cancel_button.click()),
-    "repaint_next": ("RePaint: next variant", lambda docker: docker.gallery.walk(1)),
-    "repaint_previous": ("RePaint: previous variant", lambda docker: docker.gallery.walk(-1)),
-    "repaint_apply": ("RePaint: apply the variant", lambda docker: docker.apply.click()),
-    "repaint_compare": ("RePaint: compare with the original", lambda docker: docker.toggle_compare()),
-    "repaint_more": ("RePaint: more variants", lambda docker: docker.more.click()),
+# what each action does with the docker of the window in front
+WORK: Dict[str, Callable[[Any], Any]] = {
+    "repaint_selection": lambda docker: docker.button.click(),
+    "repaint_extend": lambda docker: docker.extend_page.button.click(),
+    "repaint_tile": lambda docker: docker.tile_page.button.click(),
+    "repaint_keep": lambda docker: docker.keep_button.click(),
+    "repaint_cancel": lambda docker: docker.cancel_button.click(),
+    "repaint_next": lambda docker: docker.gallery.walk(1),
+    "repaint_previous": lambda docker: docker.gallery.walk(-1),
+    "repaint_apply": lambda docker: docker.apply.click(),
+    "repaint_compare": lambda docker: docker.toggle_compare(),
+    "repaint_more": lambda docker: docker.more.click(),
 }
 
 
@@ -38,14 +39,15 @@ class RePaintExtension(Extension):
         pass
 
     def createActions(self, window: Any) -> None:
-        for name, (text, work) in ACTIONS.items():
+        for name, text in sentences.ACTIONS.items():
             action = window.createAction(name, tr(text), "tools/scripts")
-            action.triggered.connect(lambda *_, work=work: self._do(work))
+            action.triggered.connect(lambda *_, work=WORK[name]: self._do(work))
 
     @staticmethod
     def _do(work: Callable[[Any], Any]) -> None:
         """As the docker's button; a hidden docker is shown, because its status line answers."""
-        docker = Krita.instance().activeWindow().qwindow().findChild(QtWidgets.QDockWidget, DOCKER_ID)
+        window = Krita.instance().activeWindow()
+        docker = window.qwindow().findChild(QtWidgets.QDockWidget, DOCKER_ID) if window is not None else None
         if docker is not None:
             docker.show()
             docker.raise_()

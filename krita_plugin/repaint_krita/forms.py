@@ -1,177 +1,204 @@
-"""What all pages share: model, preset, seed, number of variants, and words for models that take them."""
+"""A widget for each kind of field in `fields`, and forms made of them."""
 
 from __future__ import annotations
 
-import random
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from krita import Krita
 
-from bridge_server.client.editor.flow import Flow
-from bridge_server.client.editor.model import MAX_SEED
-from bridge_server.client.editor.texts import MODELS, PRESETS
+from bridge_server.client.editor import fields
 from bridge_server.client.editor.words import tr
 
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import combo, form, named, spin, tool
+from .widgets import button, form, named
 
-NO_MODEL = ("exemplar", MODELS["exemplar"])
-NO_PRESET = ("fast", PRESETS["fast"])
+TOOLTIP = scoped(QtCore.Qt, "ItemDataRole", "ToolTipRole")
 
 
-class CommonForm(QtWidgets.QWidget):
-    """Reads and shows the common choices by their names in `choices.FIELDS`."""
-
-    def __init__(self, flow: Flow) -> None:
+class NumberBox(QtWidgets.QSpinBox):
+    def __init__(self, field: fields.Number) -> None:
         super().__init__()
-        self._flow = flow
-        self._wanted = {"model": NO_MODEL[0], "preset": NO_PRESET[0]}
-        self._known: Any = None
-        self._filling = False
-        lines = form(self)
-        self.model = combo("model", "The diffusion model that paints", [NO_MODEL])
-        self.preset = combo("preset", "How long and how carefully it paints", [NO_PRESET])
-        self.variants = spin("variants", "How many different pictures to paint; each has its own seed", 1, 8)
-        self.prompt = named(QtWidgets.QLineEdit(), "prompt", "What is to be seen, in words")
-        self.negative = named(QtWidgets.QLineEdit(), "negative", "What is not to be seen, in words")
-        self.guidance = spin("guidance", "How strongly the words act; 1: plainly", 0, 30, "", "as the model")
-        self.label = named(QtWidgets.QLineEdit(), "label", "What is to be seen: name or number of one of its classes")
-        self._words = QtWidgets.QWidget()
-        inner = form(self._words)
-        self._rows: Dict[str, Any] = {}
-        for name, text, widget in (
-            ("prompt", "Prompt", self.prompt),
-            ("negative", "Not", self.negative),
-            ("guidance", "Guidance", self.guidance),
-            ("label", "Class", self.label),
-        ):
-            self._rows[name] = (self._add(inner, text, widget), widget)
-        self._add(lines, "&Model", self.model)
-        self._add(lines, "&Preset", self.preset)
-        lines.addRow(self._words)
-        row = self._seed_row()
-        self._add(lines, "&Seed", row).setBuddy(self.seed)
-        self._add(lines, "&Variants", self.variants)
-        self.model.currentIndexChanged.connect(lambda *_: self._show_words())
-        for key, box in (("model", self.model), ("preset", self.preset)):
-            box.currentIndexChanged.connect(lambda *_, key=key, box=box: self._chosen(key, box))
-        self._show_words()
+        self._field, self._before = field, field.default
+        self.setRange(field.least, field.high)
+        self.setSingleStep(field.step)
+        self.setMinimumWidth(50)
+        self.setKeyboardTracking(False)
+        if field.unit:
+            self.setSuffix(" " + field.unit)
+        if field.zero:
+            self.setSpecialValueText(tr(field.zero))
+        self.setValue(field.default)
+        self.valueChanged.connect(lambda *_: self._snap())
 
-    @staticmethod
-    def _add(lines: Any, text: str, widget: Any) -> Any:
-        caption = QtWidgets.QLabel(tr(text))
-        caption.setBuddy(widget)
-        lines.addRow(caption, widget)
-        return caption
+    def _snap(self) -> None:
+        value = self._field.snapped(self.value(), self._before)
+        self._before = value
+        self.setValue(value)
 
-    def _seed_row(self) -> Any:
-        self.seed = named(QtWidgets.QLineEdit(), "seed", "The same seed gives the same picture again (0 … 2^53−1)")
-        self.seed.setValidator(QtGui.QRegularExpressionValidator(QtCore.QRegularExpression("[0-9]{0,16}"), self.seed))
-        self.seed.setMinimumWidth(40)
-        self.dice = tool("dice", Krita.instance().icon("view-refresh"), "Draw another seed", self.draw_seed)
-        self.lock = tool(
-            "lock",
-            Krita.instance().icon("layer-unlocked"),
-            "Keep this seed for the next click instead of drawing a new one",
-        )
-        self.lock.setCheckable(True)
-        self.lock.toggled.connect(
-            lambda locked: self.lock.setIcon(Krita.instance().icon("layer-locked" if locked else "layer-unlocked"))
-        )
-        row = QtWidgets.QWidget()
-        layout = QtWidgets.QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.seed, 1)
-        layout.addWidget(self.dice)
-        layout.addWidget(self.lock)
-        return row
+    def read(self) -> int:
+        self.interpretText()  # what has been typed and not left yet
+        return int(self.value())
 
-    def draw_seed(self) -> int:
-        seed = random.SystemRandom().randrange(MAX_SEED + 1)
-        self.seed.setText(str(seed))
-        self.seed.setCursorPosition(0)
-        return seed
+    def write(self, value: int) -> None:
+        self.setValue(value)
 
-    # ---- choices ----
-    def show_choices(self, values: Dict[str, Any]) -> None:
-        for name, box in (("model", self.model), ("preset", self.preset)):
-            self._wanted[name] = values[name]
-            if box.findData(values[name]) < 0 and self._known is None:
-                box.addItem(values[name], values[name])  # until the bridge has told what there is
-            self._pick(name, box)
-        self.variants.setValue(values["variants"])
-        self.lock.setChecked(values["lock_seed"])
-        if values["lock_seed"]:
-            self.seed.setText(str(values["seed"]))
-        for name, field in (("prompt", self.prompt), ("negative", self.negative), ("label", self.label)):
-            field.setText(values[name])
-        self.guidance.setValue(values["guidance"])
+    def on_change(self, work: Callable[[], Any]) -> None:
+        self.valueChanged.connect(lambda *_: work())
 
-    def choices(self) -> Dict[str, Any]:
-        """Draws a seed unless it is locked."""
-        text = self.seed.text()
-        seed = min(int(text), MAX_SEED) if text and self.lock.isChecked() else self.draw_seed()
-        chosen = {
-            "model": str(self.model.currentData() or NO_MODEL[0]),
-            "preset": str(self.preset.currentData() or NO_PRESET[0]),
-            "variants": self.variants.value(),
-            "seed": min(seed, MAX_SEED - self.variants.value() + 1),
-            "lock_seed": self.lock.isChecked(),
-        }
-        words = (("prompt", self.prompt), ("negative", self.negative), ("label", self.label))
-        return {**chosen, "guidance": self.guidance.value(), **{name: field.text() for name, field in words}}
 
-    def words(self) -> Dict[str, Any]:
-        """Options for the engine: what this model takes of the words."""
-        fields = (("prompt", self.prompt), ("negative", self.negative), ("label", self.label))
-        words = {name: f.text().strip() for name, f in fields if f.isVisibleTo(self) and f.text().strip()}
-        strength = self.guidance.value()
-        return {**words, "guidance": strength} if strength and self.guidance.isVisibleTo(self) else words
+class ChoiceBox(QtWidgets.QComboBox):
+    """Shrinks with the docker. What the artist has chosen outlives a new list."""
 
-    # ---- catalogue ----
-    @property
-    def learns(self) -> bool:
-        """Whether the chosen model can learn a picture."""
-        model = self._flow.model(str(self.model.currentData()))
-        return model is not None and model.learns
+    def __init__(self, field: fields.Choice) -> None:
+        super().__init__()
+        self._wanted, self._known, self._filling = field.default, not isinstance(field, fields.Catalogue), False
+        policy = scoped(QtWidgets.QComboBox, "SizeAdjustPolicy", "AdjustToMinimumContentsLengthWithIcon")
+        self.setSizeAdjustPolicy(policy)
+        self.setMinimumContentsLength(6)
+        for value, text in field.entries:
+            self.addItem(tr(text), value)
+        self.currentIndexChanged.connect(lambda *_: self._chosen())
 
-    def refresh(self) -> None:
-        known = (tuple(self._flow.models), tuple(self._flow.presets))
-        if known == self._known or not (known[0] or known[1]):
+    def fill(self, entries: Iterable[Tuple[str, str, str]]) -> None:
+        """Value, text and tip of each entry, as they are shown."""
+        found = list(entries)
+        if not found or [entry[:2] for entry in found] == self._listed():
             return
-        self._known = known
-        self._fill(self.model, "model", [(m.id, m.title, m.installed) for m in known[0]])
-        self._fill(self.preset, "preset", [(p.name, PRESETS.get(p.name, p.title), True) for p in known[1]])
-        for place, preset in enumerate(known[1]):
-            tip = tr("{calls} network calls for each variant").format(calls=preset.calls)
-            self.preset.setItemData(place, tip, scoped(QtCore.Qt, "ItemDataRole", "ToolTipRole"))
-        self._show_words()
-
-    def _fill(self, box: Any, key: str, entries: List[Tuple[str, str, bool]]) -> None:
-        if not entries:
-            return
-        self._filling = True
-        box.clear()
-        for name, title, installed in entries:
-            box.addItem(tr(title) if installed else tr("{model} (not installed)").format(model=tr(title)), name)
-        self._pick(key, box)
+        self._known = self._filling = True
+        self.clear()
+        for place, (value, text, tip) in enumerate(found):
+            self.addItem(text, value)
+            self.setItemData(place, tip, TOOLTIP)
+        self._pick()
         self._filling = False
 
-    def _pick(self, key: str, box: Any) -> None:
-        """The wanted entry, or the first: what is built in."""
-        box.setCurrentIndex(max(0, box.findData(self._wanted[key])))
+    def _listed(self) -> List[Tuple[str, str]]:
+        return [(self.itemData(place), self.itemText(place)) for place in range(self.count())]
 
-    def _chosen(self, key: str, box: Any) -> None:
-        """What the artist has chosen outlives a new list."""
+    def _chosen(self) -> None:
         if not self._filling:
-            self._wanted[key] = str(box.currentData())
+            self._wanted = str(self.currentData())
 
-    def _show_words(self) -> None:
-        """Words only for a model that takes them."""
-        model = self._flow.model(str(self.model.currentData()))
-        takes_prompt, takes_label = (model.takes_prompt, model.takes_label) if model is not None else (False, False)
-        for name in self._rows:
-            for widget in self._rows[name]:
-                widget.setVisible(takes_label if name == "label" else takes_prompt)
-        self._words.setVisible(takes_prompt or takes_label)
+    def _pick(self) -> None:
+        """The wanted entry, or the first."""
+        self.setCurrentIndex(max(0, self.findData(self._wanted)))
+
+    def read(self) -> str:
+        return str(self.currentData())
+
+    def write(self, value: str) -> None:
+        if self.findData(value) < 0 and not self._known:
+            self.addItem(value, value)  # until the bridge has told what there is
+        self._wanted = value
+        self._pick()
+
+    def on_change(self, work: Callable[[], Any]) -> None:
+        self.currentIndexChanged.connect(lambda *_: work())
+
+
+class TextBox(QtWidgets.QLineEdit):
+    def __init__(self, _field: fields.Text) -> None:
+        super().__init__()
+
+    def read(self) -> str:
+        return str(self.text())
+
+    def write(self, value: str) -> None:
+        self.setText(value)
+
+
+class SeedBox(QtWidgets.QLineEdit):
+    """A number too large for a spin box."""
+
+    def __init__(self, field: fields.Number) -> None:
+        super().__init__()
+        self._most = field.high
+        self.setValidator(QtGui.QRegularExpressionValidator(QtCore.QRegularExpression("[0-9]{0,16}"), self))
+        self.setMinimumWidth(40)
+
+    def read(self) -> int:
+        return min(int(self.text()), self._most) if self.text() else -1
+
+    def write(self, value: int) -> None:
+        self.setText(str(value))
+        self.setCursorPosition(0)
+
+
+class FlagBox(QtWidgets.QCheckBox):
+    def __init__(self, field: fields.Flag) -> None:
+        super().__init__(tr(field.label))
+
+    def read(self) -> bool:
+        return bool(self.isChecked())
+
+    def write(self, value: bool) -> None:
+        self.setChecked(value)
+
+
+class LockButton(QtWidgets.QToolButton):
+    """A flag without a label."""
+
+    def __init__(self, field: fields.Flag) -> None:
+        super().__init__()
+        self.setCheckable(True)
+        self.setAccessibleName(tr(field.tip))
+        self.toggled.connect(lambda *_: self._show())
+        self._show()
+
+    def _show(self) -> None:
+        self.setIcon(Krita.instance().icon("layer-locked" if self.isChecked() else "layer-unlocked"))
+
+    def read(self) -> bool:
+        return bool(self.isChecked())
+
+    def write(self, value: bool) -> None:
+        self.setChecked(value)
+
+
+def widget_of(field: fields.Field) -> Any:
+    kinds: Dict[type, Any] = {
+        fields.Number: NumberBox,
+        fields.Choice: ChoiceBox,
+        fields.Catalogue: ChoiceBox,
+        fields.Text: TextBox,
+        fields.Flag: FlagBox if field.label else LockButton,
+    }
+    kind: Any = SeedBox if field.name == "seed" else kinds[type(field)]
+    return named(kind(field), field.name, field.tip)
+
+
+class Form(QtWidgets.QWidget):
+    """Labels beside the widgets of some fields."""
+
+    def __init__(self, described: Iterable[fields.Field], widgets: Dict[str, Any]) -> None:
+        """``widgets``: by the fields' names; the new ones are added."""
+        super().__init__()
+        self._lines: Dict[str, List[Any]] = {}
+        lines = form(self)
+        for field in described:
+            widget = widgets[field.name] = widget_of(field)
+            if field.name == "lock_seed":
+                self._beside_seed.addWidget(widget)  # its neighbour comes just before
+            elif isinstance(field, fields.Flag):
+                lines.addRow(widget)
+                self._lines[field.name] = [widget]
+            else:
+                label = QtWidgets.QLabel(tr(field.label))
+                label.setBuddy(widget)
+                self._lines[field.name] = [label, widget]
+                lines.addRow(label, self._seed_line(widget) if field.name == "seed" else widget)
+
+    def _seed_line(self, seed: Any) -> Any:
+        line = QtWidgets.QWidget()
+        self._beside_seed = QtWidgets.QHBoxLayout(line)
+        self._beside_seed.setContentsMargins(0, 0, 0, 0)
+        self._beside_seed.setSpacing(2)
+        self._beside_seed.addWidget(seed, 1)
+        self.dice = button("dice", icon="view-refresh")
+        self._beside_seed.addWidget(self.dice)
+        return line
+
+    def show_fields(self, shown: Dict[str, bool]) -> None:
+        for name, line in self._lines.items():
+            for widget in line:
+                widget.setVisible(shown[name])

@@ -21,7 +21,7 @@ class FramePicture(QtWidgets.QWidget):
 
     def __init__(self, moved: Callable[[Extend], None]) -> None:
         super().__init__()
-        named(self, "extend_frame", "Drag the edges of the frame outwards: what is new will be painted")
+        named(self, "extend_frame")
         self._moved = moved
         self._image: Any = None
         self._size: Tuple[int, int] = (0, 0)

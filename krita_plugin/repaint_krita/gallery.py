@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
-from bridge_server.client.editor.model import Run, Variant
-from bridge_server.client.editor.texts import caption
-from bridge_server.client.editor.words import tr
+from bridge_server.client.editor import view
+from bridge_server.client.editor.pump import Pump
+from bridge_server.client.editor.view import Chosen, Place
 
-from .eventloop import Pump
 from .pictures import Thumbnails
 from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import named
 
 THUMBNAIL = 72
 KEY = scoped(QtCore.Qt, "ItemDataRole", "UserRole")
-Place = Tuple[int, int]  # number of the run, index of the variant
 
 
 class Gallery(QtWidgets.QListWidget):
-    """All variants, the newest series first; within a series in the order in which they came."""
+    """Draws `view.gallery`."""
 
     def __init__(self, pump: Pump, picked: Callable[[], None], drop: Callable[[], None]) -> None:
         super().__init__()
@@ -29,11 +27,7 @@ class Gallery(QtWidgets.QListWidget):
         self._order: List[Place] = []
         self._followed: Any = None  # the flow's choice that was last made the current item
         self._thumbnails = Thumbnails(THUMBNAIL)
-        named(
-            self,
-            "gallery",
-            "Click: show in the layer. Double click or Enter: apply. Space, held: compare. Delete: delete.",
-        )
+        named(self, "gallery")
         self.setViewMode(scoped(QtWidgets.QListView, "ViewMode", "IconMode"))
         self.setResizeMode(scoped(QtWidgets.QListView, "ResizeMode", "Adjust"))
         self.setMovement(scoped(QtWidgets.QListView, "Movement", "Static"))
@@ -52,7 +46,7 @@ class Gallery(QtWidgets.QListWidget):
             self._pump.choose(run, index, apply)
             self._picked_one()
 
-    def chosen(self) -> Optional[Tuple[Run, Variant]]:
+    def chosen(self) -> Optional[Chosen]:
         """The current item's."""
         item = self.currentItem()
         if item is None:
@@ -60,7 +54,7 @@ class Gallery(QtWidgets.QListWidget):
         number, index = item.data(KEY)
         run = self._flow.library.find(number)
         variant = run.variant(index) if run is not None else None
-        return (run, variant) if run is not None and variant is not None else None
+        return Chosen(run, variant) if run is not None and variant is not None else None
 
     def walk(self, by: int) -> None:
         """Shows the next variant, or the one before."""
@@ -127,25 +121,17 @@ class Gallery(QtWidgets.QListWidget):
 
     # ---- what it shows ----
     def refresh(self) -> None:
-        wanted: Dict[Place, Tuple[Run, Variant]] = {}
-        for run in self._sorted():
-            for variant in run.variants:
-                wanted[run.number, variant.index] = (run, variant)
-        if list(wanted) != self._order:
-            self._arrange(list(wanted))
-        self._thumbnails.keep({number for number, _ in wanted})
-        for key, (run, variant) in wanted.items():
-            self._fill(key, run, variant)
+        entries = view.gallery(self._flow)
+        order = [entry.place for entry in entries]
+        if order != self._order:
+            self._arrange(order)
+        self._thumbnails.keep({number for number, _ in order})
+        for entry in entries:
+            self._fill(entry)
         chosen = self._flow.selected
         if chosen is not None and (self.currentItem() is None or chosen != self._followed):
             self._followed = chosen
             self.select((chosen[0].number, chosen[1]))
-
-    def _sorted(self) -> List[Run]:
-        first: Dict[int, int] = {}
-        for run in self._flow.runs:
-            first.setdefault(id(run.series), run.number)
-        return sorted(self._flow.runs, key=lambda run: (-first[id(run.series)], run.number))
 
     def _arrange(self, order: List[Place]) -> None:
         for key in [key for key in self._items if key not in order]:
@@ -164,18 +150,15 @@ class Gallery(QtWidgets.QListWidget):
                     self.setCurrentItem(item)
         self._order = order
 
-    def _fill(self, key: Place, run: Run, variant: Variant) -> None:
-        text = caption(run, variant)
-        if variant.finished and run.series.shown == key:
-            text = "✓ " + text
-        state = (variant.version, text)
-        known = self._states.get(key)
+    def _fill(self, entry: view.Entry) -> None:
+        state = (entry.version, entry.text)
+        known = self._states.get(entry.place)
         if known == state:
             return
-        self._states[key] = state
-        item = self._items[key]
-        item.setText(text)
-        item.setToolTip(f"{run.settings.model} · {run.settings.preset} · " + tr("seed") + f" {variant.seed}")
-        if (known is None or known[0] != variant.version) and (variant.picture is not None or known is None):
+        self._states[entry.place] = state
+        item = self._items[entry.place]
+        item.setText(entry.text)
+        item.setToolTip(entry.tip)
+        if known is None or (known[0] != entry.version and entry.variant.picture is not None):
             base = self.palette().color(scoped(QtGui.QPalette, "ColorRole", "Base"))
-            item.setIcon(QtGui.QIcon(self._thumbnails.of(run, variant.picture, base)))
+            item.setIcon(QtGui.QIcon(self._thumbnails.of(entry.run, entry.variant.picture, base)))

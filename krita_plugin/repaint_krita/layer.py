@@ -6,7 +6,9 @@ Adding is one undo step, repainting none: one Ctrl+Z takes everything away and a
 from __future__ import annotations
 
 import time
-from typing import Any, Generator, List, Optional, Tuple
+from typing import Generator, List, Optional, Tuple
+
+from krita import Document, Node
 
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
 from bridge_server.client.editor.probe import Probe
@@ -27,7 +29,7 @@ class PreviewLayer:
     the redo. It is touched only while its document is open.
     """
 
-    def __init__(self, probe: Probe, target: Target, node: Any, users_layer: str) -> None:
+    def __init__(self, probe: Probe, target: Target, node: Node, users_layer: str) -> None:
         self.probe = probe
         self.target = target
         self._node = node
@@ -39,17 +41,18 @@ class PreviewLayer:
         self.settled = False  # Krita has made it the active one, and the user's layer is the active one again
         self._origin = (node.position().x(), node.position().y())
 
-    def _document(self) -> Any:
+    def _document(self) -> Optional[Document]:
         return find_document(self.target.document)
 
-    def _there(self, document: Any) -> bool:
-        return document is not None and has_node(document, self._id)
+    def _home(self) -> Optional[Document]:
+        """Its document, while it stands there."""
+        document = self._document()
+        return document if document is not None and has_node(document, self._id) else None
 
     def state(self) -> str:
-        document = self._document()
-        if document is None:
+        if self._document() is None:
             return CLOSED
-        return THERE if self._there(document) else GONE
+        return THERE if self._home() is not None else GONE
 
     def give_back_active(self) -> bool:
         """Makes the user's layer the active one again, once, after Krita has activated the new one.
@@ -80,18 +83,19 @@ class PreviewLayer:
         """Puts the selected part of ``picture`` into the layer, a strip per step, then lets Krita refresh once, so that
         no half-written picture is ever seen; returns the refresh's seconds."""
         for strip in self._strips():
-            document = self._document()
-            if not self._there(document):
+            document = self._home()
+            if document is None:
                 return 0.0
             self._write(self._krita_bytes(picture, strip), strip)
             if strip.y + strip.height < self.target.bounds.y + self.target.bounds.height:
                 yield
-        return self._refresh(document)
+        document = self._home()
+        return self._refresh(document) if document is not None else 0.0
 
     def holds(self, picture: Picture) -> Generator[None, None, bool]:
         """Whether Krita took the pixels: reads them back, a strip per step."""
         for strip in self._strips():
-            if not self._there(self._document()):
+            if self._home() is None:
                 return False
             dx, dy = self._moved()
             found = bytes(self._node.pixelData(strip.x + dx, strip.y + dy, strip.width, strip.height))
@@ -122,7 +126,7 @@ class PreviewLayer:
         position = self._node.position()
         return position.x() - self._origin[0], position.y() - self._origin[1]
 
-    def _refresh(self, document: Any) -> float:
+    def _refresh(self, document: Document) -> float:
         began = time.monotonic()
         with self.probe.host():
             document.refreshProjection()
@@ -135,32 +139,32 @@ class PreviewLayer:
             return
         for strip in self._strips():
             self._write(bytes(4 * strip.width * strip.height), strip)
-        if self._there(document):
+        if self._home() is not None:
             self._refresh(document)
 
     def set_visible(self, visible: bool) -> None:
         """Shows or hides it, to compare with the original; no undo step."""
-        document = self._document()
-        if self._there(document):
+        document = self._home()
+        if document is not None:
             self._node.setVisible(visible)
             self._refresh(document)
 
     def rename(self, name: str) -> None:
         # Never in the turn that added it: Krita does not know it yet.
-        if self._there(self._document()) and self._node.name() != name:
+        if self._home() is not None and self._node.name() != name:
             self._node.setName(name)
 
     def remove(self) -> None:
         """Takes the layer out of the document and gives the user's layer back: by an undo if nothing has been done
         since it was added, else by a command of its own."""
-        document = self._document()
-        if not self._there(document):
+        document = self._home()
+        if document is None:
             return
         active = document.activeNode()
         wanted = active.uniqueId().toString() if active is not None else self._id
         wanted = self._users_layer if wanted == self._id else wanted
         with self.probe.host():
-            if not take_back(self._top, lambda: not self._there(document)):
+            if not take_back(self._top, lambda: self._home() is None):
                 self._node.remove()
         active = document.activeNode()
         if wanted and (active is None or active.uniqueId().toString() != wanted):

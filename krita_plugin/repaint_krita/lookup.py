@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import List, Optional
 
-from krita import Krita
+from krita import Document, Krita, Node
 
 from .qt import QtCore
 
 
-def find_document(document_id: str) -> Any:
+def find_document(document_id: str) -> Optional[Document]:
     """The open document whose root node has this id, else None. Never the active document by mistake."""
     for document in Krita.instance().documents():
         root = document.rootNode()
@@ -18,16 +18,16 @@ def find_document(document_id: str) -> Any:
     return None
 
 
-def has_node(document: Any, node_id: str) -> bool:
+def has_node(document: Document, node_id: str) -> bool:
     """Whether a node with this unique id is in the document now."""
     if hasattr(document, "nodeByUniqueID"):  # quick; but 5.1 hands out a bare QObject, useless as a node
         return document.nodeByUniqueID(QtCore.QUuid(node_id)) is not None
     return find_node(document, node_id) is not None
 
 
-def find_node(document: Any, node_id: str) -> Any:
+def find_node(document: Document, node_id: str) -> Optional[Node]:
     """The node with this unique id anywhere in the document, else None."""
-    waiting = [document.rootNode()]
+    waiting: List[Node] = [document.rootNode()]
     while waiting:
         node = waiting.pop()
         if node is None:
@@ -38,11 +38,11 @@ def find_node(document: Any, node_id: str) -> Any:
     return None
 
 
-def is_mask(node: Any) -> bool:
+def is_mask(node: Node) -> bool:
     return str(node.type()).endswith("mask")
 
 
-def layer_of(node: Any) -> Any:
+def layer_of(node: Optional[Node]) -> Optional[Node]:
     """The layer itself, or the layer that a mask belongs to; None for the document's own selection mask."""
     while node is not None and is_mask(node):
         node = node.parentNode()

@@ -38,6 +38,8 @@ def take_back(ours: Optional[Top], happened: Callable[[], bool]) -> bool:
     if ours is None or top(ours.document) != ours:
         return False
     document = find_document(ours.document)
+    if document is None:
+        return False
     for name in ("edit_undo", "edit_redo"):
         Krita.instance().action(name).trigger()
         document.waitForDone()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Optional, Tuple
+from typing import Any, Callable, Iterable, Optional
 
+from krita import Krita
+
+from bridge_server.client.editor.labels import BUTTONS, TIPS
 from bridge_server.client.editor.words import tr
 
 from .qt import QtCore, QtWidgets, scoped
@@ -12,32 +15,11 @@ from .qt import QtCore, QtWidgets, scoped
 def named(widget: Any, name: str, tip: str = "") -> Any:
     """For tests and style sheets: the object's name; for people: what it does, also for screen readers."""
     widget.setObjectName("repaint_" + name)
+    tip = tr(tip or TIPS.get(name, ""))
     if tip:
-        widget.setToolTip(tr(tip))
-        widget.setAccessibleDescription(tr(tip))
+        widget.setToolTip(tip)
+        widget.setAccessibleDescription(tip)
     return widget
-
-
-def combo(name: str, tip: str, entries: Iterable[Tuple[str, str]] = ()) -> Any:
-    """A list that shrinks with the docker; ``entries``: (data, English text)."""
-    box = named(QtWidgets.QComboBox(), name, tip)
-    box.setSizeAdjustPolicy(scoped(QtWidgets.QComboBox, "SizeAdjustPolicy", "AdjustToMinimumContentsLengthWithIcon"))
-    box.setMinimumContentsLength(6)
-    for data, text in entries:
-        box.addItem(tr(text), data)
-    return box
-
-
-def spin(name: str, tip: str, low: int, high: int, unit: str = "", zero: str = "") -> Any:
-    """A number; ``zero``: what its lowest value is called."""
-    box = named(QtWidgets.QSpinBox(), name, tip)
-    box.setRange(low, high)
-    box.setMinimumWidth(50)
-    if unit:
-        box.setSuffix(" " + tr(unit))
-    if zero:
-        box.setSpecialValueText(tr(zero))
-    return box
 
 
 class ProgressBar(QtWidgets.QProgressBar):
@@ -51,33 +33,37 @@ class ProgressBar(QtWidgets.QProgressBar):
             self.setUpdatesEnabled(True)
 
 
-def button(name: str, text: str, tip: str, clicked: Optional[Callable[[], Any]] = None) -> Any:
-    """A push button that may become narrow."""
-    made = named(QtWidgets.QPushButton(tr(text)), name, tip)
+def button(name: str, clicked: Optional[Callable[[], Any]] = None, icon: str = "") -> Any:
+    """A button of `labels.BUTTONS` that may become narrow; ``icon``: the name of Krita's icon for one without text."""
+    text, tip = BUTTONS[name]
+    made: Any
+    if icon:
+        made = QtWidgets.QToolButton()
+        made.setIcon(Krita.instance().icon(icon))
+        made.setAccessibleName(tr(tip))
+    else:
+        made = push_button(tr(text))
+    if clicked is not None:
+        made.clicked.connect(lambda *_: clicked())
+    return named(made, name, tip)
+
+
+def push_button(text: str) -> Any:
+    made = QtWidgets.QPushButton(text)
     policy = scoped(QtWidgets.QSizePolicy, "Policy", "Ignored")
     made.setSizePolicy(policy, scoped(QtWidgets.QSizePolicy, "Policy", "Fixed"))
     made.setMinimumWidth(40)
-    if clicked is not None:
-        made.clicked.connect(lambda *_: clicked())
     return made
 
 
 def main_button(name: str, text: str, tip: str, clicked: Callable[[], Any]) -> Any:
     """The one button of a page."""
-    made = button(name, text, tip, clicked)
+    made = named(push_button(tr(text)), name, tip)
+    made.clicked.connect(lambda *_: clicked())
     font = made.font()
     font.setBold(True)
     made.setFont(font)
     made.setMinimumHeight(made.sizeHint().height() * 3 // 2)
-    return made
-
-
-def tool(name: str, icon: Any, tip: str, clicked: Optional[Callable[[], Any]] = None) -> Any:
-    made = named(QtWidgets.QToolButton(), name, tip)
-    made.setIcon(icon)
-    made.setAccessibleName(tr(tip))
-    if clicked is not None:
-        made.clicked.connect(lambda *_: clicked())
     return made
 
 
@@ -91,19 +77,25 @@ def form(parent: Any) -> Any:
 
 
 def row(*widgets: Any, stretch: int = -1) -> Any:
-    """Widgets side by side; the one numbered ``stretch`` takes the room."""
+    """Widgets side by side; the one numbered ``stretch`` takes the room, or all alike."""
     layout = QtWidgets.QHBoxLayout()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(4)
     for number, widget in enumerate(widgets):
-        layout.addWidget(widget, 1 if number == stretch else 0)
+        layout.addWidget(widget, 1 if stretch in (-1, number) else 0)
     return layout
 
 
-def column(parent: Any) -> Any:
+def column(parent: Any, *parts: Any, margin: int = 4) -> Any:
+    """Widgets and layouts one below the other."""
     layout = QtWidgets.QVBoxLayout(parent)
-    layout.setContentsMargins(4, 4, 4, 4)
+    layout.setContentsMargins(margin, margin, margin, margin)
     layout.setSpacing(4)
+    for part in parts:
+        if isinstance(part, QtWidgets.QLayout):
+            layout.addLayout(part)
+        else:
+            layout.addWidget(part)
     return layout
 
 

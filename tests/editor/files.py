@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from bridge_server.client.editor import areas, model
+from bridge_server.client.editor import areas, model, sentences
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Capture, Extend, Picture, Refused, Settings, Target
 from bridge_server.client.geometry import Box, grown_box, selection_bounds
@@ -89,7 +89,7 @@ class FileHost:
     def capture(self, settings: Settings) -> Iterator[Capture | None]:
         """A document has one picture, whatever ``settings.source`` says."""
         if self.folder is None:
-            raise Refused(areas.NO_DOCUMENT)
+            raise Refused(sentences.NO_DOCUMENT)
         yield None
         pixels, grown, area = _read(self.folder / "picture.png"), None, settings.area
         height, width = pixels.shape[:2]
@@ -103,7 +103,7 @@ class FileHost:
         else:
             bounds = _bounds(self.folder)
             if bounds is None:
-                raise Refused(areas.NO_SELECTION)
+                raise Refused(sentences.NO_SELECTION)
             box = grown_box(bounds, width, height, settings.padding)
             selection = np.array(Image.open(self.folder / "selection.png").convert("L"))
             marks = lambda part: selection[_part(part)].tobytes()  # noqa: E731
@@ -115,7 +115,7 @@ class FileHost:
         del above_active
         folder, old = Path(target.document), target.grown
         if not (folder / "picture.png").exists():
-            raise Refused(areas.CLOSED_DOCUMENT)
+            raise Refused(sentences.CLOSED_DOCUMENT)
         picture = _read(folder / "picture.png")
         if old is not None:
             larger = np.zeros((*areas.grown_size(target)[::-1], 4), np.uint8)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge_server.client import events
-from bridge_server.client.editor import download, flow, words
+from bridge_server.client.editor import download, model, words
 from tests.editor.test_flow import Stage
 
 MB = 10**6
@@ -22,7 +22,7 @@ HAND = events.Model(
     "places2", "Places", "diffusers-pixel", "CC-BY-NC-SA-4.0", False, False, False, source="a/page"
 )  # fmt: skip
 BROKEN = events.Model("mine", "mine", "diffusers-pixel", "see the folder", False, False, False)
-BUILT_IN = events.Model("exemplar", "From this picture (built in)", "exemplar", "GPL-3.0-or-later", True, False, False)
+BUILT_IN = events.Model("exemplar", "From this picture", "exemplar", "GPL-3.0-or-later", True, False, False)
 
 
 class Shop(Stage):
@@ -79,7 +79,7 @@ def test_a_new_licence_is_asked_for_again(shop: Shop) -> None:
 
 
 def test_what_cannot_be_downloaded_says_what_to_do(shop: Shop) -> None:
-    for name, says in (("places2", "by hand"), ("mine", "not complete")):
+    for name, says in (("places2", "by hand"), ("mine", "incomplete")):
         shown = shop.shown(name)
         assert (shown.visible, shown.asks, shown.can_start) == (True, False, False)
         assert says in shown.text
@@ -127,7 +127,7 @@ def test_stopping_keeps_what_is_there_and_says_so(shop: Shop) -> None:
     assert (shop.shown().progress, shop.shown().can_stop) == ("Stopping …", False)
     shop.tell(events.Downloading("sd15", 13 * MB, 2000 * MB), events.Downloaded("sd15", "stopped", 13 * MB, "", "", ""))
     shown = shop.shown()
-    assert shown.sentence == "Stopped: 13.0 MB are kept, and Download goes on from there."
+    assert shown.sentence == "Stopped; 13.0 MB are kept, and Download continues from there."
     assert (shown.is_error, shown.runs, shown.can_start) == (False, False, True)
     shop.begin()
     assert shop.shown().sentence == ""
@@ -166,12 +166,12 @@ def test_a_bridge_that_is_gone_takes_the_download_with_it(shop: Shop) -> None:
     shop.tell(events.Downloading("sd15", MB, 5 * MB), events.Disconnected("The bridge is gone."))
     assert not shop.shown().runs
     assert shop.shown().is_error
-    assert "goes on from there" in shop.shown().sentence
+    assert "click Download again" in shop.shown().sentence
     assert not shop.shown().can_start, "there is nobody to ask"
 
 
 def test_a_run_with_it_is_refused_with_the_way_out(shop: Shop) -> None:
-    shop.flow.start(flow.Settings("sd15", "fast", 7))
+    shop.flow.start(model.Settings("sd15", "fast", 7))
     assert not shop.flow.busy
     assert shop.flow.is_error
     assert shop.flow.sentence == "By words is not installed: download it first, or choose another model."

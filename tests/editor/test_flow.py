@@ -18,7 +18,7 @@ from PIL import Image
 
 from bridge_server.client import events
 from bridge_server.client.editor import flow as flow_module
-from bridge_server.client.editor import layers, library, machine, model
+from bridge_server.client.editor import layers, library, machine, model, sentences
 from bridge_server.client.editor.host import Identity
 from tests.editor.files import FileHost, FileLayer
 
@@ -283,14 +283,14 @@ def test_document_closed_between_the_last_preview_and_the_end(stage: Stage) -> N
     stage.flow.tick()
     assert not stage.flow.busy
     assert stage.flow.is_error
-    assert stage.flow.sentence == machine.DOCUMENT_CLOSED
+    assert stage.flow.sentence == sentences.DOCUMENT_CLOSED
 
 
 def test_pixels_that_krita_did_not_take_are_said(stage: Stage) -> None:
     layer = stage.running()
     layer.takes = False
     stage.tell(result(0, 2), events.Done("job1", 1.0))
-    assert stage.flow.sentence == layers.NOT_TAKEN
+    assert stage.flow.sentence == sentences.NOT_TAKEN
     assert stage.flow.is_error
 
 
@@ -373,7 +373,7 @@ def test_a_branch_from_a_step_that_is_gone_says_so(stage: Stage) -> None:
     run = finished_run(stage, "job1")
     stage.tell(events.Steps("job1", 0, ()))
     stage.flow.branch(run, 0, 6, "idea", 1)
-    assert stage.flow.sentence == flow_module.NO_STEP
+    assert stage.flow.sentence == sentences.NO_STEP
     assert stage.session.calls.count("branch") == 0
 
 
@@ -412,10 +412,10 @@ def test_stop_and_keep_then_continue(stage: Stage) -> None:
     stage.tell(events.Progress("job1", 1, 2, 4, 10, 3.0), preview(1, 3))
     stage.flow.keep(1)
     assert stage.session.calls[-1] == "keep job1 [1]"
-    assert stage.flow.sentence == flow_module.KEEPING
+    assert stage.flow.sentence == sentences.KEEPING
     kept = events.Result("job1", 1, 8, 0, 0, SIZE, SIZE, "texture", 1.0, 4, True, RGBA[3])
     stage.tell(events.Steps("job1", 1, (events.Step(4, 6, 9, 11),)), kept, events.Done("job1", 1.0))
-    assert stage.flow.sentence == machine.KEPT
+    assert stage.flow.sentence == sentences.KEPT
     assert layer.painted[-1] == RGBA[3]
     run = stage.flow.runs[0]
     assert [(v.index, v.call, v.unfinished) for v in run.variants] == [(1, 4, True)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge_server.client.editor import choices
+from bridge_server.client.editor import fields
 from engine import api
 from engine.canvas import extend, imagefile, seam
 from engine.commands import cli
@@ -173,4 +173,4 @@ def test_the_texture_model_makes_a_tile_without_a_seam():
 
 
 def test_the_editors_begin_with_the_same_band():
-    assert choices.FIELDS["tile_band"][0] == extend.TILE_BAND
+    assert fields.FIELDS["tile_band"].default == extend.TILE_BAND

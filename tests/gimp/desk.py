@@ -19,12 +19,17 @@ import base64, gc, hashlib, math, time
 import gi
 from gi.repository import Gegl, Gimp, Gio, GLib, GObject
 from bridge_server.client.editor.model import Extend, Settings, Tile
+from bridge_server.client.editor.panel import settings
 from bridge_server.client.geometry import Box
 from repaint_gimp import service as service_module
 service = next(found for found in gc.get_objects() if isinstance(found, service_module.Service))
 pump, flow, host = service.pump, service.pump.flow, service.host
 pdb = Gimp.get_pdb()
 images, displays = {}, {}
+
+def options(area=None):
+    # what a click would send
+    return settings(flow, window.panel.values(), area).options
 
 def pattern(width, height):
     # soft waves: R'G'B' bytes
@@ -209,7 +214,7 @@ class Desk(EditorDesk[GimpHost]):
         self.host.run(
             "pump.do('forget', flow.forget_all)\nflow.say('')\nhost.image = ''\n"
             "window.pages.set_visible_child_name('selection')\n"
-            "part = [part.show_choices(defaults()) for part in window._parts()]\nNone"
+            "window.panel.show_values(defaults())\nNone"
         )
 
     # ---- keys ----
@@ -236,7 +241,7 @@ class Desk(EditorDesk[GimpHost]):
         self.menu("variants", image)
         self.host.wait("service.window is not None and service.window.get_mapped()", what="RePaint's window is there")
         self.host.run(
-            "from gi.repository import Gtk\nfrom bridge_server.client.editor.choices import defaults\n"
+            "from gi.repository import Gtk\nfrom bridge_server.client.editor.fields import defaults\n"
             "window = service.window\nNone"
         )
         self.close(image)
@@ -251,14 +256,14 @@ class Desk(EditorDesk[GimpHost]):
     ) -> None:
         """Sets the window's fields; the seed is locked, or drawn at the click if None."""
         self.host.wait(
-            f"{model!r} in window.form.model.values() and {preset!r} in window.form.preset.values()",
+            f"{model!r} in window.fields['model'].values() and {preset!r} in window.fields['preset'].values()",
             seconds=60,
             what=f"the window offers {model} and {preset}",
         )
         self.host.run(
-            f"form = window.form\nform.model.choose({model!r})\nform.preset.choose({preset!r})\n"
-            f"form.variants.set_value({variants})\nform.lock.set_active({seed is not None})\n"
-            f"form.seed.set_text({'' if seed is None else str(seed)!r})\nNone"
+            f"f = window.fields\nf['model'].write({model!r})\nf['preset'].write({preset!r})\n"
+            f"f['variants'].write({variants})\nf['lock_seed'].write({seed is not None})\n"
+            f"f['seed'].set_text({'' if seed is None else str(seed)!r})\nNone"
         )
 
     def work_on(self, image: Image) -> None:

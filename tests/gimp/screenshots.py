@@ -101,11 +101,11 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     for page in ("selection", "extend", "more"):
         host.run(f"window.pages.set_visible_child_name({page!r})\nNone")
         _window(host, folder, chosen.out / f"gimp-window-{page}.png")
-    host.run("window.form.variants.set_value(1)\nwindow.repaint(window.tile_page.area())\nNone")
+    host.run("window.fields['variants'].write(1)\nwindow.panel.start('tile')\nNone")
     host.run("window.pages.set_visible_child_name('tile')\nNone")
     desk.wait_end(900)
     _window(host, folder, chosen.out / "gimp-window-tile.png")
-    host.run("window.pages.set_visible_child_name('selection')\nwindow.form.model.choose('sd15')\nNone")
+    host.run("window.pages.set_visible_child_name('selection')\nwindow.fields['model'].write('sd15')\nNone")
     host.run("pump.do('p', lambda: flow.say('Ready.'))\nNone")
     _window(host, folder, chosen.out / "gimp-window-licence.png")
 

@@ -16,7 +16,7 @@ from .desk import Desk
 @pytest.fixture
 def shop(desk: Desk, hub: StandIn) -> Iterator[Desk]:
     """The desk beside a hub that holds the toy."""
-    with as_before(desk, hub, "for part in window._parts(): part.show_choices(defaults())"):
+    with as_before(desk, hub, "window.panel.show_values(defaults())"):
         yield desk
 
 
@@ -35,7 +35,7 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.host.wait("window.download.accept.get_mapped()")
     assert shown(shop, "accept", "start", "bar", "stop") == [True, True, False, False]
     assert not shop.host.run("window.download.start.get_sensitive()"), "the licence first"
-    assert shop.host.run("window.form.prompt.get_mapped() and window.form.guidance.button.get_mapped()")
+    assert shop.host.run("window.fields['prompt'].get_mapped() and window.fields['guidance'].button.get_mapped()")
     shop.press(image)
     assert "download it first" in shop.status()
     assert shop.tree(image) == tree
@@ -55,7 +55,7 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.host.screenshot("downloading")
     shop.click("download.stop")
     shop.host.wait("flow.downloads.now is None", what="it has stopped")
-    assert "are kept, and Download goes on from there" in shop.host.run("window.download.sentence.get_text()")
+    assert "are kept, and Download continues from there" in shop.host.run("window.download.sentence.get_text()")
     kept = sum(part.stat().st_size for part in (models() / ".downloads" / TOY).rglob("*.part"))
     assert 0 < kept < SIZE
 
@@ -65,13 +65,13 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.host.wait(f"flow.model({TOY!r}).installed", seconds=90, what="it is installed")
     assert hub.ranges[asked].startswith("bytes="), "it went on where it stopped"  # type: ignore[union-attr]
     assert shop.status() == "By words, a toy is installed."
-    assert shop.host.run("window.form.model.value") == TOY
+    assert shop.host.run("window.fields['model'].read()") == TOY
     assert not shop.host.run("window.download.get_visible()")
 
     shop.host.run(
-        "numbers = window.more_page.numbers\n"
-        "for name, value in (('steps', 6), ('jump_length', 6), ('jump_samples', 1)): numbers[name].set_value(value)\n"
-        "window.form.prompt.set_text('a red circle on sand')\nwindow.form.guidance.set_value(4)\nNone"
+        "numbers = window.fields\n"
+        "for name, value in (('steps', 6), ('jump_length', 6), ('jump_samples', 1)): numbers[name].write(value)\n"
+        "window.fields['prompt'].set_text('a red circle on sand')\nwindow.fields['guidance'].write(4)\nNone"
     )
     assert shop.repaint(image, 120).startswith("Done")
     options = shop.host.run("flow.runs[-1].settings.options")
@@ -101,15 +101,15 @@ def test_learning_and_guidance_are_offered_where_a_model_can(desk: Desk) -> None
     for model, learns in (("exemplar", False), ("texture", True), ("test/gaussian", False)):
         desk.choose(model)
         desk.host.run(
-            "window.extend_page.learn.set_active(True)\nwindow.more_page.numbers['learn'].set_value(5)\n"
-            "window.form.guidance.set_value(3)\nNone"
+            "window.fields['extend_learn'].set_active(True)\nwindow.fields['learn'].write(5)\n"
+            "window.fields['guidance'].write(3)\nNone"
         )
-        for page, widget in (("extend", "extend_page.learn"), ("more", "more_page.numbers['learn'].button")):
+        for page, widget in (("extend", "fields['extend_learn']"), ("more", "fields['learn'].button")):
             desk.host.run(f"window.pages.set_visible_child_name({page!r})\nNone")
             desk.host.wait(f"window.{widget}.get_mapped() == {learns}", what=f"learning with {model}")
-        assert desk.host.run("'learn' in window.more_page.options()") == learns
-        assert desk.host.run("bool(window.extend_page.options())") == learns
-        assert not desk.host.run("window.form.guidance.get_visible()"), "it takes no words"
-        assert "guidance" not in desk.host.run("window.form.words()")
-    assert desk.host.run("window.form.choices()['guidance']") == 3
-    desk.host.run("window.extend_page.learn.set_active(False)\nNone")
+        assert desk.host.run("'learn' in options()") == learns
+        assert desk.host.run("options(Extend(right=8)).get('learn')") == (60 if learns else None)
+        assert not desk.host.run("window.fields['guidance'].get_visible()"), "it takes no words"
+        assert "guidance" not in desk.host.run("options()")
+    assert desk.host.run("window.fields['guidance'].read()") == 3
+    desk.host.run("window.fields['extend_learn'].set_active(False)\nNone")

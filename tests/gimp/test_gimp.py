@@ -221,7 +221,7 @@ def test_extend_is_one_undo_step(desk: Desk, undo: bool) -> None:
     before = desk.fingerprint(image)
     desk.choose("test/gaussian-slow" if not undo else "test/gaussian", seed=7)
     desk.host.run(
-        "window.extend_page.show_choices({'extend_left': 16, 'extend_top': 0, 'extend_right': 48, 'extend_bottom': 8})"
+        "for s, n in zip(('left', 'top', 'right', 'bottom'), (16, 0, 48, 8)): window.fields['extend_' + s].write(n)"
     )
     desk.press(image, "extend_page.button")
     if undo:
@@ -240,7 +240,7 @@ def test_tile(desk: Desk) -> None:
     image = desk.new(128, 96)
     before = desk.pixels(image)
     desk.choose(seed=7)
-    desk.host.run("window.pages.set_visible_child_name('tile')\nwindow.tile_page.band.set_value(32)\nNone")
+    desk.host.run("window.pages.set_visible_child_name('tile')\nwindow.fields['tile_band'].write(32)\nNone")
     desk.press(image, "tile_page.button")
     assert desk.wait_end().startswith("Done")
     after = desk.pixels(image)

@@ -104,8 +104,8 @@ def test_branching_from_a_step(desk: Desk) -> None:
     desk.host.run("window.branches.slider.set_value(2)\nNone")
     desk.host.wait("len(window.gallery.chosen()[1].views) > 0", what="the picture of a step")
     desk.host.wait("window.branches.picture.get_pixbuf() is not None")
-    call = desk.host.run("window.branches.chosen_step()[2].call")
-    desk.host.run("window.branches.kind.choose('idea')\nwindow.branches.number.set_value(2)\nNone")
+    call = desk.host.run("window.branches.chosen_step().step.call")
+    desk.host.run("window.branches.kind.write('idea')\nwindow.branches.number.write(2)\nNone")
     assert "2 × " in desk.host.run("window.branches.cost.get_text()")
     desk.press(button="branches.go")
     assert desk.wait_end().startswith("Done")
@@ -133,7 +133,7 @@ def test_stop_and_keep_and_continue_by_mouse(desk: Desk) -> None:
     desk.press(image)
     desk.wait_preview()
     desk.click("keep_button")
-    assert desk.wait_end().startswith("Stopped; what there was is kept")
+    assert desk.wait_end().startswith("Stopped; the pictures so far are kept")
     assert desk.names(image) == ["RePaint test/gaussian-slow · seed 40", "Background"]
     kept = desk.pixels(image)
     assert desk.host.run("[v.unfinished and 0 < v.call < v.calls for v in flow.runs[-1].variants]") == [True, True]
@@ -151,7 +151,7 @@ def test_stop_and_keep_and_continue_by_mouse(desk: Desk) -> None:
 
 def test_more_variants_are_appended(desk: Desk) -> None:
     image = finished(desk, variants=2)
-    desk.host.run("window.form.variants.set_value(1)\nNone")
+    desk.host.run("window.fields['variants'].write(1)\nNone")
     desk.press(button="more")
     assert desk.wait_end().startswith("Done")
     assert desk.names(image) == ["RePaint test/gaussian · seed 22", "Background"]
@@ -189,7 +189,7 @@ def test_a_frame_is_dragged_by_the_mouse(desk: Desk) -> None:
     image = desk.new(160, 120)
     desk.choose()
     desk.host.run(
-        "window.extend_page.show_choices({'extend_left': 0, 'extend_top': 0, 'extend_right': 0, 'extend_bottom': 0})\n"
+        "for s, n in zip(('left', 'top', 'right', 'bottom'), (0, 0, 0, 0)): window.fields['extend_' + s].write(n)\n"
         "window.pages.set_visible_child_name('extend')\nNone"
     )
     desk.work_on(image)
@@ -202,10 +202,10 @@ _, left, top = frame.get_window().get_origin()
 [round(left + x + w), round(top + y + h / 2)]
 """)
     desk.host.drag(x, y, x + 20, y)
-    right = desk.host.run("window.extend_page.sides['right'].value")
+    right = desk.host.run("window.fields['extend_right'].read()")
     assert right >= 32
     assert right % 8 == 0
-    assert desk.host.run("[window.extend_page.sides[s].value for s in ('left', 'top', 'bottom')]") == [0, 0, 0]
+    assert desk.host.run("[window.fields['extend_' + s].read() for s in ('left', 'top', 'bottom')]") == [0, 0, 0]
     desk.host.screenshot("frame")
     desk.press(button="extend_page.button")
     assert desk.wait_end().startswith("Done")
@@ -216,7 +216,7 @@ def test_choices_and_place_are_remembered(desk: Desk) -> None:
     image = desk.new(160, 120)
     desk.select(image, 60, 40, 30, 30)
     desk.choose(seed=5, variants=2)
-    desk.host.run("window.more_page.numbers['feather'].set_value(3)\nwindow.more_page.schedule.choose('late')\nNone")
+    desk.host.run("window.fields['feather'].write(3)\nwindow.fields['schedule'].write('late')\nNone")
     assert desk.repaint(image).startswith("Done")
     kept = json.loads((launch.user_folders().config / "gimp.json").read_text(encoding="utf-8"))
     assert kept["user"]["feather"] == 3
@@ -251,20 +251,20 @@ def test_closing_the_window_does_not_stop_a_run(desk: Desk) -> None:
 
 def test_every_page_fits_and_speaks_german(desk: Desk) -> None:
     """A second window in another language: no English is left on buttons, nothing is wider than the window."""
-    english = desk.host.run("window.form.captions[window.form.model].get_text()")
+    english = desk.host.run("window.form.lines['model'][0].get_text()")
     desk.host.run("""
 from bridge_server.client.editor import words
 from repaint_gimp.window import Window
 import pathlib
 words.choose("de")
-german = Window(pump, service.choices, pathlib.Path("/nonexistent/window.json"))
+german = Window(pump, service.choices, pathlib.Path("/nonexistent/window.json"), host)
 german.set_title("German")
 german.show()
 None
 """)
     try:
         desk.host.wait("german.get_mapped()")
-        assert desk.host.run("german.form.captions[german.form.model].get_text()") == "Modell" != english
+        assert desk.host.run("german.form.lines['model'][0].get_text()") == "Modell" != english
         assert desk.host.run("german.cancel_button.get_label()") == "A_bbrechen"
         for page in ("selection", "extend", "tile", "more"):
             desk.host.run(f"german.pages.set_visible_child_name({page!r})\nNone")
@@ -275,8 +275,8 @@ None
 
 @pytest.mark.parametrize("preset", ["fast", "quality", "repaint"])
 def test_presets_in_plain_words(desk: Desk, preset: str) -> None:
-    desk.host.wait(f"{preset!r} in window.form.preset.values()")
-    text = desk.host.run(f"[row[1] for row in window.form.preset.get_model() if row[0] == {preset!r}][0]")
+    desk.host.wait(f"{preset!r} in window.fields['preset'].values()")
+    text = desk.host.run(f"[row[1] for row in window.fields['preset'].get_model() if row[0] == {preset!r}][0]")
     assert "–" in text
     desk.choose(preset=preset)
     desk.host.run("window.pages.set_visible_child_name('more')\nwindow.more_page.show_schedule()\nNone")
@@ -292,6 +292,6 @@ def test_memory_is_told_before(desk: Desk) -> None:
     desk.select(image, 100, 100, 100, 100)
     desk.host.run("window._images_changed()\nNone")
     text = desk.host.run("window.more_page.memory.get_text()")
-    assert text.startswith("Memory for what is selected: about ")
-    desk.host.run("form.variants.set_value(8)\nNone")
+    assert text.startswith("Memory needed for the selection: about ")
+    desk.host.run("window.fields['variants'].write(8)\nNone")
     assert desk.host.run("window.more_page.memory.get_text()") != text

@@ -20,11 +20,15 @@ PRELUDE = """
 import base64, hashlib, krita
 from repaint_krita.docker import RePaintDocker
 from bridge_server.client.editor.model import Extend, Settings, Tile
+from bridge_server.client.editor.panel import settings
 app = Krita.instance()
 pump = RePaintDocker.pump
 flow = pump.flow
 def dock():
     return app.activeWindow().qwindow().findChild(QtWidgets.QDockWidget, "repaint_docker")
+def options(area=None):
+    # what a click would send
+    return settings(flow, dock().panel.values(), area).options
 def walk(node):
     found = []
     for child in node.childNodes():
@@ -190,16 +194,17 @@ documents[{name!r}] = add(d)
     ) -> None:
         """Sets the docker's fields; the seed is locked, or drawn at the click if None."""
         self.host.wait(
-            f"dock().model.findData({model!r}) >= 0 and dock().preset.findData({preset!r}) >= 0",
+            f"dock().fields['model'].findData({model!r}) >= 0 and dock().fields['preset'].findData({preset!r}) >= 0",
             seconds=60,
             what=f"the docker offers {model} and {preset}",
         )
         self.host.run(
-            f"dock().model.setCurrentIndex(dock().model.findData({model!r}))\n"
-            f"dock().preset.setCurrentIndex(dock().preset.findData({preset!r}))\n"
-            f"dock().source.setCurrentIndex(dock().source.findData({source!r}))\n"
-            f"dock().variants.setValue({variants})\n"
-            f"dock().lock.setChecked({seed is not None})\ndock().seed.setText({'' if seed is None else str(seed)!r})"
+            f"dock().fields['model'].setCurrentIndex(dock().fields['model'].findData({model!r}))\n"
+            f"dock().fields['preset'].setCurrentIndex(dock().fields['preset'].findData({preset!r}))\n"
+            f"dock().fields['source'].setCurrentIndex(dock().fields['source'].findData({source!r}))\n"
+            f"dock().fields['variants'].setValue({variants})\n"
+            f"dock().fields['lock_seed'].setChecked({seed is not None})\n"
+            f"dock().fields['seed'].setText({'' if seed is None else str(seed)!r})"
         )
 
     def click(self, widget: str) -> None:

@@ -109,10 +109,10 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
     host.wait("len(dock().gallery.chosen()[1].views)", what="the picture of a step")
     for number, page in enumerate(PAGES):
         if page == "tile":
-            host.run("dock().variants.setValue(1)\nd = dock()\nd.repaint(d.tile_page.area())")
+            host.run("dock().fields['variants'].setValue(1)\ndock().panel.start('tile')")
             desk.wait_end(900)
         _take_docker(host, folder, chosen, page, number, language)
-    host.run("dock().model.setCurrentIndex(dock().model.findData('sd15'))\npump.do('p', lambda: flow.say('Ready.'))")
+    host.run("dock().fields['model'].write('sd15')\npump.do('p', lambda: flow.say('Ready.'))")
     _take_docker(host, folder, chosen, "licence", 0, language)
 
 
@@ -140,7 +140,7 @@ def _take_download(host: KritaHost, folder: Path, chosen: argparse.Namespace, hu
     desk.choose(toy_hub.TOY, seed=chosen.seed)
     hub.pace = 0.5
     host.run(
-        "dock().form.prompt.setText('a red circle')\ndock().download.accept.click()\ndock().download.start.click()"
+        "dock().fields['prompt'].setText('a red circle')\ndock().download.accept.click()\ndock().download.start.click()"
     )
     host.wait(f"flow.downloads.now.done > {toy_hub.SIZE // 4}", seconds=60)
     _take_docker(host, folder, chosen, "downloading", 0)

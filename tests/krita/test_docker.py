@@ -44,7 +44,7 @@ def rest(desk: Desk) -> None:
 
 def extend(desk: Desk, **sides: int) -> None:
     for side in ("left", "top", "right", "bottom"):
-        desk.host.run(f"dock().extend_page.sides[{side!r}].setValue({sides.get(side, 0)})")
+        desk.host.run(f"dock().fields['extend_' + {side!r}].setValue({sides.get(side, 0)})")
     desk.host.run("dock().pages.setCurrentIndex(1)\ndock().extend_page.button.click()")
 
 
@@ -123,17 +123,17 @@ def test_a_frame_is_dragged_by_the_mouse(desk: Desk) -> None:
     desk.screenshot("frame")
     x, y = edge(1.0, 0.5)
     desk.host.drag(x, y, x + 20, y)
-    right = desk.host.wait("(lambda v: v >= 32 and v)(dock().extend_page.sides['right'].value())", what="it grows")
+    right = desk.host.wait("(lambda v: v >= 32 and v)(dock().fields['extend_right'].value())", what="it grows")
     desk.host.wait("frame._held is None", what="the mouse has let go")
     assert right % 8 == 0
-    assert desk.host.run("[dock().extend_page.sides[s].value() for s in ('left', 'top', 'bottom')]") == [0, 0, 0]
+    assert desk.host.run("[dock().fields['extend_' + s].value() for s in ('left', 'top', 'bottom')]") == [0, 0, 0]
     x, y = edge(0.5, 0.0)
     desk.host.drag(x, y, x, y - 12)
-    desk.host.wait("dock().extend_page.sides['top'].value() >= 16 and frame._held is None")
+    desk.host.wait("dock().fields['extend_top'].value() >= 16 and frame._held is None")
     x, y = edge(0.5, 0.0)
     desk.host.drag(x, y, x, y + 60)
-    desk.host.wait("dock().extend_page.sides['top'].value() == 0 and frame._held is None")
-    right = desk.host.run("dock().extend_page.sides['right'].value()")
+    desk.host.wait("dock().fields['extend_top'].value() == 0 and frame._held is None")
+    right = desk.host.run("dock().fields['extend_right'].value()")
     desk.screenshot("frame-dragged")
     desk.host.run("dock().extend_page.button.click()")
     assert desk.wait_end().startswith("Done")
@@ -156,8 +156,8 @@ def test_a_tile_is_a_layer_along_the_borders(desk: Desk, axis: str) -> None:
     before = desk.pixels(document)
     desk.host.run(f"""
 dock().pages.setCurrentIndex(2)
-dock().tile_page.axis.setCurrentIndex(dock().tile_page.axis.findData({axis!r}))
-dock().tile_page.band.setValue(32)
+dock().fields['tile_axis'].setCurrentIndex(dock().fields['tile_axis'].findData({axis!r}))
+dock().fields['tile_band'].setValue(32)
 dock().tile_page.button.click()
 """)
     assert desk.wait_end().startswith("Done")
@@ -176,24 +176,22 @@ dock().tile_page.button.click()
 def test_learning_first_is_shown(desk: Desk) -> None:
     desk.new(160, 120)
     desk.choose("texture")
-    document = desk.host.run("app.activeDocument().rootNode().uniqueId().toString()")
     desk.host.run("""
 heard = []
 driver.watchers["learning"] = lambda: flow.learning > 0 and heard.append(flow.learning)
-dock().more_page.numbers["learn"].setValue(5)
-dock().more_page.numbers["steps"].setValue(10)
+dock().fields['learn'].setValue(5)
+dock().fields['steps'].setValue(10)
 """)
     extend(desk, right=16)
     desk.host.wait("flow.phase == 'running' and flow.run.variants[0].call > 0", seconds=120, what="it paints")
     found = desk.host.run("driver.watchers.clear()\nheard")
     desk.host.run(
-        "from bridge_server.client.editor.choices import defaults\n"
-        "pump.cancel()\nfor part in dock()._parts(): part.show_choices(defaults())"
+        "from bridge_server.client.editor.fields import defaults\npump.cancel()\ndock().panel.show_values(defaults())"
     )
-    desk.wait_end()
+    assert desk.wait_end() == "Cancelled."
     assert found == sorted(found)
     assert len(found) > 2
-    assert document
+    assert 0 < found[0] < found[-1] <= 1
 
 
 # ---------------------------------------------------------------- branches, keep, apply, compare
@@ -207,7 +205,7 @@ def test_branching_from_a_step_by_the_docker(desk: Desk) -> None:
     desk.host.run("dock().branches.slider.setValue(2)")
     desk.host.wait("len(dock().gallery.chosen()[1].views) > 0", what="the picture of a step")
     desk.host.wait("dock().branches.picture.pixmap() is not None")
-    call = desk.host.run("dock().branches.chosen_step()[2].call")
+    call = desk.host.run("dock().branches.chosen_step().step.call")
     desk.host.run("""
 dock().branches.kind.setCurrentIndex(dock().branches.kind.findData("idea"))
 dock().branches.number.setValue(2)
@@ -241,7 +239,7 @@ def test_stop_and_keep_and_continue_by_mouse(desk: Desk) -> None:
     desk.press()
     desk.wait_preview()
     desk.click("keep_button")
-    assert desk.wait_end().startswith("Stopped; what there was is kept")
+    assert desk.wait_end().startswith("Stopped; the pictures so far are kept")
     assert desk.names(document) == ["Background", "RePaint test/gaussian-slow · seed 40"]
     kept = desk.fingerprint(document)
     assert desk.host.run("[v.unfinished and 0 < v.call < v.calls for v in flow.runs[-1].variants]") == [True, True]
@@ -321,7 +319,7 @@ def test_compare_and_walking_add_no_undo_step(desk: Desk) -> None:
 
 def test_more_variants_are_appended(desk: Desk) -> None:
     document = finished(desk, variants=2)
-    desk.host.run("dock().variants.setValue(1)\ndock().more.click()")
+    desk.host.run("dock().fields['variants'].setValue(1)\ndock().more.click()")
     assert desk.wait_end().startswith("Done")
     assert desk.names(document) == ["Background", "RePaint test/gaussian · seed 22"]
     desk.host.run("dock().more_like.click()")
@@ -376,7 +374,7 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 @pytest.mark.essential
 def test_more_actions_are_in_kritas_shortcut_settings(desk: Desk) -> None:
-    desk.host.run("from repaint_krita.extension import ACTIONS")
+    desk.host.run("from repaint_krita.sentences import ACTIONS")
     names = desk.host.run("[n for n in ACTIONS if app.action(n) is None or not app.action(n).text()]")
     assert names == []
     text = (REPOSITORY / "krita_plugin/repaint_krita.action").read_text()
@@ -409,8 +407,10 @@ def test_from_opening_krita_to_an_applied_variant_in_four_actions(display: Displ
         host.drag(x - 40, y - 30, x + 40, y + 30)  # 3
         host.wait("(lambda s: s is not None and s.width() > 4)(documents['photo'].selection())", what="a selection")
         host.run("dock().widget().ensureWidgetVisible(dock().button)")
-        host.wait("dock().model.findData('test/gaussian') >= 0", seconds=60)
-        host.run("dock().model.setCurrentIndex(dock().model.findData('test/gaussian'))")  # for the test's sake: quick
+        host.wait("dock().fields['model'].findData('test/gaussian') >= 0", seconds=60)
+        host.run(
+            "dock().fields['model'].setCurrentIndex(dock().fields['model'].findData('test/gaussian'))"
+        )  # for the test's sake: quick
         host.click(*host.run("center(dock().button)"))  # 4
         host.wait("flow.busy", what="it runs")
         host.wait("not flow.busy and not flow.has_steps", seconds=60, what="the run ends")
@@ -434,11 +434,11 @@ def test_memory_is_forecast_on_the_more_page(desk: Desk) -> None:
     desk.select(document, 100, 100, 60, 60)
     desk.host.run("dock().more_page.show_memory()")
     text = desk.host.run("dock().more_page.memory.text()")
-    assert text.startswith("Memory for what is selected: about ")
+    assert text.startswith("Memory needed for the selection: about ")
     few = int(text.split()[-2])
     assert 300 < few < 600
     desk.select(document, 0, 0, 400, 300)
-    desk.host.run("dock().variants.setValue(8)")
+    desk.host.run("dock().fields['variants'].setValue(8)")
     assert int(desk.host.run("dock().more_page.memory.text()").split()[-2]) > few
 
 
@@ -448,29 +448,28 @@ def test_memory_is_forecast_on_the_more_page(desk: Desk) -> None:
 def test_words_are_asked_for_only_where_a_model_takes_them(desk: Desk) -> None:
     desk.new(160, 120)
     desk.choose()
-    fields = "dock().form.prompt, dock().form.negative, dock().form.guidance, dock().form.label"
-    shown = f"[w.isVisibleTo(dock()) for w in ({fields})]"
+    shown = "[dock().fields[n].isVisibleTo(dock()) for n in ('prompt', 'negative', 'guidance', 'label')]"
     assert desk.host.run(shown) == [False, False, False, False]
     desk.host.run("""
 from bridge_server.client import events
 kept = list(flow.models)
 flow.models = kept + [events.Model("words", "Takes words", "x", "x", True, True, False),
                       events.Model("classes", "Takes classes", "x", "x", True, False, True)]
-dock().form.refresh()
+dock().refresh()
 """)
     try:
         for model, wanted in (("words", [True, True, True, False]), ("classes", [False, False, False, True])):
-            desk.host.run(f"dock().model.setCurrentIndex(dock().model.findData({model!r}))")
+            desk.host.run(f"dock().fields['model'].setCurrentIndex(dock().fields['model'].findData({model!r}))")
             assert desk.host.run(shown) == wanted
             if model == "words":
-                desk.host.run("dock().form.prompt.setText(' a door ')\ndock().form.guidance.setValue(5)")
-                assert desk.host.run("dock().form.words()") == {"prompt": "a door", "guidance": 5}
-        desk.host.run("dock().form.label.setText('7')\ndock().form.prompt.setText('ignored')")
-        assert desk.host.run("dock().form.words()") == {"label": "7"}
+                desk.host.run("dock().fields['prompt'].setText(' a door ')\ndock().fields['guidance'].setValue(5)")
+                assert desk.host.run("options()") == {"prompt": "a door", "guidance": 5}
+        desk.host.run("dock().fields['label'].setText('7')\ndock().fields['prompt'].setText('ignored')")
+        assert desk.host.run("options()") == {"label": "7"}
     finally:
         desk.host.run(
-            "flow.models = kept\ndock().form.label.setText('')\ndock().form.prompt.setText('')\n"
-            "dock().form.guidance.setValue(0)\ndock().form.refresh()"
+            "flow.models = kept\ndock().fields['label'].setText('')\ndock().fields['prompt'].setText('')\n"
+            "dock().fields['guidance'].setValue(0)\ndock().refresh()"
         )
 
 
@@ -484,9 +483,9 @@ def test_advanced_numbers_reach_the_engine_and_the_picture(desk: Desk) -> None:
     assert sum(low < high for high, low in pairwise(walk)) == calls
     desk.host.run("""
 page = dock().more_page
-page.numbers["steps"].setValue(20)
-page.schedule.setCurrentIndex(page.schedule.findData("none"))
-page.numbers["feather"].setValue(6)
+dock().fields['steps'].setValue(20)
+dock().fields['schedule'].setCurrentIndex(dock().fields['schedule'].findData("none"))
+dock().fields['feather'].setValue(6)
 """)
     assert desk.host.run("page.picture.walk") == list(range(19, -2, -1))
     assert desk.repaint().startswith("Done")
@@ -496,7 +495,7 @@ node = {document.code}.nodeByName("RePaint test/gaussian · seed 1234")
 list(bytes(node.pixelData(30, 55, 50, 1))[3::4])
 """)
     desk.host.run("page.reset.click()")
-    assert desk.host.run("page.options()") == {}
+    assert desk.host.run("options()") == {}
     assert set(alpha[:10] + alpha[40:]) == {0}, "feather works inwards only"
     assert alpha[10] < 128 < alpha[25]
 
@@ -514,7 +513,7 @@ def test_a_document_remembers_its_choices(desk: Desk, tmp_path: Path) -> None:
     assert desk.repaint().startswith("Done")
     desk.close(document)
     document = desk.open(one)
-    desk.host.wait("dock().variants.value() == 3", what="the first document's choices")
+    desk.host.wait("dock().fields['variants'].value() == 3", what="the first document's choices")
     assert desk.host.run(f"{document.code}.modified()") is False
 
 

@@ -19,7 +19,7 @@ PANEL = "dock().download"
 def shop(desk: Desk, hub: StandIn) -> Iterator[Desk]:
     """The desk beside a hub that holds the toy."""
     with as_before(
-        desk, hub, "dock().more_page._reset()\ndock().form.prompt.setText('')\ndock().form.guidance.setValue(0)"
+        desk, hub, "dock().panel.reset()\ndock().fields['prompt'].setText('')\ndock().fields['guidance'].setValue(0)"
     ):
         yield desk
 
@@ -38,7 +38,9 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
         assert part in text
     assert shown(shop, "accept", "start", "bar", "stop") == [True, True, False, False]
     assert not shop.host.run(f"{PANEL}.start.isEnabled()"), "the licence first"
-    assert shop.host.run("dock().form.prompt.isVisibleTo(dock()) and dock().form.guidance.isVisibleTo(dock())")
+    assert shop.host.run(
+        "dock().fields['prompt'].isVisibleTo(dock()) and dock().fields['guidance'].isVisibleTo(dock())"
+    )
     shop.press()
     assert "download it first" in shop.status()
     assert shop.tree(document) == tree
@@ -57,7 +59,7 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.screenshot("downloading")
     shop.click("download.stop")
     shop.host.wait("flow.downloads.now is None", what="it has stopped")
-    assert "are kept, and Download goes on from there" in shop.host.run(f"{PANEL}.sentence.text()")
+    assert "are kept, and Download continues from there" in shop.host.run(f"{PANEL}.sentence.text()")
     kept = sum(part.stat().st_size for part in (models() / ".downloads" / TOY).rglob("*.part"))
     assert 0 < kept < SIZE
 
@@ -66,13 +68,16 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.host.wait(f"flow.model({TOY!r}).installed", seconds=90, what="it is installed")
     assert hub.ranges[asked].startswith("bytes="), "it went on where it stopped"  # type: ignore[union-attr]
     assert shop.status() == "By words, a toy is installed."
-    assert shop.host.run("[dock().model.currentData(), dock().model.currentText()]") == [TOY, "By words, a toy"]
+    assert shop.host.run("[dock().fields['model'].currentData(), dock().fields['model'].currentText()]") == [
+        TOY,
+        "By words, a toy",
+    ]
     assert not shop.host.run(f"{PANEL}.isVisibleTo(dock())")
 
     shop.host.run(
-        "numbers = dock().more_page.numbers\n"
+        "numbers = dock().fields\n"
         "for name, value in (('steps', 6), ('jump_length', 6), ('jump_samples', 1)): numbers[name].setValue(value)\n"
-        "dock().form.prompt.setText('a red circle on sand')\ndock().form.guidance.setValue(4)"
+        "dock().fields['prompt'].setText('a red circle on sand')\ndock().fields['guidance'].setValue(4)"
     )
     assert shop.repaint(120).startswith("Done")
     options = shop.host.run("flow.runs[-1].settings.options")
@@ -102,10 +107,10 @@ def test_learning_is_offered_where_a_model_can(desk: Desk) -> None:
     assert desk.host.run("len(dock().more_page.picture.walk)") > 10, "a new list leaves the picture of the run there"
     for model, learns in (("exemplar", False), ("texture", True), ("test/gaussian", False)):
         desk.choose(model)
-        desk.host.run("dock().extend_page.learn.setChecked(True)\ndock().more_page.numbers['learn'].setValue(5)")
-        for page, widget in ((1, "extend_page.learn"), (3, "more_page.numbers['learn']")):
+        desk.host.run("dock().fields['extend_learn'].setChecked(True)\ndock().fields['learn'].setValue(5)")
+        for page, widget in ((1, "fields['extend_learn']"), (3, "fields['learn']")):
             desk.host.run(f"dock().pages.setCurrentIndex({page})")
             assert desk.host.run(f"dock().{widget}.isVisibleTo(dock())") == learns
-        assert desk.host.run("'learn' in dock().more_page.options()") == learns
-        assert desk.host.run("bool(dock().extend_page.options())") == learns
-    desk.host.run("dock().extend_page.learn.setChecked(False)\ndock().more_page._reset()")
+        assert desk.host.run("'learn' in options()") == learns
+        assert desk.host.run("options(Extend(right=8)).get('learn')") == (60 if learns else None)
+    desk.host.run("dock().fields['extend_learn'].setChecked(False)\ndock().panel.reset()")

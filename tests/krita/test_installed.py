@@ -102,18 +102,15 @@ docker.show()
 def test_choices_survive_a_restart_and_nonsense_falls_back(display: Display, tmp_path: Path) -> None:
     home = tmp_path / "nothing here"
     host = start_krita(tmp_path / "krita", display, **{launch.HOME_VARIABLE: str(home)})
-    choices = (
-        "[dock().model.currentData(), dock().preset.currentData(), dock().source.currentData(), "
-        "dock().variants.value(), dock().more_page.numbers['steps'].value()]"
-    )
+    choices = "[dock().fields[name].read() for name in ('model', 'preset', 'source', 'variants', 'steps')]"
     file = home / "config/krita.json"
     try:
         Desk(host)
         host.run("""
-from bridge_server.client.editor.choices import defaults
+from bridge_server.client.editor.fields import defaults
 values = {**defaults(), "model": "test/gaussian", "preset": "repaint", "source": "layer", "variants": 3, "steps": 40}
-for part in dock()._parts(): part.show_choices(values)
-kept = dock().settings(None)
+dock().panel.show_values(values)
+dock().panel.choices.keep(dock().panel.values())
 """)
         host.run("app.action('file_quit').trigger()")
         assert host.process is not None

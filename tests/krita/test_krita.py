@@ -633,7 +633,7 @@ def test_seeds_are_drawn_shown_and_53_bits_wide(desk: Desk) -> None:
     seeds = []
     for _ in range(2):
         desk.repaint()
-        seeds.append(int(desk.host.run("dock().seed.text()")))
+        seeds.append(int(desk.host.run("dock().fields['seed'].text()")))
         assert desk.names(document)[-1] == f"RePaint test/gaussian · seed {seeds[-1]}"
         desk.undo()
     assert seeds[0] != seeds[1]

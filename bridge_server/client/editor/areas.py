@@ -7,17 +7,8 @@ from typing import Callable, List, Tuple
 from bridge_server.client.geometry import MAX_SIDE, Box, grown_box
 from bridge_server.client.records import MAX_PIXELS
 
+from . import sentences
 from .model import Extend, Refused, Target, Tile
-
-NO_DOCUMENT = "Open a picture first, select the part to repaint, then click RePaint."
-NO_SELECTION = "Select the part to repaint first (with any selection tool), then click RePaint."
-OUTSIDE = "The selection lies outside the picture; select a part of the picture, then click RePaint."
-EMPTY = "The selection is empty; select the part to repaint, then click RePaint."
-NO_LAYER = "There is no active layer to read; click a layer, or choose “Visible image” as the source."
-NO_SIDE = "Choose how many pixels to add, and on which sides."
-TOO_LARGE = "The picture would become too large for one run; add fewer pixels."
-CHANGED = "The picture or its selection changed while it was read; click RePaint again."
-CLOSED_DOCUMENT = "The picture of this RePaint is closed; open it and start again."
 
 
 def extended(width: int, height: int, area: Extend, padding: int = 0) -> Tuple[Box, Box, Box]:
@@ -26,7 +17,7 @@ def extended(width: int, height: int, area: Extend, padding: int = 0) -> Tuple[B
     old = Box(area.left, area.top, width, height)
     across, down = area.left + area.right, area.top + area.bottom
     if not across and not down:
-        raise Refused(NO_SIDE)
+        raise Refused(sentences.NO_SIDE)
     width, height = width + across, height + down
     bounds = Box(0, 0, width, height)
     if not down and not (area.left and area.right):
@@ -35,7 +26,7 @@ def extended(width: int, height: int, area: Extend, padding: int = 0) -> Tuple[B
         bounds = Box(0, 0 if area.top else old.height, width, down)
     box = grown_box(bounds, width, height, padding)
     if max(width, height) > MAX_SIDE or box.width * box.height > MAX_PIXELS:
-        raise Refused(TOO_LARGE)
+        raise Refused(sentences.TOO_LARGE)
     return box, bounds, old
 
 

@@ -13,33 +13,11 @@ from typing import Any, Callable, Deque, Iterable, List, Optional, Set, Tuple
 
 from bridge_server.client import events
 
+from . import sentences
 from .texts import time_left
 from .words import tr
 
 WINDOW = 10.0  # seconds over which the pace is taken
-
-NOT_INSTALLED = "{model} is not installed."
-LICENCE = "Licence: {licence}"
-SIZE = "Size: {size}"
-NO_SIZE = "Size: told when the download begins"
-FROM = "From: {source}"
-BY_HAND = "It is not handed out to programs: fetch it there by hand, then run “models convert” (docs/models.md)."
-INCOMPLETE = "Its files are not complete: put the missing ones into its folder, or remove it (“models remove”)."
-ACCEPT = "I accept this licence"
-ACCEPT_TIP = "Read the licence at its source first; nothing is downloaded without this"
-DOWNLOAD = "&Download"
-DOWNLOAD_TIP = "Fetch the model and install it; you can paint with another one meanwhile"
-STOP = "Stop the download"
-STOP_TIP = "What is there already is kept; the next download goes on from there"
-RUNS = "Downloading {model}"
-ASKING = "Asking for the files …"
-STOPPING = "Stopping …"
-CHECKING = "Checking the model …"
-OF = "{done} of {total}"
-STOPPED = "Stopped: {done} are kept, and Download goes on from there."
-LOST = "The bridge stopped, and the download with it: click Download again, it goes on from there."
-INSTALLED = "{model} is installed."
-DOWNLOAD_FIRST = "{model} is not installed: download it first, or choose another model."
 
 
 @dataclass(frozen=True)
@@ -103,16 +81,16 @@ class Downloads:
         sentence, error = event.sentence, True
         if event.end == "installed":
             title = next((model.title for model in models if model.id == event.model), event.model)
-            sentence, error = tr(INSTALLED).format(model=tr(title)), False
+            sentence, error = tr(sentences.INSTALLED).format(model=tr(title)), False
         elif event.end == "stopped":
-            sentence, error = tr(STOPPED).format(done=amount(event.done)), False
+            sentence, error = tr(sentences.DOWNLOAD_STOPPED).format(done=amount(event.done)), False
         self._last = (event.model, tr(sentence), error)
         return self._last[1:]
 
     def lost(self) -> None:
         """The bridge is gone, and with it what it was downloading."""
         if self.now is not None:
-            self._last, self.now = (self.now.model, tr(LOST), True), None
+            self._last, self.now = (self.now.model, tr(sentences.DOWNLOAD_LOST), True), None
 
     # ---- what a window draws ----
     def shown(self, chosen: Optional[events.Model], models: List[events.Model], connected: bool) -> Shown:
@@ -120,7 +98,7 @@ class Downloads:
             title = next((model.title for model in models if model.id == self.now.model), self.now.model)
             return Shown(
                 visible=True,
-                text=tr(RUNS).format(model=tr(title)),
+                text=tr(sentences.DOWNLOADING).format(model=tr(title)),
                 runs=True,
                 can_stop=not self._stopping,
                 fraction=self.now.done / self.now.total if self.now.total else -1.0,
@@ -149,14 +127,14 @@ class Downloads:
 
     def _progress(self, now: events.Downloading) -> str:
         if self._stopping:
-            return tr(STOPPING)
+            return tr(sentences.STOPPING_DOWNLOAD)
         if not now.done:
-            return tr(ASKING)
+            return tr(sentences.ASKING_FOR_FILES)
         if not now.total:
             return amount(now.done)
         if now.done >= now.total:
-            return tr(CHECKING)
-        parts = [tr(OF).format(done=amount(now.done), total=amount(now.total)), self._left(now)]
+            return tr(sentences.CHECKING_MODEL)
+        parts = [tr(sentences.DONE_OF_TOTAL).format(done=amount(now.done), total=amount(now.total)), self._left(now)]
         return " · ".join(part for part in parts if part)
 
     def _left(self, now: events.Downloading) -> str:
@@ -169,16 +147,23 @@ class Downloads:
 def amount(size: int) -> str:
     """ "4.3 MB", "2.1 GB": bytes, in powers of ten as the hubs say it."""
     if size >= 10**9:
-        return tr("{number} GB").format(number=f"{size / 1e9:.1f}")
-    return tr("{number} MB").format(number=f"{size / 1e6:.1f}" if size < 10**8 else f"{size / 1e6:.0f}")
+        return tr(sentences.GIGABYTES).format(number=f"{size / 1e9:.1f}")
+    return tr(sentences.MEGABYTES).format(number=f"{size / 1e6:.1f}" if size < 10**8 else f"{size / 1e6:.0f}")
 
 
 def _about(model: events.Model) -> List[str]:
     """What is to be known of a model that is not installed, a line each."""
-    lines = [tr(NOT_INSTALLED).format(model=tr(model.title)), tr(LICENCE).format(licence=model.licence)]
+    lines = [
+        tr(sentences.NOT_INSTALLED).format(model=tr(model.title)),
+        tr(sentences.LICENCE).format(licence=model.licence),
+    ]
     if not model.source:
-        return [*lines, tr(INCOMPLETE)]
+        return [*lines, tr(sentences.INCOMPLETE)]
     if model.download:
-        lines.append(tr(SIZE).format(size=amount(model.download_bytes)) if model.download_bytes else tr(NO_SIZE))
-    lines.append(tr(FROM).format(source=model.source))
-    return lines if model.download else [*lines, tr(BY_HAND)]
+        lines.append(
+            tr(sentences.SIZE).format(size=amount(model.download_bytes))
+            if model.download_bytes
+            else tr(sentences.NO_SIZE)
+        )
+    lines.append(tr(sentences.SOURCE).format(source=model.source))
+    return lines if model.download else [*lines, tr(sentences.BY_HAND)]

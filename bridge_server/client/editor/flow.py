@@ -14,15 +14,11 @@ from typing import Any, Dict, List, Optional, Tuple
 from bridge_server.client import events
 from bridge_server.client.session import BranchRequest, JobRequest
 
-from .download import DOWNLOAD_FIRST
+from . import sentences
 from .history import note
 from .machine import IDLE, READING, RUNNING, WAITING, Machine
 from .model import MAX_SEED, Capture, Refused, Run, Series, Settings, Tile, Variant, cost
 from .words import tr
-
-NO_CAPTURE = "The surroundings of this picture are no longer at hand; select the place and click RePaint again."
-NO_STEP = "There is no kept step of this picture any more: run it again, then branch from it."
-KEEPING = "Stopping; what there is will be kept …"
 
 
 class Flow(Machine):
@@ -38,13 +34,13 @@ class Flow(Machine):
             return
         model = self.model(settings.model)
         if model is not None and not model.installed:
-            self.say(tr(DOWNLOAD_FIRST).format(model=tr(model.title)), error=True)
+            self.say(tr(sentences.DOWNLOAD_FIRST).format(model=tr(model.title)), error=True)
             return
         self._settings, self._clicked = settings, self.clock()
         self._reader = self.host.capture(settings)
         self.phase = READING
         self.seconds_left = -1.0
-        self.say("Reading the picture …")
+        self.say(sentences.READING)
 
     @property
     def has_steps(self) -> bool:
@@ -84,7 +80,7 @@ class Flow(Machine):
         if self.busy or not self._bridge_there():
             return
         if run.capture is None:
-            self.say(NO_CAPTURE, error=True)
+            self.say(sentences.NO_CAPTURE, error=True)
             return
         own = [each for each in self.library.of_series(run) if each.parent is None]
         seed = max(variant.seed for each in own for variant in each.variants) + 1
@@ -98,7 +94,7 @@ class Flow(Machine):
             return
         variant = run.variant(index)
         if variant is None or all(step.call != call for step in variant.steps):
-            self.say(NO_STEP, error=True)
+            self.say(sentences.NO_STEP, error=True)
             return
         if seed is None:
             seed = random.SystemRandom().randrange(MAX_SEED - number)
@@ -128,7 +124,7 @@ class Flow(Machine):
         """Variations of a variant: other noise from the middle of its run on."""
         variant = run.variant(index)
         if variant is None or not variant.steps:
-            self.say(NO_STEP, error=True)
+            self.say(sentences.NO_STEP, error=True)
             return
         middle = variant.steps[len(variant.steps) // 2]
         self.branch(run, index, middle.call, "continue", number)
@@ -153,7 +149,7 @@ class Flow(Machine):
         elif self.phase == RUNNING and self.run is not None and not self.keeping:
             self.keeping = True
             self.session.keep(self.run.job, [] if index is None else [index])
-            self.say(KEEPING)
+            self.say(sentences.KEEPING)
 
     def _bridge_there(self) -> bool:
         if self.no_bridge:
@@ -164,9 +160,9 @@ class Flow(Machine):
         """Stops the run; its layer is emptied and removed at once, finished variants stay to be picked."""
         if self.phase == READING:
             self._reader, self.phase = None, IDLE
-            self.say("Cancelled.")
+            self.say(sentences.CANCELLED)
         elif self.phase in (WAITING, RUNNING) and self.run is not None:
-            self._stop("Cancelling …")
+            self._stop(sentences.CANCELLING)
             self.layers.discard(self.run)
 
     def compare(self, hidden: bool) -> None:
@@ -218,7 +214,7 @@ class Flow(Machine):
     def restart_engine(self) -> None:
         self.can_restart = False
         self.session.restart_engine()
-        self.say("Starting the engine again …")
+        self.say(sentences.RESTARTING)
 
 
 def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:

@@ -1,12 +1,14 @@
 """Finished pictures that outlive the editor: they lie at the bridge, and this finds those of a document again.
 
-Each job carries a note (the session's ``tag``) that says where it belongs. A document is known by the id that the
-plug-in leaves in it, or by its file's path.
+Each job carries a note (the session's ``tag``) that says where it belongs. A document is known by the key that the
+plug-in leaves in it, or by its file's path. A copy under another name holds the same key, but is another document as
+long as the first one's file is there.
 """
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Dict, List
 
 from bridge_server.client import events
@@ -90,4 +92,7 @@ class History:
 
 
 def _same(found: Dict[str, Any], key: str, path: str) -> bool:
-    return bool((key and found["key"] == key) or (path and found["path"] == path))
+    if path and found["path"] == path:
+        return True
+    moved = not found["path"] or not path or not Path(found["path"]).exists()  # else one is a copy of the other
+    return bool(key) and found["key"] == key and moved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Generator, Optional
 
+from . import sentences
 from .host import Host, Layer
 from .library import Library
 from .model import THERE, Run, Variant, layer_name
@@ -11,7 +12,6 @@ from .painting import Painter, Work
 from .words import tr
 
 PREVIEW_NAME = "RePaint preview"
-NOT_TAKEN = "Done, but the layer does not hold the picture; click the picture below to put it into a layer."
 
 
 class Layers:
@@ -72,11 +72,11 @@ class Layers:
     def _put(self, run: Run, variant: Variant, apply: bool) -> Work:
         taken = yield from self.promote(run, variant)
         if not taken:
-            self._say(NOT_TAKEN, True)
+            self._say(sentences.NOT_TAKEN, True)
         elif apply:
             self.uncover()
             run.series.layer = None
-            self._say(tr("Applied: {layer}.").format(layer=layer_name(run, variant)), False)
+            self._say(tr(sentences.APPLIED).format(layer=layer_name(run, variant)), False)
 
     def promote(self, run: Run, variant: Variant) -> Generator[None, None, bool]:
         """Gives the layer its lasting name and reads the pixels back; whether the editor took them."""

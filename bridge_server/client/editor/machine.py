@@ -15,9 +15,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from bridge_server.client import events
 from bridge_server.client.session import Session
 
+from . import sentences
 from .download import Downloads, Shown
 from .host import Host
-from .layers import NOT_TAKEN, Layers
+from .layers import Layers
 from .library import Library
 from .model import GONE, Capture, Picture, Refused, Run, Settings, Variant
 from .painting import PreviewRate, Work
@@ -27,10 +28,6 @@ IDLE, READING, WAITING, RUNNING, CANCELLING = "idle", "reading", "waiting", "run
 NO_BRIDGE_CODES = ("not_installed", "cannot_start", "refused", "protocol")  # trying again by itself may take for ever
 HOLD = 3.0  # seconds for which an engine message stays readable
 CANCEL_PATIENCE = 3.0  # seconds until the window is usable again although no answer to a cancel came
-
-LAYER_GONE = "The preview layer is gone, so this RePaint was stopped; click RePaint to start again."
-DOCUMENT_CLOSED = "The picture was closed, so its RePaint was stopped."
-KEPT = "Stopped; what there was is kept."
 
 
 class Machine:
@@ -63,7 +60,7 @@ class Machine:
         self._settings: Optional[Settings] = None
         self._clicked = 0.0
         self._cancelled_at = 0.0
-        self._hold = 0.0  # until then "Painting …" does not cover an engine message
+        self._hold = 0.0  # until then sentences.PAINTING does not cover an engine message
 
     # ---- what a window reads ----
     @property
@@ -147,7 +144,7 @@ class Machine:
         self.runs.append(run)
         self._note("sent")
         self.phase, self.keeping, self.learning = WAITING, False, -1.0
-        self.say("Waiting for the engine …" if self.connected else "Starting the engine …")
+        self.say(sentences.WAITING_FOR_ENGINE if self.connected else sentences.STARTING_ENGINE)
 
     def _stop(self, sentence: str, error: bool = False) -> None:
         assert self.run is not None
@@ -193,7 +190,7 @@ class Machine:
         if state == GONE and run.layer is not None:
             run.layer.clear()
         if self.phase in (WAITING, RUNNING):
-            self._stop(LAYER_GONE if state == GONE else DOCUMENT_CLOSED, error=True)
+            self._stop(sentences.LAYER_GONE if state == GONE else sentences.DOCUMENT_CLOSED, error=True)
 
     # ---- events, one method each ----
     def _on_connected(self, event: events.Connected) -> None:
@@ -208,7 +205,8 @@ class Machine:
             self.presets = list(event.presets)
         self.can_restart = event.engine == "down"
         if news and self.phase == IDLE and not self.is_error:
-            self.sentence = {"ready": "Ready.", "starting": "The engine is starting …"}.get(event.engine, self.sentence)
+            known = {"ready": sentences.READY, "starting": sentences.ENGINE_STARTS}
+            self.sentence = tr(known[event.engine]) if event.engine in known else self.sentence
 
     def _on_downloading(self, event: events.Downloading) -> None:
         self.downloads.heard(event)
@@ -250,11 +248,11 @@ class Machine:
                 return
         self.phase = RUNNING
         if event.queue_position > 0:
-            self.say(tr("Waiting: {number} before this one.").format(number=event.queue_position))
+            self.say(tr(sentences.QUEUED).format(number=event.queue_position))
         elif self.engine == "starting":
-            self.say("The engine is starting …")
+            self.say(sentences.ENGINE_STARTS)
         else:
-            self.say("Preparing …")
+            self.say(sentences.PREPARING)
 
     def _on_progress(self, event: events.Progress) -> None:
         assert self.run is not None
@@ -264,12 +262,12 @@ class Machine:
         variant.call, variant.calls = event.call, event.calls
         self.seconds_left, self.learning = event.seconds_left, -1.0
         if self.clock() >= self._hold and not self.keeping:
-            self.sentence, self.is_error = tr("Painting …"), False
+            self.sentence, self.is_error = tr(sentences.PAINTING), False
 
     def _on_learning(self, event: events.Learning) -> None:
         if self.phase == RUNNING:
             self.learning, self.seconds_left = event.fraction, event.seconds_left
-            self.sentence, self.is_error = tr("Learning this picture …"), False
+            self.sentence, self.is_error = tr(sentences.LEARNING), False
 
     def _on_note(self, event: events.Note) -> None:
         if self.run is not None and self.phase == RUNNING:
@@ -338,11 +336,11 @@ class Machine:
     def _complete(self, run: Run, variant: Variant, event: events.Done) -> Work:
         taken = yield from self.layers.promote(run, variant)
         if not taken:
-            self._end("done", NOT_TAKEN, error=True)
+            self._end("done", sentences.NOT_TAKEN, error=True)
         elif self.keeping:
-            self._end("kept", KEPT)
+            self._end("kept", sentences.KEPT)
         else:
-            done = tr("Done in {seconds} s.").format(seconds=f"{event.seconds:.0f}")
+            done = tr(sentences.DONE).format(seconds=f"{event.seconds:.0f}")
             self._end("done", f"{done} {run.note}".strip())
 
     def _on_failed(self, event: events.Failed) -> None:
@@ -375,7 +373,7 @@ class Machine:
 
     # ---- end ----
     def _end_cancelled(self) -> None:
-        self._end("cancelled", self.sentence if self.is_error else "Cancelled.", self.is_error)
+        self._end("cancelled", self.sentence if self.is_error else sentences.CANCELLED, self.is_error)
 
     def _end(self, outcome: str, sentence: str, error: bool = False) -> None:
         run, self.run = self.run, None

@@ -6,10 +6,8 @@ from typing import Optional
 
 from bridge_server.client.events import Model
 
+from . import sentences
 from .words import tr
-
-FORECAST = "Memory for what is selected: about {need} MiB."
-SHORT = "Only {free} MiB are free: select less, or fewer variants."
 
 
 def forecast(model: Model, pixels: int, variants: int) -> Optional[str]:
@@ -17,10 +15,10 @@ def forecast(model: Model, pixels: int, variants: int) -> Optional[str]:
     if not model.memory_mib or pixels < 1:
         return None
     moving = pixels * (model.pixel_bytes + model.variant_bytes * (variants - 1)) / (1 << 20)
-    text = tr(FORECAST).format(need=f"{model.memory_mib + moving:.0f}")
+    text = tr(sentences.FORECAST).format(need=f"{model.memory_mib + moving:.0f}")
     free = free_mib()
     if free is not None and moving > free:  # the engine has the rest already
-        text += " " + tr(SHORT).format(free=f"{free:.0f}")
+        text += " " + tr(sentences.SHORT).format(free=f"{free:.0f}")
     return text
 
 

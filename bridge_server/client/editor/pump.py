@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from typing import Any, Callable, List, Tuple
 
+from . import sentences
 from .flow import Flow
 from .model import Run, Settings
 from .probe import Probe
 from .words import tr
 
 TICK_SECONDS = 0.1
-BROKEN = "Something went wrong inside the plug-in, this run was stopped; click again, and see the log if it recurs: {}"
 
 
 class Pump:
@@ -138,7 +138,7 @@ class Pump:
                 work()
             except Exception:
                 self.log.exception("in %s", name)
-                self.flow.give_up(tr(BROKEN).format(self.log_place))
+                self.flow.give_up(tr(sentences.BROKEN).format(self.log_place))
 
     def _ended(self, run: Run, outcome: str) -> None:
         times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in run.timings.items())

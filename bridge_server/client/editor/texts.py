@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+from . import sentences
 from .model import Run, Variant
 from .words import tr
 
-# presets in plain words
-PRESETS = {
-    "fast": "Fast – good for most",
-    "quality": "Quality – slower, more detail",
-    "repaint": "RePaint reference – very slow",
-}
 # kinds of branches → what they are called
-KINDS = (("harmonise", "Harmonise"), ("idea", "New idea"), ("continue", "Same plan, other noise"))
+KINDS = (("harmonise", "Harmonise"), ("idea", "New idea"), ("continue", "Variation"))
 
 
 def time_left(seconds: float) -> str:
     """ "12 s left", "3 min left", or nothing while it cannot be told."""
-    return tr("{time} left").format(time=duration(seconds)) if seconds >= 0 else ""
+    return tr(sentences.TIME_LEFT).format(time=duration(seconds)) if seconds >= 0 else ""
 
 
 def duration(seconds: float) -> str:
     """ "12 s", "3 min"."""
     if seconds < 99:
-        return tr("{number} s").format(number=f"{seconds:.0f}")
-    return tr("{number} min").format(number=f"{seconds / 60:.0f}")
+        return tr(sentences.SECONDS).format(number=f"{seconds:.0f}")
+    return tr(sentences.MINUTES).format(number=f"{seconds / 60:.0f}")
 
 
 def caption(run: Run, variant: Variant) -> str:
@@ -33,7 +28,3 @@ def caption(run: Run, variant: Variant) -> str:
     if not variant.finished:
         return f"{sign}{100 * variant.call / variant.calls:.0f} %" if variant.calls else "…"
     return f"{sign}{variant.index + 1}" + (" ◐" if variant.unfinished else "")
-
-
-MODELS = {"exemplar": "From this picture (built in)", "texture": "Texture (built in)"}
-"""The titles of the engine's built-in models; others come with titles of their own."""

@@ -1,0 +1,273 @@
+"""Every field of the editors' windows, described once: its name, default, range, unit, label and tip.
+
+An editor makes one kind of widget for each kind of field here; `PAGES` says which fields stand on which page. A field
+that is an option of the engine has the option's name. To add one: describe it, put it on a page, translate its label
+and tip in `german` and `french`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+from bridge_server.client import events
+from bridge_server.client.errors import BridgeError
+from bridge_server.client.messages import NAME
+
+from .model import MAX_SEED
+from .texts import KINDS
+
+MAX_VARIANTS = 8  # in one run; the bridge takes more, but a window shows no more at a time
+LONGEST_TEXT = 2000
+
+
+@dataclass(frozen=True)
+class Field:
+    """``needs``: what the chosen model must be able to do for the field to be shown: "prompt", "label" or "learning".
+    ``option``: its value is sent to the engine, unless it is empty or 0, which leave it to the preset or the engine.
+    """
+
+    name: str
+    default: Any
+    label: str = ""
+    tip: str = ""
+    needs: str = ""
+    option: bool = False
+
+    def check(self, value: Any) -> Any:
+        """The value; raises ValueError for one that the field cannot have."""
+        raise NotImplementedError
+
+    def shown_for(self, model: Optional[events.Model]) -> bool:
+        if not self.needs:
+            return True
+        if model is None:
+            return False
+        return {"prompt": model.takes_prompt, "label": model.takes_label, "learning": model.learns}[self.needs]
+
+
+@dataclass(frozen=True)
+class Number(Field):
+    """A whole number from ``low`` to ``high``; with ``zero``, the word for it, 0 as well. ``step``: of its arrows."""
+
+    low: int = 0
+    high: int = 0
+    unit: str = ""
+    zero: str = ""
+    step: int = 1
+
+    @property
+    def least(self) -> int:
+        return 0 if self.zero else self.low
+
+    def check(self, value: Any) -> Any:
+        if type(value) is not int or not (self.low <= value <= self.high or (value == 0 and self.zero)):
+            raise ValueError(value)
+        return value
+
+    def snapped(self, value: int, before: int) -> int:
+        """The nearest value that it can have: between 0 and ``low`` there is none."""
+        if self.least < value < self.low:
+            return self.low if value > before else 0
+        return max(self.least, min(self.high, value))
+
+
+@dataclass(frozen=True)
+class Choice(Field):
+    """One of ``entries``, (value, text)."""
+
+    entries: Tuple[Tuple[str, str], ...] = ()
+
+    def check(self, value: Any) -> Any:
+        if value not in [name for name, _ in self.entries]:
+            raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True)
+class Catalogue(Choice):
+    """One of the names that the bridge tells; ``entries``: what is there until then."""
+
+    def check(self, value: Any) -> Any:
+        try:
+            return NAME.accept(value)
+        except BridgeError:
+            raise ValueError(value) from None
+
+
+@dataclass(frozen=True)
+class Text(Field):
+    def check(self, value: Any) -> Any:
+        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+            raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True)
+class Flag(Field):
+    def check(self, value: Any) -> Any:
+        if type(value) is not bool:
+            raise ValueError(value)
+        return value
+
+
+# titles of the engine's own models and presets, in the artist's language when they are shown
+MODELS = {"exemplar": "From this picture", "texture": "Texture"}
+PRESETS = {
+    "fast": "Fast – good for most pictures",
+    "quality": "Quality – slower, more detail",
+    "repaint": "RePaint reference – very slow",
+}
+SIDES = ("left", "top", "right", "bottom")
+MOST_ADDED = 4096  # pixels on a side of the canvas
+PRESET = "preset"
+
+
+def _side(name: str, label: str, default: int) -> Number:
+    tip = "Pixels to add on this side"
+    return Number("extend_" + name, default, label, tip, low=0, high=MOST_ADDED, unit="px", step=16)
+
+
+COMMON: Tuple[Field, ...] = (
+    Catalogue("model", "exemplar", "&Model", "The model that paints", entries=(("exemplar", MODELS["exemplar"]),)),
+    Catalogue(
+        "preset", "fast", "&Preset", "How long and how carefully it paints", entries=(("fast", PRESETS["fast"]),)
+    ),
+    Text("prompt", "", "Prompt", "Describe what should appear", "prompt", True),
+    Text("negative", "", "Negative prompt", "Describe what should not appear", "prompt", True),
+    Number(
+        "guidance", 0, "Guidance", "How closely the picture follows the prompt; 1: loosely", "prompt", True,
+        low=1, high=30, zero="model default",
+    ),
+    Text("label", "", "Class", "Name or number of one of the classes that the model knows", "label", True),
+    Number(
+        "seed", 0, "&Seed", "The same seed and settings give the same picture again (0 … 2^53−1)",
+        low=0, high=MAX_SEED,
+    ),
+    Flag("lock_seed", False, "", "Use this seed again for the next run instead of drawing a new one"),
+    Number(
+        "variants", 1, "&Variants", "How many pictures to paint; each has its own seed", low=1, high=MAX_VARIANTS
+    ),
+)  # fmt: skip
+SELECTION: Tuple[Field, ...] = (
+    Choice(
+        "source", "visible", "S&ource", "What the model sees around the selection",
+        entries=(("visible", "Visible image"), ("layer", "Active layer")),
+    ),
+)  # fmt: skip
+EXTEND: Tuple[Field, ...] = (
+    _side("left", "Left", 0),
+    _side("top", "Top", 0),
+    _side("right", "Right", 128),
+    _side("bottom", "Bottom", 0),
+    Flag(
+        "extend_learn", False, "&Learn this picture first",
+        "Takes a minute longer; the new part then follows this picture's texture more closely", "learning",
+    ),
+)  # fmt: skip
+TILE: Tuple[Field, ...] = (
+    Choice(
+        "tile_axis", "both", "Repeat", "In which directions the picture should repeat",
+        entries=(("both", "Both directions"), ("x", "Horizontally"), ("y", "Vertically")),
+    ),
+    # the default as engine.extend.TILE_BAND
+    Number("tile_band", 24, "Border", "Width of the band along the borders to repaint", low=8, high=1024, unit="px"),
+)  # fmt: skip
+MORE: Tuple[Field, ...] = (
+    Number("steps", 0, "Steps", "Noise levels between noise and picture", "", True, low=2, high=1000, zero=PRESET),
+    Number(
+        "jump_length", 0, "Jump length", "How many levels each jump goes back up", "", True,
+        low=1, high=1000, zero=PRESET,
+    ),
+    Number(
+        "jump_samples", 0, "Samples per jump", "How often each stretch between two jumps is painted", "", True,
+        low=1, high=100, zero=PRESET,
+    ),
+    Choice(
+        "schedule", "uniform", "Jumps", "Where in the run the jumps are made", "", True,
+        entries=(("uniform", "everywhere"), ("early", "early"), ("late", "late"), ("none", "nowhere")),
+    ),
+    Number(
+        "padding", 0, "Padding", "Pixels of surroundings that the model sees on each side", "", True,
+        low=8, high=1024, unit="px", zero="automatic",
+    ),
+    Number(
+        "feather", 0, "Feather", "Soft edge inwards from the selection's border",
+        low=1, high=200, unit="px", zero="as selected",
+    ),
+    Number(
+        "learn", 0, "Learn", "Seconds to learn from this picture before painting", "learning", True,
+        low=5, high=600, unit="s", zero="off",
+    ),
+    Flag("hard", False, "&Hard edge", "No soft edge: what is at least half selected is repainted fully", "", True),
+)  # fmt: skip
+HISTORY: Tuple[Field, ...] = (
+    Number(
+        "history_mib", 2048, "Limit", "A larger history is pointed out; nothing is deleted automatically",
+        low=64, high=1 << 20, unit="MiB", step=256,
+    ),
+)  # fmt: skip
+
+# of a branch; they are not remembered
+BRANCH_KIND = Choice("kind", "harmonise", "", "Harmonise: blends better. New idea: changes more", entries=KINDS)
+BRANCH_NUMBER = Number("branches", 1, "", "How many branches", low=1, high=MAX_VARIANTS)
+
+FIELDS: Dict[str, Field] = {
+    each.name: each for group in (COMMON, SELECTION, EXTEND, TILE, MORE, HISTORY) for each in group
+}
+OF_THE_USER = ("history_mib",)  # never of a document
+LEARN_SECONDS = 60  # of ``extend_learn``
+
+
+@dataclass(frozen=True)
+class Page:
+    """``button``: its text and tip; without one there is nothing to start."""
+
+    name: str
+    title: str
+    fields: Tuple[Field, ...]
+    button: Tuple[str, str] = ("", "")
+
+
+PAGES = (
+    Page("selection", "Repaint", SELECTION, ("&RePaint selection", "Repaint the selected part in a new layer")),
+    Page(
+        "extend", "Extend", EXTEND, ("&Extend the picture", "Enlarge the canvas and paint the new part in a new layer")
+    ),
+    Page(
+        "tile", "Tile", TILE, ("Make a &tile", "Repaint the borders in a new layer so that the picture can be repeated")
+    ),
+    Page("more", "More", MORE),
+)  # fmt: skip
+
+
+def defaults() -> Dict[str, Any]:
+    return {name: each.default for name, each in FIELDS.items()}
+
+
+def number(name: str) -> Number:
+    found = FIELDS[name]
+    assert isinstance(found, Number)
+    return found
+
+
+def options(values: Dict[str, Any], model: Optional[events.Model]) -> Dict[str, Any]:
+    """Those that the chosen model takes and that differ from the preset, by the wire's names."""
+    found: Dict[str, Any] = {}
+    for each in FIELDS.values():
+        value = values[each.name]
+        value = value.strip() if isinstance(each, Text) else value
+        if each.option and value and value != each.default and each.shown_for(model):
+            found[each.name] = value
+    return found
+
+
+def texts() -> List[str]:
+    """Every English text above, for the catalogues."""
+    found = [*MODELS.values(), *PRESETS.values()]
+    for each in (*FIELDS.values(), BRANCH_KIND, BRANCH_NUMBER):
+        found += [each.label, each.tip, getattr(each, "zero", "")]
+        found += [text for _, text in getattr(each, "entries", ())]
+    for page in PAGES:
+        found += [page.title, *page.button]
+    return [text for text in found if text]

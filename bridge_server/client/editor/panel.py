@@ -1,0 +1,164 @@
+"""What a window does, without its widgets: reads its fields, remembers the choices, gives the flow its commands."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Callable, Dict, Optional, Protocol, Tuple
+
+from . import fields
+from .choices import Choices
+from .labels import SURE
+from .model import MAX_SEED, Area, Extend, Settings, Tile
+from .pump import Pump
+from .view import Chosen
+from .words import tr
+
+
+class Widget(Protocol):
+    """A field's widget."""
+
+    def read(self) -> Any:
+        """What stands in it; of the seed, -1: nothing."""
+
+    def write(self, value: Any) -> None:
+        """Shows that value."""
+
+    def on_change(self, work: Callable[[], Any]) -> None:
+        """Has ``work`` called after each change; a text may do without."""
+
+
+class Panel:
+    """``widgets``: of all fields, by name; the window fills it. ``chosen``: what is current in the grid of pictures.
+    ``sure``: asks a yes-or-no question."""
+
+    def __init__(
+        self,
+        pump: Pump,
+        choices: Choices,
+        widgets: Dict[str, Widget],
+        chosen: Callable[[], Optional[Chosen]],
+        sure: Callable[[str], bool],
+    ) -> None:
+        self.pump, self.flow, self.choices, self.widgets = pump, pump.flow, choices, widgets
+        self._chosen, self._sure = chosen, sure
+        self._document: Tuple[str, ...] = ()  # path and key of the document in front
+
+    # ---- fields ----
+    def values(self) -> Dict[str, Any]:
+        return {name: widget.read() for name, widget in self.widgets.items()}
+
+    def show_values(self, values: Dict[str, Any]) -> None:
+        for name, widget in self.widgets.items():
+            if name != "seed" or values["lock_seed"]:
+                widget.write(values[name])
+
+    def show_choices(self) -> None:
+        self.show_values(self.choices.of(*self._document))
+
+    def reset(self) -> None:
+        """The page "more" as at first."""
+        for each in fields.MORE:
+            self.widgets[each.name].write(each.default)
+
+    def shown_fields(self) -> Dict[str, bool]:
+        """Which fields are there for the chosen model."""
+        model = self.flow.model(self.widgets["model"].read())
+        return {name: each.shown_for(model) for name, each in fields.FIELDS.items()}
+
+    def draw_seed(self) -> None:
+        self.widgets["seed"].write(random.SystemRandom().randrange(MAX_SEED + 1))
+
+    def notice(self) -> str:
+        """What is to be told once of the file of choices, or ""."""
+        return tr(self.choices.notice).format(**self.choices.notice_fields) if self.choices.notice else ""
+
+    # ---- the document in front ----
+    def document_changed(self) -> None:
+        """Another document may be in front: its own choices, and its pictures of earlier times."""
+        self.pump.do("document", self._look_at_document)
+
+    def _look_at_document(self) -> None:
+        where = self.flow.host.identity()
+        document = (where.path, where.key) if where is not None else ()
+        if document != self._document:
+            self._document = document
+            if not self.flow.busy and self.choices.knows(*document):
+                self.show_choices()
+        self.flow.document_changed()
+
+    # ---- starting ----
+    def area(self, page: str) -> Area:
+        if page == "extend":
+            return Extend(*(self.widgets["extend_" + side].read() for side in fields.SIDES))
+        if page == "tile":
+            return Tile(self.widgets["tile_axis"].read(), self.widgets["tile_band"].read())
+        return None
+
+    def start(self, page: str) -> None:
+        """Begins that page's run, with a new seed unless it is locked, and remembers the choices."""
+        if not self.flow.busy:
+            if not self.widgets["lock_seed"].read() or self.widgets["seed"].read() < 0:
+                self.draw_seed()
+            values = self.values()
+            self.choices.keep(values, *self._document)
+            self.pump.start(settings(self.flow, values, self.area(page)))
+
+    # ---- the chosen variant ----
+    def apply(self) -> None:
+        self._with_chosen(lambda run, variant: self.pump.choose(run, variant.index, apply=True))
+
+    def more(self) -> None:
+        number = self.widgets["variants"].read()
+        self._do("more", lambda run, _variant: self.flow.more_variants(run, number))
+
+    def more_like(self) -> None:
+        number = self.widgets["variants"].read()
+        self._do("more like", lambda run, variant: self.flow.more_like(run, variant.index, number))
+
+    def resume(self) -> None:
+        self._do("continue", lambda run, variant: self.flow.resume(run, variant.index))
+
+    def compare(self, hidden: bool) -> None:
+        self.pump.do("compare", lambda: self.flow.compare(hidden))
+
+    def keep(self) -> None:
+        self.pump.do("keep", self.flow.keep)
+
+    # ---- deleting: nothing finished is lost by a slip ----
+    def drop(self) -> None:
+        """Deletes the chosen picture."""
+        chosen = self._chosen()
+        if chosen is not None and chosen.variant.finished and chosen.run is not self.flow.run:
+            question = tr(SURE["drop"]).format(seed=chosen.variant.seed)
+            if self._sure(question):
+                self.pump.do("drop", lambda: self.flow.drop(chosen.run, chosen.variant.index))
+
+    def forget_here(self) -> None:
+        if self._sure(tr(SURE["forget_here"])):
+            self.pump.do("forget", self.flow.forget_document)
+
+    def forget_all(self) -> None:
+        if self._sure(tr(SURE["forget_all"])):
+            self.pump.do("forget", self.flow.forget_all)
+
+    def _do(self, name: str, work: Callable[[Any, Any], Any]) -> None:
+        self._with_chosen(lambda run, variant: self.pump.do(name, lambda: work(run, variant)))
+
+    def _with_chosen(self, work: Callable[[Any, Any], Any]) -> None:
+        chosen = self._chosen()
+        if chosen is not None:
+            work(*chosen)
+
+
+def settings(flow: Any, values: Dict[str, Any], area: Area) -> Settings:
+    """Of a run with these choices. Draws nothing and keeps nothing."""
+    options = fields.options(values, flow.model(values["model"]))
+    if isinstance(area, Extend) and values["extend_learn"]:
+        model = flow.model(values["model"])
+        if fields.FIELDS["extend_learn"].shown_for(model):
+            options["learn"] = fields.LEARN_SECONDS
+    variants = values["variants"]
+    seed = min(values["seed"], MAX_SEED - variants + 1)
+    return Settings(
+        values["model"], values["preset"], seed, variants, values["source"], options, values["feather"], area
+    )
