@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+import engine
 from engine import api, canvas
 from engine.bench.cases import Case, rolled, rolled_back
 from engine.bench.rivals import RIVALS, Rival
@@ -152,7 +153,7 @@ def fingerprint(model: api.Model) -> str:
         for path in sorted(model.info.folder.rglob("*.safetensors")):
             digest.update(path.read_bytes())
     if model.exemplar is not None:  # its weights are the picture; what it makes of it stands in the code
-        folder = Path(str(api.__file__)).parent
+        folder = Path(engine.__file__).parent
         for path in sorted(path for name in EXEMPLAR_CODE for path in folder.glob(name)):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -4,7 +4,7 @@ Modules that load heavy libraries are imported by who needs them: ``from engine.
 """
 
 from engine.models.digest import digest
-from engine.models.memory import exhausted
+from engine.models.memory import out_of_memory, within_memory
 from engine.models.model import Model, ModelInfo
 from engine.models.registry import DEFAULT_MODEL, FAMILIES, autoencoder, catalogue, find, load, models_dir
 
@@ -16,8 +16,9 @@ __all__ = [
     "autoencoder",
     "catalogue",
     "digest",
-    "exhausted",
     "find",
     "load",
     "models_dir",
+    "out_of_memory",
+    "within_memory",
 ]

@@ -7,9 +7,13 @@ The forecast adds the weights and the largest activations of one evaluation; att
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+
+from engine.errors import EngineError
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +77,26 @@ def exhausted(error: BaseException) -> bool:
         return True
     said = str(error)
     return isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """A lack of memory becomes a sentence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if exhausted(error):
+            raise out_of_memory(str(error)) from error
+        raise
+
+
+def out_of_memory(details: str) -> EngineError:
+    """What to raise where memory does not suffice."""
+    return EngineError(
+        "out_of_memory",
+        "There is not enough memory for this selection; select a smaller region or fewer variants.",
+        details,
+    )
 
 
 def weight_bytes(module: torch.nn.Module) -> int:

@@ -1,22 +1,29 @@
-"""The run of a job: the request, what is said on the way, and states to go on from."""
+"""The run of a job: the request, what is said on the way, and states to go on from.
+
+A :class:`Job` and its model make a :class:`engine.run.painting.Painting`; :mod:`engine.run.staged` or
+:mod:`engine.run.by_octaves` paints it; :func:`run` and :func:`resume` are the ways in.
+"""
 
 from engine.run.events import Event, Finished, Note, Pause, Step
-from engine.run.job import Job, checked_selection, resolve, seeds
-from engine.run.states import Cache, Kept, OctavePlace, branched, calls_left
+from engine.run.job import Job, resolve
+from engine.run.runs import ATTEMPTS, SEAM_SHOWS, resume, run, warm_up
+from engine.run.staged import SMALLER_PARTS
+from engine.run.states import Cache, Kept
 
 __all__ = [
+    "ATTEMPTS",
+    "SEAM_SHOWS",
+    "SMALLER_PARTS",
     "Cache",
     "Event",
     "Finished",
     "Job",
     "Kept",
     "Note",
-    "OctavePlace",
     "Pause",
     "Step",
-    "branched",
-    "calls_left",
-    "checked_selection",
     "resolve",
-    "seeds",
+    "resume",
+    "run",
+    "warm_up",
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -87,6 +87,11 @@ class State:
     draws: int
     corrections: int = 0
     drift: torch.Tensor | None = None
+
+    def mapped(self, change: Callable[[torch.Tensor], torch.Tensor]) -> State:
+        """The same with all tensors changed."""
+        drift = None if self.drift is None else change(self.drift)
+        return replace(self, x=change(self.x), x0_hat=change(self.x0_hat), drift=drift)
 
 
 def repaint(

@@ -1,0 +1,98 @@
+"""The run of a job that is painted from the picture itself, octave by octave (:mod:`engine.exemplar.octave_run`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from engine import canvas
+from engine.exemplar import SIDE, octave_run
+from engine.models import digest, within_memory
+from engine.run.events import Event, Finished, Pause, Step
+from engine.run.painting import Attempt, Painting
+from engine.run.states import Kept, OctavePlace
+from engine.sampling import PRESETS
+
+SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
+"""Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
+with all others, so that nothing is repeated; octaves copy pieces, but cost the same for any number of them."""
+
+
+def suits(painting: Painting) -> bool:
+    """Whether the model is the picture itself, and what can be looked at so large that comparing all with all takes too
+    long."""
+    if painting.model.exemplar is None:
+        return False
+    near, scale = painting.near, painting.job.scale or 1.0
+    thin = scale * min(near.width, near.height) < 2 * SIDE
+    selected = scale**2 * np.count_nonzero(painting.selection)
+    return bool((scale**2 * near.width * near.height > SMALL_AREA or selected > SMALL_SELECTION) and not thin)
+
+
+def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
+    """All octaves of all variants, in turns; ``start``: where to go on."""
+    run, begun = _run(painting), None
+    draws, spent = attempt.draws, attempt.calls
+    if start is not None:
+        assert start.octave is not None
+        begun = octave_run.Begun(
+            start.stage, start.state, start.schedule, start.settings, start.octave.matches, start.octave.coarsest
+        )
+        draws, spent = start.state.draws, start.before
+    coarsest = painting.schedule, replace(painting.settings, models_eta=False)
+    calls = attempt.windows
+    for moment in _guarded(run.moments(coarsest, seeds, draws, begun, spent)):
+        if moment is None:
+            yield Pause()
+            continue
+        variant, seed = moment.variant, seeds[moment.variant]
+        calls += variant == 0
+        made = moment.before + moment.weight * moment.at.state.call
+        total = moment.before + moment.weight * moment.calls + moment.after
+        preview = partial(_layer, moment.fill, painting)
+        keep = partial(_kept, painting, moment, seed, attempt.most)
+        yield Step(variant, made, total, attempt.seconds, preview, keep)
+        if moment.done:
+            fill = moment.fill()
+            yield Finished(variant, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection)
+
+
+def _run(painting: Painting) -> octave_run.Run:
+    job, near, wanted = painting.job, painting.near, painting.selected > 0
+    known = ~wanted & (painting.image[..., 3] == 255)
+    with within_memory():
+        pixels = painting.image[..., :3].astype(np.float32)
+        pixels /= 127.5
+        pixels -= 1
+        scale = canvas.checked_scale(job.scale, near) if job.scale else 1.0
+        more = PRESETS[job.preset].finer
+        return octave_run.Run(pixels, known, wanted, painting.wraps, painting.model.device, scale, more)
+
+
+def _guarded(moments: Iterator[octave_run.Moment | None]) -> Iterator[octave_run.Moment | None]:
+    while True:
+        with within_memory(), torch.inference_mode():
+            try:
+                moment = next(moments)
+            except StopIteration:
+                return
+        yield moment
+
+
+def _layer(fill: Callable[[], np.ndarray], painting: Painting, _full: bool) -> np.ndarray:
+    return canvas.layer(fill(), painting.selection, painting.region)
+
+
+def _kept(painting: Painting, moment: octave_run.Moment, seed: int, attempts: int) -> Kept:
+    at = moment.at
+    matches = None if at.matches is None else at.matches.copy()
+    coarsest = None if at.coarsest is None else at.coarsest.cpu()
+    return Kept(
+        painting.job, digest(painting.model.info), at.schedule, at.settings, seed,
+        at.state.mapped(lambda tensor: tensor.cpu().clone()), at.stage, moment.before, moment.after,
+        attempts=attempts, octave=OctavePlace(moment.weight, moment.finer, matches, coarsest),
+    )  # fmt: skip

@@ -1,0 +1,91 @@
+"""A job in the hands of its model: what all of its stages, octaves and variants share, checked and worked out once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine import canvas
+from engine.canvas import Box, Wraps
+from engine.errors import BadInput
+from engine.models import Model
+from engine.run.job import Job, checked_selection, resolve
+from engine.sampling import Guide, Schedule, Settings
+
+ATTEMPT_DRAWS = 1 << 32
+"""Noise draws set apart for each attempt, so that none repeats another's noise and a kept state tells which one it is
+of."""
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A job and its model.
+
+    Attributes:
+        selection: (H, W) uint8, as it acts.
+        near: the part of the picture that a fill can look at.
+        image, selected: picture and selection in ``near``.
+        region: the box around the selection, in the picture.
+        wraps: whether the picture is periodic (along y, along x).
+        schedule, settings: that preset and job ask for.
+        label: number of the class; None without one.
+        guide: what the words mean to the model; None for a model without prompts.
+    """
+
+    job: Job
+    model: Model
+    selection: np.ndarray
+    near: Box
+    image: np.ndarray
+    selected: np.ndarray
+    region: Box
+    wraps: Wraps
+    schedule: Schedule
+    settings: Settings
+    label: int | None
+    guide: Guide | None
+
+    @classmethod
+    def of(cls, job: Job, model: Model) -> Painting:
+        """All checks that need no network.
+
+        Raises:
+            BadInput: the job cannot be carried out, or not by this model.
+        """
+        schedule, settings = resolve(job)
+        selection, wraps = checked_selection(job), canvas.axes(job.wrap)
+        if not 0 <= job.classifier_scale <= 100:
+            raise BadInput("bad_guidance", f"The classifier scale must be 0 to 100, not {job.classifier_scale}.")
+        interval = (job.guidance_start, job.guidance_stop)
+        guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
+        near = canvas.surroundings(selection, job.padding, job.wrap)
+        return cls(
+            job, model, selection, near, job.image[near.slices], selection[near.slices], canvas.bounds(selection),
+            wraps, schedule, settings, model.label_number(job.label), guide,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Which one of ``most`` it is at most, 0 …, what was spent by the ones before it, and when the first one began.
+
+    Tiles whose seam shows are painted again; all else in one attempt.
+    """
+
+    number: int
+    most: int
+    began: float
+    calls: int = 0
+    windows: int = 0
+
+    @property
+    def draws(self) -> int:
+        """Noise draws that count as made when it begins."""
+        return self.number * ATTEMPT_DRAWS
+
+    @property
+    def seconds(self) -> float:
+        """Since the first one began."""
+        return time.monotonic() - self.began

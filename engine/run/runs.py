@@ -1,0 +1,147 @@
+"""A job from its first event to its last: learning where it asks for it, attempts at tiles, states that are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from engine import canvas
+from engine.canvas import seam
+from engine.errors import BadInput
+from engine.exemplar import octave_run
+from engine.learning import Learning, adapt
+from engine.models import Model, digest
+from engine.run import by_octaves
+from engine.run.events import Event, Finished, Note, Step
+from engine.run.job import Job, checked_selection, seeds
+from engine.run.painting import ATTEMPT_DRAWS, Attempt, Painting
+from engine.run.staged import Staged
+from engine.run.states import Cache, Kept, branched
+from engine.sampling import conditioned
+
+KEPT_STATES = 20
+ATTEMPTS, LARGE_ATTEMPTS = 6, 3
+"""How often a tile is painted at most, where its seam shows; and one that is painted octave by octave."""
+SEAM_SHOWS = "The seam of a tile would have shown, so it was painted again."
+
+
+def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning | Event]:
+    """Run a job; stop iterating to cancel, in effect after the network call in progress.
+
+    With ``job.learn`` come :class:`Learning` events first, the last of them with ``done`` = 1; only that when the cache
+    of learned weights has what the job needs.
+
+    Into ``cache``, where given, go about :data:`KEPT_STATES` states of each variant, evenly spread over the run.
+
+    On a CPU every variant is a run of its own and they take turns, so that each is bit for bit the single run with its
+    seed; on other devices they share one batch, with the same noise.
+
+    Raises:
+        EngineError: before the first event for bad input; later for a failing model or too little memory.
+    """
+    if model.info.id != job.model:
+        raise BadInput("model_missing", f"The model {job.model!r} is not loaded.")
+    painting, chosen = Painting.of(job, model), seeds(job.seed, job.variants)
+    if job.learn is not None:
+        unknown, scale = painting.selection > 0, job.scale or 1.0
+        learned = yield from adapt.learn(job.image, unknown, model, job.learn, scale=scale)
+        painting = replace(painting, model=adapt.with_learned(model, learned))
+    attempts = 1
+    if job.wrap and model.geometry.any_scale:
+        attempts = LARGE_ATTEMPTS if by_octaves.suits(painting) else ATTEMPTS
+    yield from _keeping(_attempts(painting, chosen, attempts), cache)
+
+
+def resume(
+    kept: Kept,
+    model: Model,
+    seed: int | None = None,
+    variants: int = 1,
+    jump: int | str | None = None,
+    times: int = 1,
+    late: bool = False,
+    cache: Cache | None = None,
+) -> Iterator[Event]:
+    """Go on from a kept state, or branch from it.
+
+    Without further arguments the run goes on as if it had not been interrupted. ``seed`` (and ``variants``) branch it
+    with other noise from here on; ``jump``, ``times`` and ``late`` as in :func:`engine.run.states.branched`; ``cache``
+    as in :func:`run`.
+
+    Raises:
+        EngineError: as :func:`run`; also a state of another model, or of learned weights that are gone.
+    """
+    job = kept.job
+    if job.learn is not None:
+        learned = adapt.recall(job.image, checked_selection(job) > 0, model, job.learn, job.scale or 1.0)
+        if learned is None:
+            raise BadInput("bad_state", "What this run had learned of the picture is no longer here; run it anew.")
+        model = adapt.with_learned(model, learned)
+    if digest(model.info) != kept.digest:
+        raise BadInput("bad_state", f"This state was made with another model than {model.info.title}; run it anew.")
+    chosen = seeds(kept.seed if seed is None else seed, variants)
+    attempts = kept.attempts if jump is None and chosen == [kept.seed] else 1  # a branch is what it is
+    if jump is not None:
+        kept = branched(kept, jump, times, late)
+    if kept.remaining < 1:
+        raise BadInput("bad_state", "This state is the end of its run; branch from an earlier one.")
+    yield from _keeping(_attempts(Painting.of(job, model), chosen, attempts, kept), cache)
+
+
+def _keeping(events: Iterator[Event], cache: Cache | None) -> Iterator[Event]:
+    last: dict[int, int] = {}  # which part of the way of each variant the step before lay in
+    for event in events:
+        if cache is not None and isinstance(event, Step) and event.call < event.calls:
+            part = event.call // max(1, event.calls // KEPT_STATES)
+            if part > last.get(event.variant, 0):
+                cache.put(event.variant, event.keep())
+            last[event.variant] = part
+        yield event
+
+
+def _attempts(painting: Painting, chosen: list[int], attempts: int, start: Kept | None = None) -> Iterator[Event]:
+    """All variants. Tiles whose seam shows are painted again with other noise, at most ``attempts`` times in all."""
+    attempt = Attempt(start.state.draws // ATTEMPT_DRAWS if start else 0, attempts, time.monotonic())
+    todo = list(range(len(chosen)))
+    while todo:
+        again, shown = [], attempt
+        for event in _events(painting, [chosen[k] for k in todo], attempt, start):
+            if isinstance(event, Step | Finished):
+                event = replace(event, variant=todo[event.variant])
+            if isinstance(event, Finished) and attempt.number + 1 < attempts and _seam_shows(painting, event):
+                again.append(event.variant)
+                shown = replace(attempt, number=attempt.number + 1, calls=event.calls, windows=event.windows)
+            elif attempt.calls == 0 or not isinstance(event, Note):  # what there is to tell has been told
+                yield event
+        todo, attempt, start = again, shown, None
+        if todo:
+            yield Note(SEAM_SHOWS)
+
+
+def _events(painting: Painting, chosen: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
+    if by_octaves.suits(painting):
+        return by_octaves.events(painting, chosen, attempt, start)
+    return Staged(painting, chosen, attempt, start).events()
+
+
+def _seam_shows(painting: Painting, finished: Finished) -> bool:
+    job = painting.job
+    tile = canvas.over(job.image[..., :3], finished.layer())
+    return seam.tile_seam_jump(tile, job.wrap, job.selection > 0) > seam.SHOWS_ABOVE
+
+
+def warm_up(model: Model) -> torch.Tensor:
+    """One small network call, so that the first click does not pay for lazy initialisation; its output."""
+    if model.exemplar is not None:
+        return octave_run.warm_up(model.device)
+    side, middle = max(model.geometry.minimum, 32), len(model.alpha_bar) // 2
+    y = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(model.device)
+    entered = model.space.enter(y, torch.ones_like(y[:, :1]))
+    guide = model.guide("", "", None, (0.0, 1.0))
+    label = 0 if model.labels else None
+    steps = len(model.alpha_bar)
+    network = conditioned(model.predict, guide or label, entered.keep, entered.beside, steps, lambda network: network)
+    return network(entered.y, middle)
