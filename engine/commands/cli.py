@@ -27,8 +27,9 @@ from engine.sampling import DEFAULT_PRESET, PRESETS, schedule
 from engine.version import __version__
 
 if TYPE_CHECKING:
-    from engine.api import Event, Job, Learning, Model, Step
+    from engine.api import Job, Learning, Model, Step
     from engine.canvas import imagefile
+    from engine.run import Event
 
 log = logging.getLogger(__name__)
 
