@@ -24,6 +24,7 @@ from typing import Any
 
 from bridge_server.client import messages
 from bridge_server.client.checks import shortened
+from bridge_server.client.errors import WireError
 from bridge_server.client.records import Model
 from bridge_server.supervisor import python_path
 
@@ -148,7 +149,7 @@ class Downloads:
                 self._end = dict(content)
             else:
                 self._tell(messages.Downloading(self.now.model, int(content["done"]), int(content["total"] or 0)))
-        except (ValueError, KeyError, TypeError):  # something in the process prints what it should not
+        except (ValueError, KeyError, TypeError, WireError):  # something in the process prints what it should not
             log.warning("not understood: %r", line[:200])
 
     def _over(self) -> None:
