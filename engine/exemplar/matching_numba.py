@@ -36,11 +36,10 @@ def _apart(here, there, period):
 @numba.njit(fastmath=True, inline="always")
 def _distance(query, weight, source, row, column):
     total = np.float32(0)
-    for c in range(3):
-        for a in range(SIDE):
-            for b in range(SIDE):
-                e = query[c, a, b] - source[c, row + a, column + b]
-                total += weight[a, b] * e * e
+    for a in range(SIDE):
+        for b in range(SIDE):
+            e = query[a, b] - source[row + a, column + b]
+            total += weight[a, b] * e * e
     return total
 
 
@@ -87,11 +86,21 @@ def improve(
                         continue
                     if row < 0 or column < 0 or row >= height or column >= width or usable[row, column] == 0:
                         continue
-                agree = 0
+                agree, again = 0, False
                 for n in range(NEIGHBOURS):
-                    agree += offered[n, 0] == row and offered[n, 1] == column
+                    same = offered[n, 0] == row and offered[n, 1] == column
+                    agree += same
+                    again |= same and n + 1 < k
+                if again:  # compared when another neighbour offered it
+                    continue
                 share = np.float32(1) - np.float32(coherence) * np.float32(agree) / np.float32(NEIGHBOURS)
-                d = share * _distance(query, weight, source, row, column) - gains[g] * contrast[row, column]
+                bonus = gains[g] * contrast[row, column]
+                d = np.float32(0)
+                for c in range(3):
+                    d += _distance(query[c], weight, source[c], row, column)
+                    if share * d - bonus >= least:  # and it only grows
+                        break
+                d = share * d - bonus
                 if d < least:
                     least, best_row, best_column = d, row, column
             out[g, 0], out[g, 1] = best_row, best_column

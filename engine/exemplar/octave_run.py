@@ -154,8 +154,7 @@ class Run:
             made = begun.state.call if begun else 0
             calls = made + _calls_left(begun, schedule, settings)
             octave = self._octaves[stage]
-            octave.prepare()
-            yield None
+            yield from octave.prepared()
             if stage > 0 and begun is None:
                 for k, each in enumerate(zip(matches, coarsest, seeds, strict=True)):
                     matches[k] = self._carried(stage, *each)

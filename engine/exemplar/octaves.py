@@ -185,9 +185,11 @@ class Octave:
     def targets(self) -> Targets:
         return Targets.of(self)
 
-    def prepare(self) -> None:
-        """Work out what the first call needs, so that a run can stop before it."""
-        _ = self.targets, self.distance, self.usable, self.source, self.contrast
+    def prepared(self) -> Iterator[None]:
+        """Work out what the first call needs, in parts between which a run can stop."""
+        for part in ("source", "usable", "contrast", "distance", "targets", "_trust", "_inside", "_near_known"):
+            getattr(self, part)
+            yield
 
     def painted(self, x: np.ndarray) -> np.ndarray:
         """(h, w, 3), the picture in :attr:`box` with (3, N) pixels painted."""
