@@ -120,7 +120,8 @@ class Run:
     def weights(self) -> list[int]:
         """Units of progress of a call, by octave."""
         work = [len(octave.rows) * octave.rounds / octaves.ROUNDS for octave in self._octaves]
-        return [1, *(max(1, round((pixels / octaves.UNIT) ** octaves.GROWTH)) for pixels in work[1:])]
+        times = [self._octaves[0].pairs / octaves.MOST_PAIRS, *((n / octaves.UNIT) ** octaves.GROWTH for n in work[1:])]
+        return [max(1, round(octaves.UNITS * time)) for time in times]
 
     def units(self, plan: tuple[Schedule, Settings]) -> list[int]:
         """Units of progress of each octave, the coarsest with its ``plan``."""

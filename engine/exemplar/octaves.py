@@ -78,9 +78,11 @@ FIT_SIGMA, FIT_GAIN, FIT_MOST = 2.0, 6.0, 0.2
 deviation in pixels, whole where 1/gain of it lies on known pixels; misses are cut to the last number."""
 RING = 4
 """Known pixels around the area that are estimated, too, so that it is known what is missed."""
-UNIT, GROWTH = 8000, 1.12
-"""Pixels that a call of a finer octave paints in about the time of one call of the coarsest; and the power with which
-its time grows, because more pixels miss the caches more often."""
+UNITS = 5
+"""Of progress, in a call of the coarsest octave that compares :data:`MOST_PAIRS`."""
+UNIT, GROWTH = 24_000, 1.05
+"""Pixels that a call of a finer octave paints in about that time; and the power with which its time grows, because more
+pixels miss the caches more often."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,11 @@ class Octave:
     def columns(self) -> np.ndarray:
         """(N,) int32, of these."""
         return self._to_paint[1]
+
+    @property
+    def pairs(self) -> int:
+        """Of a target and a source patch, that :meth:`exact` compares."""
+        return len(self.targets.top) * len(self._stock_places[0])
 
     @property
     def rounds(self) -> int:
