@@ -64,7 +64,7 @@ class Moment:
 
     Attributes:
         at: from where it could go on; its matches change with the next call of this variant.
-        weight: units of progress of a call of this octave.
+        weight, first: units of progress of a call of this octave, and of one of the coarsest.
         calls: of this octave in all.
         before, after: units of the octaves before and after it.
         finer: units of all octaves above the coarsest.
@@ -75,6 +75,7 @@ class Moment:
     variant: int
     at: Begun
     weight: int
+    first: int
     calls: int
     before: int
     after: int
@@ -176,7 +177,7 @@ class Run:
                     states[k] = state
                     at = Begun(stage, state, schedule, settings, networks[k].places, coarsest[k])
                     fill = partial(self._fill, stage, state.x if last else state.x0_hat)
-                    yield Moment(k, at, weights[stage], calls, spent, after, finer, fill, last and finest)
+                    yield Moment(k, at, weights[stage], weights[0], calls, spent, after, finer, fill, last and finest)
             draws, spent = states[0].draws, spent + weights[stage] * calls
             if stage == 0:
                 coarsest = [states[k].x for k in range(len(seeds))]

@@ -94,5 +94,5 @@ def _kept(painting: Painting, moment: octave_run.Moment, seed: int, attempts: in
     return Kept(
         painting.job, digest(painting.model.info), at.schedule, at.settings, seed,
         at.state.mapped(lambda tensor: tensor.cpu().clone()), at.stage, moment.before, moment.after,
-        attempts=attempts, octave=OctavePlace(moment.weight, moment.finer, matches, coarsest),
+        attempts=attempts, octave=OctavePlace(moment.weight, moment.first, moment.finer, matches, coarsest),
     )  # fmt: skip

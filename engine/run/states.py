@@ -41,12 +41,14 @@ class OctavePlace:
 
     Attributes:
         weight: units of progress of a call of its octave.
+        first: of a call of the coarsest octave.
         finer: units of all octaves above the coarsest.
         matches: (G, 2) int32 of a finer octave.
         coarsest: (1, 3, 1, N), the finished pixels of the coarsest octave, where the run is beyond it.
     """
 
     weight: int
+    first: int
     finer: int
     matches: np.ndarray | None = None
     coarsest: torch.Tensor | None = None
@@ -165,9 +167,10 @@ def _at_coarsest(kept: Kept) -> Kept:
     schedule, settings = resolve(kept.job)
     picture, call = kept.octave.coarsest, settings.calls(schedule) - 1
     state = State(call, len(schedule.levels) - 2, picture, picture, kept.state.draws)
-    octave = OctavePlace(1, kept.octave.finer)
+    first = kept.octave.first
+    octave = OctavePlace(first, first, kept.octave.finer)
     return replace(
-        kept, schedule=schedule, settings=settings, state=state, stage=0, before=kept.call - call,
+        kept, schedule=schedule, settings=settings, state=state, stage=0, before=kept.call - first * call,
         after=kept.octave.finer, octave=octave,
     )  # fmt: skip
 
@@ -220,7 +223,9 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
         "job": job,
         "state": {name: getattr(kept.state, name) for name in ("call", "position", "draws", "corrections")},
         "stage": {name: getattr(kept, name) for name in ("stage", "before", "after", "attempts")},
-        "octave": None if kept.octave is None else {"weight": kept.octave.weight, "finer": kept.octave.finer},
+        "octave": None
+        if kept.octave is None
+        else {name: getattr(kept.octave, name) for name in ("weight", "first", "finer")},
         "extra": extra or {},
     }
     tensors = _tensors(kept)
