@@ -92,6 +92,7 @@ def _disk(findings: Findings) -> None:
     from bridge_server.client import launch
 
     folders = launch.user_folders()
+    findings.say("state folder", f"{folders.state}, with the logs")
     seen = set()
     for folder in (folders.state, folders.data, folders.cache, folders.config):
         here = next(path for path in (folder, *folder.parents) if path.is_dir())

@@ -46,7 +46,22 @@ EDITORS = {"krita": "Krita", "gimp": "GIMP"}
 ESSENTIAL = ["-m", "essential", "-k", "not texture"]  # of tests/krita, for Debian 13's Krita in the usual run
 HOSTS = {"own": [], "usual": ["trixie"], "all": ["trixie", "sid", "experimental"]}
 OTHER_GIMPS = {"own": [], "usual": [], "all": ["sid"]}  # Debian 13's is always tested
-QUICK = ["-q", "-m", "not slow", "--ignore=tests/krita", "--ignore=tests/gimp"]
+LONG = (  # what --quick leaves out, beside tests that are marked slow
+    "tests/krita",
+    "tests/gimp",
+    "tests/bridge/test_demo.py",
+    "tests/bridge/test_disk.py",
+    "tests/bridge/test_downloads.py",
+    "tests/bridge/test_faults.py",
+    "tests/bridge/test_learning.py",
+    "tests/engine/test_adapt.py",
+    "tests/engine/test_bench_photo.py",
+    "tests/engine/test_bench_texture.py",
+    "tests/engine/test_forecast.py",
+    "tests/engine/test_octaves.py",
+    "tests/engine/test_train.py",
+)
+QUICK = ["-q", "-m", "not slow", *(f"--ignore={path}" for path in LONG)]
 NOTHING_SELECTED = 5  # exit status of pytest
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 SLOWEST = 10

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.run import LONG
+
 ROOT = Path(__file__).parents[1]
 STDLIB = set(sys.stdlib_module_names)
 PLUGIN_SIDE = [ROOT / "bridge_server" / "client", ROOT / "krita_plugin", ROOT / "gimp_plugin"]
@@ -216,6 +218,10 @@ def test_top_level():
         "bridge_server", "krita_plugin", "gimp_plugin", "tests", "docs", "install", "CONTRIBUTING.md",
     }  # fmt: skip
     assert names <= allowed, names - allowed
+
+
+def test_what_the_quick_tests_leave_out_is_there():
+    assert all((ROOT / path).exists() for path in LONG)
 
 
 def test_shipped_model_is_small_and_described():

@@ -196,6 +196,7 @@ def test_a_crop_gives_the_same_pixels(model):
     assert np.array_equal(whole[part], crop)
 
 
+@pytest.mark.slow
 def test_a_tile_of_a_pattern_that_repeats_has_no_seam(model):
     image = stripes(96, 96)
     framed = extend.tile(image)
@@ -207,6 +208,7 @@ def test_a_tile_of_a_pattern_that_repeats_has_no_seam(model):
     assert error.max() <= 45  # detail comes from the picture at other scales: less than a pixel aside
 
 
+@pytest.mark.slow
 def test_an_extension_goes_on_with_the_pattern(model):
     image = stripes(84, 96)
     framed = extend.extended(image[:, :60], right=36)

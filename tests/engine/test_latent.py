@@ -83,6 +83,7 @@ def test_prompts_and_network_are_what_diffusers_makes_of_them(kind, others):
     assert torch.allclose(pair[:, :channels], found, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["v", "inpaint", "sdxl", "sd3"])
 @pytest.mark.parametrize("preset", ["fast", "quality"])
 def test_every_kind_runs_with_every_sampler(kind, preset, others):
@@ -335,6 +336,7 @@ def test_a_large_picture_is_painted_at_its_own_scale_in_windows():
     assert plan.scaled == (plan.region.height, plan.region.width)
 
 
+@pytest.mark.slow
 def test_several_megapixels_are_windows_for_the_network_and_tiles_for_the_autoencoder(monkeypatch):
     """The plan of a real size, and a run in which both are many: the tiles change next to nothing of the picture."""
     geometry = replace(toy().geometry, window=512, minimum=256, multiple=64)

@@ -65,6 +65,7 @@ def test_encoding_does_not_know_where_a_tile_begins():
     assert (plain.y - entered.y).abs()[..., [0, -1]].mean() > 0.04
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", ["both", "x"])
 def test_the_borders_meet_as_any_other_cells_do(axis):
     """The jump across the borders against that along the next borders of cells: the toy's decoder shows each of them.

@@ -48,10 +48,18 @@ def _name(row) -> str:
     return f"{row['alg'][:7]}-{row.get('var', row.get('eta'))}-{row['T']}-{row['L']}-{row['n']}"
 
 
-@pytest.mark.parametrize("row", OURS, ids=_name)
+def _levels(row):
+    return schedule.uniform(row["T"], row["L"], row["n"])
+
+
+def _marks(row):
+    return [pytest.mark.slow] if _levels(row).calls > LONG else []
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=_name(row), marks=_marks(row)) for row in OURS])
 def test_closed_form(row):
     """Mean and variance within 4 standard errors of the exact recursion (κ = 1 and κ = 0)."""
-    levels = schedule.uniform(row["T"], row["L"], row["n"])
+    levels = _levels(row)
     samples = SAMPLES_OF_LONG if levels.calls > LONG else SAMPLES
     x = _final(levels, _settings(row), samples=samples)[:, 1].double()
     mean_error = math.sqrt(row["variance"] / samples)

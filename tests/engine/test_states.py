@@ -176,6 +176,7 @@ def test_a_branch_makes_the_calls_it_told(model, preset, kind):
         assert np.array_equal(_last(api.resume(middle, model)).layer(), events[-1].layer())
 
 
+@pytest.mark.slow
 def test_jumps_change_less_the_later_they_come():
     """With the shipped model: the exact Gaussian one knows only how much is known, not what has formed."""
     image = read(JURY / "pebbles.png").rgba8()[100:164, 100:164].copy()
