@@ -36,6 +36,9 @@ LATER = (
 )
 
 
+BROKEN, OLD, NEW = "broken", "old", "new"  # what a file that is put aside ends in
+
+
 class Journal:
     """Open once per bridge (its lock guards that).  Raises DiskFull wherever something cannot be written.
 
@@ -66,7 +69,7 @@ class Journal:
             found, number, whole = [], rows.FORMAT, False
         jobs = {job.job: job for job in found}
         if number != rows.FORMAT or not whole:
-            self._renew(jobs.values(), "broken" if not whole else "old" if number < rows.FORMAT else "new")
+            self._renew(jobs.values(), BROKEN if not whole else OLD if number < rows.FORMAT else NEW)
             self.notice = DAMAGED if not whole else LATER if number > rows.FORMAT else self.notice
         if self.notice:
             log.error(self.notice)
@@ -92,12 +95,12 @@ class Journal:
         self._connect()
         self._base.executescript(rows.SCHEMA)
         for job in jobs:
-            self._insert(job)
-
-    def _insert(self, job: Job) -> None:
-        rows.write_job(self._base, job)
-        for finished in job.finished.values():
-            rows.write_result(self._base, finished)
+            rows.write_job(self._base, job)
+            for finished in job.finished.values():
+                rows.write_result(self._base, finished)
+            if kind == OLD:  # nothing lies beside its pixels yet
+                with contextlib.suppress(DiskFull):  # there is no folder
+                    self._describe(job)
 
     def close(self) -> None:
         self._base.close()

@@ -180,12 +180,12 @@ CREATE TABLE results(
 """
 
 
-@pytest.mark.parametrize("version", ["0.1", "0.2"])
+@pytest.mark.parametrize("version", ["the first", "the last"])
 def test_a_journal_of_an_earlier_version_is_taken_over(tmp_path: Path, version: str) -> None:
     """They knew no parts of boxes; the first one no kept steps either."""
     launch.private_folder(tmp_path)
     base = sqlite3.connect(tmp_path / "journal.sqlite")
-    base.executescript(_OLD.format(step=", step TEXT NOT NULL DEFAULT ''" if version == "0.2" else ""))
+    base.executescript(_OLD.format(step=", step TEXT NOT NULL DEFAULT ''" if version == "the last" else ""))
     wanted = {
         "width": 4, "height": 3, "model": "texture", "preset": "fast", "seed": 11, "variants": 2,
         "options": {"hard": True}, "tag": "x", "history": True,
@@ -195,9 +195,10 @@ def test_a_journal_of_an_earlier_version_is_taken_over(tmp_path: Path, version: 
         row = (job, 5, "studio", json.dumps(content), time.time(), state, 0, 2.5, "", "", "")
         base.execute("INSERT INTO jobs VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     step = {"call": 6, "remaining": 4, "harmonise": 5, "idea": 6}
-    extra = ", ?" if version == "0.2" else ""
+    extra = ", ?" if version == "the last" else ""
     base.execute(
-        f"INSERT INTO results VALUES('one', 1, 12, 2.5, 6, 0{extra})", [json.dumps(step)] if version == "0.2" else []
+        f"INSERT INTO results VALUES('one', 1, 12, 2.5, 6, 0{extra})",
+        [json.dumps(step)] if version == "the last" else [],
     )
     base.commit()
     base.close()
@@ -209,13 +210,16 @@ def test_a_journal_of_an_earlier_version_is_taken_over(tmp_path: Path, version: 
     assert one.order == Order(4, 3, Box(0, 0, 4, 3), "texture", "fast", 11, 2, {"hard": True}, "x")
     assert (one.client, one.state, one.history, one.seconds) == ("studio", "done", True, 2.5)
     finished = one.finished[1]
-    kept = version == "0.2"
+    kept = version == "the last"
     assert finished.result == messages.Result("one", 1, 12, 0, 0, 4, 3, "texture", 2.5, 6, kept)
     assert finished.step == (Step(**step) if kept else None)
     assert two.origin == BranchRequest("one", 1, 6, "idea", 2, 11)
     assert journal.spool.read_result("one", 1, 0, 100) == PIXELS * 2
     journal.close()
     assert (tmp_path / "journal.sqlite.old").exists()
+    (tmp_path / "journal.sqlite").unlink()
+    (found,) = Journal(tmp_path).load()
+    assert (found.order, found.state, found.finished) == (one.order, "done", one.finished), "its folder tells it now"
 
 
 def test_a_bridge_starts_over_whatever_lies_where_its_files_should_be(home: Home) -> None:
