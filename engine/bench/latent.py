@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine import api
+from engine import api, devices
 from engine.bench.cost import device_name, load_average, measured
 from engine.errors import BadInput
-from engine.models import Model, ModelInfo, latent, pipeline_folder, unet
+from engine.models import Model, ModelInfo, latent, pipeline_folder
 from engine.sampling import Words
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def measure(
         raise BadInput("bad_calls", f"The number of calls must be 2 to 1000, not {calls}.")
     if any(side % 64 or not 64 <= side <= 2048 for side in sides or []):
         raise BadInput("bad_size", "The sides must be multiples of 64 up to 2048.")
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = devices.chosen(device)
     name_of_device = device_name(chosen)
     rows = _read(out)
     for name in sizes:
@@ -192,7 +192,7 @@ def main(argv: list[str]) -> None:
     row, name, side, calls, device = argv[0], argv[1], int(argv[2]), int(argv[3]), torch.device(argv[4])
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     torch.manual_seed(0)
-    dtype = unet.inference_dtype(device)
+    dtype = devices.inference_dtype(device)
     prepare = {"ours": _ours, "diffusers": _diffusers}[row]
     run = prepare(replace(SIZES[name], side=side), device, dtype)
     run(2)

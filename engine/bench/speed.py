@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from engine import api
+from engine import api, devices
 from engine.bench.cost import device_name, load_average, measured, resident_mib
 from engine.errors import BadInput, EngineError
 from engine.sampling import linear_alpha_bar
@@ -70,7 +70,7 @@ def measure(model: str, size: int, rounds: int, device: str | None) -> dict[str,
         raise BadInput("bad_size", f"The size must be a multiple of 32 from 64 to 512, not {size}.")
     if not 1 <= rounds <= 100:
         raise BadInput("bad_rounds", f"The number of rounds must be 1 to 100, not {rounds}.")
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = devices.chosen(device)
     result: dict[str, Any] = {"device": device_name(chosen), "size": size, "rounds": rounds, "load": [load_average()]}
     models = [model, ADM] if chosen.type == "cuda" else [model]
     result["rows"] = [row for name in models for row in _timed(name, 256 if name == ADM else size, rounds, chosen)]
@@ -212,12 +212,11 @@ def _prepared(row: str, model: str, size: int, device: torch.device) -> Callable
         return lambda: _presets(model, size, device)
     if row == "large":
         return lambda: _large(model, device)
-    from engine.models import unet
 
     chosen = next(r for r in ROWS if r.name == row)
     dtype = getattr(torch, chosen.dtype)
     network, loaded = _network(model, dtype, device)
-    timed = IMITATED if dtype == torch.bfloat16 and unet.inference_dtype(device) != dtype else TIMED
+    timed = IMITATED if dtype == torch.bfloat16 and devices.inference_dtype(device) != dtype else TIMED
     runner = {"ours": _ours, "diffusers": _diffusers}.get(chosen.engine)
     once = runner(network, loaded, size, timed) if runner else _plain(network, size, chosen.engine, timed)
 

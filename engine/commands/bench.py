@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from engine import devices
+
 
 def add_commands(commands: Any) -> None:
     """Add ``bench`` to the engine's subparsers."""
@@ -20,7 +22,7 @@ def add_commands(commands: Any) -> None:
     bench.add_argument("--model", default="texture", help="id from 'models list', or a folder in diffusers layout")
     bench.add_argument("--size", type=int, default=128, metavar="PX", help="side of the timed picture (default 128)")
     bench.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each row is timed, in turns")
-    bench.add_argument("--device", choices=("cpu", "cuda"))
+    bench.add_argument("--device", choices=devices.KINDS)
     bench.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     kinds = bench.add_subparsers(metavar="[jury|texture|photo|latent]")
 
@@ -33,7 +35,7 @@ def add_commands(commands: Any) -> None:
     jury.add_argument("--cases", default=None, metavar="NAMES", help="case names or kinds")
     jury.add_argument("--tuning", type=int, default=0, metavar="N", help="instead N procedural cases, to tune on")
     jury.add_argument("--model", default="exemplar,texture", metavar="IDS", help="whose presets (default: %(default)s)")
-    jury.add_argument("--device", choices=("cpu", "cuda"))
+    jury.add_argument("--device", choices=devices.KINDS)
     jury.add_argument(
         "--out", type=Path, default=Path("jury"), metavar="DIR", help="results; a run there is gone on with"
     )
@@ -53,7 +55,7 @@ def add_commands(commands: Any) -> None:
     texture.add_argument("--seeds", type=int, default=3, metavar="N")
     texture.add_argument("--pictures", default=None, metavar="NAMES", help="only these")
     texture.add_argument("--model", default="exemplar,texture", metavar="IDS", help="default: %(default)s")
-    texture.add_argument("--device", choices=("cpu", "cuda"))
+    texture.add_argument("--device", choices=devices.KINDS)
     texture.add_argument("--out", type=Path, default=Path("texture"), metavar="DIR", help="a run there is gone on with")
     texture.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture then")
     texture.add_argument("--budget", action="store_true", help="measure the time and memory budgets too")
@@ -68,7 +70,7 @@ def add_commands(commands: Any) -> None:
     photo.add_argument("--preset", default="fast", metavar="NAMES", help="of our runs (default: %(default)s)")
     photo.add_argument("--rivals", default=None, metavar="NAMES", help="default: the four that fit; 'none' for none")
     photo.add_argument("--seeds", type=int, default=1, metavar="N", help="default: %(default)s")
-    photo.add_argument("--device", choices=("cpu", "cuda"))
+    photo.add_argument("--device", choices=devices.KINDS)
     photo.add_argument("--out", type=Path, default=Path("photo"), metavar="DIR", help="a run there is gone on with")
     photo.add_argument("--pictures", type=Path, default=None, metavar="DIR", help="cache of the pictures")
     photo.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture then")
@@ -82,7 +84,7 @@ def add_commands(commands: Any) -> None:
         "--sides", default=None, metavar="PX", help="of the pictures (CPU: the model's; CUDA: 512,1024)"
     )
     latent.add_argument("--calls", type=int, default=3, metavar="N", help="network calls that are timed (default 3)")
-    latent.add_argument("--device", choices=("cpu", "cuda"))
+    latent.add_argument("--device", choices=devices.KINDS)
     latent.add_argument("--out", type=Path, metavar="FILE.json", help="rows as they come; a run there is gone on with")
     latent.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     latent.set_defaults(run=_latent)

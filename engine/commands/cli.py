@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine import devices
 from engine.canvas import extend
 from engine.commands import bench as bench_commands
 from engine.commands import data
@@ -160,7 +161,7 @@ def _add_run_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--out", type=Path, required=True, help="K > 1 writes OUT-1.png, OUT-2.png …")
     command.add_argument("--seed", type=int, metavar="S", help="0 … 2^53 - 1; drawn and reported if absent")
     command.add_argument("--variants", type=int, default=1, metavar="K")
-    command.add_argument("--device", choices=("cpu", "cuda"))
+    command.add_argument("--device", choices=devices.KINDS)
     command.add_argument(
         "--vae", metavar="DIR|ID", help="another autoencoder for a latent model, also an asymmetric one"
     )

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine import devices
 from engine.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="instead of --seconds: the same result every time")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL_FOLDER", help="a new folder")
     parser.add_argument("--model", default="texture", help="where to begin: id from 'models list', or a folder")
-    parser.add_argument("--device", choices=("cpu", "cuda"))
+    parser.add_argument("--device", choices=devices.KINDS)
     parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
 
 

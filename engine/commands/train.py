@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from engine import devices
 from engine.errors import BadInput
 
 
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ema", type=float, help="decay of the averaged weights")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--save-every", type=float, default=180.0, metavar="SECONDS", help="between checkpoints")
-    parser.add_argument("--device", choices=("cpu", "cuda"))
+    parser.add_argument("--device", choices=devices.KINDS)
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that cut crops (default: none; CUDA: all)")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the model there at the end")

@@ -21,8 +21,8 @@ most).
 
 A block has many sources that suit it about as well, and each would choose for itself: half of the neighbours came from
 different places, which gave specks. So they draw each other: a source counts as nearer if it goes on with what the
-neighbours are made of (:func:`_drawn`), as in other syntheses (Ashikhmin 2001, doi 10.1145/364338.364405; Hertzmann et
-al. 2001, Image Analogies, doi 10.1145/383259.383295).
+neighbours are made of (:func:`drawn_together`), as in other syntheses (Ashikhmin 2001, doi 10.1145/364338.364405;
+Hertzmann et al. 2001, Image Analogies, doi 10.1145/383259.383295).
 
 Copies show, above all where a texture is extended or repeated. So only structure is decided by patches of the picture
 as it stands; detail (σ < :data:`SCALED_BELOW`) comes from the picture a little larger and smaller, down and across, as
@@ -69,7 +69,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 
 import cv2
 import numpy as np
@@ -77,6 +76,8 @@ import torch
 import torch.nn.functional as F
 
 from engine.errors import BadInput
+from engine.exemplar.blocks import block_places, block_weight, neighbours, parts, patch_places
+from engine.exemplar.choice import contrast_gain, drawn_together, evened
 from engine.exemplar.sources import Sheet, Sources, cells_of, gathered, patches_of, scaled, suitable_scale
 from engine.sampling import Network
 
@@ -90,8 +91,6 @@ seen, so that the posterior commits itself."""
 LEAST_SOURCES = 200
 SCALED_BELOW = 0.5
 """σ below which patches are of the picture at other scales. Structure is decided by the picture as it is."""
-QUERIES = 512
-"""Blocks that are compared at a time; bounds the memory."""
 SIGHT = 32
 """Pixels of surroundings that a fill looks at: half a patch."""
 WIDE = 6000
@@ -106,10 +105,6 @@ SHARP_BELOW = 0.05
 """σ below which only blocks beside known pixels overlap what lies around them: overlaps cost contrast."""
 KNOWN_SIGMA = 0.7
 """Known pixels are looked at as they are, and may differ from a source by so much, while σ is above."""
-COHERENCE = 0.5
-"""By which share of its squared distance a source is nearer if all neighbours are taken from around it."""
-COHERENT_ROUNDS = 3
-"""How often the neighbours' choices are looked at."""
 FIT_BELOW = 1.0
 """σ below which the estimate is fitted to the known pixels beside it."""
 FIT_REACH = 1.5
@@ -194,7 +189,7 @@ class Exemplar:
             sigma = math.sqrt(1 / float(alpha_bar[timestep]) - 1)
             sources = self._for(sigma, manner)
             if sources.step not in places:
-                places[sources.step] = _places(keep, sources.step, wraps)
+                places[sources.step] = block_places(keep, sources.step, wraps)
             rows = [
                 _estimate(row / signal, sigma, sources, *places[sources.step], manner, wraps, known, keep[0])
                 for row, known in zip(x, y.expand_as(x), strict=True)
@@ -259,14 +254,14 @@ def _estimate(
 
     Args:
         top, left, beside: first row and column of the blocks to decide, and which lie beside something known, see
-            :func:`_places`.
+            :func:`block_places`.
         y, keep: the known picture, (3, H, W), and 1 where known, (1, H, W).
     """
     height, width = x.shape[-2:]
     step, outer = sources.step, sources.step // 2 if sigma < BLEND_BELOW else 0
     side = step + 2 * outer
     (sheet_rows, first_row, down), (sheet_columns, first_column, right) = (
-        _patch_places(places, length, sources, wrapped)
+        patch_places(places, length, sources, wrapped)
         for places, length, wrapped in zip((top, left), (height, width), wraps, strict=True)
     )
     variance = (sigma / sources.cell) ** 2
@@ -278,9 +273,9 @@ def _estimate(
         return cells_of(picture[:, sheet_rows][:, :, sheet_columns], sources.cell)
 
     noisy, clear, known = cells(x), cells(torch.where(keep > 0, y, x)), cells(keep)
-    features = torch.cat([patches(noisy, part) @ sources.basis for part in _parts(len(top))])
+    features = torch.cat([patches(noisy, part) @ sources.basis for part in parts(len(top))])
     sample = slice(None, None, max(1, len(top) // SAMPLED_QUERIES))
-    gain = _gain(features[sample], variance, sources, manner.gain)
+    gain = contrast_gain(features[sample], variance, sources, manner.gain)
     features = sources.centre + (features - sources.centre) * gain
     prior = torch.zeros_like(sources.energy)
 
@@ -295,22 +290,24 @@ def _estimate(
         return torch.addmm(prior - sources.energy / variance, features[which] / variance, sources.features.T)
 
     if sigma > manner.even_above:
-        prior = _evened(logits(sample), manner.even_rounds)
+        prior = evened(logits(sample), manner.even_rounds)
     drawn = None
     if sigma < manner.coherent_below:
-        near = _neighbours(top, left, step, (height, width), wraps)
-        values, indices = zip(*(logits(part).max(1) for part in _parts(len(top))), strict=True)
+        near = neighbours(top, left, step, (height, width), wraps)
+        values, indices = zip(*(logits(part).max(1) for part in parts(len(top))), strict=True)
         nearest = torch.cat(values), torch.cat(indices)
-        drawn = _drawn(features, variance, prior - sources.energy / variance, sources, nearest, near, down, right)
-    weights = _weight(side, outer, BLEND_WEIGHT, x.device).expand(len(top), side, side)
+        drawn = drawn_together(
+            features, variance, prior - sources.energy / variance, sources, nearest, near, down, right
+        )
+    weights = block_weight(side, outer, BLEND_WEIGHT, x.device).expand(len(top), side, side)
     if outer and sigma < SHARP_BELOW:
-        weights = torch.where(beside[:, None, None], weights, _weight(side, outer, 0.0, x.device))
+        weights = torch.where(beside[:, None, None], weights, block_weight(side, outer, 0.0, x.device))
     out = x.new_zeros((4, height + 2 * step + side, width + 2 * step + side))
     along = torch.arange(side, device=x.device) + step - outer
     for offset in torch.unique(down * sources.side + right).tolist():
         chosen = (down * sources.side + right == offset).nonzero()[:, 0]
         blocks = sources.blocks(offset // sources.side, offset % sources.side, outer)
-        for part in _parts(len(chosen)):
+        for part in parts(len(chosen)):
             each = chosen[part]
             likely = logits(each)
             if drawn is not None:
@@ -323,94 +320,6 @@ def _estimate(
                 out[channel].index_put_(place, weighted[channel], accumulate=True)
     out = out[:, step : step + height, step : step + width]
     return out[:3] / out[3:].clamp_min(1e-6), (out[3:] > 0).to(x.dtype)
-
-
-AROUND = tuple(offset for offset in product((-1, 0, 1), repeat=2) if offset != (0, 0))
-"""The neighbours of a block: rows and columns of the grid."""
-
-
-def _neighbours(
-    top: torch.Tensor, left: torch.Tensor, step: int, size: tuple[int, int], wraps: tuple[bool, bool]
-) -> torch.Tensor:
-    """(Q, 8) the numbers of the blocks :data:`AROUND` each block; −1 where there is none."""
-    counts = [-(-length // step) for length in size]
-    rows, columns = (places % length // step for places, length in zip((top, left), size, strict=True))
-    grid = torch.full(counts, -1, device=top.device)
-    grid[rows, columns] = torch.arange(len(top), device=top.device)
-    out = []
-    for offset in AROUND:
-        inside, places = torch.ones_like(top, dtype=torch.bool), []
-        for along, shift, count, length, wrapped in zip((rows, columns), offset, counts, size, wraps, strict=True):
-            place = along + shift
-            if not wrapped or length % step:
-                inside &= (place >= 0) & (place < count)
-            places.append(place % count)
-        out.append(torch.where(inside, grid[places[0], places[1]], -1))
-    return torch.stack(out, dim=1)
-
-
-def _drawn(
-    features: torch.Tensor,
-    variance: float,
-    bias: torch.Tensor,
-    sources: Sources,
-    nearest: tuple[torch.Tensor, torch.Tensor],
-    near: torch.Tensor,
-    down: torch.Tensor,
-    right: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(Q, 8) the sources by which each block would go on with what its neighbours are made of, and (Q, 8) what this
-    adds to the logarithms of their weights: their squared distances count less.
-
-    Args:
-        features: (Q, K) of what is seen.
-        bias: (N,), of the logarithms of the weights.
-        nearest: (Q,) the largest of these, and (Q,) the source that has it.
-        near: (Q, 8), see :func:`_neighbours`.
-        down, right: (Q,), first row and column of each block in its patch.
-    """
-    most, alone = nearest
-    away = (features**2).sum(1, keepdim=True) / (2 * variance)
-    shift = sources.step * torch.tensor(AROUND, device=near.device)
-    from_row, from_column = down[near] - shift[:, 0] - down[:, None], right[near] - shift[:, 1] - right[:, None]
-    height, width = sources.number.shape
-    pick = alone
-    for _ in range(COHERENT_ROUNDS):
-        rows, columns = sources.top[pick][near] + from_row, sources.left[pick][near] + from_column
-        inside = (near >= 0) & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        offered = torch.where(inside, sources.number[rows % height, columns % width], -1)
-        products = [
-            torch.einsum("qk,qnk->qn", features[part], sources.features[offered[part]]) for part in _parts(len(alone))
-        ]
-        likely = torch.cat(products) / variance + bias[offered]
-        gains = torch.where(offered >= 0, COHERENCE / len(AROUND) * (away - likely).clamp_min(0), 0)
-        votes = (offered[:, :, None] == offered[:, None]).sum(2)
-        best = torch.where(offered >= 0, likely + votes * gains, -torch.inf).max(1, keepdim=True)
-        pick = torch.where(best.values[:, 0] > most, offered.gather(1, best.indices)[:, 0], alone)
-    return offered.clamp_min(0), gains
-
-
-def _parts(count: int) -> list[slice]:
-    """Of so many blocks :data:`QUERIES` at a time."""
-    return [slice(first, first + QUERIES) for first in range(0, count, QUERIES)]
-
-
-def _gain(sample: torch.Tensor, variance: float, sources: Sources, most: float) -> torch.Tensor:
-    """(K,) by how much the components of what is seen vary too little, as deviations: they should vary as those of the
-    sources and the noise together."""
-    seen = (sample - sources.centre).square().mean(0)
-    return ((sources.spread + variance) / seen.clamp_min(1e-12)).sqrt().clamp(1, most)
-
-
-def _evened(logits: torch.Tensor, rounds: int) -> torch.Tensor:
-    """(N,) to add to the logarithms of the sources' weights so that all are used about equally: some steps of
-    Sinkhorn's algorithm."""
-    weights = torch.softmax(logits, dim=1)
-    prior = torch.ones_like(weights[0])
-    for _ in range(rounds):
-        usage = prior * (weights.T @ (1 / (weights @ prior))) * (len(prior) / len(weights))
-        prior = prior / (usage + 0.1)
-    return torch.log(prior)
 
 
 def _misfit(difference: torch.Tensor, known: torch.Tensor, wraps: tuple[bool, bool]) -> torch.Tensor:
@@ -429,52 +338,3 @@ def _misfit(difference: torch.Tensor, known: torch.Tensor, wraps: tuple[bool, bo
 
     share = smooth(known)
     return smooth(difference * known) / share.clamp_min(1e-6) * (FIT_GAIN * share).clamp_max(1)
-
-
-def _weight(side: int, outer: int, beyond: float, device: torch.device) -> torch.Tensor:
-    """(side, side) 1 for a block, and ``beyond`` for ``outer`` pixels around it."""
-    ramp = torch.ones(side, device=device)
-    if outer:
-        ramp[:outer] = ramp[-outer:] = beyond
-    return ramp[:, None] * ramp
-
-
-def _places(keep: torch.Tensor, step: int, wraps: tuple[bool, bool]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """First row and column of every block of the grid that holds something unknown, and whether it or one of its
-    neighbours holds something known.
-
-    Where the picture is periodic the first block lies across its border, so that no border of blocks runs along it.
-    """
-    down, right = (step // 2 if wrapped else 0 for wrapped in wraps)
-    keep = torch.cat([keep[..., keep.shape[-2] - down :, :], keep], dim=-2)
-    keep = torch.cat([keep[..., keep.shape[-1] - right :], keep], dim=-1)
-    pad = (0, -keep.shape[-1] % step, 0, -keep.shape[-2] % step)
-    unknown, known = F.max_pool2d(F.pad(1 - keep, pad), step)[0, 0], F.max_pool2d(F.pad(keep, pad), step)
-    rows, columns = (unknown > 0).nonzero(as_tuple=True)
-    beside = F.max_pool2d(known, 3, 1, 1)[0, 0] > 0
-    return rows * step - down, columns * step - right, beside[rows, columns]
-
-
-def _patch_places(
-    blocks: torch.Tensor, length: int, sources: Sources, wrapped: bool
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Along one side: the patches by which blocks are decided. They have the block in their middle, but for those that
-    would reach over the border: these lie inside, and the block is not in their middle.
-
-    Args:
-        blocks: (Q,), first row of each block.
-
-    Returns:
-        Which of the ``length`` rows make up the sheet that patches are taken from: all, gone on with from the other
-        side where the picture is periodic, mirrored where it is smaller than a patch; (Q,) the first row of each
-        patch on that sheet; (Q,) the first row of each block in its patch.
-    """
-    before = (sources.side - sources.step) // 2
-    if wrapped:
-        rows = torch.arange(-before - sources.step, length + sources.side, device=blocks.device) % length
-        return rows, blocks + sources.step, torch.full_like(blocks, before)
-    rows = torch.arange(max(length, sources.side), device=blocks.device)
-    if length > 1:
-        rows = (length - 1) - (rows % (2 * length - 2) - (length - 1)).abs()
-    first = (blocks - before).clamp(0, len(rows) - sources.side)
-    return rows.clamp(0, length - 1), first, blocks - first

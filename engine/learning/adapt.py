@@ -29,7 +29,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from engine import canvas
+from engine import canvas, devices
 from engine.canvas import smooth_fill
 from engine.errors import BadInput, EngineError
 from engine.learning import learned
@@ -332,7 +332,7 @@ class _Student:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.0)
         self.averaged = [parameter.detach().clone() for parameter in self.parameters]
         self.alpha_bar = torch.from_numpy(model.alpha_bar).float()
-        self.bfloat16 = unet.inference_dtype(model.device) == torch.bfloat16
+        self.bfloat16 = devices.inference_dtype(model.device) == torch.bfloat16
 
     def loss(self, x0: torch.Tensor, counts: torch.Tensor, seed: int) -> torch.Tensor:
         """Mean squared error of the network's output over the pixels that count."""

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from engine import devices
 from engine.data import Manifest, write_atomic
 from engine.learning.train import (
     BETA_END,
@@ -117,7 +118,7 @@ def export(run: Path, data: Path, out: Path, levels: int = SAMPLE_LEVELS) -> Non
 @torch.inference_mode()
 def draw_samples(network: torch.nn.Module, levels: int = SAMPLE_LEVELS) -> Image.Image:
     """What a network paints where nothing is known: DDPM (Ho et al. 2020, Algorithm 2), seeds 0, 1, 2 …, not chosen."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = devices.chosen()
     predict = unet.predictor(network, device)
     process = Diffusion(alpha_bars().double().numpy(), levels, "v_prediction")
     rows = []

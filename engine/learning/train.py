@@ -33,10 +33,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 
+from engine import devices
 from engine.data import Crops, Manifest, write_atomic
 from engine.errors import BadInput
 from engine.learning.objective import SKEW, noised
-from engine.models import folders, unet
+from engine.models import folders
 from engine.sampling import linear_alpha_bar
 
 TIMESTEPS = 1000
@@ -158,7 +159,7 @@ class Trainer:
     ) -> None:
         self.out, self.config = out, config
         out.mkdir(parents=True, exist_ok=True)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = devices.chosen(device)
         torch.manual_seed(config.seed)
         model = build_model(config)
         if start is not None:
@@ -174,7 +175,7 @@ class Trainer:
         )
         if compiled is None:
             compiled = cuda and find_spec("triton") is not None
-        self._bfloat16 = unet.inference_dtype(self.device) == torch.bfloat16
+        self._bfloat16 = devices.inference_dtype(self.device) == torch.bfloat16
         self._network = torch.compile(model, dynamic=False) if compiled else model
         self._workers = (max(1, (os.cpu_count() or 2) - 1) if cuda else 0) if workers is None else workers
         self._coming: Iterator[torch.Tensor] | None = None

@@ -53,11 +53,11 @@ from dataclasses import dataclass
 import torch
 
 from engine.canvas import BATCH_AREA
+from engine.devices import inference_dtype
 from engine.errors import EngineError
 from engine.models import lora, pipeline_folder
 from engine.models.latent_space import TILED_FROM
 from engine.models.model import ModelInfo
-from engine.models.unet import inference_dtype
 
 LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""

@@ -17,13 +17,14 @@ import numpy as np
 import torch
 
 from engine.canvas import Geometry
+from engine.devices import inference_dtype
 from engine.errors import EngineError
 from engine.models import lora, memory, perturbed, pipeline_folder
 from engine.models.latent_space import LatentSpace
 from engine.models.model import Model, ModelInfo
 from engine.models.pipeline_folder import KINDS, Parts
 from engine.models.prompts import reader
-from engine.models.unet import alpha_bar_of, corrupt, inference_dtype
+from engine.models.unet import alpha_bar_of, corrupt
 from engine.sampling import LEAST_ALPHA_BAR, Prediction, Words, flow_alpha_bar
 
 log = logging.getLogger(__name__)

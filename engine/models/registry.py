@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
-import torch
 
+from engine import devices
 from engine.errors import BadInput, EngineError
 from engine.models.entries import Entry, known_models
 from engine.models.folders import CLASSIFIER, NAME, is_autoencoder, is_lora, is_pipeline, part_folder, read_origin
@@ -145,7 +145,7 @@ def autoencoder(name: str) -> Path:
 
 
 def load(model_id: str, device: str | None = None, vae: str | None = None) -> Model:
-    """Load a model by id onto ``cuda`` or ``cpu`` (default: CUDA where there is one).
+    """Load a model by id onto a kind of device (default: the best one here, see :mod:`engine.devices`).
 
     Args:
         vae: of a latent model, an autoencoder in place of its own, as of :func:`autoencoder`.
@@ -163,7 +163,4 @@ def load(model_id: str, device: str | None = None, vae: str | None = None) -> Mo
             "model_missing",
             f"The model {info.title} is not installed; run 'python -m engine models get {info.id}' first.",
         )
-    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if chosen not in ("cpu", "cuda") or (chosen == "cuda" and not torch.cuda.is_available()):
-        raise BadInput("no_device", f"The device {chosen!r} is not available here; use cpu.")
-    return importlib.import_module(FAMILIES[info.family]).load(info, torch.device(chosen))
+    return importlib.import_module(FAMILIES[info.family]).load(info, devices.chosen(device))

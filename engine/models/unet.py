@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.canvas import Geometry
+from engine.devices import inference_dtype
 from engine.errors import EngineError
 from engine.models import noisy_classifier
 from engine.models.folders import LABELS, WEIGHTS, part_folder, read_labels
@@ -140,17 +141,6 @@ def _labels(info: ModelInfo, classes: int | None, classifier_classes: int | None
         if names:
             return names
     return tuple(str(each) for each in range(number))
-
-
-def inference_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device computes in it (CUDA since Ampere, CPUs with AVX-512 BF16 or AMX), else float32.
-
-    On a CPU without these instructions bfloat16 is emulated and slower than float32.
-    """
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    flags = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
-    return torch.bfloat16 if any(flag() for flag in flags) else torch.float32
 
 
 def _geometry(unet: Any, config: dict[str, Any]) -> Geometry:

@@ -280,7 +280,7 @@ class Staged:
 def _geometries(model: Model, variants: int) -> list[tuple[Geometry, int]]:
     """Geometries and variants per batch, the roomiest first: then one window a call, which gives the same picture, then
     smaller windows; only models of more than one size take these."""
-    batches = [variants, 1] if model.device.type == "cuda" and variants > 1 else [1]
+    batches = [variants, 1] if model.device.type != "cpu" and variants > 1 else [1]
     found = [(model.geometry, batch) for batch in batches]
     if model.exemplar is None:
         found.append((replace(model.geometry, together=1), 1))

@@ -1,5 +1,5 @@
 """Networks compute in float32 on every machine here: tests compare them with float32, and bfloat16 is chosen by the
-processor (:func:`engine.models.unet.inference_dtype`)."""
+processor (:func:`engine.devices.inference_dtype`)."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from engine import api
 from engine.bench import cases, judge, masks, methods, report, rivals, speed
 from engine.bench.cost import measured
 from engine.commands import cli
+from engine.devices import inference_dtype
 from engine.errors import BadInput, EngineError
-from engine.models.unet import inference_dtype
 from engine.sampling.presets import PRESETS
 
 CPU = torch.device("cpu")

@@ -13,8 +13,8 @@ from engine.bench import measures
 from engine.bench.cases import FOLDER, read_picture
 from engine.canvas import extend, seam
 from engine.errors import BadInput
+from engine.exemplar import choice, sources
 from engine.exemplar import denoiser as exemplar
-from engine.exemplar import sources
 from engine.exemplar.denoiser import COMPACT, GRIDS, LARGE, SMALL_GRIDS, Exemplar
 from engine.exemplar.sources import scaled
 from engine.sampling.diffusion import linear_alpha_bar
@@ -77,7 +77,7 @@ def test_is_the_posterior_mean_over_patches(timestep):
 def test_sources_are_used_about_equally_where_that_is_wanted():
     logits = torch.from_numpy(np.random.default_rng(0).normal(0, 3, (600, 40)).astype(np.float32))
     logits[:, :4] += 5  # which explain everything best
-    uneven, even = (torch.softmax(logits + prior, 1).mean(0) * 40 for prior in (0, exemplar._evened(logits, 6)))
+    uneven, even = (torch.softmax(logits + prior, 1).mean(0) * 40 for prior in (0, choice.evened(logits, 6)))
     assert float(uneven.max()) > 5
     assert float(even.max()) < 2
 
@@ -90,8 +90,8 @@ def test_neighbours_are_taken_from_one_place(monkeypatch):
     y, x = torch.zeros((1, 3, 48, 48)), torch.from_numpy(rng.standard_normal((1, 3, 48, 48)).astype(np.float32))
     timestep = int(np.argmax(np.sqrt(1 / ALPHA_BAR - 1) > 0.3))
     far = []
-    for coherence in (0.0, exemplar.COHERENCE):
-        monkeypatch.setattr(exemplar, "COHERENCE", coherence)
+    for coherence in (0.0, choice.COHERENCE):
+        monkeypatch.setattr(choice, "COHERENCE", coherence)
         made = Exemplar(pixels, np.ones((90, 90), bool), CPU)
         out = made.network(y, keep, ALPHA_BAR)(math.sqrt(ALPHA_BAR[timestep]) * x, timestep)[0]
         sheet = made._for(0.3, COMPACT).pixels.permute(2, 0, 1)

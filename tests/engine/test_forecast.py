@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from engine.devices import inference_dtype
 from engine.models import catalogue, find, forecast, load
-from engine.models.unet import inference_dtype
 from tests.engine.toys import FOLDER as TOY
 
 ROOT = Path(__file__).parents[2]
