@@ -11,7 +11,7 @@ import pytest
 
 from bridge_server.client import events
 from bridge_server.client.editor import download, model, words
-from tests.editor.test_flow import Stage
+from tests.editor.stage import Stage
 
 MB = 10**6
 SD = events.Model(

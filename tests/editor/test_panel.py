@@ -18,7 +18,7 @@ from bridge_server.client.editor.panel import Panel, settings
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.editor.pump import Pump
 from bridge_server.client.editor.view import Chosen
-from tests.editor.test_flow import Stage, finished_run
+from tests.editor.stage import Stage, finished_run
 
 TEXTURE = events.Model("texture", "Texture", "pixel", "GPL", True, False, False, learns=True)
 

@@ -1,15 +1,23 @@
 """What every editor's plug-in shares: knows neither an editor nor a widget set. Nothing is imported here.
 
-flow       one RePaint from click to layer as a state machine; says what it asks of the editor's side
+host       what an editor offers: `Host` and `Layer`
 model      plain data: settings, targets, captures, runs, variants
-frame      the frame to drag when a canvas is to be extended
+
+flow       what the artist can do, from click to layer; on top of
+machine    what becomes of a run by itself: the events, the end
+library    the runs and their pictures, in memory and on disk; history: those of earlier sessions
+layers     which picture stands in which layer; painting: how it gets there
 areas      which pixels are sent and which are repainted: selection, extended canvas, tile
+
+fields     every field of a window: name, default, range, unit, label, tip
+labels     every button and tip that is no field; sentences: all that is said besides
 choices    what the artist has chosen, kept between sessions
-history    finished pictures of earlier sessions, found again
-schedule   the walk through the noise levels, to be drawn
-memory     what a run will take of the machine's memory
-identity   this user's name at the bridge, and the plug-in's log
-texts      short texts made of numbers
-pump       runs the flow on an event loop, keeps exceptions from the editor; probe: how long that took
+panel      what a window's buttons do, without widgets
+view       what a window shows, to be drawn
+download   models that are not installed; frame: the frame to drag; schedule: the walk through the noise levels;
+           memory: what a run will take; texts: short texts made of numbers
 words      the artist's language, with the tables in german and french
+
+pump       runs the flow on an event loop, keeps exceptions from the editor; probe: how long that took
+identity   this user's name at the bridge, and the plug-in's log
 """

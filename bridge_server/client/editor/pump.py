@@ -22,10 +22,11 @@ TICK_SECONDS = 0.1
 class Pump:
     """What buttons call. ``log``: takes the tracebacks and one line for each run."""
 
+    flow: Flow
+
     def __init__(self, probe: Probe, log: logging.Logger) -> None:
         self.probe = probe
         self.log = log
-        self.flow: Any = None
         self.log_place = ""
         self._asleep = True
         self._stepping = False
