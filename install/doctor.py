@@ -61,7 +61,7 @@ def doctor(_arguments: argparse.Namespace) -> int:
     engine = _environment(findings)
     if engine:
         _models(findings)
-    findings.say("GPU", "NVIDIA" if has_nvidia() else "none seen; the CPU does the work")
+    _gpu(findings, engine)
     _krita(findings)
     _gimp(findings)
     _launch_file(findings)
@@ -111,23 +111,29 @@ def _disk(findings: Findings) -> None:
         findings.say("disk", f"{free / 1e9:.1f} GB free at {here}", todo)
 
 
-def _environment(findings: Findings) -> bool:
-    """Whether the engine can be started."""
+def _gpu(findings: Findings, engine: str) -> None:
+    nvidia = has_nvidia()
+    choice = f"{ANEW}: the engine does not use the NVIDIA card yet." if nvidia and " on cpu" in engine else ""
+    findings.say("GPU", "NVIDIA" if nvidia else "none seen; the CPU does the work", choice=choice)
+
+
+def _environment(findings: Findings) -> str:
+    """What the engine computes with; "" if it cannot be started."""
     python = venv_python()
     if not works(python) or not has_torch(python):
         findings.say("engine", "not set up", f"{AGAIN[0].upper()}{AGAIN[1:]} to set up the engine and the plug-in.")
-        return False
+        return ""
     missing = missing_packages(python)
     if missing:
         names = ", ".join(missing)
         findings.say("engine", f"lacks {names}", f"{AGAIN[0].upper()}{AGAIN[1:]} again: {names} must be installed.")
-        return False
+        return ""
     done = _ask("-c", IMPORTS)
     if done.returncode:
         findings.say("engine", "broken: " + _last_line(done), f"{ANEW}: {_last_line(done)}.")
-        return False
+        return ""
     findings.say("engine", done.stdout.strip())
-    return True
+    return done.stdout.strip()
 
 
 def _models(findings: Findings) -> None:

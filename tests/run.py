@@ -192,7 +192,7 @@ def main() -> int:
     words: list[str] = chosen.pytest
     parts = two_at_a_time([*QUICK, *words]) if chosen.quick else everything(chosen.hosts, words)
     slowest = sorted((each for part in parts for each in part.seconds), reverse=True)[:SLOWEST]
-    print(f"\nThe {len(slowest)} slowest:")
+    print("\nThe slowest:" if slowest else "")
     print("\n".join(f"{seconds:6.1f} s  {name}" for seconds, name in slowest))
     print("\n" + "\n".join(part.lines() for part in parts), flush=True)
     return max((part.status for part in parts if not (words and part.status == NOTHING_SELECTED)), default=0)
