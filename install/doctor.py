@@ -34,8 +34,8 @@ for name in names.split():
     except Exception as error:
         raise SystemExit(f"{name} cannot be loaded ({error})")
 import torch
-device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
-print(f"torch {torch.__version__} on {device}, {torch.get_num_threads()} threads")
+from engine.devices import chosen
+print(f"torch {torch.__version__} on {chosen().type}, {torch.get_num_threads()} threads")
 """
 
 
