@@ -1,6 +1,7 @@
 """The run of a job that is painted from the picture itself, octave by octave, all variants in turns.
 
-What is painted at one scale and how matches come to the next is in :mod:`engine.exemplar.octaves`; here samplers walk
+What is painted at one scale is in :mod:`engine.exemplar.octaves`, how matches come to the next in
+:mod:`engine.exemplar.pyramid`; here samplers walk
 their schedules, and states are begun, kept and gone on with.
 """
 
@@ -17,10 +18,22 @@ import numpy as np
 import torch
 
 from engine.canvas import Box, bounds
-from engine.exemplar import octaves
+from engine.exemplar import octaves, pyramid
 from engine.exemplar.denoiser import too_little_known
-from engine.exemplar.octaves import Exact, Memory, Octave
-from engine.sampling import Diffusion, Noise, Schedule, Settings, State, corrected, linear_alpha_bar, plain, repaint
+from engine.exemplar.networks import Exact, Memory
+from engine.exemplar.octaves import Octave
+from engine.sampling import (
+    Diffusion,
+    Noise,
+    Schedule,
+    Settings,
+    State,
+    calls_left,
+    corrected,
+    linear_alpha_bar,
+    plain,
+    repaint,
+)
 
 FINE_SETTINGS = Settings(kappa=0.0)
 """Of the runs at finer octaves."""
@@ -110,11 +123,11 @@ class Run:
         more: float = 1.0,
     ) -> None:
         self.region, self._shape, self._device = bounds(wanted), known.shape, device
-        self._octaves = octaves.pyramid(pixels, known, wanted, wraps, device, scale)
+        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale)
         if not self._octaves[0].usable.any():
             raise too_little_known()
         self._levels = [
-            octaves.levels(number, more * octaves.ROUNDS / octave.rounds)
+            pyramid.levels(number, more * octaves.ROUNDS / octave.rounds)
             for number, octave in enumerate(self._octaves[1:])
         ]
 
@@ -154,7 +167,7 @@ class Run:
             begun = start if stage == first else None
             schedule, settings = (begun.schedule, begun.settings) if begun else plans[stage]
             made = begun.state.call if begun else 0
-            calls = made + _calls_left(begun, schedule, settings)
+            calls = made + calls_left(begun.state if begun else None, schedule, settings)
             octave = self._octaves[stage]
             yield from octave.prepared()
             if stage > 0 and begun is None:
@@ -197,7 +210,7 @@ class Run:
         """A run over the pixels to paint, (1, 3, 1, N); known ones are no part of its state."""
         diffusion = Diffusion(network.alpha_bar, schedule.steps, "sample", settings.spacing)
         if begun is not None:
-            state = _on(begun.state, self._device)
+            state = begun.state.mapped(lambda tensor: tensor.to(self._device))
         else:
             first = torch.from_numpy(np.ascontiguousarray(network.first())).to(self._device)[None, :, None]
             x = diffusion.noised(first, diffusion.steps - 1, noise.draw(first))
@@ -221,7 +234,7 @@ class Run:
         if matches is None:
             assert coarsest is not None
             matches = before.nearest(coarsest[0, :, 0].cpu().numpy())
-        return octaves.carried(before, matches, self._octaves[stage], seed)
+        return pyramid.carried(before, matches, self._octaves[stage], seed)
 
     def _fill(self, stage: int, x: torch.Tensor) -> np.ndarray:
         octave = self._octaves[stage]
@@ -245,12 +258,6 @@ def _stepped(runs: list[Iterator[State]], together: bool) -> Iterator[State]:
 def _next(run: Iterator[State]) -> State:
     with _one_thread(), torch.inference_mode():
         return next(run)
-
-
-def _calls_left(begun: Begun | None, schedule: Schedule, settings: Settings) -> int:
-    if begun is None:
-        return settings.calls(schedule)
-    return settings.calls(schedule, begun.state.position) - min(begun.state.corrections, settings.corrections)
 
 
 def _enlarged(picture: np.ndarray, octave: Octave, shape: tuple[int, ...], region: Box) -> np.ndarray:
@@ -291,8 +298,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _on(state: State, device: torch.device) -> State:
-    drift = None if state.drift is None else state.drift.to(device)
-    return replace(state, x=state.x.to(device), x0_hat=state.x0_hat.to(device), drift=drift)

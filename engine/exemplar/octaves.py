@@ -22,7 +22,7 @@ After the very last call shading is evened out between pieces that were copied f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,19 +33,11 @@ import torch
 from engine import canvas
 from engine.canvas import Box, smooth_fill
 from engine.exemplar import matching, melding
-from engine.exemplar.patch import SIDE
-from engine.sampling import Schedule, plain
+from engine.exemplar.patch import SIDE, all_under, distance_to_known, means, patches, vote_window
+from engine.exemplar.targets import RING, Targets
 
-COARSEST_DEPTH = 8
-"""Pixels from the middle of the area to what is known, at most, at the coarsest octave: a patch or two across."""
-COARSEST_AREA = 4000
-"""Unknown pixels at the coarsest octave, at most; its denoiser compares them with every source."""
 LEAST_SOURCES = 64
 """Source patches at the coarsest octave, at least; where there are fewer the run begins at a finer one."""
-LADDER = ((0.6, 24), (0.5, 24), (0.4, 16))
-"""σ to begin with and network calls, of the octaves above the coarsest; those after them take :data:`FINE`."""
-FINE = (0.3, 12)
-LAST_SIGMA = 0.03
 MOST_PAIRS = 400_000
 """Of targets and source patches that are compared in a call of the coarsest octave; where there are more patches, some
 of them are taken, evenly spread."""
@@ -67,17 +59,12 @@ LIVELINESS = 0.15
 """Share of its contrast that is taken off a place's squared distance, for pixels that are not known. What is compared
 there is a mean of patches and has lost contrast, so that without it flat places would always be nearest: of a patch of
 variance V a mean with variance v is V − v away, but only v from a flat one."""
-DENSE_BELOW = 500
-STRIDE = 2
-"""Patches begin at every other row and column, and at every pixel where fewer pixels than that are to be painted."""
 VOTE_SIGMA, LAST_VOTE_SIGMA = 2.5, 1.0
 """Deviation in pixels of the weights with which a patch votes for its pixels; in the last call of all they are
 narrower, because votes that do not agree blur the grain."""
 FIT_SIGMA, FIT_GAIN, FIT_MOST = 2.0, 6.0, 0.2
 """What the estimate misses on the known pixels around the area is added to it, fading out by a Gaussian of that
 deviation in pixels, whole where 1/gain of it lies on known pixels; misses are cut to the last number."""
-RING = 4
-"""Known pixels around the area that are estimated, too, so that it is known what is missed."""
 UNITS = 5
 """Of progress, in a call of the coarsest octave that compares :data:`MOST_PAIRS`."""
 UNIT, GROWTH = 24_000, 1.05
@@ -115,14 +102,14 @@ class Octave:
     @cached_property
     def usable(self) -> np.ndarray:
         """(H, W) uint8, 1 where a patch of known pixels begins."""
-        return _all_under(self.known).astype(np.uint8)
+        return all_under(self.known).astype(np.uint8)
 
     @cached_property
     def contrast(self) -> np.ndarray:
         """(H, W) float32: of the patch that begins there, the sum of its squared deviations from its mean colour."""
         total = np.zeros(self.shape, np.float32)
         for plane in self.source:
-            total += np.maximum(_means(plane**2) - _means(plane) ** 2, 0)
+            total += np.maximum(means(plane**2) - means(plane) ** 2, 0)
         total *= SIDE**2
         return total
 
@@ -186,11 +173,13 @@ class Octave:
     @cached_property
     def distance(self) -> np.ndarray:
         """(h, w) float32 on the canvas: from each pixel to the nearest known one."""
-        return self.on_canvas(_distance(self.known, self.wraps, cv2.DIST_L2))
+        return self.on_canvas(distance_to_known(self.known, self.wraps, cv2.DIST_L2))
 
     @cached_property
     def targets(self) -> Targets:
-        return Targets.of(self)
+        return Targets.of(
+            self.wanted[self.box.slices], self.known[self.box.slices], self.on_canvas(self.wanted), self.wraps
+        )
 
     def prepared(self) -> Iterator[None]:
         """Work out what the first call needs, in parts between which a run can stop."""
@@ -211,7 +200,7 @@ class Octave:
     def nearest(self, x: np.ndarray) -> np.ndarray:
         """(G, 2) int32: the nearest source of every target, where (3, N) is painted."""
         stock, squares = self._stock
-        query = _patches(self._seen(x, 1.0)[0], self.targets.top, self.targets.left)
+        query = patches(self._seen(x, 1.0)[0], self.targets.top, self.targets.left)
         energy = 0.5 * squares.sum(1)
         best = torch.cat([(part @ stock.T - energy).argmax(1) for part in query.split(PART)]).numpy()
         return np.stack(self._stock_places, 1)[best].astype(np.int32)
@@ -230,7 +219,7 @@ class Octave:
         targets = self.targets
         seen, weights = self._seen(x, sigma)
         unknown = np.where(self._clear, np.float32(0), weights)
-        gains = LIVELINESS * _means(unknown)[targets.top, targets.left]
+        gains = LIVELINESS * means(unknown)[targets.top, targets.left]
         fixed = self.source, self.usable, self.contrast, targets.top, targets.left, targets.near, self.periods, gains
         radius = min(max(self.shape), 0x7FFF)
         for turn in range(self.rounds):
@@ -242,8 +231,8 @@ class Octave:
         """x̂_0 (3, N) of x_t/√ᾱ (3, N), from the exact posterior over all source patches."""
         targets = self.targets
         seen, weights = self._seen(x, sigma)
-        query = _patches(seen, targets.top, targets.left)
-        heavy = _patches(weights[None], targets.top, targets.left)
+        query = patches(seen, targets.top, targets.left)
+        heavy = patches(weights[None], targets.top, targets.left)
         stock, squares = self._stock
         mean = []
         for begin in range(0, len(query), PART):
@@ -278,7 +267,7 @@ class Octave:
 
     def _steps(self, places: np.ndarray, axis: int) -> np.ndarray:
         """(h, w, 3) in the box: by how much the next pixel along an axis differs, as the matches say."""
-        window = _window(LAST_VOTE_SIGMA)
+        window = vote_window(LAST_VOTE_SIGMA)
         window[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0  # the next pixel may be unknown
         differences = np.roll(self.source, -1, 1 + axis)
         differences -= self.source
@@ -300,12 +289,12 @@ class Octave:
     @cached_property
     def _stock(self) -> tuple[torch.Tensor, torch.Tensor]:
         """These patches, (S, 3 · SIDE²), and their squares summed over the colours, (S, SIDE²)."""
-        stock = _patches(self.source, *self._stock_places)
+        stock = patches(self.source, *self._stock_places)
         return stock, stock.view(len(stock), 3, -1).square().sum(1)
 
     def _mixed(self, patches: torch.Tensor) -> np.ndarray:
         """(4, M): the targets' pixels as the weighted mean of patches (G, 3 · SIDE²) over them, and its weight."""
-        window = torch.from_numpy(_window(VOTE_SIGMA)).flatten()
+        window = torch.from_numpy(vote_window(VOTE_SIGMA)).flatten()
         weights = torch.from_numpy(self._trust)[:, None] * window
         values = torch.cat([patches.view(len(patches), 3, -1) * weights[:, None], weights[:, None]], 1)
         sums = torch.zeros((4, self.box.height * self.box.width))
@@ -356,10 +345,10 @@ class Octave:
     def _trust(self) -> np.ndarray:
         """(G,) float32, the weights of the targets' votes: the mean confidence of their pixels."""
         confidence = np.where(self._clear, np.float32(1), self._confidence)
-        return np.ascontiguousarray(_means(confidence)[self.targets.top, self.targets.left])
+        return np.ascontiguousarray(means(confidence)[self.targets.top, self.targets.left])
 
     def _voted(self, places: np.ndarray, trust: np.ndarray, sigma: float) -> np.ndarray:
-        return self._fitted(self._votes(self.source, places, trust, _window(sigma)))
+        return self._fitted(self._votes(self.source, places, trust, vote_window(sigma)))
 
     def _votes(self, source: np.ndarray, places: np.ndarray, trust: np.ndarray, window: np.ndarray) -> np.ndarray:
         """(4, M): see :func:`engine.exemplar.matching.vote`."""
@@ -418,272 +407,3 @@ class Octave:
         """Which of the pixels to paint lie so near to known ones that the fit reaches them."""
         reach = math.ceil(3 * FIT_SIGMA) * math.sqrt(2) + 1
         return np.flatnonzero(self.distance[self.rows, self.columns] <= reach)
-
-
-@dataclass(frozen=True)
-class Targets:
-    """The patches over what is to be painted, on a grid, and the pixels that they vote for; all on the canvas.
-
-    Attributes:
-        top, left: (G,) int32, where they begin.
-        near: (G, 8) int32, numbers of the neighbours on the grid, −1 where there is none.
-        number: (grid rows, grid columns) int32, of the target there; −1 where there is none.
-        starts: first rows, first columns of the grid.
-        rows, columns: (M,) int32, the pixels to paint and known ones close by.
-        inside: (M,) bool, which are to be painted.
-        over_row, over_column: (h, C), (w, C) int32, which rows and columns of the grid lie over each row and column of
-            the canvas, −1 to fill up.
-    """
-
-    top: np.ndarray
-    left: np.ndarray
-    near: np.ndarray
-    number: np.ndarray
-    starts: tuple[np.ndarray, np.ndarray]
-    rows: np.ndarray
-    columns: np.ndarray
-    inside: np.ndarray
-    over_row: np.ndarray
-    over_column: np.ndarray
-
-    @classmethod
-    def of(cls, octave: Octave) -> Targets:
-        wanted = octave.wanted[octave.box.slices]
-        stride = 1 if np.count_nonzero(wanted) < DENSE_BELOW else STRIDE
-        starts, covers = zip(
-            *(_grid(length, stride, wraps) for length, wraps in zip(wanted.shape, octave.wraps, strict=True)),
-            strict=True,
-        )
-        touched = ~_all_under(~octave.on_canvas(octave.wanted), beyond=True)
-        grid_row, grid_column = np.nonzero(touched[np.ix_(*starts)])
-        number = np.full([len(start) for start in starts], -1, np.int32)
-        number[grid_row, grid_column] = np.arange(len(grid_row))
-        near = np.full((len(grid_row), 8), -1, np.int32)
-        around = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
-        for k, (down, right) in enumerate(around):
-            row, column, there = grid_row + down, grid_column + right, np.ones(len(grid_row), bool)
-            for places, count, wraps in (
-                (row, number.shape[0], octave.wraps[0]),
-                (column, number.shape[1], octave.wraps[1]),
-            ):
-                there &= wraps or (places >= 0) & (places < count)
-            near[:, k] = np.where(there, number[row % number.shape[0], column % number.shape[1]], -1)
-        ring = cv2.dilate(wanted.astype(np.uint8), np.ones((2 * RING + 1, 2 * RING + 1), np.uint8)) > 0
-        ring &= wanted | octave.known[octave.box.slices]
-        rows, columns = (each.astype(np.int32) for each in np.nonzero(ring))
-        return cls(
-            starts[0][grid_row].astype(np.int32),
-            starts[1][grid_column].astype(np.int32),
-            near,
-            number,
-            (starts[0], starts[1]),
-            rows,
-            columns,
-            wanted[rows, columns],
-            covers[0],
-            covers[1],
-        )
-
-
-def _grid(length: int, stride: int, wraps: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Where patches begin along one side, and (length, C) which of them lie over each pixel, −1 to fill up."""
-    if wraps:
-        starts = np.arange(0, length, stride)
-    else:
-        starts = np.unique(np.append(np.arange(0, length - SIDE + 1, stride), length - SIDE))
-    lists: list[list[int]] = [[] for _ in range(length)]
-    for k, start in enumerate(starts):
-        for place in range(start, start + SIDE):
-            lists[place % length].append(k)
-    most = max(len(each) for each in lists)
-    return starts, np.array([each + [-1] * (most - len(each)) for each in lists], np.int32)
-
-
-def _all_under(flags: np.ndarray, beyond: bool = False) -> np.ndarray:
-    """(H, W) bool: whether all flags are set in the patch that begins there; ``beyond``: those beyond the picture."""
-    count = cv2.boxFilter(
-        np.pad(flags.astype(np.float32), [(0, SIDE - 1)] * 2, constant_values=float(beyond)),
-        -1,
-        (SIDE, SIDE),
-        anchor=(0, 0),
-        normalize=False,
-        borderType=cv2.BORDER_CONSTANT,
-    )
-    return count[: flags.shape[0], : flags.shape[1]] > SIDE**2 - 0.5
-
-
-def _means(values: np.ndarray) -> np.ndarray:
-    """(H, W) float32: of the patch that begins there; what lies beyond the picture is as its border."""
-    means: np.ndarray = cv2.boxFilter(values, -1, (SIDE, SIDE), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
-    return means
-
-
-def _distance(known: np.ndarray, wraps: tuple[bool, bool], metric: int, border: int = 0) -> np.ndarray:
-    """(H, W) float32: from each pixel to the nearest known one; ``border`` pixels around the picture count as known."""
-    away, inside = ~known, []
-    for axis, (length, wrapped) in enumerate(zip(known.shape, wraps, strict=True)):
-        pad = length // 2 if wrapped else border
-        widths = [(pad, pad) if axis == other else (0, 0) for other in (0, 1)]
-        away = np.pad(away, widths, mode="wrap") if wrapped else np.pad(away, widths)
-        inside.append(slice(pad, pad + length))
-    distance: np.ndarray = cv2.distanceTransform(away.astype(np.uint8), metric, 5)
-    return distance[tuple(inside)]
-
-
-def _window(sigma: float) -> np.ndarray:
-    along = np.exp(-0.5 * ((np.arange(SIDE) - (SIDE - 1) / 2) / sigma) ** 2)
-    weights = np.outer(along, along)
-    return (weights / weights.max()).astype(np.float32)
-
-
-def pyramid(
-    pixels: np.ndarray,
-    known: np.ndarray,
-    wanted: np.ndarray,
-    wraps: tuple[bool, bool],
-    device: torch.device,
-    scale: float = 1.0,
-) -> list[Octave]:
-    """The octaves of a job, the coarsest first.
-
-    A pixel is known where everything under it is, and painted where anything under it is.
-
-    Args:
-        pixels: (H, W, 3) float32 in [−1, 1].
-        known, wanted: (H, W) bool, of which no pixel is both.
-        scale: of the finest octave, in its pixels per picture pixel.
-    """
-    # To the border of the picture it is as far as to what is known: what reaches it is known on one side only.
-    depth = scale * float(_distance(known, wraps, cv2.DIST_C, border=1)[wanted].max())
-    area = scale**2 * np.count_nonzero(wanted)
-    shape = np.array(known.shape) * scale
-    made = [Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device)]
-    if scale != 1:
-        made = [_scaled(made[0], shape)]
-    while depth > COARSEST_DEPTH or area > COARSEST_AREA:
-        octave = _scaled(made[-1], shape / 2 ** len(made))
-        if min(octave.shape) < SIDE or np.count_nonzero(octave.usable) < LEAST_SOURCES:
-            break
-        made.append(octave)
-        depth, area = depth / 2, area / 4
-    return made[::-1]
-
-
-def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
-    """The picture at another scale: of that (height, width), rounded."""
-    height, width = (max(1, round(float(length))) for length in shape)
-    how = cv2.INTER_AREA if height <= octave.shape[0] else cv2.INTER_LINEAR
-    share, colour, some = (
-        cv2.resize(each, (width, height), interpolation=how)
-        for each in (octave.known.astype(np.float32), octave.pixels, octave.wanted.astype(np.float32))
-    )
-    known = share > 1 - 1e-4
-    colour = np.where(known[..., None], colour, np.float32(0))
-    return Octave(colour, known, (some > 1e-6) & ~known, octave.wraps, octave.device)
-
-
-def _patches(picture: np.ndarray, top: np.ndarray, left: np.ndarray) -> torch.Tensor:
-    """(N, 3 · SIDE²) of (3, H, W)."""
-    views = np.lib.stride_tricks.sliding_window_view(picture, (SIDE, SIDE), (1, 2))
-    return torch.from_numpy(np.ascontiguousarray(views[:, top, left].transpose(1, 0, 2, 3)).reshape(len(top), -1))
-
-
-def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:
-    """(G', 2) int32: the matches of the coarser octave (G, 2) at the finer one; where they cannot be, random ones."""
-    here, there = fine.targets, coarse.targets
-    scale = np.array(fine.shape) / coarse.shape
-    # Where patches with the same middles would begin on the coarser picture, and the target nearest to that.
-    tops = np.stack([here.top + fine.box.y, here.left + fine.box.x], 1)
-    begin = (tops + SIDE / 2) / scale - SIDE / 2 - (coarse.box.y, coarse.box.x)
-    grid = [_nearest(starts, begin[:, axis]) for axis, starts in enumerate(there.starts)]
-    found = there.number[grid[0], grid[1]]
-    lost = found < 0
-    if lost.any():
-        found[lost] = _nearest_target(there, grid[0][lost], grid[1][lost])
-    shift = begin - np.stack([there.top, there.left], 1)[found]
-    moved = np.rint((places[found] + shift + SIDE / 2) * scale - SIDE / 2).astype(np.int64)
-    moved = moved.clip(0, np.array(fine.shape) - 1)
-    good = fine.usable[moved[:, 0], moved[:, 1]] > 0
-    stock = np.flatnonzero(fine.usable)
-    drawn = stock[np.random.Generator(np.random.Philox(key=[seed, 1 << 40])).integers(0, len(stock), len(good))]
-    return np.where(good[:, None], moved, np.stack(np.divmod(drawn, fine.shape[1]), 1)).astype(np.int32)
-
-
-def _nearest(starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The number of the nearest of ``starts``, rising, to each place."""
-    return np.searchsorted((starts[1:] + starts[:-1]) / 2, wanted)
-
-
-def _nearest_target(targets: Targets, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The number of the target nearest to each place of the grid."""
-    none = (targets.number < 0).astype(np.uint8)
-    _, labels = cv2.distanceTransformWithLabels(none, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    by_label = np.zeros(int(labels.max()) + 1, np.int64)
-    there = targets.number >= 0
-    by_label[labels[there]] = targets.number[there]
-    return by_label[labels[rows, columns]]
-
-
-def levels(fine_octave: int, more: float = 1.0) -> tuple[np.ndarray, Schedule]:
-    """ᾱ of the levels of a finer octave, rising in noise, and its schedule; the first above the coarsest is number 0.
-
-    Args:
-        more: network calls in all, over those of :data:`LADDER` and :data:`FINE`.
-    """
-    sigma, calls = LADDER[fine_octave] if fine_octave < len(LADDER) else FINE
-    calls = max(3, round(calls * more))
-    return 1 / (1 + np.geomspace(LAST_SIGMA, sigma, calls) ** 2), plain(calls)
-
-
-@dataclass
-class Exact:
-    """The denoiser of the coarsest octave, as the sampler calls it: (x (1, 3, 1, N), timestep) → x̂_0."""
-
-    octave: Octave
-    alpha_bar: np.ndarray
-    places: None = None
-
-    def first(self) -> np.ndarray:
-        """(3, N), the picture that the octave begins with."""
-        return self.octave.smooth()
-
-    def __call__(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
-        return _called(x, float(self.alpha_bar[timestep]), self.octave.exact)
-
-
-@dataclass
-class Memory:
-    """The denoiser of one variant at a finer octave, as the sampler calls it: (x (1, 3, 1, N), timestep) → x̂_0.
-
-    Attributes:
-        places: (G, 2) int32, the matches, made better at every call.
-        seed: of the random places.
-        call: calls made; each looks at other random places.
-        finest: of all octaves.
-    """
-
-    octave: Octave
-    places: np.ndarray
-    alpha_bar: np.ndarray
-    seed: int
-    call: int
-    finest: bool
-
-    def first(self) -> np.ndarray:
-        """(3, N), the picture that the octave begins with."""
-        return self.octave.copied(self.places)
-
-    def __call__(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
-        seed, last = (self.seed * 1_000_003 + self.call) & 0x7FFFFFFF, self.finest and timestep == 0
-        self.call += 1
-
-        def estimate(seen: np.ndarray, sigma: float) -> np.ndarray:
-            return self.octave.estimate(seen, sigma, self.places, seed, last)
-
-        return _called(x, float(self.alpha_bar[timestep]), estimate)
-
-
-def _called(x: torch.Tensor, alpha_bar: float, estimate: Callable[[np.ndarray, float], np.ndarray]) -> torch.Tensor:
-    seen = (x[0, :, 0] / math.sqrt(alpha_bar)).cpu().numpy()
-    x0_hat = estimate(seen, math.sqrt(1 / alpha_bar - 1))
-    return torch.from_numpy(x0_hat).to(x)[None, :, None]

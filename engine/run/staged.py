@@ -20,7 +20,7 @@ from engine.learning import adapt
 from engine.models import Model, digest, out_of_memory, within_memory
 from engine.run.events import Event, Finished, Note, Step
 from engine.run.painting import Attempt, Painting
-from engine.run.states import Kept, calls_left
+from engine.run.states import Kept
 from engine.sampling import (
     Anchor,
     Entered,
@@ -30,6 +30,7 @@ from engine.sampling import (
     Schedule,
     Settings,
     State,
+    calls_left,
     conditioned,
     corrected,
     left_out,
@@ -61,8 +62,6 @@ class Walk:
     @property
     def left(self) -> int:
         """Network calls still to make."""
-        if self.start is None:
-            return self.settings.calls(self.schedule)
         return calls_left(self.start, self.schedule, self.settings)
 
     @property

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 
 from engine.errors import BadInput, EngineError
 from engine.run.job import Job, resolve
-from engine.sampling import PRESETS, Schedule, Settings, State
+from engine.sampling import PRESETS, Schedule, Settings, State, calls_left
 from engine.version import __version__
 
 log = logging.getLogger(__name__)
@@ -108,12 +108,6 @@ class Kept:
     def nbytes(self) -> int:
         """Memory of the tensors of this state alone."""
         return sum(tensor.nbytes for tensor in _tensors(self).values())
-
-
-def calls_left(state: State, schedule: Schedule, settings: Settings) -> int:
-    """Network calls from ``state`` to the end of its schedule."""
-    done = min(state.corrections, settings.corrections)  # at the level in work
-    return settings.calls(schedule, state.position) - done
 
 
 def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) -> Kept:

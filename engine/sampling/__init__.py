@@ -15,7 +15,7 @@ from engine.sampling.fusion import windowed
 from engine.sampling.guidance import Guide, Words, conditioned, left_out
 from engine.sampling.noise import MAX_SEED, Noise
 from engine.sampling.presets import DEFAULT_PRESET, PRESETS, Preset
-from engine.sampling.sampler import Guidance, Settings, State, repaint
+from engine.sampling.sampler import Guidance, Settings, State, calls_left, repaint
 from engine.sampling.schedule import Schedule, plain
 from engine.sampling.space import Entered, Known, Pixels, Space
 
@@ -40,6 +40,7 @@ __all__ = [
     "Space",
     "State",
     "Words",
+    "calls_left",
     "conditioned",
     "corrected",
     "cosine_alpha_bar",

@@ -94,6 +94,14 @@ class State:
         return replace(self, x=change(self.x), x0_hat=change(self.x0_hat), drift=drift)
 
 
+def calls_left(state: State | None, schedule: Schedule, settings: Settings) -> int:
+    """Network calls from ``state``, or from the beginning, to the end of its schedule."""
+    if state is None:
+        return settings.calls(schedule)
+    done = min(state.corrections, settings.corrections)  # at the level in work
+    return settings.calls(schedule, state.position) - done
+
+
 def repaint(
     network: Network,
     diffusion: Diffusion,

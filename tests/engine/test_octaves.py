@@ -13,7 +13,7 @@ import torch
 from engine import api
 from engine.canvas import extend, seam
 from engine.errors import BadInput
-from engine.exemplar import matching, matching_torch, octave_run, octaves
+from engine.exemplar import matching, matching_torch, octave_run, octaves, patch, pyramid
 from engine.exemplar.patch import SIDE
 from engine.run.states import branched, load, save
 from tests.engine.patterns import boxed, stripes
@@ -53,7 +53,7 @@ def test_the_loops_of_numba_and_torch_say_the_same(wraps):
     trust = rng.uniform(0.2, 1, len(places)).astype(np.float32)
     grid = targets.over_row, targets.over_column, targets.number, targets.top, targets.left, made.periods
     both = [
-        loops.vote(made.source, targets.rows, targets.columns, *grid, places, trust, octaves._window(2.0), CPU)
+        loops.vote(made.source, targets.rows, targets.columns, *grid, places, trust, patch.vote_window(2.0), CPU)
         for loops in (matching, matching_torch)
     ]
     assert np.allclose(*both, atol=1e-5)
@@ -120,7 +120,7 @@ def test_votes_are_the_mean_of_the_patches_over_a_pixel():
     targets = made.targets
     stock = np.argwhere(made.usable)
     places = stock[np.random.default_rng(2).integers(0, len(stock), len(targets.top))].astype(np.int32)
-    window, trust = octaves._window(2.0), np.linspace(0.5, 1, len(places), dtype=np.float32)
+    window, trust = patch.vote_window(2.0), np.linspace(0.5, 1, len(places), dtype=np.float32)
     grid = targets.over_row, targets.over_column, targets.number, targets.top, targets.left, made.periods
     got = matching.vote(made.source, targets.rows, targets.columns, *grid, places, trust, window, CPU)
     for n, (y, x) in enumerate(zip(targets.rows, targets.columns, strict=True)):
@@ -149,7 +149,7 @@ def test_the_coarsest_octave_is_the_exact_posterior(monkeypatch):
     corners = np.argwhere(made.usable)
     patches = np.stack([made.source[:, y : y + SIDE, x : x + SIDE] for y, x in corners])
     sums, total = np.zeros((3, *known.shape)), np.zeros(known.shape)
-    window = octaves._window(octaves.VOTE_SIGMA)
+    window = patch.vote_window(octaves.VOTE_SIGMA)
     for g, (top, left) in enumerate(zip(targets.top, targets.left, strict=True)):
         place = np.s_[top : top + SIDE, left : left + SIDE]
         logits = -(weights[place] * (seen[:, *place] - patches) ** 2).sum((1, 2, 3))
@@ -166,7 +166,7 @@ def test_the_coarsest_octave_is_the_exact_posterior(monkeypatch):
 def test_octaves_halve_and_know_only_what_is_wholly_known():
     image = np.random.default_rng(0).uniform(-1, 1, (256, 320, 3)).astype(np.float32)
     hole = boxed((256, 320), 100, 100, 60, 61) > 0
-    made = octaves.pyramid(image, ~hole, hole, NO_WRAP, CPU)
+    made = pyramid.pyramid(image, ~hole, hole, NO_WRAP, CPU)
     assert [each.shape for each in made] == [(64, 80), (128, 160), (256, 320)]
     assert not (made[0].known & made[0].wanted).any()
     assert made[0].known.sum() == 64 * 80 - 15 * 16  # the hole's border cuts through a column
@@ -176,10 +176,10 @@ def test_octaves_halve_and_know_only_what_is_wholly_known():
 def test_matches_are_carried_to_the_same_place_of_the_finer_picture():
     image = np.random.default_rng(0).uniform(-1, 1, (256, 256, 3)).astype(np.float32)
     hole = boxed((256, 256), 100, 100, 60, 60) > 0
-    coarse, fine = octaves.pyramid(image, ~hole, hole, NO_WRAP, CPU)[-2:]
+    coarse, fine = pyramid.pyramid(image, ~hole, hole, NO_WRAP, CPU)[-2:]
     shift = np.array([-40, -44])
     tops = np.stack([coarse.targets.top + coarse.box.y, coarse.targets.left + coarse.box.x], 1)
-    places = octaves.carried(coarse, (tops + shift).astype(np.int32), fine, 1)
+    places = pyramid.carried(coarse, (tops + shift).astype(np.int32), fine, 1)
     moved = places - np.stack([fine.targets.top + fine.box.y, fine.targets.left + fine.box.x], 1)
     assert np.array_equal(moved, np.broadcast_to(2 * shift, moved.shape))
 
@@ -359,7 +359,7 @@ def test_levels_of_the_octaves():
     assert len(table) == 1000
     assert (np.diff(table) < 0).all()
     assert math.sqrt(1 / table[-1] - 1) == pytest.approx(octave_run.START_SIGMA, rel=0.02)
-    alpha_bar, schedule = octaves.levels(0)
-    assert math.sqrt(1 / alpha_bar[-1] - 1) == pytest.approx(octaves.LADDER[0][0])
-    assert schedule.calls == octaves.LADDER[0][1] == len(alpha_bar)
-    assert octaves.levels(9)[1].calls == octaves.FINE[1]
+    alpha_bar, schedule = pyramid.levels(0)
+    assert math.sqrt(1 / alpha_bar[-1] - 1) == pytest.approx(pyramid.LADDER[0][0])
+    assert schedule.calls == pyramid.LADDER[0][1] == len(alpha_bar)
+    assert pyramid.levels(9)[1].calls == pyramid.FINE[1]

@@ -1,0 +1,114 @@
+"""From octave to octave: the picture at every scale, the levels walked there, and how matches come to the next."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from engine.exemplar.octaves import LEAST_SOURCES, Octave
+from engine.exemplar.patch import SIDE, distance_to_known
+from engine.exemplar.targets import Targets
+from engine.sampling import Schedule, plain
+
+COARSEST_DEPTH = 8
+"""Pixels from the middle of the area to what is known, at most, at the coarsest octave: a patch or two across."""
+COARSEST_AREA = 4000
+"""Unknown pixels at the coarsest octave, at most; its denoiser compares them with every source."""
+LADDER = ((0.6, 24), (0.5, 24), (0.4, 16))
+"""σ to begin with and network calls, of the octaves above the coarsest; those after them take :data:`FINE`."""
+FINE = (0.3, 12)
+LAST_SIGMA = 0.03
+
+
+def pyramid(
+    pixels: np.ndarray,
+    known: np.ndarray,
+    wanted: np.ndarray,
+    wraps: tuple[bool, bool],
+    device: torch.device,
+    scale: float = 1.0,
+) -> list[Octave]:
+    """The octaves of a job, the coarsest first.
+
+    A pixel is known where everything under it is, and painted where anything under it is.
+
+    Args:
+        pixels: (H, W, 3) float32 in [−1, 1].
+        known, wanted: (H, W) bool, of which no pixel is both.
+        scale: of the finest octave, in its pixels per picture pixel.
+    """
+    # To the border of the picture it is as far as to what is known: what reaches it is known on one side only.
+    depth = scale * float(distance_to_known(known, wraps, cv2.DIST_C, border=1)[wanted].max())
+    area = scale**2 * np.count_nonzero(wanted)
+    shape = np.array(known.shape) * scale
+    made = [Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device)]
+    if scale != 1:
+        made = [_scaled(made[0], shape)]
+    while depth > COARSEST_DEPTH or area > COARSEST_AREA:
+        octave = _scaled(made[-1], shape / 2 ** len(made))
+        if min(octave.shape) < SIDE or np.count_nonzero(octave.usable) < LEAST_SOURCES:
+            break
+        made.append(octave)
+        depth, area = depth / 2, area / 4
+    return made[::-1]
+
+
+def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
+    """The picture at another scale: of that (height, width), rounded."""
+    height, width = (max(1, round(float(length))) for length in shape)
+    how = cv2.INTER_AREA if height <= octave.shape[0] else cv2.INTER_LINEAR
+    share, colour, some = (
+        cv2.resize(each, (width, height), interpolation=how)
+        for each in (octave.known.astype(np.float32), octave.pixels, octave.wanted.astype(np.float32))
+    )
+    known = share > 1 - 1e-4
+    colour = np.where(known[..., None], colour, np.float32(0))
+    return Octave(colour, known, (some > 1e-6) & ~known, octave.wraps, octave.device)
+
+
+def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:
+    """(G', 2) int32: the matches of the coarser octave (G, 2) at the finer one; where they cannot be, random ones."""
+    here, there = fine.targets, coarse.targets
+    scale = np.array(fine.shape) / coarse.shape
+    # Where patches with the same middles would begin on the coarser picture, and the target nearest to that.
+    tops = np.stack([here.top + fine.box.y, here.left + fine.box.x], 1)
+    begin = (tops + SIDE / 2) / scale - SIDE / 2 - (coarse.box.y, coarse.box.x)
+    grid = [_nearest(starts, begin[:, axis]) for axis, starts in enumerate(there.starts)]
+    found = there.number[grid[0], grid[1]]
+    lost = found < 0
+    if lost.any():
+        found[lost] = _nearest_target(there, grid[0][lost], grid[1][lost])
+    shift = begin - np.stack([there.top, there.left], 1)[found]
+    moved = np.rint((places[found] + shift + SIDE / 2) * scale - SIDE / 2).astype(np.int64)
+    moved = moved.clip(0, np.array(fine.shape) - 1)
+    good = fine.usable[moved[:, 0], moved[:, 1]] > 0
+    stock = np.flatnonzero(fine.usable)
+    drawn = stock[np.random.Generator(np.random.Philox(key=[seed, 1 << 40])).integers(0, len(stock), len(good))]
+    return np.where(good[:, None], moved, np.stack(np.divmod(drawn, fine.shape[1]), 1)).astype(np.int32)
+
+
+def _nearest(starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The number of the nearest of ``starts``, rising, to each place."""
+    return np.searchsorted((starts[1:] + starts[:-1]) / 2, wanted)
+
+
+def _nearest_target(targets: Targets, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The number of the target nearest to each place of the grid."""
+    none = (targets.number < 0).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(none, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    by_label = np.zeros(int(labels.max()) + 1, np.int64)
+    there = targets.number >= 0
+    by_label[labels[there]] = targets.number[there]
+    return by_label[labels[rows, columns]]
+
+
+def levels(fine_octave: int, more: float = 1.0) -> tuple[np.ndarray, Schedule]:
+    """ᾱ of the levels of a finer octave, rising in noise, and its schedule; the first above the coarsest is number 0.
+
+    Args:
+        more: network calls in all, over those of :data:`LADDER` and :data:`FINE`.
+    """
+    sigma, calls = LADDER[fine_octave] if fine_octave < len(LADDER) else FINE
+    calls = max(3, round(calls * more))
+    return 1 / (1 + np.geomspace(LAST_SIGMA, sigma, calls) ** 2), plain(calls)
