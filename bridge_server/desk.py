@@ -27,7 +27,7 @@ from bridge_server.client.records import MAX_SEED, SEED_TOO_LARGE, JobEntry
 from bridge_server.clients import MAX_UPLOADS, Clients, Frames, Peer
 from bridge_server.downloads import Downloads
 from bridge_server.job import Job
-from bridge_server.jobs import Jobs
+from bridge_server.jobs import OTHERS, Jobs
 from bridge_server.news import News
 from bridge_server.spool import DiskFull, Upload
 from bridge_server.steps import KeptSteps
@@ -40,7 +40,7 @@ DISK_FULL = "The disk is full, so the picture could not be kept: make some space
 NOT_WHOLE = "The picture did not arrive whole: click RePaint again."
 SPOOL_LOST = "The picture is gone from the bridge's folder: click RePaint again."
 VERSIONS_DIFFER = "The plug-in and the bridge are of different versions: close all editors, then install both again."
-NAME_IN_USE = "Another window of this editor uses the RePaint bridge under the same name."
+NAME_IN_USE = "Another window of this editor uses the RePaint bridge under the same name: close it, or wait a moment."
 OWN_FAULT = "The RePaint bridge met an error of its own: try again."
 FIRST_FINAL = 4  # plug-ins of earlier protocols take only the code `in_use` for a last word and would try for 45 s
 
@@ -94,7 +94,7 @@ class Desk:
                 elif isinstance(message, messages.Hello):
                     self._hello(route, message)
                 else:
-                    raise WireError("The plug-in has to connect again.", "no hello", NO_HELLO)
+                    raise WireError("The plug-in has to connect again, and does so by itself.", "no hello", NO_HELLO)
             except WireError as error:
                 self._refuse(route, error, *subject(frames))
             except Exception:  # one message must not take the bridge away from everybody
@@ -219,7 +219,7 @@ class Desk:
         wish = message.request
         parent = self._steps.parent(wish.parent)
         if parent is not None and parent.client != peer.client:
-            raise WireError("This picture belongs to another editor.", "a branch from another client's job")
+            raise WireError(OTHERS, "a branch from another client's job")
         if parent is None or all(step.call != wish.call for step in self._steps.of(wish.parent, wish.variant)):
             return messages.Failed(message.job, "state_gone", STATE_GONE)
         seed = parent.order.seed + wish.variant if wish.seed is None else wish.seed
@@ -246,7 +246,7 @@ class Desk:
     def _look(self, peer: Peer, message: messages.Look, _: Any) -> None:
         parent = self._steps.parent(message.job)
         if parent is not None and parent.client != peer.client:
-            raise WireError("This picture belongs to another editor.", "a look at another client's job")
+            raise WireError(OTHERS, "a look at another client's job")
         if self._engine.state in ("ready", "busy"):
             self._engine.send(message)
         else:
@@ -266,7 +266,7 @@ class Desk:
         if job is None or message.variant not in job.finished:
             raise WireError(SPOOL_LOST, "pull of an unknown result", "lost")
         if peer.pulls >= messages.MAX_PULLS or message.offset + message.length > job.order.painted_bytes:
-            raise WireError("The plug-in asks for too much.", "pull")
+            raise WireError("The plug-in asks for too much at once: click RePaint again.", "pull")
         peer.pulls += 1
 
         def make() -> Frames | None:

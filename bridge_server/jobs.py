@@ -16,6 +16,7 @@ from bridge_server.spool import DiskFull
 log = logging.getLogger("bridge.jobs")
 
 MAX_REMEMBERED = 10000
+OTHERS = "This picture belongs to another editor: go on with it there, or click RePaint again here."
 
 
 class Jobs:
@@ -51,7 +52,7 @@ class Jobs:
         """The job if there is one; WireError if it is another client's."""
         job = self.by_id.get(name)
         if job is not None and job.client != client:
-            raise WireError("This picture belongs to another editor.", "another client's job")
+            raise WireError(OTHERS, "another client's job")
         return job
 
     def of(self, client: str) -> list[Job]:
