@@ -100,12 +100,11 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
             rolled_back(image) if case.wrap else image,
             rolled_back(case.selection) if case.wrap else case.selection,
             model=model.info.id,
-            preset=preset.name,
             seed=FIRST_SEED + seed,
             wrap=case.wrap,
             learn=learn,
         )
-        *_, last = api.run(job, model)
+        *_, last = api.run(job, model, preset=preset)
         assert isinstance(last, api.Finished)
         layer = rolled(last.layer()) if case.wrap else last.layer()
         return canvas.over(case.truth, layer), last.windows
@@ -121,7 +120,7 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
 
 
 def preset_of(spec: str) -> Preset:
-    """The preset of that name, or one made of ad-hoc settings and entered in the list for this process."""
+    """The preset of that name, or one made of ad-hoc settings."""
     if spec in PRESETS:
         return PRESETS[spec]
     if match := _REPAINT.fullmatch(spec):
@@ -142,8 +141,7 @@ def preset_of(spec: str) -> Preset:
             f"{spec!r} is neither a preset ({', '.join(PRESETS)}) nor T/L/n/κ/variance|η nor "
             "corrector/levels/steps/λ/dt.",
         )
-    PRESETS[spec] = Preset(spec, spec, steps, length, samples, settings)
-    return PRESETS[spec]
+    return Preset(spec, spec, steps, length, samples, settings)
 
 
 def fingerprint(model: api.Model) -> str:

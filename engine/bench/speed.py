@@ -399,7 +399,7 @@ def _presets(model_id: str, size: int, device: torch.device) -> dict[str, Any]:
         whole = preset.calls <= WHOLE_CALLS
         counted = 0
         with measured(device) as cost:
-            events = api.run(api.Job(image, selection, model=model.info.id, preset=name, seed=1), model)
+            events = api.run(api.Job(image, selection, model=model.info.id, seed=1), model, preset=preset)
             for event in events:
                 if isinstance(event, api.Step):
                     counted = event.call

@@ -15,7 +15,6 @@ from engine.models import digest, within_memory
 from engine.run.events import Event, Finished, Pause, Step
 from engine.run.painting import Attempt, Painting
 from engine.run.states import Kept, OctavePlace
-from engine.sampling import PRESETS
 
 SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
 """Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
@@ -69,8 +68,7 @@ def _run(painting: Painting) -> octave_run.Run:
         pixels /= 127.5
         pixels -= 1
         scale = canvas.checked_scale(job.scale, near) if job.scale else 1.0
-        more = PRESETS[job.preset].finer
-        return octave_run.Run(pixels, known, wanted, painting.wraps, painting.model.device, scale, more)
+        return octave_run.Run(pixels, known, wanted, painting.wraps, painting.model.device, scale, painting.finer)
 
 
 def _guarded(moments: Iterator[octave_run.Moment | None]) -> Iterator[octave_run.Moment | None]:

@@ -10,7 +10,7 @@ import numpy as np
 from engine import canvas
 from engine.errors import BadInput
 from engine.models import DEFAULT_MODEL
-from engine.sampling import DEFAULT_PRESET, MAX_SEED, PRESETS, Settings, schedule
+from engine.sampling import DEFAULT_PRESET, MAX_SEED, PRESETS, Preset, Settings, schedule
 
 MAX_VARIANTS = 64
 
@@ -69,15 +69,23 @@ class Job:
     learn: float | None = None
 
 
-def resolve(job: Job) -> tuple[schedule.Schedule, Settings]:
+def preset_of(job: Job) -> Preset:
+    """The preset that a job names; raises BadInput for another name."""
+    if job.preset not in PRESETS:
+        raise BadInput("bad_preset", f"There is no preset named {job.preset!r}; choose one of {', '.join(PRESETS)}.")
+    return PRESETS[job.preset]
+
+
+def resolve(job: Job, preset: Preset | None = None) -> tuple[schedule.Schedule, Settings]:
     """The schedule and the sampler settings that a job asks for.
+
+    Args:
+        preset: in place of the one that the job names.
 
     Raises:
         BadInput: unknown preset, values out of range, malformed schedule.
     """
-    if job.preset not in PRESETS:
-        raise BadInput("bad_preset", f"There is no preset named {job.preset!r}; choose one of {', '.join(PRESETS)}.")
-    preset = PRESETS[job.preset]
+    preset = preset or preset_of(job)
     if not isinstance(job.schedule, str):
         return schedule.Schedule(job.schedule), preset.settings
     values = (

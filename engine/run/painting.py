@@ -11,8 +11,8 @@ from engine import canvas
 from engine.canvas import Box, Wraps
 from engine.errors import BadInput
 from engine.models import Model
-from engine.run.job import Job, checked_selection, resolve
-from engine.sampling import Guide, Schedule, Settings
+from engine.run.job import Job, checked_selection, preset_of, resolve
+from engine.sampling import Guide, Preset, Schedule, Settings
 
 ATTEMPT_DRAWS = 1 << 32
 """Noise draws set apart for each attempt, so that none repeats another's noise and a kept state tells which one it is
@@ -30,6 +30,7 @@ class Painting:
         region: the box around the selection, in the picture.
         wraps: whether the picture is periodic (along y, along x).
         schedule, settings: that preset and job ask for.
+        finer: network calls at finer octaves, over the usual number.
         label: number of the class; None without one.
         guide: what the words mean to the model; None for a model without prompts.
     """
@@ -44,17 +45,19 @@ class Painting:
     wraps: Wraps
     schedule: Schedule
     settings: Settings
+    finer: float
     label: int | None
     guide: Guide | None
 
     @classmethod
-    def of(cls, job: Job, model: Model) -> Painting:
-        """All checks that need no network.
+    def of(cls, job: Job, model: Model, preset: Preset | None = None) -> Painting:
+        """All checks that need no network; ``preset`` as in :func:`engine.run.run`.
 
         Raises:
             BadInput: the job cannot be carried out, or not by this model.
         """
-        schedule, settings = resolve(job)
+        preset = preset or preset_of(job)
+        schedule, settings = resolve(job, preset)
         selection, wraps = checked_selection(job), canvas.axes(job.wrap)
         if not 0 <= job.classifier_scale <= 100:
             raise BadInput("bad_guidance", f"The classifier scale must be 0 to 100, not {job.classifier_scale}.")
@@ -63,7 +66,7 @@ class Painting:
         near = canvas.surroundings(selection, job.padding, job.wrap)
         return cls(
             job, model, selection, near, job.image[near.slices], selection[near.slices], canvas.bounds(selection),
-            wraps, schedule, settings, model.label_number(job.label), guide,
+            wraps, schedule, settings, preset.finer, model.label_number(job.label), guide,
         )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from engine.run.job import Job, checked_selection, seeds
 from engine.run.painting import ATTEMPT_DRAWS, Attempt, Painting
 from engine.run.staged import Staged
 from engine.run.states import Cache, Kept, branched
-from engine.sampling import conditioned
+from engine.sampling import Preset, conditioned
 
 KEPT_STATES = 20
 ATTEMPTS, LARGE_ATTEMPTS = 6, 3
@@ -28,12 +28,13 @@ ATTEMPTS, LARGE_ATTEMPTS = 6, 3
 SEAM_SHOWS = "The seam of a tile would have shown, so it was painted again."
 
 
-def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning | Event]:
+def run(job: Job, model: Model, cache: Cache | None = None, preset: Preset | None = None) -> Iterator[Learning | Event]:
     """Run a job; stop iterating to cancel, in effect after the network call in progress.
 
     With ``job.learn`` come :class:`Learning` events first, the last of them with ``done`` = 1; only that when the cache
     of learned weights has what the job needs.
 
+    ``preset`` stands in place of the one that the job names, for trials: states of such a run cannot be gone on with.
     Into ``cache``, where given, go about :data:`KEPT_STATES` states of each variant, evenly spread over the run.
 
     On a CPU every variant is a run of its own and they take turns, so that each is bit for bit the single run with its
@@ -44,7 +45,7 @@ def run(job: Job, model: Model, cache: Cache | None = None) -> Iterator[Learning
     """
     if model.info.id != job.model:
         raise BadInput("model_missing", f"The model {job.model!r} is not loaded.")
-    painting, chosen = Painting.of(job, model), seeds(job.seed, job.variants)
+    painting, chosen = Painting.of(job, model, preset), seeds(job.seed, job.variants)
     if job.learn is not None:
         unknown, scale = painting.selection > 0, job.scale or 1.0
         learned = yield from adapt.learn(job.image, unknown, model, job.learn, scale=scale)

@@ -27,7 +27,10 @@ Network = Callable[[torch.Tensor, int], torch.Tensor]
 Spacing = Literal["even", "karras"]
 
 CLIP_RANGE = (-1.0, 1.0)
-KARRAS_SIGMAS = (0.0292, 157.0)
+KARRAS_SIGMAS, KARRAS_RHO = (0.0292, 157.0), 7
+"""σ of the cleanest and the noisiest level, and ρ, of levels spaced after Karras et al. 2022 (arXiv 2206.00364, Eq. 5).
+The σ are those of the first timestep of Stable Diffusion and of the last one of Ho et al. 2020; less where a model ends
+below."""
 LEAST_ALPHA_BAR = 1e-8
 """Stands for 0 in tables of models that begin at pure noise."""
 
@@ -104,7 +107,7 @@ class Diffusion:
             return np.array([round(i * last / (self.steps - 1)) for i in range(self.steps)])
         log_sigma = 0.5 * np.log(1 / self.model_alpha_bar - 1)
         low, high = KARRAS_SIGMAS[0], min(KARRAS_SIGMAS[1], math.exp(log_sigma[-1]))
-        wanted = 7 * np.log(np.linspace(low ** (1 / 7), high ** (1 / 7), self.steps))
+        wanted = KARRAS_RHO * np.log(np.linspace(low ** (1 / KARRAS_RHO), high ** (1 / KARRAS_RHO), self.steps))
         timesteps = np.unique(np.abs(log_sigma[None] - wanted[:, None]).argmin(axis=1))
         if len(timesteps) < self.steps:
             raise BadInput("bad_schedule", f"This preset allows fewer than {self.steps} steps with this model; use 20.")

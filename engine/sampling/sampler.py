@@ -44,8 +44,9 @@ class Settings:
         anchored: hold the estimates of models that need it to the surroundings (:attr:`engine.models.Model.anchor`).
         corrections: Langevin steps per level; above 0 the loop is :func:`engine.sampling.corrector.corrected`, in
             which the first four values do not act.
-        pull: λ, how strongly the known region holds in a correction.
-        step_size: of a correction, in units of 1 − ᾱ.
+        pull: λ, how strongly the known region holds in a correction, a number without unit.
+        step_size: of a correction, in units of 1 − ᾱ. Both were chosen on procedural pictures, see
+            docs/reports/comparison.md.
     """
 
     kappa: float = 1.0

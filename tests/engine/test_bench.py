@@ -26,15 +26,6 @@ CPU = torch.device("cpu")
 MANIFEST = json.loads((cases.FOLDER / "manifest.json").read_text(encoding="utf-8"))["cases"]
 
 
-@pytest.fixture(autouse=True)
-def _presets_are_put_back():
-    """Ad-hoc presets do not outlive a test."""
-    before = dict(PRESETS)
-    yield
-    PRESETS.clear()
-    PRESETS.update(before)
-
-
 @pytest.fixture(scope="module")
 def gaussian() -> api.Model:
     return api.load_model("test/gaussian", "cpu")
@@ -157,6 +148,7 @@ def test_ad_hoc_settings():
     assert (repaint.steps, repaint.jump_length, repaint.jump_samples) == (30, 5, 3)
     assert (repaint.settings.kappa, repaint.settings.variance) == (0.5, "large")
     assert methods.preset_of("30/5/3/0/0.5").settings == replace(PRESETS["repaint"].settings, kappa=0.0, eta=0.5)
+    assert list(PRESETS) == ["fast", "quality", "repaint"], "they are no presets of the engine"
     corrector = methods.preset_of("corrector/10/3/4/0.6")
     assert corrector.calls == 9 * 4 + 1
     assert (corrector.settings.pull, corrector.settings.step_size) == (4.0, 0.6)

@@ -77,7 +77,7 @@ def test_ours_paint_a_tile_as_the_editors_send_it(gaussian, monkeypatch):
     """The frame of the picture as it came, with what is known in one piece; judged is the rolled picture."""
     case = texture.cases(["brick"])[2]
     jobs, run = [], api.run
-    monkeypatch.setattr(api, "run", lambda job, model: jobs.append(job) or run(job, model))
+    monkeypatch.setattr(api, "run", lambda job, model, **more: jobs.append(job) or run(job, model, **more))
     picture, _ = methods.ours("4/2/1/0/small", gaussian).paint(case, 0)
     framed = extend.tile(cases.rolled_back(case.truth))
     assert np.array_equal(jobs[0].selection, framed.selection)
