@@ -137,7 +137,7 @@ WORDS = {
     "Restarting the engine …": "Die Engine wird neu gestartet …",
     "Right": "Rechts",
     "S&ource": "&Quelle",
-    "Samples per jump": "Gänge je Sprung",
+    "Samples per jump": "Durchgänge je Sprung",
     "Seconds to learn from this picture before painting": "Sekunden, in denen vor dem Malen von diesem Bild gelernt wird",
     "Seed {seed}": "Startwert {seed}",
     "Select the part to repaint first (with any selection tool), then click RePaint.": "Wähle erst den Teil aus, der neu gemalt werden soll (mit irgendeinem Auswahlwerkzeug), und klicke dann.",
