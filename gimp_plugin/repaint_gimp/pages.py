@@ -53,8 +53,12 @@ class ExtendPage(PageWidget):
         self._sides = [self._panel.widgets["extend_" + side] for side in fields.SIDES]
         self.frame = FramePicture(self._drag)
         for box in self._sides:
-            box.on_change(lambda: self.frame.show_sides(Extend(*(each.read() for each in self._sides))))
+            box.on_change(self._show_sides)
+        self._show_sides()
         self._stack(self.frame, self.form, self.button)
+
+    def _show_sides(self) -> None:
+        self.frame.show_sides(Extend(*(box.read() for box in self._sides)))
 
     def _drag(self, sides: Extend) -> None:
         for box, pixels in zip(self._sides, (sides.left, sides.top, sides.right, sides.bottom)):

@@ -47,7 +47,11 @@ class ExtendPage(PageWidget):
         self.frame = FramePicture(self._drag)
         self.column.insertWidget(0, self.frame)
         for box in self._sides:
-            box.on_change(lambda: self.frame.show_sides(Extend(*(each.read() for each in self._sides))))
+            box.on_change(self._show_sides)
+        self._show_sides()
+
+    def _show_sides(self) -> None:
+        self.frame.show_sides(Extend(*(box.read() for box in self._sides)))
 
     def _drag(self, sides: Extend) -> None:
         for box, pixels in zip(self._sides, (sides.left, sides.top, sides.right, sides.bottom)):
