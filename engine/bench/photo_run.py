@@ -39,7 +39,7 @@ SCORES_VERSION = 1
 LARGEST = 640
 """Side of the largest part that the perceptual distance is taken of; it needs about 2 GiB at that size."""
 MOST_PARTS = 4
-"""Of a picture in more parts that hold something new, this many are taken, evenly."""
+"""Parts of a picture that are judged: of more that hold something new, so many, evenly."""
 EMPTY = 0.1
 """A rival whose share of pixels left as they were is above this has given up, and gets no row for the case."""
 PATIENCE = 600.0
@@ -69,7 +69,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one call.
+    """What one call took.
 
     Attributes:
         seconds: wall clock.

@@ -18,7 +18,7 @@ from engine.bench.measures import cut_jumps
 from engine.bench.texture import LIMITS, MEMORY_LIMIT, STRIP, TASKS, Budget, Verdict, along, verdicts
 
 HEIGHT = 120
-"""Of a picture on the sheet, in pixels; a tile is shown twice as often in both directions, at half its size."""
+"""Side of a picture on the sheet, in pixels; a tile is shown twice as often in both directions, at half its size."""
 
 
 def write(
@@ -175,8 +175,8 @@ def _learned(judged: Sequence[Verdict], plain: str, learned: str) -> str:
 
 
 def _nearer(triples: Sequence[Sequence[float | None]], ideal: float | None) -> str:
-    """Of (before, after, truth): how often *after* is nearer to the ideal, None for the truth, and both median
-    distances from it."""
+    """What (before, after, truth) come to: how often *after* is nearer to the ideal, None for the truth, and both
+    median distances from it."""
     pairs = []
     for before, after, truth in triples:
         goal = truth if ideal is None else ideal

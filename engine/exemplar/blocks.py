@@ -36,7 +36,7 @@ def neighbours(
 
 
 def parts(count: int) -> list[slice]:
-    """Of so many blocks :data:`QUERIES` at a time."""
+    """So many blocks in parts of :data:`QUERIES`."""
     return [slice(first, first + QUERIES) for first in range(0, count, QUERIES)]
 
 

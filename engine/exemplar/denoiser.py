@@ -100,7 +100,7 @@ SAMPLED_QUERIES = 1024
 BLEND_BELOW = 0.15
 """σ below which blocks overlap."""
 BLEND_WEIGHT = 0.1
-"""Of what lies beyond a block, beside 1 in it."""
+"""Weight of what lies beyond a block, beside 1 in it."""
 SHARP_BELOW = 0.05
 """σ below which only blocks beside known pixels overlap what lies around them: overlaps cost contrast."""
 KNOWN_SIGMA = 0.7

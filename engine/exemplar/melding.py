@@ -19,12 +19,12 @@ REACH = 64.0
 MOST = 0.05
 """Differences beyond about this, of a range of 2, are taken for borders of things and kept."""
 DAMPING = 0.8
-"""Of a Jacobi sweep."""
+"""Weight of the new value in a Jacobi sweep."""
 SWEEPS = 2
 ITERATIONS = 4
 OVERCORRECTION = 0.5
-"""Of the edges of a coarser grid: differences that are constant in blocks are twice as steep as those they stand for
-(Braess 1995)."""
+"""Weight of the edges of a coarser grid: differences that are constant in blocks are twice as steep as those they
+stand for (Braess 1995)."""
 
 
 @dataclass(frozen=True)

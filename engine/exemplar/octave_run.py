@@ -36,7 +36,7 @@ from engine.sampling import (
 )
 
 FINE_SETTINGS = Settings(kappa=0.0)
-"""Of the runs at finer octaves."""
+"""Settings of the runs at finer octaves."""
 START_SIGMA = 1.5
 """σ at which the coarsest octave begins, from a smooth continuation of what is known. From pure noise holes in
 photographs were filled with islands: with something of the picture that does not belong to what surrounds the hole."""

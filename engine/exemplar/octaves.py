@@ -39,8 +39,8 @@ from engine.exemplar.targets import RING, Targets
 LEAST_SOURCES = 64
 """Source patches at the coarsest octave, at least; where there are fewer the run begins at a finer one."""
 MOST_PAIRS = 400_000
-"""Of targets and source patches that are compared in a call of the coarsest octave; where there are more patches, some
-of them are taken, evenly spread."""
+"""Pairs of targets and source patches that are compared in a call of the coarsest octave; where there are more
+patches, some of them are taken, evenly spread."""
 NEARNESS = 10.0
 """What speaks against a source patch of the coarsest octave for lying far away, in nats at one side of a square of the
 area to be painted (a Gaussian prior): what belongs together in a photograph is seldom far apart."""
@@ -66,7 +66,7 @@ FIT_SIGMA, FIT_GAIN, FIT_MOST = 2.0, 6.0, 0.2
 """What the estimate misses on the known pixels around the area is added to it, fading out by a Gaussian of that
 deviation in pixels, whole where 1/gain of it lies on known pixels; misses are cut to the last number."""
 UNITS = 5
-"""Of progress, in a call of the coarsest octave that compares :data:`MOST_PAIRS`."""
+"""Units of progress in a call of the coarsest octave that compares :data:`MOST_PAIRS`."""
 UNIT, GROWTH = 24_000, 1.05
 """Pixels that a call of a finer octave paints in about that time; and the power with which its time grows, because more
 pixels miss the caches more often."""
@@ -163,7 +163,7 @@ class Octave:
 
     @property
     def pairs(self) -> int:
-        """Of a target and a source patch, that :meth:`exact` compares."""
+        """Pairs of a target and a source patch that :meth:`exact` compares."""
         return len(self.targets.top) * len(self._stock_places[0])
 
     @property

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 
 MOST_SOURCES = 12_000
-"""Of more than these only those at every other row and column are taken, and of these the nearest to the hole.
-Neighbours of a source must be sources too, so that neighbouring blocks can come from one place: as many chosen at
-random gave mush."""
+"""Source patches: of more than these only those at every other row and column are taken, and of these the nearest to
+the hole. Neighbours of a source must be sources too, so that neighbouring blocks can come from one place: as many
+chosen at random gave mush."""
 SCALES = (0.04, 0.07, 0.1, 0.14, 0.2, 0.28)
 """By how much larger and smaller the versions of the picture may be that detail comes from."""
 USUAL_SCALE = 0.14
-"""Of pictures too small to tell how new a part of them should be."""
+"""Scale for pictures too small to tell how new a part of them should be."""
 PROBE = 7
 """Pixels a side of the patches by which that is told."""
 PROBES = 400
@@ -60,7 +60,7 @@ class Sources:
 
     @property
     def side(self) -> int:
-        """Of a patch, in pixels."""
+        """Pixels a side of a patch."""
         return self.cell * self.cells
 
     def blocks(self, down: int, right: int, outer: int) -> torch.Tensor:
@@ -89,7 +89,7 @@ class Sheet:
 
     @classmethod
     def of(cls, pixels: np.ndarray, known: np.ndarray, distance: np.ndarray, device: torch.device) -> Sheet:
-        """Of (H, W, 3), (H, W) bool and (H, W)."""
+        """A sheet made of (H, W, 3), (H, W) bool and (H, W)."""
         flags = known.astype(np.float32)[None]
         return cls(*(torch.from_numpy(np.ascontiguousarray(each)).to(device) for each in (pixels, flags, distance)))
 

@@ -45,7 +45,7 @@ SECONDS = (5, 600)
 REACH = 512
 """Picture pixels around the hole from which is learned; the fill itself sees less."""
 MAX_SIDE = 2048
-"""Of a picture that is learned as a whole; of larger ones the middle is taken."""
+"""Longest side of a picture that is learned as a whole; of larger ones the middle is taken."""
 CROPS = ((64, 4), (96, 2))
 """Sides of the crops and how many of them make a batch; they take turns."""
 SMALLEST = 32
@@ -65,7 +65,7 @@ LOOKS = 3
 FIRST_LOOK = 16
 """Steps before the first look at the held-out places; later ones are as far apart, or two fifths of the way."""
 ETA = 0.75
-"""Of a model that has learned, see :attr:`engine.models.Model.eta`."""
+"""η of a model that has learned, see :attr:`engine.models.Model.eta`."""
 PATIENCE = 3
 """Looks at the held-out part without a better loss, after which learning ends."""
 

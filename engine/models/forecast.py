@@ -64,7 +64,7 @@ LIBRARIES = 430 << 20
 WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
 OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 104, 8
-"""Of the model without weights: what is needed at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
+"""Bytes that the model without weights takes: at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""
 PICTURE = 88
@@ -83,7 +83,7 @@ class Need:
     per_variant: int
 
     def total(self, pixels: int, variants: int = 1) -> int:
-        """Of a run with so many pixels sent (width × height of the box around the selection)."""
+        """Bytes of a run with so many pixels sent (width × height of the box around the selection)."""
         return self.fixed + pixels * (self.per_pixel + self.per_variant * (variants - 1))
 
 

@@ -18,7 +18,7 @@ MEAN = (0.2, -0.1, -0.4)
 DEVIATION = 0.1
 SLOW_SECONDS = 0.02
 LARGE_BYTES = 16 << 10
-"""Of memory for each pixel of a call, asked for but not written to: 1 GiB at 256², 64 MiB at 64²."""
+"""Bytes of memory for each pixel of a call, asked for but not written to: 1 GiB at 256², 64 MiB at 64²."""
 
 
 def load(info: ModelInfo, device: torch.device) -> Model:

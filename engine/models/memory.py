@@ -21,7 +21,7 @@ MIB = 2**20
 NO_MEMORY = ("can't allocate memory", "could not create a primitive")
 """What torch's allocator on the CPU and oneDNN say when memory ends."""
 RESERVE = 600 * MIB
-"""Of a CUDA device: its context, and what other programs show on the screen."""
+"""Bytes of a CUDA device that stay free: its context, and what other programs show on the screen."""
 VAE_BYTES_PER_PIXEL = 6000
 """Activations of a Stable Diffusion autoencoder's decoder in float32, per pixel."""
 CELL_BYTES = 1100

@@ -155,7 +155,7 @@ def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) ->
 
 
 def _at_coarsest(kept: Kept) -> Kept:
-    """Of a state in a finer octave, the end of its coarsest: what is a new idea is decided there."""
+    """The end of the coarsest octave, for a state in a finer one: what is a new idea is decided there."""
     if kept.octave is None or kept.octave.coarsest is None:
         return kept
     schedule, settings = resolve(kept.job)

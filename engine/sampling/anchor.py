@@ -58,7 +58,7 @@ class Anchor:
 
     @classmethod
     def of(cls, y: torch.Tensor, keep: torch.Tensor, above: float, wraps: Wraps = NO_WRAP) -> Anchor:
-        """Of a picture y (B, C, H, W) of which at least one pixel is known: keep (1, 1, H, W) is 1 there."""
+        """The anchor of a picture y (B, C, H, W) of which at least one pixel is known: keep (1, 1, H, W) is 1 there."""
         known = keep[0, 0].cpu().numpy() > 0
         around = [(length, length) if wrapped else (0, 0) for length, wrapped in zip(known.shape, wraps, strict=True)]
         inside = tuple(slice(before, before + length) for (before, _), length in zip(around, known.shape, strict=True))
@@ -72,7 +72,7 @@ class Anchor:
         return cls(1 - keep, rows @ (goal - keep * y) @ columns.T, rows, columns, above)
 
     def __call__(self, x0_hat: torch.Tensor, alpha_bar: float) -> torch.Tensor:
-        """Of an estimate (B, C, H, W) at a level of this ᾱ."""
+        """An estimate (B, C, H, W) at a level of this ᾱ, held to the surroundings."""
         if 1 / alpha_bar - 1 <= self.above**2:
             return x0_hat
         return x0_hat + self.unknown * (self.lacking - self.rows @ (self.unknown * x0_hat) @ self.columns.T)

@@ -80,7 +80,7 @@ class Guide:
         return inside and self.scale != 1, inside and self.pag_scale != 0
 
     def evaluations(self, timestep: int, timesteps: int) -> int:
-        """Of the network, in one call: 1, and 1 more for each kind of guidance that acts."""
+        """Evaluations of the network in one call: 1, and 1 more for each kind of guidance that acts."""
         return 1 + sum(self.acts(timestep, timesteps))
 
 
