@@ -276,10 +276,10 @@ def test_many_jobs_of_a_history_are_listed(shared: Home) -> None:
         submit(ear.link, f"h{number}", one)
     ear.wait(lambda: ear.of("h89", messages.Done), "the last one")
     ear.link.send(messages.Attach(()))
-    pages = Pages("jobs")
     count = len(ear.heard)
 
     def whole() -> Any:
+        pages = Pages("jobs")
         found = [pages.whole(m) for _, m, _ in ear.heard[count:] if isinstance(m, messages.Jobs)]
         return found[-1] if found else None
 
