@@ -174,9 +174,18 @@ class Form(QtWidgets.QWidget):
         """``widgets``: by the fields' names; the new ones are added."""
         super().__init__()
         self._lines: Dict[str, List[Any]] = {}
-        lines = form(self)
+        self._inner: List[Tuple[Any, List[str]]] = []  # fields that may all be hidden: without them no gap is left
+        outer = lines = form(self)
         for field in described:
             widget = widgets[field.name] = widget_of(field)
+            if field.needs and lines is outer:
+                self._inner.append((QtWidgets.QWidget(), []))
+                lines = form(self._inner[-1][0])
+                outer.addRow(self._inner[-1][0])
+            elif not field.needs:
+                lines = outer
+            if field.needs:
+                self._inner[-1][1].append(field.name)
             if field.name == "lock_seed":
                 self._beside_seed.addWidget(widget)  # its neighbour comes just before
             elif isinstance(field, fields.Flag):
@@ -202,3 +211,5 @@ class Form(QtWidgets.QWidget):
         for name, line in self._lines.items():
             for widget in line:
                 widget.setVisible(shown[name])
+        for group, names in self._inner:
+            group.setVisible(any(shown[name] for name in names))
