@@ -55,9 +55,11 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/bridge/test_faults.py",
     "tests/bridge/test_learning.py",
     "tests/engine/test_adapt.py",
+    "tests/engine/test_anchor.py",
     "tests/engine/test_bench_photo.py",
     "tests/engine/test_bench_texture.py",
     "tests/engine/test_forecast.py",
+    "tests/engine/test_latent_words.py",
     "tests/engine/test_octaves.py",
     "tests/engine/test_train.py",
 )
