@@ -15,6 +15,7 @@ Only `test` changes the system: run as root on Debian, it installs the editors t
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shutil
 import subprocess
@@ -86,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.command:
         parser.print_help()
         return 2
+    before = os.umask(0o022)
+    os.umask(before | 0o022)  # what is installed is started later: nobody else may change it
     try:
         status: int | None = arguments.run(arguments)
     except Stop as stop:
@@ -94,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped; run the same command again to go on.", file=sys.stderr)
         return 130
+    finally:
+        os.umask(before)
     return status or 0
 
 

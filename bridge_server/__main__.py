@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import logging.handlers
 import os
 import secrets
 import signal
@@ -34,10 +33,12 @@ def serve(state: Path, idle_seconds: float, warm: str) -> int:
     from bridge_server.supervisor import Limits
 
     os.umask(0o077)
-    launch.private_folder(state)
-    handler = logging.handlers.RotatingFileHandler(
-        private_logs(state) / "bridge.log", maxBytes=1 << 20, backupCount=3, encoding="utf-8", delay=True
-    )
+    try:
+        launch.private_folder(state)
+    except BridgeError as error:
+        print(error.sentence, file=sys.stderr)
+        return 3
+    handler = launch.PrivateLog(private_logs(state) / "bridge.log", backups=3)
     logging.basicConfig(
         handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

@@ -26,7 +26,8 @@ import zmq
 
 from bridge_server import work
 from bridge_server.auth import Gate
-from bridge_server.client import messages
+from bridge_server.client import launch, messages
+from bridge_server.client.checks import shortened
 from bridge_server.client.codec import MAX_PAYLOAD, Buffer, decode, encode
 from bridge_server.client.errors import WireError
 from bridge_server.client.pieces import Pages
@@ -35,6 +36,10 @@ from bridge_server.client.records import Model, OfJob, Preset
 log = logging.getLogger("bridge.supervisor")
 
 _DOMAIN = b"worker"
+MODELS_OF_OTHERS = (
+    "Another user of this computer owns or can change {place}, and with it your models: make it yours alone "
+    "(“chmod go-w”), delete the models that you do not know, then restart the engine."
+)
 
 
 @dataclass(frozen=True)
@@ -220,6 +225,13 @@ class Supervisor:
         self._restart_at = 0.0
         self._route, self._quiet, self._pages = b"", False, Pages("models")
         self.job, self._cancelled_at, self._idle_for, self._loading = "", 0.0, 0.0, False
+        planted = models_of_others()
+        if planted:
+            self.state = "down"
+            self.sentence = shortened(MODELS_OF_OTHERS.format(place=planted), 500)
+            log.error(self.sentence)
+            self._listener.worker_died("", self.sentence, False)
+            return
         password = secrets.token_hex(32)
         self._gate.passwords[_DOMAIN] = (b"worker", password.encode())
         with open(self._folder / "worker-output.log", "wb") as output:  # what native libraries say when they die
@@ -321,6 +333,13 @@ class Supervisor:
             self.socket.send_multipart([self._route, *encode(message, payload)], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             log.warning("the worker does not listen: %s", error)  # its end will be noticed by itself
+
+
+def models_of_others() -> str:
+    """What of the user's models folder, the models in it and the folders above it another user could change, or ""."""
+    models = launch.user_folders().data / "models"
+    inside = sorted(models.iterdir()) if models.is_dir() else []
+    return next(filter(None, map(launch.changeable_by_others, (models, *inside))), "")
 
 
 def python_path() -> str:

@@ -66,6 +66,12 @@ def krita_place(target: Path, name: str) -> Path:
     return target / ("actions" if name.endswith(".action") else "pykrita") / name
 
 
+def _keep_private(target: Path | None) -> None:
+    """What an editor will run is this user's own, with the caches that Python adds; a folder that was named is not."""
+    if target is None:
+        os.umask(0o077)
+
+
 def install_krita(target: Path) -> None:
     """Copy the plug-in into a Krita resource folder: ``pykrita/`` and ``actions/``."""
     uninstall_krita(target)
@@ -125,6 +131,7 @@ def krita(arguments: argparse.Namespace) -> None:
         print("\n".join(f"Removed from {f}." for f in removed) or "The plug-in was not installed there.")
         return
     python = set_up("", arguments.torch)
+    _keep_private(arguments.target)
     for folder, settings in chosen:
         install_krita(folder)
         if settings:
@@ -194,6 +201,7 @@ def gimp(arguments: argparse.Namespace) -> None:
             "(or name the folder with --target)." + _too_old_gimp()
         )
     python = set_up("", arguments.torch)
+    _keep_private(arguments.target)
     for folder in chosen:
         install_gimp(folder)
         print(f"Installed into {folder}.")
@@ -219,8 +227,12 @@ def _too_old_gimp() -> str:
 def write_launch_file(python: Path) -> None:
     """Tell the plug-ins where this project's interpreter is."""
     from bridge_server.client import launch
+    from bridge_server.client.errors import BridgeError
 
-    path = launch.write_launch_file(str(python), ["-m", "bridge_server", "serve"], launch.user_folders().state)
+    try:
+        path = launch.write_launch_file(str(python), ["-m", "bridge_server", "serve"], launch.user_folders().state)
+    except BridgeError as error:
+        raise Stop(error.sentence) from None
     print(f"Plug-ins start the bridge by {path}.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -196,6 +197,29 @@ def test_gimp_command_installs_everywhere_and_writes_the_launch_file(tmp_path, m
     assert "Filters ▸ RePaint" in capsys.readouterr().out
     assert installer.main(["gimp", "--target", str(tmp_path / "elsewhere")]) == 0
     assert (tmp_path / "elsewhere/plug-ins" / plugins.GIMP_STARTS).is_file()
+
+
+@pytest.mark.parametrize("command", ["krita", "gimp"])
+def test_nobody_else_can_change_what_is_installed(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(plugins, "set_up", lambda _extra, _torch: Path(sys.executable))
+    monkeypatch.setattr(plugins.Path, "home", classmethod(lambda _cls: tmp_path))
+    monkeypatch.setattr(plugins.platform, "system", lambda: "Linux")
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "GIMP3_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path / "rb"))
+    monkeypatch.syspath_prepend(str(ROOT))
+    (tmp_path / ".config/GIMP/3.0").mkdir(parents=True)
+    before = os.umask(0)
+    try:
+        assert installer.main([command]) == 0
+    finally:
+        assert os.umask(before) == 0
+    found = [path for path in tmp_path.rglob("*") if path.is_relative_to(tmp_path / "rb") or "repaint" in path.name]
+    assert len(found) >= 5
+    for path in found:
+        assert path.stat().st_mode & 0o022 == 0, path
+        if path.is_dir():
+            assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_launch_file_is_written_where_plugins_look(tmp_path, monkeypatch):

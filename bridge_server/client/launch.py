@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.handlers
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
-from bridge_server.client.errors import NotInstalled
+from bridge_server.client.errors import CannotStart, NotInstalled
 
 log = logging.getLogger("repaint.files")
 aside: List[Path] = []  # what this process has set aside, by its new name
@@ -28,6 +30,15 @@ NOT_INSTALLED = (
     "The RePaint engine is not set up for this user yet: run “python3 installer.py krita” (or gimp) in the project's "
     "folder once, then click again."
 )
+LAUNCH_OF_OTHERS = (
+    "Another user of this computer owns or can change {place}, by which RePaint is started: delete it or make it yours "
+    "alone (“chmod go-w”), then run “python3 installer.py krita” (or gimp) in the project's folder again."
+)
+FOLDER_OF_OTHERS = (
+    "The folder {place}, where RePaint keeps its files, belongs to another user: move it away or make it yours, then "
+    "try again."
+)
+_NOBODY = 65534  # whom root is shown as within a Flatpak
 
 
 @dataclass(frozen=True)
@@ -101,20 +112,83 @@ def set_aside(path: Path, kind: str = "broken") -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make ``path`` (and its parents) readable for this user only; returns it.  Anything else there is set aside."""
+    """Make ``path``, and what is missing above it, readable for this user only, whatever the umask; returns it.
+
+    Anything else there is set aside.  Raises CannotStart if the folder is another user's.
+    """
     if os.path.lexists(str(path)) and not path.is_dir():
         set_aside(path)
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not os.path.lexists(str(path.parent)):
+        private_folder(path.parent)
+    path.mkdir(exist_ok=True, mode=0o700)
     if os.name == "posix":
+        owner = path.stat().st_uid
+        if owner != os.getuid():
+            raise CannotStart(FOLDER_OF_OTHERS.format(place=path), f"{path} is owned by {owner}")
         path.chmod(0o700)
     return path
 
 
 def plain_file(path: Path) -> bool:
-    """Whether a file lies there; anything else there, such as a folder, is set aside."""
+    """Whether a file of this user's lies there, readable for nobody else from now on.
+
+    Anything else there, such as a folder or a file of another user's, is set aside.
+    """
     if os.path.lexists(str(path)) and not path.is_file():
         set_aside(path)
+    if os.name == "posix" and path.is_file():
+        status = path.stat()
+        if status.st_uid != os.getuid():
+            set_aside(path)
+        elif status.st_mode & 0o077:
+            path.chmod(0o600)
     return path.is_file()
+
+
+class PrivateLog(logging.handlers.RotatingFileHandler):
+    """A log of ``backups`` + 1 files of a MiB at most, for this user only, whatever the umask."""
+
+    def __init__(self, path: Path, backups: int) -> None:
+        plain_file(path)
+        super().__init__(path, maxBytes=1 << 20, backupCount=backups, encoding="utf-8", delay=True)
+
+    def _open(self) -> Any:
+        os.close(os.open(self.baseFilename, os.O_CREAT | os.O_WRONLY, 0o600))
+        return super()._open()
+
+
+def changeable_by_others(path: Path) -> str:
+    """What of ``path`` and the folders above it another user owns or can write; "" if nothing, or not on POSIX.
+
+    A group that is the user's own, as most Linux systems make one for each user, is no other user, and in a folder with
+    the sticky bit nobody can replace what is not theirs.
+    """
+    if os.name != "posix":
+        return ""
+    me = os.getuid()
+    for start in (Path.cwd() / path, path.resolve()):
+        for place in (start, *start.parents):
+            try:
+                status = place.stat()
+            except FileNotFoundError:
+                continue
+            trusted = (me, 0) if place == start else (me, 0, _NOBODY)
+            sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX and place != start
+            by_group = status.st_mode & stat.S_IWGRP and not _own_group(status.st_gid)
+            if status.st_uid not in trusted or ((status.st_mode & stat.S_IWOTH or by_group) and not sticky):
+                return str(place)
+    return ""
+
+
+def _own_group(group: int) -> bool:
+    """Whether this group is root's, or this user's and called like him."""
+    import grp
+    import pwd
+
+    try:
+        return group == 0 or grp.getgrgid(group).gr_name == pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return False
 
 
 def write_private(path: Path, text: str) -> None:
@@ -133,15 +207,21 @@ def write_private(path: Path, text: str) -> None:
 def write_launch_file(interpreter: str, arguments: Sequence[str], state: Path) -> Path:
     """Record how to start the bridge, e.g. ``(sys.executable, ["-m", "bridge_server", "serve"], folders.state)``."""
     path = launch_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     content = {"version": 1, "interpreter": str(interpreter), "arguments": list(arguments), "state": str(state)}
     write_private(path, json.dumps(content, indent=1) + "\n")
     return path
 
 
 def read_launch_file() -> Launch:
-    """The recorded way to start the bridge.  Raises NotInstalled (with a sentence) if missing or broken."""
+    """The recorded way to start the bridge.
+
+    Raises NotInstalled (with a sentence) if missing or broken, or if another user could have written it.
+    """
     path = launch_file()
+    place = changeable_by_others(path)
+    if place:
+        raise NotInstalled(LAUNCH_OF_OTHERS.format(place=place), f"{place} is not private to this user")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         interpreter, arguments, state = content["interpreter"], content["arguments"], content["state"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import logging.handlers
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from bridge_server import work
 from bridge_server.client import messages
 from bridge_server.client.checks import shortened
+from bridge_server.client.launch import PrivateLog
 from bridge_server.worker.line import Line
 
 log = logging.getLogger("worker")
@@ -51,7 +51,7 @@ def _die_with_parent(parent: int) -> None:
 
 def main() -> None:
     logs = Path(sys.argv[1])
-    handler = logging.handlers.RotatingFileHandler(logs / "worker.log", maxBytes=1 << 20, backupCount=2)
+    handler = PrivateLog(logs / "worker.log", backups=2)
     logging.basicConfig(
         handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -70,6 +71,7 @@ def _list(arguments: argparse.Namespace) -> None:
 def _get(arguments: argparse.Namespace) -> None:
     from engine.models import hub, models_dir, watched
 
+    os.umask(0o077)
     if arguments.watched:
         watched.run(
             lambda report: hub.get(
@@ -89,6 +91,7 @@ def _get(arguments: argparse.Namespace) -> None:
 def _convert(arguments: argparse.Namespace) -> None:
     from engine.models import convert, models_dir, single_file
 
+    os.umask(0o077)
     if (arguments.kind is None) == (arguments.like is None):
         raise BadInput("bad_kind", "Say what the file is: --as KIND, or --like MODEL for a Stable Diffusion file.")
     if arguments.like is not None:
@@ -102,6 +105,7 @@ def _convert(arguments: argparse.Namespace) -> None:
 def _lora(arguments: argparse.Namespace) -> None:
     from engine.models import lora, models_dir
 
+    os.umask(0o077)
     target = lora.add(arguments.file, arguments.of, arguments.weight, arguments.out, models_dir())
     print(f"installed: {target}")
 

@@ -20,6 +20,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from engine.models import folders
+
 log = logging.getLogger(__name__)
 
 FORMAT = "repaint-bridge-learned-1"
@@ -106,8 +108,9 @@ def put(name: str, learned: Learned, limit: int = LIMIT) -> None:
     place = folder()
     scratch = place / f".{name}-{uuid.uuid4().hex[:8]}.part"
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        folders.private_folder(place)
         save_file(learned.weights, scratch, {"facts": json.dumps(asdict(learned.facts))})
+        scratch.chmod(0o600)
         scratch.replace(place / f"{name}.safetensors")
         _prune(place, name, limit)
     except Exception as error:  # OSError, or safetensors' own around it

@@ -72,11 +72,18 @@ def _object(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder, and what is missing above it, for this user only, whatever the umask."""
+    if not path.is_dir():
+        private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextmanager
 def staging(target: Path, parent: Path | None = None, replace_it: bool = False) -> Iterator[Path]:
     """An empty hidden folder that becomes ``target`` when the block ends well, and vanishes when it does not."""
     parent = parent or target.parent
-    parent.mkdir(parents=True, exist_ok=True)
+    private_folder(parent)
     folder = parent / f".new-{uuid.uuid4().hex[:12]}"
     folder.mkdir()
     try:

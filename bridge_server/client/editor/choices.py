@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
+from bridge_server.client.errors import BridgeError
 from bridge_server.client.launch import private_folder, write_private
 
 from . import sentences
@@ -54,7 +55,7 @@ class Choices:
         try:
             private_folder(self.path.parent)
             write_private(self.path, json.dumps({"version": 1, "user": self.user, "documents": self.documents}))
-        except OSError:
+        except (OSError, BridgeError):
             return False
         return True
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import re
 import secrets
 from typing import Optional
 
-from bridge_server.client.launch import private_folder, user_folders, write_private
+from bridge_server.client.errors import BridgeError
+from bridge_server.client.launch import PrivateLog, private_folder, user_folders, write_private
 
 
 def client_id(editor: str) -> Optional[str]:
@@ -22,7 +22,7 @@ def client_id(editor: str) -> Optional[str]:
             private_folder(state)
             write_private(path, name)
         return name
-    except (OSError, ValueError):
+    except (OSError, ValueError, BridgeError):
         return None
 
 
@@ -33,13 +33,11 @@ def open_log(editor: str) -> str:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     try:
-        folder = user_folders().state / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{editor}.log"
-        handler = logging.handlers.RotatingFileHandler(path, maxBytes=1 << 20, backupCount=1, encoding="utf-8")
+        path = private_folder(private_folder(user_folders().state) / "logs") / f"{editor}.log"
+        handler = PrivateLog(path, backups=1)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
         return str(path)
-    except OSError:
+    except (OSError, BridgeError):
         logger.addHandler(logging.NullHandler())
         return ""
