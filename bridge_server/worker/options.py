@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import types
 import typing
 from typing import Any
 
 from engine.errors import BadInput
 from engine.run.job import Job
+from engine.untrusted import fits
 
 FIXED = {"image", "selection", "model", "preset", "seed", "variants"}  # not options: they have fields of their own
 TYPES = {name: hint for name, hint in typing.get_type_hints(Job).items() if name not in FIXED}
@@ -26,16 +26,7 @@ def of_job(options: dict[str, Any]) -> dict[str, Any]:
         if option is None:
             continue
         path = name == "schedule" and isinstance(option, str) and not _WORD.fullmatch(option)  # may be one of a file
-        if name not in TYPES or not _fits(option, TYPES[name]) or path:
+        if name not in TYPES or not fits(option, TYPES[name]) or path:
             raise BadInput("bad_request", f"The engine cannot use “{name}” here: leave it at its default.")
         chosen[name] = tuple(option) if isinstance(option, list) else option
     return chosen
-
-
-def _fits(option: Any, hint: Any) -> bool:
-    """Whether a value of JSON is of that type."""
-    if isinstance(hint, types.UnionType):
-        return any(_fits(option, each) for each in typing.get_args(hint))
-    if typing.get_origin(hint) is tuple:
-        return isinstance(option, list) and all(type(item) is int for item in option)
-    return type(option) is hint or (hint is float and type(option) is int)

@@ -290,8 +290,7 @@ def _branch(arguments: argparse.Namespace) -> None:
     elif arguments.jump is not None and arguments.jump.lstrip("-").isdecimal():
         jump = int(arguments.jump)
     pixels = kept.job.image if original is None else original
-    profile = base64.b64decode(extra["icc"]) if extra.get("icc") else None
-    picture = imagefile.Picture(pixels, profile, tuple(extra["dpi"]) if extra.get("dpi") else None)
+    picture = imagefile.Picture(pixels, *_from_extra(extra))
     model = api.load_model(kept.job.model, arguments.device, arguments.vae)
     run = _Run(arguments, picture, kept.job.image, names)
     for event in api.resume(kept, model, arguments.seed, arguments.variants, jump, times, late):
@@ -303,6 +302,17 @@ def _extra(picture: imagefile.Picture) -> dict[str, Any]:
     """What a state file keeps of a picture file, beside its pixels."""
     icc = base64.b64encode(picture.icc_profile).decode() if picture.icc_profile else None
     return {"icc": icc, "dpi": picture.dpi}
+
+
+def _from_extra(extra: dict[str, Any]) -> tuple[bytes | None, tuple[float, float] | None]:
+    """Colour profile and resolution again; what is damaged of them counts as absent."""
+    icc, dpi = extra.get("icc"), extra.get("dpi")
+    try:
+        profile = base64.b64decode(icc, validate=True) if icc else None
+        wide, high = dpi or (0, 0)
+        return profile, (float(wide), float(high)) if 0 < wide < 1e6 and 0 < high < 1e6 else None
+    except (TypeError, ValueError):
+        return None, None
 
 
 class _Run:

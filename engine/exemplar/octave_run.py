@@ -131,6 +131,20 @@ class Run:
             for number, octave in enumerate(self._octaves[1:])
         ]
 
+    def can_go_on(self, begun: Begun) -> bool:
+        """Whether it has as many octaves, pixels and matches, each with a patch of known pixels, as these octaves."""
+        if not 0 <= begun.stage < len(self._octaves):
+            return False
+        octave, places, coarsest = self._octaves[begun.stage], begun.matches, begun.coarsest
+        if begun.state.x.shape != (1, 3, 1, len(octave.rows)):
+            return False
+        if begun.stage == 0 or places is None or coarsest is None:
+            return begun.stage == 0 and places is None and coarsest is None
+        if coarsest.shape != (1, 3, 1, len(self._octaves[0].rows)) or places.shape != (len(octave.targets.top), 2):
+            return False
+        inside = ((places >= 0) & (places < octave.shape)).all()
+        return bool(inside and octave.usable[places[:, 0], places[:, 1]].all())
+
     def weights(self) -> list[int]:
         """Units of progress of a call, by octave."""
         work = [len(octave.rows) * octave.rounds / octaves.ROUNDS for octave in self._octaves]

@@ -6,7 +6,8 @@ A :class:`Job` and its model make a :class:`engine.run.painting.Painting`; :mod:
 
 from engine.run.events import Event, Finished, Note, Pause, Step
 from engine.run.job import Job, resolve
-from engine.run.runs import ATTEMPTS, SEAM_SHOWS, resume, run, warm_up
+from engine.run.painting import ATTEMPTS
+from engine.run.runs import SEAM_SHOWS, resume, run, warm_up
 from engine.run.staged import SMALLER_PARTS
 from engine.run.states import Cache, Kept
 

@@ -14,7 +14,8 @@ from engine.exemplar import SIDE, octave_run
 from engine.models import digest, within_memory
 from engine.run.events import Event, Finished, Pause, Step
 from engine.run.painting import Attempt, Painting
-from engine.run.states import Kept, OctavePlace
+from engine.run.states import Kept, OctavePlace, not_its_own
+from engine.sampling import Schedule, Settings
 
 SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
 """Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
@@ -35,14 +36,11 @@ def suits(painting: Painting) -> bool:
 def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
     """All octaves of all variants, in turns; ``start``: where to go on."""
     run, begun = _run(painting), None
+    coarsest = painting.schedule, replace(painting.settings, models_eta=False)
     draws, spent = attempt.draws, attempt.calls
     if start is not None:
-        assert start.octave is not None
-        begun = octave_run.Begun(
-            start.stage, start.state, start.schedule, start.settings, start.octave.matches, start.octave.coarsest
-        )
+        begun = _begun(run, coarsest, start)
         draws, spent = start.state.draws, start.before
-    coarsest = painting.schedule, replace(painting.settings, models_eta=False)
     calls = attempt.windows
     for moment in _guarded(run.moments(coarsest, seeds, draws, begun, spent)):
         if moment is None:
@@ -69,6 +67,20 @@ def _run(painting: Painting) -> octave_run.Run:
         pixels -= 1
         scale = canvas.checked_scale(job.scale, near) if job.scale else 1.0
         return octave_run.Run(pixels, known, wanted, painting.wraps, painting.model.device, scale, painting.finer)
+
+
+def _begun(run: octave_run.Run, coarsest: tuple[Schedule, Settings], kept: Kept) -> octave_run.Begun:
+    """Where a kept run goes on; BadInput if it is none of these octaves."""
+    octave = kept.octave
+    assert octave is not None
+    begun = octave_run.Begun(kept.stage, kept.state, kept.schedule, kept.settings, octave.matches, octave.coarsest)
+    if not run.can_go_on(begun):
+        raise not_its_own()
+    weights, units = run.weights(), run.units(coarsest)
+    told = octave.weight, octave.first, octave.finer, kept.after
+    if told != (weights[kept.stage], weights[0], sum(units[1:]), sum(units[kept.stage + 1 :])):
+        raise not_its_own()
+    return begun
 
 
 def _guarded(moments: Iterator[octave_run.Moment | None]) -> Iterator[octave_run.Moment | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from engine.sampling import Guide, Preset, Schedule, Settings
 ATTEMPT_DRAWS = 1 << 32
 """Noise draws set apart for each attempt, so that none repeats another's noise and a kept state tells which one it is
 of."""
+ATTEMPTS, LARGE_ATTEMPTS = 6, 3
+"""How often a tile is painted at most, where its seam shows; and one that is painted octave by octave."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Painting:
         preset = preset or preset_of(job)
         schedule, settings = resolve(job, preset)
         selection, wraps = checked_selection(job), canvas.axes(job.wrap)
+        if job.scale:
+            canvas.checked_scale(job.scale, canvas.bounds(selection), sys.maxsize)
         if not 0 <= job.classifier_scale <= 100:
             raise BadInput("bad_guidance", f"The classifier scale must be 0 to 100, not {job.classifier_scale}.")
         interval = (job.guidance_start, job.guidance_stop)

@@ -17,14 +17,12 @@ from engine.models import Model, digest
 from engine.run import by_octaves
 from engine.run.events import Event, Finished, Note, Step
 from engine.run.job import Job, checked_selection, seeds
-from engine.run.painting import ATTEMPT_DRAWS, Attempt, Painting
+from engine.run.painting import ATTEMPT_DRAWS, ATTEMPTS, LARGE_ATTEMPTS, Attempt, Painting
 from engine.run.staged import Staged
-from engine.run.states import Cache, Kept, branched
+from engine.run.states import Cache, Kept, branched, not_its_own
 from engine.sampling import Preset, conditioned
 
 KEPT_STATES = 20
-ATTEMPTS, LARGE_ATTEMPTS = 6, 3
-"""How often a tile is painted at most, where its seam shows; and one that is painted octave by octave."""
 SEAM_SHOWS = "The seam of a tile would have shown, so it was painted again."
 
 
@@ -123,7 +121,10 @@ def _attempts(painting: Painting, chosen: list[int], attempts: int, start: Kept 
 
 
 def _events(painting: Painting, chosen: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
-    if by_octaves.suits(painting):
+    octaves = by_octaves.suits(painting)
+    if start is not None and octaves != (start.octave is not None):
+        raise not_its_own()
+    if octaves:
         return by_octaves.events(painting, chosen, attempt, start)
     return Staged(painting, chosen, attempt, start).events()
 

@@ -14,13 +14,13 @@ import torch
 
 from engine import canvas
 from engine.canvas import Geometry, stages
-from engine.errors import BadInput, EngineError
+from engine.errors import EngineError
 from engine.exemplar import Exemplar
 from engine.learning import adapt
 from engine.models import Model, digest, out_of_memory, within_memory
 from engine.run.events import Event, Finished, Note, Step
 from engine.run.painting import Attempt, Painting
-from engine.run.states import Kept
+from engine.run.states import Kept, not_its_own
 from engine.sampling import (
     Anchor,
     Entered,
@@ -110,6 +110,10 @@ class Staged:
         nothing = np.zeros((region.height, region.width, 3), np.float32)
         self._painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
         self._draws = attempt.draws if start is None else start.state.draws
+        if start is not None:
+            further = int(self._order.max()) - start.stage
+            if further < 0 or start.after != further * self._calls:
+                raise not_its_own()
         self._windows = attempt.windows
         self._denoisers: dict[float, Exemplar] = {}
         """By scale, of a model that is the picture itself."""
@@ -123,6 +127,7 @@ class Staged:
             if walk.left == 0:  # kept at the end of a stage
                 assert start is not None
                 part = self._part(walk.stage, self._painting.model.geometry)
+                self._entered(walk, part)
                 self._painted = [part.put(each, self._leave(part, each, start.state.x)) for each in self._painted]
                 continue
             batches = self._begun(walk)
@@ -131,12 +136,17 @@ class Staged:
                 told = True
             yield from self._walked(walk, batches)
 
+    @property
+    def _calls(self) -> int:
+        """Network calls of a stage that is walked from its beginning."""
+        return self._painting.settings.calls(self._painting.schedule)
+
     def _walks(self) -> Iterator[Walk]:
         start, schedule, settings = self._start, self._painting.schedule, self._painting.settings
         first, last = start.stage if start else 0, int(self._order.max())
-        made, calls = start.before if start else self._attempt.calls, settings.calls(schedule)
+        made = start.before if start else self._attempt.calls
         for stage in range(first, last + 1):
-            after = (last - stage) * calls
+            after = (last - stage) * self._calls
             if start is not None and stage == first:
                 walk = Walk(stage, start.schedule, start.settings, start.state, made, after)
             else:
@@ -188,13 +198,8 @@ class Staged:
     def _runs(self, walk: Walk, part: stages.Part, together: int) -> list[Iterator[State]]:
         """A run of each batch of so many variants."""
         model, seeds, wraps = self._painting.model, self._seeds, part.plan.wraps
-        inputs = [part.model_input(each) for each in (self._painted if walk.stage else self._painted[:1])]
-        y, keep = torch.cat([each for each, _ in inputs]).to(model.device), inputs[0][1].to(model.device)
-        with within_memory():
-            entered = model.space.enter(y, keep, wraps)
+        entered = self._entered(walk, part)
         y = entered.y if walk.stage else entered.y.expand(len(seeds), -1, -1, -1)
-        if walk.start is not None and walk.start.x.shape[1:] != y.shape[1:]:
-            raise BadInput("bad_state", "This state does not fit its picture; run it anew.", f"{walk.start.x.shape}")
         settings = model.settings(walk.settings)
         sampler = partial(
             corrected if settings.corrections else repaint,
@@ -212,6 +217,17 @@ class Staged:
                 diffusion = replace(diffusion, hold=Anchor.of(known, entered.keep, model.anchor, wraps))
             runs.append(_sampled(partial(sampler, diffusion=diffusion), known, rows, self._draws, walk.start))
         return runs
+
+    def _entered(self, walk: Walk, part: stages.Part) -> Entered:
+        """What the stages before have painted, of all variants, in the model's space; of none there is one row."""
+        model = self._painting.model
+        inputs = [part.model_input(each) for each in (self._painted if walk.stage else self._painted[:1])]
+        y, keep = torch.cat([each for each, _ in inputs]).to(model.device), inputs[0][1].to(model.device)
+        with within_memory():
+            entered = model.space.enter(y, keep, part.plan.wraps)
+        if walk.start is not None and walk.start.x.shape[1:] != entered.y.shape[1:]:
+            raise not_its_own()
+        return entered
 
     def _part(self, stage: int, geometry: Geometry) -> stages.Part:
         job = self._painting.job

@@ -12,18 +12,18 @@ import logging
 import tempfile
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine.errors import BadInput, EngineError
+from engine.run import state_file
 from engine.run.job import Job, resolve
-from engine.sampling import PRESETS, Schedule, Settings, State, calls_left
+from engine.sampling import Schedule, Settings, State, calls_left
+from engine.untrusted import fields
 from engine.version import __version__
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ FORMAT = "repaint-bridge-state-1"
 JUMPS = {"small": 0.1, "medium": 0.25, "large": 0.5}
 """Named jump lengths as shares of the number of levels."""
 MAX_JUMPS = 20
+_PARTS = ("job", "schedule", "settings", "state", "painted", "octave")
+"""Of a kept state, what is an object of its own."""
 
 
 @dataclass(frozen=True)
@@ -249,63 +251,43 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
         BadInput: not there, not a state file, damaged, or of another version.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})["meta"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        meta, tensors = state_file.read(path)
         if meta["format"] != FORMAT:
             raise ValueError(f"format {meta['format']}")
         if meta["version"] != __version__:
-            raise BadInput(
-                "bad_state",
-                f"The state {path.name} was made by version {meta['version']}; this is {__version__}. Run it anew.",
-            )
+            sentence = f"The state {path.name} was made by another version than {__version__}; run it anew."
+            raise BadInput("bad_state", sentence, repr(meta["version"]))
         original = tensors.pop("original").numpy() if "original" in tensors else None
         painted = tensors.pop("painted").numpy() if "painted" in tensors else None
         octave = None
         if meta["octave"] is not None:
+            values = fields(OctavePlace, meta["octave"], "matches", "coarsest")
             matches, coarsest = tensors.pop("matches", None), tensors.pop("coarsest", None)
-            octave = OctavePlace(
-                **meta["octave"], matches=None if matches is None else matches.numpy(), coarsest=coarsest
-            )
-        schedule = meta["job"].pop("schedule")
-        job = Job(
-            image=tensors.pop("image").numpy(),
-            selection=tensors.pop("selection").numpy(),
-            schedule=schedule if isinstance(schedule, str) else tuple(schedule),
-            **meta["job"],
-        )
-        state = State(**meta["state"], **tensors)
+            octave = OctavePlace(**values, matches=None if matches is None else matches.numpy(), coarsest=coarsest)
+        image, selection = tensors.pop("image").numpy(), tensors.pop("selection").numpy()
         kept = Kept(
-            job,
-            meta["digest"],
-            Schedule(tuple(meta["levels"])),
-            Settings(**meta["settings"]),
-            meta["seed"],
-            state,
-            **meta["stage"],
+            Job(image, selection, **fields(Job, meta["job"], "image", "selection")),
+            **fields(Kept, {name: meta[name] for name in ("digest", "seed")} | meta["stage"], *_PARTS),
+            schedule=Schedule(tuple(meta["levels"])),
+            settings=Settings(**fields(Settings, meta["settings"])),
+            state=State(**(fields(State, meta["state"], "x", "x0_hat", "drift") | tensors)),
             painted=painted,
             octave=octave,
         )
-        _check_state(kept)
+        state_file.check(kept)
+        extra = meta["extra"]
+        if not isinstance(extra, dict):
+            raise ValueError("no object of further values")
     except BadInput:
         raise
-    except FileNotFoundError as error:
-        raise BadInput("no_file", f"There is no file {path}; check the name.", str(error)) from error
     except Exception as error:  # SafetensorError, KeyError, TypeError, ValueError: whatever is wrong with the file
         raise BadInput("bad_state", f"{path.name} is not a state file, or is damaged.", repr(error)) from error
-    return kept, meta["extra"], original
+    return kept, extra, original
 
 
-def _check_state(kept: Kept) -> None:
-    state = kept.state
-    if state.x.ndim != 4 or state.x.shape[0] != 1 or state.x.shape != state.x0_hat.shape:
-        raise ValueError("tensors of a wrong shape")
-    if not 0 <= state.position < len(kept.schedule.levels):
-        raise ValueError("position out of range")
-    walked = sum(s < t for t, s in pairwise(kept.schedule.levels[: state.position + 1]))
-    most = max(PRESETS[kept.job.preset].settings.corrections, kept.settings.corrections)  # a branch may have fewer
-    if not walked <= state.call <= (walked + 1) * (most + 1):
-        raise ValueError("call number out of range")
+def not_its_own() -> BadInput:
+    """The error of a state whose picture, model and numbers do not belong together."""
+    return BadInput("bad_state", "This state does not fit its picture; run it anew.")
 
 
 def _tensors(kept: Kept) -> dict[str, torch.Tensor]:

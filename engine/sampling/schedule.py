@@ -7,16 +7,18 @@ Section 4.2; T = number of steps, L = jump length, n = samples per jump.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from engine.errors import BadInput
+from engine.untrusted import parsed, require_file
 
 MIN_STEPS, MAX_STEPS = 2, 1000
 MAX_CALLS = 100_000
+MAX_FILE = 4 << 20
+"""Bytes of a hand-written schedule: twice what the longest one takes."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,9 @@ def from_file(path: Path) -> Schedule:
     Raises:
         BadInput: the file is not there, not JSON, or not a valid list; the sentence names the place.
     """
+    require_file(path, MAX_FILE)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(
             "bad_schedule", f"The schedule file {path.name} cannot be read as JSON; check the file.", str(error)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine import api
@@ -61,7 +62,7 @@ def _last(events):
 def test_saved_and_resumed_equals_uninterrupted(model, tmp_path, preset):
     final, kept = _run(_job(preset), model)
     for call in (1, len(kept) // 2, len(kept) - 1):
-        deep = np.arange(12, dtype=np.uint16).reshape(2, 2, 3)
+        deep = np.arange(70 * 80 * 3, dtype=np.uint16).reshape(70, 80, 3)
         states.save(kept[call], tmp_path / "a.state", {"note": 1}, deep)
         again, extra, original = states.load(tmp_path / "a.state")
         assert extra == {"note": 1}
@@ -223,7 +224,7 @@ def test_finished_state_has_nothing_left(model):
 
 def _spoil(path, how):
     tensors = load_file(path)
-    with states.safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="pt") as file:
         meta = json.loads(file.metadata()["meta"])
     if how == "version":
         meta["version"] = "0.0.0"
