@@ -73,7 +73,8 @@ def check(image: np.ndarray, selection: np.ndarray) -> None:
         raise BadInput(
             "size_mismatch",
             f"The mask is {selection.shape[1]} × {selection.shape[0]} pixels but the picture is "
-            f"{image.shape[1]} × {image.shape[0]}; make both the same size.",
+            f"{image.shape[1]} × {image.shape[0]}; "
+            + ("one of them must be turned." if selection.shape == image.shape[1::-1] else "make both the same size."),
         )
     if max(image.shape[:2]) > MAX_SIDE:
         raise BadInput("too_large", f"Pictures may be up to {MAX_SIDE} pixels a side; crop the picture first.")

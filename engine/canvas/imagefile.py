@@ -81,14 +81,6 @@ def read(path: Path) -> Picture:
     return Picture(pixels, icc, dpi)
 
 
-def read_selection(path: Path) -> np.ndarray:
-    """Read a mask: (H, W) uint8, white = repaint. Colour masks count by their gray, transparent pixels as black."""
-    picture = read(path)
-    rgba = picture.rgba8().astype(np.uint32)
-    gray = (rgba[..., 0] * 299 + rgba[..., 1] * 587 + rgba[..., 2] * 114 + 500) // 1000
-    return ((gray * rgba[..., 3] + 127) // 255).astype(np.uint8)
-
-
 def check_output(path: Path) -> None:
     """Raise BadInput unless ``path`` can hold a lossless picture in an existing folder."""
     if path.suffix.lower() not in LOSSLESS:

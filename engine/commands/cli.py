@@ -18,7 +18,7 @@ import numpy as np
 from engine import devices
 from engine.canvas import extend
 from engine.commands import bench as bench_commands
-from engine.commands import data
+from engine.commands import data, masks
 from engine.commands import learn as learn_command
 from engine.commands import models as model_commands
 from engine.commands import train as train_command
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     inpaint = commands.add_parser("inpaint", help="repaint the white part of a mask")
     inpaint.add_argument("image", type=Path, metavar="IN")
     inpaint.add_argument("-m", "--mask", type=Path, required=True, help="white = repaint, gray = soft edge")
+    masks.add_arguments(inpaint)
     inpaint.add_argument("--padding", type=int, metavar="PX", help="surroundings the model sees (default: chosen)")
     inpaint.add_argument("--scale", type=float, metavar="F", help="model pixels per picture pixel (default: chosen)")
     inpaint.add_argument("--hard", action="store_true", help="ignore the mask's soft edge")
@@ -183,7 +184,7 @@ def _inpaint(arguments: argparse.Namespace) -> None:
 
     names = _output_names(arguments.out, arguments.variants)
     picture = imagefile.read(arguments.image)
-    selection = imagefile.read_selection(arguments.mask)
+    selection = masks.read(arguments)
     image = picture.rgba8()
     canvas.check(image, selection)
     if not 0 < arguments.save_at < 100:

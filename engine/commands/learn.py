@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import devices
+from engine.commands import masks
 from engine.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, metavar="IN")
     parser.add_argument("-m", "--mask", type=Path, help="white = not to be learned from")
+    masks.add_arguments(parser)
     parser.add_argument("--seconds", type=float, metavar="S", help="5 … 600")
     parser.add_argument("--steps", type=int, metavar="N", help="instead of --seconds: the same result every time")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL_FOLDER", help="a new folder")
@@ -50,7 +52,7 @@ def main(arguments: argparse.Namespace) -> None:
     image = imagefile.read(arguments.image).rgba8()
     unknown = np.zeros(image.shape[:2], bool)
     if arguments.mask:
-        selection = imagefile.read_selection(arguments.mask)
+        selection = masks.read(arguments)
         canvas.check(image, selection)
         unknown = selection > 0
     model = api.load_model(arguments.model, arguments.device)

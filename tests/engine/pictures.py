@@ -23,7 +23,7 @@ from PIL import Image
 from engine import api, canvas
 from engine.bench import photo
 from engine.bench.cases import FOLDER, read_picture
-from engine.canvas import extend, imagefile
+from engine.canvas import extend, imagefile, maskfile
 
 ASSETS = Path(__file__).parents[2] / "engine" / "assets"
 REMOVAL = "removal"
@@ -93,7 +93,7 @@ def main() -> None:
 def removed(preset: str) -> np.ndarray:
     """The part SHOWN of the demonstration's photograph: before, with its selection, and after; (H, W, 3) uint8."""
     image = imagefile.read(ASSETS / "demo.jpg").rgba8()
-    selection = imagefile.read_selection(ASSETS / "demo-selection.png")
+    selection = maskfile.read(ASSETS / "demo-selection.png")
     model = api.load_model("exemplar", "cpu")
     *_, last = api.run(api.Job(image, selection, model.info.id, preset, SEED), model)
     assert isinstance(last, api.Finished)

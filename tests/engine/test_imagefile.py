@@ -85,13 +85,6 @@ def test_sixteen_bit_becomes_eight_for_the_engine_by_rounding():
     assert Picture(nearly).rgba8()[0, :, 3].tolist() == [254, 255]
 
 
-def test_mask_counts_by_its_gray_and_its_alpha(tmp_path):
-    Image.fromarray(np.array([[[255, 255, 255, 255], [255, 255, 255, 0], [0, 0, 0, 255]]], np.uint8)).save(
-        tmp_path / "m.png"
-    )
-    assert imagefile.read_selection(tmp_path / "m.png").tolist() == [[255, 0, 0]]
-
-
 def test_damaged_and_missing_files_are_sentences(tmp_path):
     good = tmp_path / "good.png"
     imagefile.write(good, Picture(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)))
