@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from engine.commands.cli import main
+from engine.untrusted import own_input
 
 if __name__ == "__main__":
+    own_input()
     sys.exit(main())

@@ -1,13 +1,17 @@
-"""What comes from outside may be anything: files that are none, JSON without end, values of another kind."""
+"""What comes from outside may be anything: files that are none, JSON without end, values of another kind; and libraries
+that want to ask."""
 
 from __future__ import annotations
 
 import json
+import os
 import stat
+import sys
 import types
 import typing
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.errors import BadInput
 
@@ -32,6 +36,20 @@ def require_file(path: Path, most: int | None = None) -> None:
         raise BadInput("not_a_file", f"{path.name} is a folder, a pipe or a device; name a file.")
     if most is not None and found.st_size > most:
         raise BadInput("too_large", f"{path.name} has {found.st_size} bytes, more than such a file can have; check it.")
+
+
+@cache
+def own_input() -> BinaryIO:
+    """Standard input as this process was given it; from the first call on libraries that ask there find its end."""
+    try:
+        own = os.fdopen(os.dup(0), "rb")
+    except OSError:  # a program without a console has none
+        own = Path(os.devnull).open("rb")  # noqa: SIM115 (as long as the process lives)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
+    return own
 
 
 def parsed(text: str | bytes) -> Any:

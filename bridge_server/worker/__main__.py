@@ -20,6 +20,7 @@ from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.launch import PrivateLog
 from bridge_server.worker.line import Line
+from engine.untrusted import own_input
 
 log = logging.getLogger("worker")
 
@@ -42,7 +43,7 @@ def _die_with_parent(parent: int) -> None:
             leave()
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        while own_input().read(4096):
             pass
         leave()
 
@@ -56,7 +57,7 @@ def main() -> None:
         handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the bridge
-    orders = json.loads(sys.stdin.buffer.readline())
+    orders = json.loads(own_input().readline())
     _die_with_parent(orders["parent"])
     line = Line(orders["address"], orders["password"], leave)
     line.start()

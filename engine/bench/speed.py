@@ -23,6 +23,7 @@ from engine import api, devices
 from engine.bench.cost import device_name, load_average, measured, resident_mib
 from engine.errors import BadInput, EngineError
 from engine.sampling import linear_alpha_bar
+from engine.untrusted import own_input
 
 TIMED = (20, 5, 2)
 """The timed schedule T/L/n: 35 network calls."""
@@ -197,11 +198,11 @@ def main(argv: list[str]) -> None:
     """A row's process: answer ``ready``, then each ``run``, until the input ends."""
     row, model, size, device = argv[0], argv[1], int(argv[2]), torch.device(argv[3])
     run: Callable[[], dict[str, Any]] | None = None
-    for line in sys.stdin:
+    for line in own_input():
         try:
             if run is None:
                 run = _prepared(row, model, size, device)
-            answer = run() if line.strip() == "run" else {"ready": True}
+            answer = run() if line.strip() == b"run" else {"ready": True}
         except EngineError as error:
             answer = {"error": error.sentence}
         print(json.dumps(answer), flush=True)

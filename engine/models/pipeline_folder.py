@@ -19,7 +19,7 @@ import torch
 from engine.errors import EngineError
 from engine.models.folders import AUTOENCODERS, INDEX
 from engine.models.model import ModelInfo
-from engine.models.unet import corrupt, read_json
+from engine.models.unet import brings_code, corrupt, read_json
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,12 @@ CLASSES = {
 """Classes that may stand in each place."""
 
 
+LIBRARIES = (None, "diffusers", "transformers", "stable_diffusion")
+"""Where the classes that an index names may come from; the last is diffusers' own folder of the safety checker."""
+ADAPTER = "adapter_config.json"
+"""Names weights elsewhere and a module to import, which the libraries would follow."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """A loaded pipeline, all in evaluation mode and without gradients.
@@ -102,6 +108,9 @@ def kind_of(info: ModelInfo) -> tuple[str, dict[str, Any]]:
     if name not in PIPELINES:
         known = ", ".join(kind.title for kind in KINDS.values())
         raise corrupt(info, f"it is a {name}, and only {known} are supported")
+    parts = [part for part in index.values() if isinstance(part, list)]
+    if not all(len(part) == 2 and part[0] in LIBRARIES for part in parts):
+        raise brings_code(info, info.folder / INDEX)
     return PIPELINES[name], index
 
 
@@ -156,6 +165,8 @@ def _check_part(info: ModelInfo, part: str) -> None:
     found = _class_name(info, part)
     if found not in CLASSES[part]:
         raise corrupt(info, f"its {part} is a {found} where a {CLASSES[part][0]} belongs", str(place))
+    if (place / ADAPTER).exists():
+        raise brings_code(info, place / ADAPTER)
     present = {path.name for path in place.glob("*.safetensors")}
     for index in place.glob("*.safetensors.index*.json"):
         shards = set(read_json(index, info).get("weight_map", {}).values())
@@ -192,6 +203,7 @@ def _load(info: ModelInfo, part: str, dtype: torch.dtype) -> Any:
             place,
             use_safetensors=True,
             local_files_only=True,
+            trust_remote_code=False,
             variant=None if plain else "fp16",
             output_loading_info=True,
             **options,
@@ -209,9 +221,12 @@ def _load_tokenizer(info: ModelInfo, part: str) -> Any:
     place = info.folder / part
     if not place.is_dir():
         raise _incomplete(info, part, str(place))
+    for name in ("config.json", "tokenizer_config.json"):
+        if (place / name).exists():
+            read_json(place / name, info)
     loader = AutoTokenizer if part == "tokenizer_3" else CLIPTokenizer
     with quietly(), _explained(info, part):
-        tokenizer = loader.from_pretrained(place, local_files_only=True)
+        tokenizer = loader.from_pretrained(place, local_files_only=True, trust_remote_code=False)
     if len(tokenizer) < 4:  # a tokenizer without its files is made of its special tokens
         raise _incomplete(info, part, str(place))
     return tokenizer

@@ -10,7 +10,6 @@ line), any model ``classifier/`` (:mod:`engine.models.noisy_classifier`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from engine.models import noisy_classifier
 from engine.models.folders import LABELS, WEIGHTS, part_folder, read_labels
 from engine.models.model import Model, ModelInfo
 from engine.sampling import cosine_alpha_bar, linear_alpha_bar
+from engine.untrusted import parsed
 
 MAX_ATTENTION_WINDOW = 256
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
@@ -170,9 +170,9 @@ def alpha_bar_of(scheduler: dict[str, Any], info: ModelInfo) -> np.ndarray:
 
 
 def read_json(path: Path, info: ModelInfo) -> dict[str, Any]:
-    """A configuration file of a model; EngineError ``model_missing`` or ``model_corrupt``."""
+    """A configuration file of a model; EngineError ``model_missing``, ``model_corrupt`` or ``model_code``."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise EngineError(
             "model_missing", f"The model {info.title} is not complete here; install it again.", str(error)
@@ -181,7 +181,19 @@ def read_json(path: Path, info: ModelInfo) -> dict[str, Any]:
         raise corrupt(info, f"{path.name} cannot be read", str(error)) from error
     if not isinstance(data, dict):
         raise corrupt(info, f"{path.name} is not an object")
+    if data.get("auto_map"):
+        raise brings_code(info, path)
     return data
+
+
+def brings_code(info: ModelInfo, path: Path) -> EngineError:
+    """The error of a model whose files name program code."""
+    return EngineError(
+        "model_code",
+        f"The model {info.title} wants to run program code of its own ({path.name}), which is never run here; "
+        "choose another model.",
+        str(path),
+    )
 
 
 def _read_weights(folder: Path, info: ModelInfo) -> dict[str, torch.Tensor]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 
 from engine.errors import EngineError
+from engine.untrusted import own_input
 
 INTERVAL = 0.2
 FAULT = "Something went wrong inside the engine; try again, and see the log if it recurs."
@@ -47,6 +47,7 @@ class Report:
 
 def run(get: Callable[[Report], object]) -> None:
     """Do it, watched; ``get`` is handed what is to be told of its progress."""
+    own_input()
     threading.Thread(target=_leave_with_the_watcher, name="watcher", daemon=True).start()
     try:
         get(Report(_print))
@@ -64,6 +65,6 @@ def _print(content: dict[str, object]) -> None:
 
 
 def _leave_with_the_watcher() -> None:
-    while sys.stdin.buffer.read(4096):
+    while own_input().read(4096):
         pass
     os._exit(0)
