@@ -4,7 +4,20 @@ Its further modules: :mod:`engine.canvas.stages`, the order of large areas; :mod
 framed pictures; :mod:`engine.canvas.seam`, whether a seam shows; :mod:`engine.canvas.imagefile`, files.
 """
 
-from engine.canvas.boxes import MAX_SIDE, NO_WRAP, WRAPS, Box, Geometry, Wraps, axes, bounds, check, grown
+from engine.canvas.boxes import (
+    MAX_SIDE,
+    NO_WRAP,
+    OPAQUE,
+    WRAPS,
+    Box,
+    Geometry,
+    Wraps,
+    axes,
+    bounds,
+    check,
+    grown,
+    opaque,
+)
 from engine.canvas.compositing import composite, layer, over
 from engine.canvas.planning import (
     BATCH_AREA,
@@ -26,6 +39,7 @@ __all__ = [
     "MAX_MODEL_AREA",
     "MAX_SIDE",
     "NO_WRAP",
+    "OPAQUE",
     "OVERLAP_SHARE",
     "WRAPS",
     "Box",
@@ -41,6 +55,7 @@ __all__ = [
     "grown",
     "layer",
     "model_input",
+    "opaque",
     "over",
     "picture_fill",
     "plan",

@@ -9,6 +9,8 @@ import numpy as np
 from engine.errors import BadInput
 
 MAX_SIDE = 16384
+OPAQUE = 250
+"""Alpha from which on the colour of a pixel counts as known; what is more transparent may hold any colour."""
 WRAPS = ("", "x", "y", "both")
 """Axes along which a picture can be periodic."""
 
@@ -80,6 +82,11 @@ def check(image: np.ndarray, selection: np.ndarray) -> None:
         raise BadInput("too_large", f"Pictures may be up to {MAX_SIDE} pixels a side; crop the picture first.")
     if not selection.any():
         raise BadInput("empty_selection", "Nothing is selected; select the region to repaint first.")
+
+
+def opaque(image: np.ndarray) -> np.ndarray:
+    """(H, W) bool of (H, W, 4) uint8: where the alpha is at least :data:`OPAQUE`, so that a colour is known."""
+    return image[..., 3] >= OPAQUE
 
 
 def bounds(selection: np.ndarray) -> Box:

@@ -46,9 +46,6 @@ class Picture:
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
         channels = pixels.shape[2]
         alpha = pixels[..., -1:] if channels in (2, 4) else np.full((*pixels.shape[:2], 1), 255, np.uint8)
-        if self.pixels.dtype == np.uint16 and channels in (2, 4):
-            # Nearly opaque is not opaque: rounding must not turn an unknown pixel into a known one.
-            alpha = np.where(self.pixels[..., -1:] < 65535, np.minimum(alpha, 254), alpha)
         colour = pixels[..., :3] if channels >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
         return np.concatenate([colour, alpha], axis=2)
 

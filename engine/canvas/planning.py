@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from engine.canvas.boxes import Box, Geometry, axes, bounds, grown
+from engine.canvas.boxes import Box, Geometry, axes, bounds, grown, opaque
 from engine.canvas.smooth import smooth_fill
 from engine.canvas.windows import windows
 from engine.errors import BadInput
@@ -173,7 +173,7 @@ def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[t
     pixels under it are known. Padding is unknown.
     """
     crop, selected = image[plan.region.slices], selection[plan.region.slices]
-    known = (selected == 0) & (crop[..., 3] == 255)
+    known = (selected == 0) & opaque(crop)
     y: np.ndarray = crop[..., :3].astype(np.float32) / 127.5 - 1.0
     if plan.scaled != known.shape:
         shrinks = plan.scaled[0] < known.shape[0]

@@ -199,7 +199,7 @@ def known_part(
     box = canvas.Box(left, top, right - left, bottom - top)
     size = (max(1, round(box.height * scale)), max(1, round(box.width * scale)))
     part = image[box.slices]
-    wiped = unknown[box.slices] | (part[..., 3] < 255)
+    wiped = unknown[box.slices] | ~canvas.opaque(part)
     part = np.where(wiped[..., None], np.uint8(0), part)
     if size != wiped.shape:  # what scaling mixes with the wiped pixels is not known either
         wiped = cv2.dilate(wiped.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0

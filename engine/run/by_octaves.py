@@ -60,7 +60,7 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
 
 def _run(painting: Painting) -> octave_run.Run:
     job, near, wanted = painting.job, painting.near, painting.selected > 0
-    known = ~wanted & (painting.image[..., 3] == 255)
+    known = ~wanted & canvas.opaque(painting.image)
     with within_memory():
         pixels = painting.image[..., :3].astype(np.float32)
         pixels /= 127.5

@@ -20,7 +20,8 @@ class Job:
     """All that defines a result.
 
     Attributes:
-        image: (H, W, 4) uint8, straight-alpha sRGB; transparent pixels are unknown, never black.
+        image: (H, W, 4) uint8, straight-alpha sRGB; pixels whose alpha is below 250 are unknown,
+            never black.
         selection: (H, W) uint8, 255 = repaint; a pixel is known only where it is 0.
         model: id from the catalogue; checked against the model that runs it.
         preset: name from :data:`PRESETS`; the fields after it override single values.

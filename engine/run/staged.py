@@ -104,7 +104,7 @@ class Staged:
 
     def __init__(self, painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> None:
         self._painting, self._seeds, self._attempt, self._start = painting, seeds, attempt, start
-        opaque = painting.image[..., 3] == 255
+        opaque = canvas.opaque(painting.image)
         self._order = stages.order(painting.selected, opaque, painting.model.geometry, painting.job.wrap)
         region = painting.region
         nothing = np.zeros((region.height, region.width, 3), np.float32)

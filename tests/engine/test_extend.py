@@ -89,7 +89,8 @@ def test_an_extension_beyond_the_largest_picture_is_refused():
 def test_a_wholly_transparent_picture_has_nothing_to_continue():
     for framed in (lambda pixels: extend.extended(pixels, right=20), extend.tile):
         with pytest.raises(BadInput, match="transparent"):
-            framed(np.zeros((64, 64, 4), np.uint8))
+            framed(np.full((64, 64, 4), 249, np.uint8))
+        assert framed(np.full((64, 64, 4), 250, np.uint8)).selection.any()
 
 
 @pytest.mark.parametrize("axis", ["both", "x", "y"])
