@@ -48,8 +48,8 @@ class _Photograph:
     """What is repainted: the bundled picture and its selection, and the part of them that an editor would send."""
 
     def __init__(self) -> None:
-        self.image = Image.open(ASSETS / "demo.jpg").convert("RGBA")
-        self.selection = Image.open(ASSETS / "demo-selection.png").convert("L")
+        self.image = Image.open(ASSETS / "demo.jpg", formats=["JPEG"]).convert("RGBA")
+        self.selection = Image.open(ASSETS / "demo-selection.png", formats=["PNG"]).convert("L")
         bounds = geometry.selection_bounds(self.selection.tobytes(), *self.selection.size)
         assert bounds is not None
         self.box, self.bounds = geometry.grown_box(bounds, *self.image.size), bounds

@@ -15,6 +15,7 @@ from engine.canvas.boxes import (
     axes,
     bounds,
     check,
+    check_sizes,
     grown,
     opaque,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "axes",
     "bounds",
     "check",
+    "check_sizes",
     "checked_scale",
     "composite",
     "context",

@@ -89,6 +89,16 @@ def opaque(image: np.ndarray) -> np.ndarray:
     return image[..., 3] >= OPAQUE
 
 
+def check_sizes(image: tuple[int, int], selection: tuple[int, int]) -> None:
+    """Raise BadInput unless both are the same (height, width)."""
+    if selection != image:
+        raise BadInput(
+            "size_mismatch",
+            f"The mask is {selection[1]} × {selection[0]} pixels but the picture is "
+            f"{image[1]} × {image[0]}; make both the same size.",
+        )
+
+
 def bounds(selection: np.ndarray) -> Box:
     """The smallest box that holds every pixel with selection > 0."""
     rows, columns = np.flatnonzero(selection.any(axis=1)), np.flatnonzero(selection.any(axis=0))

@@ -10,17 +10,22 @@ import struct
 import tempfile
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from engine.canvas import MAX_SIDE
 from engine.errors import BadInput, EngineError
+from engine.untrusted import require_file
 
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")
+"""What is read. Pillow knows more by itself, among them EPS, for which it starts Ghostscript."""
 LOSSLESS = (".png", ".tif", ".tiff", ".webp", ".bmp")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -56,26 +61,38 @@ def read(path: Path) -> Picture:
     Raises:
         BadInput: not there, not a picture, damaged, or too large.
     """
+    with _opened(path) as image:
+        icc, dpi = image.info.get("icc_profile"), image.info.get("dpi")
+        pixels = _read_deep(path) if _is_deep(path, image) else _to_array(ImageOps.exif_transpose(image))
+    return Picture(pixels, icc, dpi)
+
+
+def size(path: Path) -> tuple[int, int]:
+    """(height, width) of what :func:`read` would return, from the file's header; raises as that does."""
+    with _opened(path) as image:
+        turned = not _is_deep(path, image) and image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture, of which only the header has been read."""
+    require_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 if max(image.size) > MAX_SIDE:
                     raise BadInput(
                         "too_large", f"{path.name} is larger than {MAX_SIDE} pixels a side; crop or scale it first."
                     )
-                icc, dpi = image.info.get("icc_profile"), image.info.get("dpi")
-                deep = _is_deep(path, image)
-                pixels = _read_deep(path) if deep else _to_array(ImageOps.exif_transpose(image))
-    except FileNotFoundError as error:
-        raise BadInput("no_file", f"There is no file {path}; check the name.", str(error)) from error
+                yield image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadInput("too_large", f"{path.name} is too large; crop or scale it first.", str(error)) from error
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, cv2.error) as error:
         raise BadInput(
             "bad_file", f"{path.name} cannot be read as a picture; save it again as PNG.", repr(error)
         ) from error
-    return Picture(pixels, icc, dpi)
 
 
 def check_output(path: Path) -> None:

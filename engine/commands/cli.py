@@ -183,6 +183,7 @@ def _inpaint(arguments: argparse.Namespace) -> None:
     from engine.sampling import plot
 
     names = _output_names(arguments.out, arguments.variants)
+    canvas.check_sizes(imagefile.size(arguments.image), imagefile.size(arguments.mask))
     picture = imagefile.read(arguments.image)
     selection = masks.read(arguments)
     image = picture.rgba8()

@@ -49,6 +49,8 @@ def main(arguments: argparse.Namespace) -> None:
     from engine.canvas import imagefile
     from engine.learning import adapt
 
+    if arguments.mask:
+        canvas.check_sizes(imagefile.size(arguments.image), imagefile.size(arguments.mask))
     image = imagefile.read(arguments.image).rgba8()
     unknown = np.zeros(image.shape[:2], bool)
     if arguments.mask:

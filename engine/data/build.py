@@ -125,7 +125,7 @@ def _judge(candidate: Candidate) -> tuple[np.ndarray, str]:
         return nothing, "name"
     assert candidate.read is not None
     try:
-        with Image.open(io.BytesIO(candidate.read())) as image:
+        with Image.open(io.BytesIO(candidate.read()), formats=("JPEG", "PNG", "TGA", "WEBP")) as image:
             has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
             pixels = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
     except (OSError, ValueError, Image.DecompressionBombError):
