@@ -16,12 +16,17 @@ from bridge_server.spool import Upload
 
 MAX_UNSENT = 1000
 MAX_UPLOADS = 8
+MAX_LOOKS = 8  # kept steps that a client waits to see; more make the oldest wish void
 Frames = list[Buffer]
 
 
 @dataclass
 class Peer:
-    """One connection that has said hello.  ``unsent``: functions that make the frames when there is room."""
+    """One connection that has said hello.
+
+    ``unsent``: functions that make the frames when there is room.  ``looks``: wishes to see kept steps; ``looking``:
+    job and variant of the one that the worker has, until its answer has been taken.
+    """
 
     route: bytes
     client: str
@@ -29,6 +34,8 @@ class Peer:
     heard: float = field(default_factory=time.monotonic)
     unsent: deque[Callable[[], Frames | None]] = field(default_factory=deque)
     pulls: int = 0
+    looks: deque[messages.Look] = field(default_factory=lambda: deque(maxlen=MAX_LOOKS))
+    looking: tuple[str, int] | None = None
     uploads: dict[str, Upload] = field(default_factory=dict)
 
 

@@ -27,7 +27,7 @@ from bridge_server.client.records import MAX_SEED, SEED_TOO_LARGE, JobEntry
 from bridge_server.clients import MAX_UPLOADS, Clients, Frames, Peer
 from bridge_server.downloads import Downloads
 from bridge_server.job import Job
-from bridge_server.jobs import OTHERS, Jobs
+from bridge_server.jobs import MAX_UNENDED, OTHERS, Jobs
 from bridge_server.news import News
 from bridge_server.spool import DiskFull, Upload
 from bridge_server.steps import KeptSteps
@@ -41,6 +41,7 @@ NOT_WHOLE = "The picture did not arrive whole: click RePaint again."
 SPOOL_LOST = "The picture is gone from the bridge's folder: click RePaint again."
 VERSIONS_DIFFER = "The plug-in and the bridge are of different versions: close all editors, then install both again."
 NAME_IN_USE = "Another window of this editor uses the RePaint bridge under the same name: close it, or wait a moment."
+TOO_MANY = f"{MAX_UNENDED} pictures wait already: wait until one is done or cancel some, then click RePaint again."
 OWN_FAULT = "The RePaint bridge met an error of its own: try again."
 FIRST_FINAL = 4  # plug-ins of earlier protocols take only the code `in_use` for a last word and would try for 45 s
 
@@ -185,6 +186,8 @@ class Desk:
         fault = order.fault()
         if fault is not None:
             return messages.Failed(message.job, *fault)
+        if self._jobs.full(peer.client):
+            return messages.Failed(message.job, "too_many", TOO_MANY)
         errors = [upload.error for upload in (pixels, selection) if upload is not None and upload.error]
         if errors:
             log.error("no space for an upload: %s", errors[0])
@@ -222,6 +225,8 @@ class Desk:
             raise WireError(OTHERS, "a branch from another client's job")
         if parent is None or all(step.call != wish.call for step in self._steps.of(wish.parent, wish.variant)):
             return messages.Failed(message.job, "state_gone", STATE_GONE)
+        if self._jobs.full(peer.client):
+            return messages.Failed(message.job, "too_many", TOO_MANY)
         seed = parent.order.seed + wish.variant if wish.seed is None else wish.seed
         if seed + wish.variants - 1 > MAX_SEED:
             return messages.Failed(message.job, "bad_request", SEED_TOO_LARGE)
@@ -247,10 +252,7 @@ class Desk:
         parent = self._steps.parent(message.job)
         if parent is not None and parent.client != peer.client:
             raise WireError(OTHERS, "a look at another client's job")
-        if self._engine.state in ("ready", "busy"):
-            self._engine.send(message)
-        else:
-            self._news.say_steps(peer, message.job, message.variant)
+        self._news.look(peer, message)
 
     def _credit(self, peer: Peer, message: messages.Credit, _: Any) -> None:
         job = self._jobs.owned(peer.client, message.job)

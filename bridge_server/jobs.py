@@ -16,6 +16,7 @@ from bridge_server.spool import DiskFull
 log = logging.getLogger("bridge.jobs")
 
 MAX_REMEMBERED = 10000
+MAX_UNENDED = 100  # jobs of one client that wait or run
 OTHERS = "This picture belongs to another editor: go on with it there, or click RePaint again here."
 
 
@@ -57,6 +58,10 @@ class Jobs:
 
     def of(self, client: str) -> list[Job]:
         return [job for job in self.by_id.values() if job.client == client]
+
+    def full(self, client: str) -> bool:
+        """Whether this client has as many unfinished jobs as it may have."""
+        return sum(not job.ended for job in self.of(client)) >= MAX_UNENDED
 
     def state(self, name: str) -> str | None:
         """How the job stands or ended; None if it was never heard of."""

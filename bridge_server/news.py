@@ -65,6 +65,27 @@ class News:
         for page in pages(messages.Steps(job, variant, self._steps.of(job, variant)), "steps", messages.PAGE):
             self._clients.send(peer, page)
 
+    def look(self, peer: Peer, wish: messages.Look) -> None:
+        """Have a kept step shown: one at a time for each client, the next when the last answer has been taken."""
+        peer.looks.append(wish)
+        if peer.looking is None:
+            self._next_look(peer)
+
+    def _next_look(self, peer: Peer) -> None:
+        peer.looking = None
+        while peer.looks and peer.looking is None:
+            wish = peer.looks.popleft()
+            if self._engine.state in ("ready", "busy") and self._steps.parent(wish.job) is not None:
+                peer.looking = wish.job, wish.variant
+                self._engine.send(wish)
+            else:
+                self.say_steps(peer, wish.job, wish.variant)
+
+    def _answered(self, job: str, variant: int) -> None:
+        for peer in self._clients.by_route.values():
+            if peer.looking == (job, variant):
+                self._clients.send_later(peer, lambda peer=peer: self._next_look(peer))  # type: ignore[misc]
+
     def from_shelf(self, message: messages.Steps | messages.View, payload: Any) -> None:
         """The worker's news of kept steps, passed on to the job's client."""
         if isinstance(message, messages.View):
@@ -72,6 +93,8 @@ class News:
             peer = self._clients.by_client.get(parent.client) if parent is not None else None
             if peer is not None:
                 self._clients.send(peer, message, payload)
+            if message.offset + len(payload) >= message.columns * message.rows * 4:
+                self._answered(message.job, message.variant)
             return
         whole = self._pages.whole(message, (message.job, message.variant))
         if whole is None:
@@ -80,6 +103,7 @@ class News:
         peer = self._clients.by_client.get(parent.client) if parent is not None else None
         if peer is not None:
             self.say_steps(peer, message.job, message.variant)
+        self._answered(message.job, message.variant)
 
     def say_steps_gone(self) -> None:
         """The worker died, and with it what it had kept."""
@@ -90,6 +114,8 @@ class News:
             if peer is not None:
                 self.say_steps(peer, name, variant)
         self._steps.tidy()
+        for peer in self._clients.by_route.values():
+            self._next_look(peer)
 
     def say_end(self, job: Job) -> None:
         """How it ended, or is told to have ended."""

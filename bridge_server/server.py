@@ -150,6 +150,7 @@ class Bridge:
         self._desk.look_for_lost()
         self._jobs.save_again()
         self._downloads.tick()
+        self._gate.tidy()
         now = time.monotonic()
         if self._clients.by_route or self._jobs.active() or self._downloads.now is not None:
             self._used = now
@@ -315,6 +316,8 @@ class Bridge:
 
     def engine_changed(self) -> None:
         """Its state or the catalogue is another now."""
+        if self._engine.state == "starting":  # also one that was killed because it did not stop
+            self._news.say_steps_gone()
         self._news.say_catalogue()
 
 

@@ -75,7 +75,12 @@ class KeptSteps:
 
     def worker_gone(self) -> list[tuple[str, int]]:
         """All that lay in its memory is lost; (job, variant) of what changed."""
-        changed = [(name, variant) for name, parent in self._parents.items() for variant in parent.steps]
+        changed = [
+            (name, variant)
+            for name, parent in self._parents.items()
+            for variant, steps in parent.steps.items()
+            if steps
+        ]
         for name, variant in changed:
             self._parents[name].steps[variant] = ()
         return changed

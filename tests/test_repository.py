@@ -231,3 +231,16 @@ def test_shipped_model_is_small_and_described():
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     for heading in ("licence", "training", "seconds", "limits"):
         assert heading in card.lower()
+
+
+def test_plugins_draw_no_text_as_html() -> None:
+    """Titles, sentences and prompts come from outside: Qt's labels and tips are made plain, GTK's have no markup."""
+    found = []
+    for path in sorted((ROOT / "krita_plugin").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if path.name not in ("widgets.py", "__init__.py"):
+            found += re.findall(r"QLabel\(", text)
+        found += re.findall(r"setToolTip\((?!plain\().*|(?<!plain\(tip\)), TOOLTIP|setHtml.*|RichText", text)
+    for path in sorted((ROOT / "gimp_plugin").rglob("*.py")):
+        found += re.findall(r"set_markup.*|tooltip_markup.*|use_markup=.*", path.read_text(encoding="utf-8"))
+    assert found == []

@@ -61,7 +61,7 @@ def _register_incomplete(missing: str) -> None:
     """Without the client (a source archive imported as it is) the docker says what to do instead of being absent."""
     from krita import DockWidget
 
-    from .qt import QtWidgets, scoped
+    from .qt import QtCore, QtWidgets, scoped
 
     class IncompleteDocker(DockWidget):
         def __init__(self) -> None:
@@ -71,6 +71,7 @@ def _register_incomplete(missing: str) -> None:
                 f"This copy of the plug-in is not complete ({missing}): run “python3 installer.py krita” in the "
                 "project's folder, then restart Krita."
             )
+            label.setTextFormat(scoped(QtCore.Qt, "TextFormat", "PlainText"))
             label.setObjectName("repaint_status")
             label.setWordWrap(True)
             label.setMargin(6)

@@ -13,7 +13,7 @@ from .forms import widget_of
 from .gallery import KEY, Gallery
 from .pictures import Thumbnails
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import button, column, named, note, row
+from .widgets import button, column, label, named, note, row
 
 SIDE = 96
 TREE_ICON = 32
@@ -32,7 +32,7 @@ class BranchPanel(QtWidgets.QWidget):
         self._thumbnails = Thumbnails(SIDE)
         self._icons = Thumbnails(TREE_ICON)
         layout = column(self)
-        self.picture = named(QtWidgets.QLabel(), "step_picture")
+        self.picture = named(label(), "step_picture")
         self.picture.setFixedSize(SIDE, SIDE)
         self.step = note(name="step")
         self.slider = named(QtWidgets.QSlider(scoped(QtCore.Qt, "Orientation", "Horizontal")), "step_slider")

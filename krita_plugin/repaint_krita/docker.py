@@ -17,7 +17,7 @@ from .forms import Form
 from .gallery import Gallery
 from .pages import ExtendPage, MorePage, PageWidget, TilePage
 from .qt import QtCore, QtWidgets, scoped
-from .widgets import PageButtons, ProgressBar, button, column, named, note, row
+from .widgets import PageButtons, ProgressBar, button, column, label, named, note, plain, row
 
 TITLE = "RePaint"
 LOWEST = 340  # pixels: down to the status line without scrolling; more would push the window beyond small screens
@@ -111,7 +111,7 @@ class RePaintDocker(DockWidget):
         return column(None, self.bar, row(self.keep_button, self.cancel_button), margin=0)
 
     def _build_status(self) -> Any:
-        self.warning = QtWidgets.QLabel()
+        self.warning = label()
         icon = self.style().standardIcon(scoped(QtWidgets.QStyle, "StandardPixmap", "SP_MessageBoxWarning"))
         self.warning.setPixmap(icon.pixmap(16, 16))
         self.warning.setAlignment(scoped(QtCore.Qt, "AlignmentFlag", "AlignTop"))
@@ -144,7 +144,7 @@ class RePaintDocker(DockWidget):
     def _sure(self, question: str) -> bool:
         buttons = QtWidgets.QMessageBox
         yes, no = (scoped(buttons, "StandardButton", name) for name in ("Yes", "No"))
-        return bool(buttons.question(self, TITLE, question, yes | no, no) == yes)
+        return bool(buttons.question(self, TITLE, plain(question), yes | no, no) == yes)
 
     def showEvent(self, event: Any) -> None:
         """The session starts when the docker is first seen, so that the engine is warm at the first click."""
@@ -171,7 +171,7 @@ class RePaintDocker(DockWidget):
         self.download.refresh()
         self._show_progress()
         self.status.setText(flow.sentence)
-        self.status.setToolTip(flow.sentence)
+        self.status.setToolTip(plain(flow.sentence))
         self.warning.setVisible(flow.is_error)
         self.restart.setVisible(flow.can_restart)
         if flow.busy:

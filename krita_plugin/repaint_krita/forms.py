@@ -10,7 +10,7 @@ from bridge_server.client.editor import fields
 from bridge_server.client.editor.words import tr
 
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import button, form, named
+from .widgets import button, form, label, named, plain
 
 TOOLTIP = scoped(QtCore.Qt, "ItemDataRole", "ToolTipRole")
 
@@ -68,7 +68,7 @@ class ChoiceBox(QtWidgets.QComboBox):
         self.clear()
         for place, (value, text, tip) in enumerate(found):
             self.addItem(text, value)
-            self.setItemData(place, tip, TOOLTIP)
+            self.setItemData(place, plain(tip), TOOLTIP)
         self._pick()
         self._filling = False
 
@@ -192,10 +192,10 @@ class Form(QtWidgets.QWidget):
                 lines.addRow(widget)
                 self._lines[field.name] = [widget]
             else:
-                label = QtWidgets.QLabel(tr(field.label))
-                label.setBuddy(widget)
-                self._lines[field.name] = [label, widget]
-                lines.addRow(label, self._seed_line(widget) if field.name == "seed" else widget)
+                caption = label(tr(field.label))
+                caption.setBuddy(widget)
+                self._lines[field.name] = [caption, widget]
+                lines.addRow(caption, self._seed_line(widget) if field.name == "seed" else widget)
 
     def _seed_line(self, seed: Any) -> Any:
         line = QtWidgets.QWidget()

@@ -10,7 +10,7 @@ from bridge_server.client.editor.view import Chosen, Place
 
 from .pictures import Thumbnails
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import named
+from .widgets import named, plain
 
 THUMBNAIL = 72
 KEY = scoped(QtCore.Qt, "ItemDataRole", "UserRole")
@@ -158,7 +158,7 @@ class Gallery(QtWidgets.QListWidget):
         self._states[entry.place] = state
         item = self._items[entry.place]
         item.setText(entry.text)
-        item.setToolTip(entry.tip)
+        item.setToolTip(plain(entry.tip))
         if known is None or (known[0] != entry.version and entry.variant.picture is not None):
             base = self.palette().color(scoped(QtGui.QPalette, "ColorRole", "Base"))
             item.setIcon(QtGui.QIcon(self._thumbnails.of(entry.run, entry.variant.picture, base)))

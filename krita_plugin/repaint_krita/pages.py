@@ -13,7 +13,7 @@ from .forms import Form
 from .framing import FramePicture
 from .pictures import composite
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import button, column, main_button, named, note
+from .widgets import button, column, label, main_button, named, note
 
 FRAMED = 256  # pixels of the picture that the frame surrounds
 REPEATED = 180  # pixels of the repeated tile
@@ -75,7 +75,7 @@ class TilePage(PageWidget):
     def __init__(self, page: fields.Page, panel: Panel) -> None:
         super().__init__(page, panel)
         self._shown: Any = None
-        self.preview = named(QtWidgets.QLabel(), "tile_preview")
+        self.preview = named(label(), "tile_preview")
         self.preview.setAlignment(scoped(QtCore.Qt, "AlignmentFlag", "AlignCenter"))
         self.column.insertWidget(2, self.preview)
 

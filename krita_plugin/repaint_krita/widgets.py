@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any, Callable, Iterable, Optional
 
 from krita import Krita
@@ -12,12 +13,27 @@ from bridge_server.client.editor.words import tr
 from .qt import QtCore, QtWidgets, scoped
 
 
+def plain(text: str) -> str:
+    """For tool tips and questions, of which Qt takes some for HTML: what is shown as this very text."""
+    if "<" not in text and "&" not in text:
+        return text
+    return "<qt>" + html.escape(text, quote=False).replace("\n", "<br>") + "</qt>"
+
+
+def label(text: str = "") -> Any:
+    """A label that takes no text for HTML."""
+    made = QtWidgets.QLabel()
+    made.setTextFormat(scoped(QtCore.Qt, "TextFormat", "PlainText"))
+    made.setText(text)
+    return made
+
+
 def named(widget: Any, name: str, tip: str = "") -> Any:
     """For tests and style sheets: the object's name; for people: what it does, also for screen readers."""
     widget.setObjectName("repaint_" + name)
     tip = tr(tip or TIPS.get(name, ""))
     if tip:
-        widget.setToolTip(tip)
+        widget.setToolTip(plain(tip))
         widget.setAccessibleDescription(tip)
     return widget
 
@@ -101,13 +117,13 @@ def column(parent: Any, *parts: Any, margin: int = 4) -> Any:
 
 def note(text: str = "", name: str = "") -> Any:
     """Wrapped text."""
-    label = QtWidgets.QLabel(tr(text))
+    made = label(tr(text))
     if name:
-        named(label, name)
-    label.setWordWrap(True)
-    label.setMinimumWidth(60)
-    label.setTextInteractionFlags(scoped(QtCore.Qt, "TextInteractionFlag", "TextSelectableByMouse"))
-    return label
+        named(made, name)
+    made.setWordWrap(True)
+    made.setMinimumWidth(60)
+    made.setTextInteractionFlags(scoped(QtCore.Qt, "TextInteractionFlag", "TextSelectableByMouse"))
+    return made
 
 
 class PageButtons(QtWidgets.QWidget):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bridge_server.client import events, messages
-from bridge_server.client.session import BranchRequest
-from tests.bridge.home import PLAIN_RUN, SLOW, Ear, Home, Watched, request, submit, until
+from bridge_server.client.session import BranchRequest, JobRequest
+from tests.bridge.home import ENDS, FAST, PLAIN_RUN, SLOW, Ear, Home, Watched, request, submit, until
 
 
 def steps_of(watched: Watched, job: str, variant: int = 0) -> tuple[events.Step, ...]:
@@ -285,3 +285,30 @@ def test_a_repeated_branch_is_never_computed_again(shared: Home) -> None:
         ear.link.send(messages.Branch("twig", BranchRequest("trunk", 0, 24)))
     ear.wait(lambda: ear.of("twig", messages.Done) and ear.of("twig", messages.State), "the end")
     assert len(ear.of("twig", messages.Result)) == 1
+
+
+def test_looks_of_a_client_that_never_reads_are_bounded(shared: Home) -> None:
+    """3000 wishes for pictures of a MiB: the newest few are kept, one is worked on."""
+    side = 512
+    pixels, selection = b"\x80" * (side * side * 4), b"\xff" * (side * side)
+    big = JobRequest(side, side, pixels, selection, model=FAST, seed=1, options={"steps": 10, "jump_length": 10})
+    deaf = Ear(shared.link("deaf-looker"))
+    submit(deaf.link, "looked-at", big)
+    deaf.wait(lambda: deaf.of("looked-at", *ENDS) and deaf.of("looked-at", messages.Steps), "kept steps")
+    call = deaf.of("looked-at", messages.Steps)[-1].steps[-1].call
+    before = highest = shared.status().memory_mib
+    for _ in range(30):
+        for _ in range(100):
+            deaf.link.send(messages.Look("looked-at", 0, call))
+        until(deaf.link.flush, "the wishes are sent")
+        highest = max(highest, shared.status().memory_mib)
+    assert len(shared.session().run(request())) == 1
+    for _ in range(20):
+        highest = max(highest, shared.status().memory_mib)
+    assert highest < before + 64
+    deaf.wait(lambda: len(deaf.of("looked-at", messages.View)) > 2, "the pictures, when it reads")
+    deaf.link.send(messages.Look("unheard-of", 3, 1))
+    deaf.wait(lambda: deaf.of("unheard-of", messages.Steps), "an answer after all the others")
+    assert len(deaf.of("looked-at", messages.View)) < 100
+    deaf.link.send(messages.Release("looked-at"))
+    deaf.link.flush()

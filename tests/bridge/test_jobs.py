@@ -16,6 +16,7 @@ from bridge_server.client import events, messages
 from bridge_server.client.errors import JobFailed
 from bridge_server.client.geometry import Box
 from bridge_server.client.run_job import run
+from bridge_server.jobs import MAX_UNENDED
 from tests.bridge.home import ENDS, FAST, PATIENCE, PLAIN_RUN, SLOW, Ear, Home, request, submit, until
 
 
@@ -413,3 +414,25 @@ def test_a_result_that_vanished_from_the_spool_ends_in_a_sentence(shared: Home) 
     end = watched.end("v")
     assert isinstance(end, events.Failed)
     assert end.code == "lost"
+
+
+def test_a_client_has_a_bounded_number_of_unfinished_jobs(shared: Home) -> None:
+    watched = shared.session()
+    first = watched.session.submit(request(SLOW, variants=16))
+    watched.wait(first, events.Accepted)
+    jobs = [watched.session.submit(request(side=8, seed=number)) for number in range(MAX_UNENDED + 4)]
+    refused = [watched.wait(job, events.Failed) for job in jobs[-5:]]
+    assert {end.code for end in refused} == {"too_many"}
+    assert f"{MAX_UNENDED} pictures" in refused[0].sentence
+    assert shared.status().queued <= MAX_UNENDED
+    other = shared.session()
+    theirs = other.session.submit(request())
+    other.wait(theirs, events.Accepted)
+    watched.session.cancel(jobs[0])
+    watched.wait(jobs[0], events.Cancelled)
+    again = watched.session.submit(request(side=8))
+    watched.wait(again, events.Accepted)
+    for job in (first, again, *jobs[1:-5]):
+        watched.session.cancel(job)
+    assert isinstance(other.end(theirs), events.Done)
+    watched.check_ends()

@@ -579,3 +579,32 @@ def test_german(display: Display, tmp_path: Path) -> None:
         host.stop()
     finally:
         host.kill()
+
+
+# ---------------------------------------------------------------- words from outside
+
+
+def test_words_from_outside_are_shown_and_not_drawn(desk: Desk) -> None:
+    """A sentence, a title or a prompt that looks like HTML: labels and tool tips show its letters."""
+    words = '<img src="/x.png"><b>A &amp; B</b>'
+    desk.host.run(WORDS_SHOWN)
+    assert desk.host.run(f"shown_words({words!r})") == [words, words, words, True, True]
+    assert desk.host.run("plain('No such letters')") == "No such letters"
+    rest(desk)
+
+
+WORDS_SHOWN = """
+from repaint_krita.qt import QtGui
+from repaint_krita.widgets import label, named, note, plain
+def drawn(html):
+    document = QtGui.QTextDocument()
+    document.setHtml(html)
+    return document.toPlainText()
+def shown_words(words):
+    flow.say(words, error=True)
+    status = dock().status
+    labels = [made for made in dock().findChildren(QtWidgets.QLabel) if made.objectName().startswith("repaint_")]
+    return [status.text(), drawn(status.toolTip()), drawn(named(note(), "x", words).toolTip()),
+            len(labels) > 5 and all(made.textFormat() == note().textFormat() for made in labels),
+            label("<b>x</b>").sizeHint().width() > label("xxx").sizeHint().width()]
+"""
