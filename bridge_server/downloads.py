@@ -31,11 +31,11 @@ from bridge_server.supervisor import python_path
 log = logging.getLogger("bridge.downloads")
 
 LEAVE_SECONDS = 3.0  # until a process that was asked to stop is killed
-NOT_HERE = "This model cannot be downloaded: choose another one of the list."
-OTHER_LICENCE = "The licence of this model is another one now: read it, then click Download again."
+NOT_HERE = "This model cannot be downloaded: choose another one from the list."
+OTHER_LICENCE = "The licence of this model has changed: read it, then click Download again."
 OTHER_RUNS = "Another model is being downloaded: wait until it is there, or stop it."
-CANNOT_START = "The download cannot be started: see whether the disk is full, then click Download again."
-BROKEN_OFF = "The download ended unexpectedly: click Download again, it goes on where it stopped."
+CANNOT_START = "The download cannot start: make sure that the disk is not full, then click Download again."
+BROKEN_OFF = "The download ended unexpectedly: click Download again, and it continues where it stopped."
 
 
 class Downloads:

@@ -17,7 +17,7 @@ log = logging.getLogger("bridge.jobs")
 
 MAX_REMEMBERED = 10000
 MAX_UNENDED = 100  # jobs of one client that wait or run
-OTHERS = "This picture belongs to another editor: go on with it there, or click RePaint again here."
+OTHERS = "This picture belongs to another editor: continue it there, or click RePaint again here."
 
 
 class Jobs:

@@ -62,8 +62,8 @@ def test_engine_knows_no_bridge_no_editor_no_socket():
                 assert not _under(name, other), f"{path.relative_to(ROOT)} imports {name}"
 
 
-ROOMS = ("canvas", "sampling", "exemplar", "models", "data", "learning", "run", "bench", "commands")
-"""The engine's rooms; each imports those before it only, and takes from them what stands in their door."""
+PACKAGES = ("canvas", "sampling", "exemplar", "models", "data", "learning", "run", "bench", "commands")
+"""The engine's packages; each imports only those before it, and only from their `__init__`."""
 
 
 def _engine_module(path: Path) -> str:
@@ -71,20 +71,20 @@ def _engine_module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def test_engine_rooms_have_one_direction_and_one_door():
+def test_engine_packages_have_one_direction_and_one_door():
     for path in (ROOT / "engine").rglob("*.py"):
         parts = path.relative_to(ROOT / "engine").parts
-        if len(parts) == 1 or parts[0] not in ROOMS:
-            assert len(parts) == 1, f"{path.relative_to(ROOT)} lies in no room"
+        if len(parts) == 1 or parts[0] not in PACKAGES:
+            assert len(parts) == 1, f"{path.relative_to(ROOT)} lies in no package"
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("engine."):
                 continue
-            _, room, *inside = str(node.module).split(".")
-            if room in ROOMS and room != parts[0]:
+            _, package, *inside = str(node.module).split(".")
+            if package in PACKAGES and package != parts[0]:
                 where = f"{path.relative_to(ROOT)}:{node.lineno}"
-                assert ROOMS.index(room) < ROOMS.index(parts[0]), f"{where} imports {room}"
-                assert not inside, f"{where} goes past the door of {room}"
+                assert PACKAGES.index(package) < PACKAGES.index(parts[0]), f"{where} imports {package}"
+                assert not inside, f"{where} goes past the __init__ of {package}"
 
 
 def test_no_imports_go_in_a_circle():

@@ -50,14 +50,14 @@ def read_connection_file(state: Path) -> Address:
             if os.name == "posix":
                 status = os.fstat(file.fileno())
                 if status.st_uid != os.getuid() or status.st_mode & 0o077:
-                    raise ConnectionLost("The RePaint bridge does not run.", f"{path} is not private to this user")
+                    raise ConnectionLost("The RePaint bridge is not running.", f"{path} is not private to this user")
             content = json.loads(file.read(4096))
         host, port, secret = content["host"], content["port"], bytes.fromhex(content["secret"])
         if host != "127.0.0.1" or type(port) is not int or not 0 < port < 65536 or len(secret) != 32:
             raise ValueError("values out of range")
         return Address(host, port, secret, str(content["instance"]), int(content["pid"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConnectionLost("The RePaint bridge does not run.", f"{path}: {type(error).__name__}") from None
+        raise ConnectionLost("The RePaint bridge is not running.", f"{path}: {type(error).__name__}") from None
 
 
 class Link:

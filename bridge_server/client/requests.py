@@ -14,7 +14,7 @@ from bridge_server.client.messages import CHUNK, Blob, Branch, Submit
 from bridge_server.client.records import MAX_SEED, MAX_VARIANTS, OUT_OF_RANGE, BranchRequest, Order
 
 EMPTY_SELECTION = "Nothing is selected: select the region to repaint, then click RePaint."
-OTHER_SIZE = "The picture and its selection are not of the announced size."
+OTHER_SIZE = "The picture or its selection has the wrong size: click RePaint again."
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ class Session:
                 self._lost(error)
             except Exception:  # a fault of ours must not leave the editor without a word
                 log.exception("the session stumbled")
-                self._lost(ConnectionLost("The RePaint plug-in lost its bridge; it connects again.", "see the log"))
+                self._lost(ConnectionLost("The RePaint plug-in lost its bridge; it is reconnecting.", "see the log"))
             until = time.monotonic() + pause
             while not self._run_commands() and time.monotonic() < until:
                 self._wait(None, until)
@@ -254,7 +254,7 @@ class Session:
         while not self._run_commands():
             now = time.monotonic()
             if now - heard > messages.LOST_SECONDS and not link.wait(0.0):
-                raise ConnectionLost("The RePaint bridge does not answer any more; connecting again.", "silent")
+                raise ConnectionLost("The RePaint bridge no longer answers; reconnecting.", "silent")
             if now - pinged >= PING_SECONDS:
                 pinged, number = now, number + 1
                 link.send(messages.Ping(number))
@@ -310,7 +310,7 @@ class Session:
             self._resting = not self._jobs
             raise ConnectionLost("The RePaint bridge has stopped; it starts again when it is needed.", message.reason)
         elif isinstance(message, messages.Error) and message.code == NO_HELLO:
-            raise ConnectionLost("The RePaint bridge lost sight of this editor; connecting again.", message.details)
+            raise ConnectionLost("The RePaint bridge lost this editor; reconnecting.", message.details)
         elif not self._jobs.take(message, payload) and not isinstance(message, messages.Pong):
             log.warning("nothing to do with %s", type(message).TYPE)
 

@@ -179,7 +179,7 @@ class Dealer:
         try:
             connection = socket.create_connection((host, port), timeout=timeout)
         except OSError as error:
-            raise ConnectionLost("The RePaint bridge does not run.", repr(error)) from None
+            raise ConnectionLost("The RePaint bridge is not running.", repr(error)) from None
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             dealer = cls(connection, Protocol(username, password))

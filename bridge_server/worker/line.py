@@ -25,7 +25,7 @@ from bridge_server.client.records import Model
 log = logging.getLogger("worker.line")
 
 BEAT_SECONDS = 1.0
-UNSAID = "The RePaint engine had something to say that cannot be sent: try again, or see worker.log."
+UNSAID = "The RePaint engine could not send a message: try again, or see worker.log."
 
 
 class Request:

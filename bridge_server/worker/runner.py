@@ -21,8 +21,8 @@ from engine.models import forecast
 
 log = logging.getLogger("worker")
 
-OWN_FAULT = "The RePaint engine met an error of its own; try again, or choose another model or preset."
-UNKNOWN = "This model is not known here: choose one of the list."
+OWN_FAULT = "The RePaint engine had an internal error; try again, or choose another model or preset."
+UNKNOWN = "This model is not known here: choose one from the list."
 STUCK = 70  # exit status after an error from which CUDA does not recover
 
 

@@ -115,7 +115,7 @@ def _framed(pixels: np.ndarray, size: tuple[int, int], box: canvas.Box, kept: np
     if max(size) > canvas.MAX_SIDE:
         raise BadInput("too_large", f"The result would be larger than {canvas.MAX_SIDE} pixels a side; extend by less.")
     if kept.shape[2] in (2, 4) and not (kept[..., -1] >= canvas.OPAQUE / 255 * np.iinfo(kept.dtype).max).any():
-        raise BadInput("nothing_known", "The picture is transparent all over; there is nothing to continue.")
+        raise BadInput("nothing_known", "The picture is completely transparent; paint something to continue first.")
     out = np.zeros((*size, pixels.shape[2]), pixels.dtype)
     out[box.slices] = kept
     selection = np.full(size, 255, np.uint8)

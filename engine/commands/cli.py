@@ -105,8 +105,8 @@ def _parser() -> argparse.ArgumentParser:
 
     branch = commands.add_parser("branch", help="go on from a saved state, or branch from it")
     branch.add_argument("state", type=Path, metavar="STATE")
-    branch.add_argument("--jump", metavar="small|medium|large|N", help="go back up by so many levels, and down again")
-    branch.add_argument("--times", type=int, default=1, metavar="R", help="as often")
+    branch.add_argument("--jump", metavar="small|medium|large|N", help="go back up by this many levels, and down again")
+    branch.add_argument("--times", type=int, default=1, metavar="R", help="how many times")
     branch.add_argument("--late", action="store_true", help="jump at the clean end only")
     branch.add_argument("--harmonise", action="store_true", help="three small late jumps: the same, better blended")
     branch.add_argument("--new-idea", action="store_true", help="one large jump now: something else")

@@ -194,7 +194,7 @@ def _disk_full(folder: Path, needed: int | None) -> EngineError:
     return EngineError(
         "disk_full",
         f"There is not enough room on the disk: {need}{shutil.disk_usage(folder).free / 2**20:.0f} MiB are free; "
-        "free some and try again, it will continue where it stopped.",
+        "free some and try again, and it continues where it stopped.",
         str(folder),
     )
 
@@ -204,7 +204,7 @@ def _refused(remote: Remote, error: urllib.error.HTTPError) -> EngineError:
     code = "not_found" if error.code in (404, 410) else "download_failed"
     return EngineError(
         code,
-        f"{host} does not hand out the file (HTTP {error.code}); try again later or use another mirror.",
+        f"{host} refuses the file (HTTP {error.code}); try again later or use another mirror.",
         remote.url,
     )
 
@@ -214,7 +214,7 @@ def _gave_up(remote: Remote, part: Path, problem: Exception) -> EngineError:
     if _size(part):
         return EngineError(
             "download_failed",
-            f"The download from {host} keeps stopping; try again, it will continue where it stopped.",
+            f"The download from {host} keeps stopping; try again, and it continues where it stopped.",
             repr(problem),
         )
     return EngineError(

@@ -55,7 +55,7 @@ def get(
     if entry.page is not None:
         raise BadInput(
             "by_hand",
-            f"{entry.title} is not handed out to programs: download {entry.file} as {entry.page} says, then run "
+            f"{entry.title} cannot be downloaded automatically: get {entry.file} as {entry.page} says, then run "
             f"'python -m engine models convert {entry.file} --as {entry.kind}'.",
         )
     if classifier and entry.classifier_url is None:
@@ -158,13 +158,13 @@ def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remot
         if entry.gated and status in (401, 403):
             raise EngineError(
                 "gated",
-                f"{entry.title} is handed out only to accounts that accepted its licence ({entry.licence}): do so on "
+                f"{entry.title} is only for accounts that have accepted its licence ({entry.licence}): accept it on "
                 f"the page of {entry.repo}, put a token of that account into HF_TOKEN, and try again.",
                 repr(error),
             ) from error
         raise EngineError(
             "not_found" if status in (401, 403, 404) else "download_failed",
-            f"{urlsplit(url).hostname} does not hand out {entry.repo} (HTTP {status}); "
+            f"{urlsplit(url).hostname} refuses {entry.repo} (HTTP {status}); "
             "try again later or use another mirror (HF_ENDPOINT).",
             repr(error),
         ) from error

@@ -42,7 +42,7 @@ def run(job: Job, model: Model, cache: Cache | None = None, preset: Preset | Non
         EngineError: before the first event for bad input; later for a failing model or too little memory.
     """
     if model.info.id != job.model:
-        raise BadInput("model_missing", f"The model {job.model!r} is not loaded.")
+        raise BadInput("model_missing", f"The model {job.model!r} is not loaded; load it first.")
     painting, chosen = Painting.of(job, model, preset), seeds(job.seed, job.variants)
     if job.learn is not None:
         unknown, scale = painting.selection > 0, job.scale or 1.0
@@ -77,10 +77,10 @@ def resume(
     if job.learn is not None:
         learned = adapt.recall(job.image, checked_selection(job) > 0, model, job.learn, job.scale or 1.0)
         if learned is None:
-            raise BadInput("bad_state", "What this run had learned of the picture is no longer here; run it anew.")
+            raise BadInput("bad_state", "What this run had learned of the picture is no longer here; run it again.")
         model = adapt.with_learned(model, learned)
     if digest(model.info) != kept.digest:
-        raise BadInput("bad_state", f"This state was made with another model than {model.info.title}; run it anew.")
+        raise BadInput("bad_state", f"This state was not made with the model {model.info.title}; run it again.")
     chosen = seeds(kept.seed if seed is None else seed, variants)
     attempts = kept.attempts if jump is None and chosen == [kept.seed] else 1  # a branch is what it is
     if jump is not None:

@@ -255,7 +255,7 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
         if meta["format"] != FORMAT:
             raise ValueError(f"format {meta['format']}")
         if meta["version"] != __version__:
-            sentence = f"The state {path.name} was made by another version than {__version__}; run it anew."
+            sentence = f"The state {path.name} was not made by version {__version__}; run it again."
             raise BadInput("bad_state", sentence, repr(meta["version"]))
         original = tensors.pop("original").numpy() if "original" in tensors else None
         painted = tensors.pop("painted").numpy() if "painted" in tensors else None
@@ -287,7 +287,7 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
 
 def not_its_own() -> BadInput:
     """The error of a state whose picture, model and numbers do not belong together."""
-    return BadInput("bad_state", "This state does not fit its picture; run it anew.")
+    return BadInput("bad_state", "This state does not fit its picture; run it again.")
 
 
 def _tensors(kept: Kept) -> dict[str, torch.Tensor]:
@@ -338,7 +338,7 @@ class Cache:
             return self._in_memory[variant, call]
         if (variant, call) in self._on_disk:
             return load(self._on_disk[variant, call][0])[0]
-        raise BadInput("no_state", f"There is no state of call {call} any more; choose a later one.")
+        raise BadInput("no_state", f"The state of call {call} is no longer kept; choose a later one.")
 
     def close(self) -> None:
         """Forget everything and remove the files."""

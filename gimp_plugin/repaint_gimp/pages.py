@@ -22,7 +22,7 @@ WALK = (260, 56)  # pixels of the run's walk
 
 
 class PageWidget(Gtk.Box):
-    """A page's fields and the button that starts its run."""
+    """A page's fields, and the button that starts its run; the window places it below what scrolls."""
 
     def __init__(self, page: fields.Page, panel: Panel) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
@@ -35,7 +35,7 @@ class PageWidget(Gtk.Box):
         self._build()
 
     def _build(self) -> None:
-        self._stack(self.form, self.button)
+        self._stack(self.form)
 
     def _stack(self, *parts: Any) -> None:
         for part in parts:
@@ -55,7 +55,7 @@ class ExtendPage(PageWidget):
         for box in self._sides:
             box.on_change(self._show_sides)
         self._show_sides()
-        self._stack(self.frame, self.form, self.button)
+        self._stack(self.frame, self.form)
 
     def _show_sides(self) -> None:
         self.frame.show_sides(Extend(*(box.read() for box in self._sides)))
@@ -85,7 +85,7 @@ class TilePage(PageWidget):
     def _build(self) -> None:
         self._shown: Any = None
         self.preview = named(Gtk.Image(), "tile_preview")
-        self._stack(self.form, self.button, self.preview)
+        self._stack(self.form, self.preview)
 
     def refresh(self) -> None:
         tile = view.tile(self._panel.flow)

@@ -8,7 +8,7 @@ FLOATING = "There is a floating selection; anchor it or make it a layer first, t
 NOT_ADDED = "GIMP did not add the preview layer; unlock the group of the active layer and try again."
 OTHER_SIZE = "The picture's size has changed since it was extended; extend it again."
 NO_WINDOW = "RePaint's window cannot be shown here; run the procedure non-interactively."
-NO_SCRIPT = "There is nothing to run without a window here."
+NO_SCRIPT = "This procedure does nothing without a window; run it interactively."
 IMAGE = "&Image"
 IMAGE_TIP = "The image to work on"
 

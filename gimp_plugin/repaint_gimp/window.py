@@ -86,7 +86,8 @@ class Window(Gtk.Window):
         self.branches = BranchPanel(self.panel, self.gallery)
         left, right = column(), column()
         left.pack_start(_scrolled(column(self.form, self.download, Tabs(self.pages), self.pages)), True, True, 0)
-        left.pack_end(column(self._build_progress(), self._build_status()), False, False, 0)
+        starts = [page.button for page in self.page.values() if page.button is not None]
+        left.pack_end(column(*starts, self._build_progress(), self._build_status()), False, False, 0)
         right.pack_start(grid, True, True, 0)
         right.pack_end(column(self._build_variant(), self.branches), False, False, 0)
         self.halves = Gtk.Paned(position=SIZE[0] // 2, wide_handle=True)
@@ -227,15 +228,14 @@ class Window(Gtk.Window):
         return bool(answer == Gtk.ResponseType.YES)
 
     # ---- showing ----
-    def _page_button(self) -> Any:
-        return self.pages.get_visible_child().button
-
     def _show_page(self) -> None:
-        start = self._page_button()
-        if start is not None:
-            start.grab_default()
+        shown = self.pages.get_visible_child()
         for page in self.page.values():
+            if page.button is not None:
+                page.button.set_visible(page is shown)
             page.refresh()
+        if shown.button is not None:
+            shown.button.grab_default()
 
     def refresh(self) -> None:
         if not self.get_visible():

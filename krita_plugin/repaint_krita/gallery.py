@@ -161,4 +161,7 @@ class Gallery(QtWidgets.QListWidget):
         item.setToolTip(plain(entry.tip))
         if known is None or (known[0] != entry.version and entry.variant.picture is not None):
             base = self.palette().color(scoped(QtGui.QPalette, "ColorRole", "Base"))
-            item.setIcon(QtGui.QIcon(self._thumbnails.of(entry.run, entry.variant.picture, base)))
+            picture = self._thumbnails.of(entry.run, entry.variant.picture, base)
+            icon = QtGui.QIcon(picture)
+            icon.addPixmap(picture, scoped(QtGui.QIcon, "Mode", "Selected"))  # else Qt tints the chosen one
+            item.setIcon(icon)

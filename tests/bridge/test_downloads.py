@@ -158,7 +158,7 @@ def test_progress_stop_and_the_rest_while_a_job_runs(home: Home, hub: StandIn) -
 
 @pytest.mark.parametrize(
     ("model", "status", "code", "says"),
-    [(TOY, 404, "not_found", "does not hand out"), (GATED, 401, "gated", LICENCE), (GATED, 403, "gated", "HF_TOKEN"),
+    [(TOY, 404, "not_found", "refuses"), (GATED, 401, "gated", LICENCE), (GATED, 403, "gated", "HF_TOKEN"),
      (TOY, 0, "offline", "connect to the internet"), (TOY, 200, "disk_full", "not enough room")],
 )  # fmt: skip
 def test_what_goes_wrong_is_one_sentence(
@@ -205,7 +205,7 @@ def test_a_download_that_dies_is_said(home: Home, hub: StandIn) -> None:
     os.kill(_downloader(home), 9)
     end = _end(watched)
     assert (end.end, end.code) == ("failed", "broken_off")
-    assert "goes on" in end.sentence
+    assert "continues" in end.sentence
 
 
 def test_the_words_on_the_wire(home: Home, hub: StandIn) -> None:

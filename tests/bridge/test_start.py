@@ -127,7 +127,7 @@ def test_after_a_stop_an_idle_session_rests_until_it_is_needed(
     until(lambda: len(looks) >= 4, "it looks for a bridge now and then")
     assert bridges(home) == []
     assert main(["status"]) == 1
-    assert "does not run" in capsys.readouterr().out
+    assert "is not running" in capsys.readouterr().out
     assert len(watched.run(request())) == 1
 
 

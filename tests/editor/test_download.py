@@ -91,7 +91,7 @@ def test_what_cannot_be_downloaded_says_what_to_do(shop: Shop) -> None:
 
 def test_progress_is_told_with_the_time_that_is_left(shop: Shop) -> None:
     shop.begin()
-    assert (shop.shown().runs, shop.shown().progress) == (True, "Asking for the files …")
+    assert (shop.shown().runs, shop.shown().progress) == (True, "Looking up the files …")
     shares = []
     for second in range(1, 6):
         shop.now = float(second)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from bridge_server.client import events
-from bridge_server.client.editor import layers, library, machine, model, sentences
+from bridge_server.client.editor import layers, library, machine, model, sentences, view
 from bridge_server.client.editor.host import Identity
 from tests.editor.stage import RGBA, SIZE, Stage, finished_run, preview, result
 
@@ -252,6 +252,7 @@ def test_stop_and_keep_then_continue(stage: Stage) -> None:
     stage.flow.resume(run, 1)
     request = stage.session.requests[-1]
     assert (request.call, request.kind, request.seed, request.variants) == (4, "continue", None, 1)
+    assert view.tree(stage.flow, view.Chosen(run, run.variants[0]))[1].text == "… · Continued · step 4"
 
 
 def test_applying_leaves_the_layer_to_the_artist(stage: Stage) -> None:

@@ -135,6 +135,6 @@ def test_an_exception_ends_the_run_with_a_sentence_and_a_traceback_in_the_log(
 
     pump.flow.during = break_down
     pump.turn()
-    assert pump.flow.calls[-1].endswith("see the log if it happens again: /place/of.log")
+    assert pump.flow.calls[-1].endswith("see the log: /place/of.log")
     assert pump.ticking == [True, False]
     assert "ZeroDivisionError" in caplog.text

@@ -212,7 +212,7 @@ def test_variants_of_a_branch_are_single_branches(model):
 def test_state_of_another_model_is_refused(model):
     _, kept = _run(_job(), model)
     other = replace(kept[5], digest="something else")
-    with pytest.raises(BadInput, match="another model"):
+    with pytest.raises(BadInput, match="not made with the model"):
         next(api.resume(other, model))
 
 

@@ -180,7 +180,7 @@ MORE: Tuple[Field, ...] = (
         low=1, high=1000, zero=PRESET,
     ),
     Number(
-        "jump_samples", 0, "Samples per jump", "How often each stretch between two jumps is painted", "", True,
+        "jump_samples", 0, "Samples per jump", "How many times each stretch between two jumps is painted", "", True,
         low=1, high=100, zero=PRESET,
     ),
     Choice(
@@ -203,7 +203,7 @@ MORE: Tuple[Field, ...] = (
 )  # fmt: skip
 HISTORY: Tuple[Field, ...] = (
     Number(
-        "history_mib", 2048, "Limit", "A larger history is pointed out; nothing is deleted automatically",
+        "history_mib", 2048, "Limit", "You are told when the history grows larger; nothing is deleted automatically",
         low=64, high=1 << 20, unit="MiB", step=256,
     ),
 )  # fmt: skip

@@ -161,15 +161,25 @@ def tree(flow: Flow, chosen: Optional[Chosen]) -> List[Twig]:
     runs = flow.library.of_series(chosen.run) if chosen is not None else []
     if all(run.parent is None for run in runs):
         return []
-    kinds, found = dict(KINDS), []
+    found = []
     for run in runs:
         for variant in run.variants:
             text = caption(run, variant) if variant.finished else "…"
             if run.parent is not None:
-                text += " · " + tr(kinds[run.kind]) + " · " + tr(sentences.STEP).format(call=run.parent[2])
+                text += " · " + _kind(flow, run) + " · " + tr(sentences.STEP).format(call=run.parent[2])
             above = run.parent[:2] if run.parent is not None else None
             found.append(Twig((run.number, variant.index), above, text, run, variant))
     return found
+
+
+def _kind(flow: Flow, run: Run) -> str:
+    """What a branch is called; a stopped variant that went on with its own seed is no variation."""
+    assert run.parent is not None
+    parent = flow.library.find(run.parent[0])
+    before = parent.variant(run.parent[1]) if parent is not None else None
+    if run.kind == "continue" and before is not None and before.seed == run.variants[0].seed:
+        return tr(sentences.CONTINUED)
+    return tr(dict(KINDS)[run.kind])
 
 
 # ---- pages ----
