@@ -36,7 +36,7 @@ from .pages import ExtendPage, MorePage, PageWidget, TilePage  # noqa: E402
 from .widgets import GAP, Tabs, button, column, named, note, row  # noqa: E402
 
 TITLE = "RePaint"
-SIZE = (680, 640)
+SIZE = (680, 690)
 IMAGE = fields.Catalogue("image", "", sentences.IMAGE, sentences.IMAGE_TIP)  # GIMP does not tell which one is in front
 
 
