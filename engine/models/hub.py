@@ -18,9 +18,11 @@ from urllib.parse import urlsplit
 from engine.errors import BadInput, EngineError
 from engine.models import convert
 from engine.models.download import Progress, Remote, fetch, require_room, size_of_part, stall_seconds
-from engine.models.entries import CONFIG_FILES, Entry, endpoint, entry_of, known_models
+from engine.models.entries import CONFIG_FILES, HUB, Entry, endpoint, entry_of, known_models
 from engine.models.folders import WEIGHTS, record_origin, sha256, staging, sweep
 
+TOKEN_HOST = "REPAINT_BRIDGE_TOKEN_HOST"
+"""Variable that names the mirror to which the token may go beside the hub."""
 Check = Callable[[Path], None]
 Say = Callable[[str], None]
 Expect = Callable[[Mapping[str, int | None]], None]
@@ -145,16 +147,22 @@ def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remot
     """Where the hub keeps a file, and the hash it names: SHA-256 of a large file, git's SHA-1 of a small one."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import build_hf_headers
 
     assert entry.repo
     url = hf_hub_url(entry.repo, name, revision=entry.revision, endpoint=endpoint())
     if _offline():
         raise _switched_off(url, place)
     try:
-        found = get_hf_file_metadata(url, endpoint=endpoint(), timeout=stall_seconds())
+        found = get_hf_file_metadata(url, token=_token(url) or False, endpoint=endpoint(), timeout=stall_seconds())
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "error"
+        if entry.gated and status in (401, 403) and not may_have_token(url):
+            raise EngineError(
+                "gated",
+                f"{entry.title} needs a token, and {urlsplit(url).hostname} is not sent yours: unset HF_ENDPOINT, or "
+                f"name that mirror in {TOKEN_HOST} if you trust it, and try again.",
+                repr(error),
+            ) from error
         if entry.gated and status in (401, 403):
             raise EngineError(
                 "gated",
@@ -176,16 +184,32 @@ def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remot
             repr(error),
         ) from error
     etag = found.etag or ""
-    own_server = urlsplit(found.location).netloc == urlsplit(endpoint()).netloc
-    token = build_hf_headers().get("authorization") if own_server else None
+    own_server = urlsplit(found.location).netloc == urlsplit(url).netloc
+    token = _token(found.location) if own_server else None
     return Remote(
         found.location,
         found.size,
         expected or (etag if re.fullmatch("[0-9a-f]{64}", etag) else None),
         etag if re.fullmatch("[0-9a-f]{40}", etag) else None,
         etag or None,
-        {"authorization": token} if token else {},
+        {"authorization": f"Bearer {token}"} if token else {},
     )
+
+
+def may_have_token(url: str) -> bool:
+    """Whether the account's token may go there: by https to the hub itself, or to the mirror that :data:`TOKEN_HOST`
+    names (host, or host:port); without https to a named 127.0.0.1 only, which is this machine."""
+    parts = urlsplit(url)
+    named = parts.netloc == os.environ.get(TOKEN_HOST)
+    if parts.scheme == "https":
+        return named or parts.netloc == urlsplit(HUB).netloc
+    return parts.scheme == "http" and named and parts.hostname == "127.0.0.1"
+
+
+def _token(url: str) -> str | None:
+    from huggingface_hub import get_token
+
+    return get_token() if may_have_token(url) else None
 
 
 def _from_cache(entry: Entry, name: str, place: Path, expected: str | None) -> bool:

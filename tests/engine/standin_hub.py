@@ -32,6 +32,7 @@ class StandIn:
         pace: seconds between two pieces of a large file; 0: all at once.
         ranges: the Range header of each GET of a large file.
         sent: bytes of large files sent.
+        tokens: (host, path, Authorization header) of each request that had one.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,7 @@ class StandIn:
         self.tell_md5 = False
         self.ranges: list[str | None] = []
         self.sent = 0
+        self.tokens: list[tuple[str, str, str]] = []
         self.release = threading.Event()
         self.port = 0
 
@@ -77,6 +79,8 @@ def running() -> Iterator[StandIn]:
 
         def _answer(self, body: bool) -> None:
             name = _name(self.path)
+            if token := self.headers.get("Authorization"):
+                hub.tokens.append((self.headers["Host"], self.path, token))
             status = hub.statuses.get(name, 200 if name in hub.files else 404)
             if status == 0:
                 self.close_connection = True

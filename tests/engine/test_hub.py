@@ -466,12 +466,59 @@ def test_a_damaged_part_of_a_pipeline_is_not_installed(pipeline):
     _fails("model_corrupt", "words")
 
 
-def test_a_gated_repository_says_what_to_do(pipeline):
+def test_a_gated_repository_says_what_to_do(pipeline, monkeypatch):
+    monkeypatch.setenv(hub.TOKEN_HOST, f"127.0.0.1:{pipeline.port}")
     pipeline.statuses["model_index.json"] = 401
     error = _fails("gated", "gated")
     assert "HF_TOKEN" in error.sentence
     assert "a licence" in error.sentence
     _fails("not_found", "words")
+
+
+def test_a_token_goes_to_no_mirror_that_was_not_named_for_it(pipeline, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.delenv(hub.TOKEN_HOST, raising=False)
+    _get("words")
+    assert pipeline.tokens == []
+    pipeline.statuses["model_index.json"] = 401
+    assert hub.TOKEN_HOST in _fails("gated", "gated").sentence
+    assert pipeline.tokens == []
+
+
+def test_a_token_goes_to_the_named_mirror_but_not_to_its_storage(pipeline, monkeypatch):
+    """Small files come from the mirror itself, large ones from where it redirects."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv(hub.TOKEN_HOST, f"127.0.0.1:{pipeline.port}")
+    _get("words")
+    assert {token for _, _, token in pipeline.tokens} == {"Bearer hf_secret"}
+    assert {host for host, _, _ in pipeline.tokens} == {f"127.0.0.1:{pipeline.port}"}
+    assert all("/resolve/" in path for _, path, _ in pipeline.tokens)
+
+
+@pytest.mark.parametrize(
+    ("url", "named", "may"),
+    [
+        ("https://huggingface.co/a/b", None, True),
+        ("http://huggingface.co/a/b", None, False),
+        ("http://huggingface.co/a/b", "huggingface.co", False),
+        ("https://huggingface.co.evil.org/a", None, False),
+        ("https://evil.org/huggingface.co", None, False),
+        ("https://huggingface.co@evil.org/a", None, False),
+        ("https://mirror.org/a", None, False),
+        ("https://mirror.org/a", "mirror.org", True),
+        ("https://other.mirror.org/a", "mirror.org", False),
+        ("http://mirror.org/a", "mirror.org", False),
+        ("http://127.0.0.1:5/a", None, False),
+        ("http://127.0.0.1:5/a", "127.0.0.1:5", True),
+        ("http://127.0.0.1.evil.org/a", "127.0.0.1.evil.org", False),
+        ("ftp://huggingface.co/a", None, False),
+    ],
+)
+def test_where_a_token_may_go(monkeypatch, url, named, may):
+    monkeypatch.delenv(hub.TOKEN_HOST, raising=False)
+    if named is not None:
+        monkeypatch.setenv(hub.TOKEN_HOST, named)
+    assert hub.may_have_token(url) is may
 
 
 def test_a_watcher_hears_of_the_whole_model(pipeline):
