@@ -44,6 +44,7 @@ def running() -> Iterator[StandIn]:
         with environment(
             REPAINT_BRIDGE_CATALOGUE=str(listed),
             HF_ENDPOINT=hub.endpoint,
+            REPAINT_BRIDGE_TOKEN_HOST=f"127.0.0.1:{hub.port}",
             HF_HUB_OFFLINE="0",
             HF_HOME=str(Path(folder) / "hf"),
             NO_PROXY="127.0.0.1,localhost",

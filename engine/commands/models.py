@@ -56,8 +56,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from engine.models import catalogue
+    from engine.models import catalogue, entries
 
+    for fault in entries.faults():
+        print(fault, file=sys.stderr)
     infos = catalogue()
     if arguments.json:
         keys = ("id", "title", "family", "licence", "installed", "takes_label", "takes_prompt")

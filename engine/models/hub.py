@@ -147,13 +147,14 @@ def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remot
     """Where the hub keeps a file, and the hash it names: SHA-256 of a large file, git's SHA-1 of a small one."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import build_hf_headers
 
     assert entry.repo
     url = hf_hub_url(entry.repo, name, revision=entry.revision, endpoint=endpoint())
     if _offline():
         raise _switched_off(url, place)
     try:
-        found = get_hf_file_metadata(url, token=_token(url) or False, endpoint=endpoint(), timeout=stall_seconds())
+        found = get_hf_file_metadata(url, token=_token(url), endpoint=endpoint(), timeout=stall_seconds())
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "error"
         if entry.gated and status in (401, 403) and not may_have_token(url):
@@ -185,14 +186,14 @@ def _remote(entry: Entry, name: str, expected: str | None, place: Path) -> Remot
         ) from error
     etag = found.etag or ""
     own_server = urlsplit(found.location).netloc == urlsplit(url).netloc
-    token = _token(found.location) if own_server else None
+    token = build_hf_headers(token=_token(found.location) if own_server else False).get("authorization")
     return Remote(
         found.location,
         found.size,
         expected or (etag if re.fullmatch("[0-9a-f]{64}", etag) else None),
         etag if re.fullmatch("[0-9a-f]{40}", etag) else None,
         etag or None,
-        {"authorization": f"Bearer {token}"} if token else {},
+        {"authorization": token} if token else {},
     )
 
 
@@ -206,10 +207,9 @@ def may_have_token(url: str) -> bool:
     return parts.scheme == "http" and named and parts.hostname == "127.0.0.1"
 
 
-def _token(url: str) -> str | None:
-    from huggingface_hub import get_token
-
-    return get_token() if may_have_token(url) else None
+def _token(url: str) -> bool | None:
+    """As huggingface_hub takes it: None for the token that there is, False for none."""
+    return None if may_have_token(url) else False
 
 
 def _from_cache(entry: Entry, name: str, place: Path, expected: str | None) -> bool:
