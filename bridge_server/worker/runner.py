@@ -17,7 +17,7 @@ from bridge_server.worker.run import Run
 from bridge_server.worker.shelf import Shelf
 from engine import api
 from engine.errors import EngineError
-from engine.models import forecast
+from engine.models import folders, forecast, models_dir
 
 log = logging.getLogger("worker")
 
@@ -33,6 +33,7 @@ class Runner:
         self._line, self._leave = line, leave
         self._model: api.Model | None = None
         self._shelf = Shelf(scratch, spool)
+        folders.sweep(models_dir())
         line.models = models
 
     def prepare(self, warm: str) -> work.Ready:

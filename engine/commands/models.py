@@ -74,6 +74,7 @@ def _get(arguments: argparse.Namespace) -> None:
     from engine.models import hub, models_dir, watched
 
     os.umask(0o077)
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # the hub's library would name the versions of others to it
     if arguments.watched:
         watched.run(
             lambda report: hub.get(

@@ -12,7 +12,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +21,16 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import BadInput, EngineError
 from engine.models import guided, noisy_classifier, unet, unpickle
-from engine.models.folders import CLASSIFIER, WEIGHTS, read_labels, record_origin, staging, sweep, valid_name
+from engine.models.folders import (
+    CLASSIFIER,
+    WEIGHTS,
+    converting,
+    read_labels,
+    record_origin,
+    staging,
+    sweep,
+    valid_name,
+)
 from engine.models.guided import GuidedConfig
 from engine.models.noisy_classifier import ClassifierConfig
 
@@ -134,9 +142,8 @@ def tensors(source: Path, scratch: Path) -> Iterator[guided.State]:
             raise _damaged(source, repr(error)) from error
         yield _float(state)
         return
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".convert-", dir=scratch) as place:
-        plain = Path(place) / WEIGHTS
+    with converting(scratch) as place:
+        plain = place / WEIGHTS
         to_safetensors(source, plain)
         yield _float(load_file(plain))
 
@@ -149,21 +156,24 @@ def to_safetensors(source: Path, target: Path) -> None:
     """
     program = Path(unpickle.__file__)
     command = [sys.executable, "-P", str(program), str(source), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode == unpickle.OK:
+    pipe = subprocess.PIPE  # its input stays open for as long as this process lives
+    with subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True) as process:
+        assert process.stderr is not None
+        details = process.stderr.read().strip()
+        status = process.wait()
+    if status == unpickle.OK:
         return
     target.unlink(missing_ok=True)
-    details = done.stderr.strip()
-    if done.returncode == unpickle.UNSAFE:
+    if status == unpickle.UNSAFE:
         raise EngineError(
             "model_pickled",
             f"{source.name} holds more than weights and could run code, so it was not loaded; "
             "delete it and get the model from its authors.",
             details,
         )
-    if done.returncode == unpickle.CANNOT_WRITE:
+    if status == unpickle.CANNOT_WRITE:
         raise disk_full(target.parent, details)
-    raise _damaged(source, details or f"exit code {done.returncode}")
+    raise _damaged(source, details or f"exit code {status}")
 
 
 def disk_full(folder: Path, details: str = "") -> EngineError:

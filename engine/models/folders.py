@@ -13,9 +13,11 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from engine.errors import BadInput, EngineError
 
@@ -96,10 +98,30 @@ def staging(target: Path, parent: Path | None = None, replace_it: bool = False) 
 
 
 def sweep(models: Path) -> None:
-    """Delete what a killed installation or conversion left behind a day or more ago."""
-    for place in (*models.glob(".new-*"), *models.glob(".convert-*")):
+    """Delete what a killed conversion left behind, and a killed installation a day or more ago."""
+    for place in models.glob(".new-*"):
         if time.time() - place.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(place, ignore_errors=True)
+    for name in {path.name.removesuffix(".lock") for path in models.glob(".convert-*")}:
+        lock = FileLock(models / f"{name}.lock", timeout=0)
+        with suppress(Timeout, OSError), lock:  # else it goes on
+            shutil.rmtree(models / name, ignore_errors=True)
+            Path(lock.lock_file).unlink()
+
+
+@contextmanager
+def converting(scratch: Path) -> Iterator[Path]:
+    """A folder for what lies between a checkpoint and a model; :func:`sweep` deletes it if this process dies."""
+    private_folder(scratch)
+    place = scratch / f".convert-{uuid.uuid4().hex[:12]}"
+    lock = FileLock(f"{place}.lock")
+    with lock:
+        place.mkdir(mode=0o700)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

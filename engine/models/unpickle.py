@@ -6,8 +6,11 @@ Run as a file, never imported by the engine: whatever a hostile file might still
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import sys
+import threading
 
 OK, UNSAFE, NO_WEIGHTS, CANNOT_WRITE = 0, 3, 4, 5
 _WRAPPERS = ("state_dict", "model", "ema", "params")
@@ -52,5 +55,21 @@ def _load(torch, source):
         return torch.load(source, map_location="cpu", weights_only=True)
 
 
+def _leave_with_the_caller() -> None:
+    """Die when the process that started this one dies, however it does: its end of standard input closes then."""
+    if sys.platform == "linux":  # at once, even within a long call of native code
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+    def watch() -> None:
+        while os.read(0, 4096):  # not sys.stdin: its lock, held at the end, would abort the interpreter
+            pass
+        os._exit(NO_WEIGHTS)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
+    _leave_with_the_caller()
     sys.exit(main(*sys.argv[1:]))

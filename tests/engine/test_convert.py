@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +16,13 @@ from safetensors.torch import load_file, save_file
 
 from engine import api
 from engine.errors import BadInput, EngineError
-from engine.models import convert, find, guided, models_dir, noisy_classifier, unet, unpickle
+from engine.models import convert, find, folders, guided, models_dir, noisy_classifier, unet, unpickle
 from engine.models.guided import GuidedConfig
 from engine.models.noisy_classifier import ClassifierConfig
 from tests.engine import guided_reference as reference
 from tests.engine.guided_reference import Shape, Weights
 
+ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-5
 SHAPES = {
     "head channels, legacy order": Shape(),
@@ -298,3 +303,53 @@ def test_origin_says_where_a_model_comes_from(tmp_path, home):
     origin = json.loads((home / "mine" / "origin.json").read_text())
     assert origin["source"] == "checkpoint.safetensors"
     assert set(origin["files"]) == {"config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"}
+
+
+_CONVERTING = """
+import sys
+from pathlib import Path
+from engine.models import convert
+with convert.tensors(Path(sys.argv[1]), Path(sys.argv[2])):
+    pass
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_what_a_conversion_starts_dies_with_it_and_its_folder_is_cleared(tmp_path):
+    """The checkpoint is a pipe on which the unpickling process waits."""
+    os.mkfifo(tmp_path / "x.pt")
+    models = tmp_path / "models"
+    one = subprocess.Popen([sys.executable, "-c", _CONVERTING, str(tmp_path / "x.pt"), str(models)], cwd=ROOT)
+
+    def children():
+        return [int(pid) for pid in Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text().split()]
+
+    try:
+        _until(lambda: children() and list(models.glob(".convert-*/")))
+        (child,) = children()
+        _until(lambda: b"unpickle.py" in Path(f"/proc/{child}/cmdline").read_bytes())
+        folders.sweep(models)
+        assert [path for path in models.glob(".convert-*") if path.is_dir()], "it goes on"
+    finally:
+        one.kill()
+        one.wait()
+    began = time.monotonic()
+    _until(lambda: _gone(child))
+    assert time.monotonic() - began < 5
+    assert list(models.iterdir())
+    folders.sweep(models)
+    assert list(models.iterdir()) == []
+
+
+def _gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def _until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
