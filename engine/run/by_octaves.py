@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
+import cv2
 import numpy as np
 import torch
 
@@ -21,16 +22,35 @@ SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
 """Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
 with all others, so that nothing is repeated; octaves copy pieces, but cost the same for any number of them."""
 
+SHADING, SHADING_SIGMA = 4.0, 4.0
+"""How many times shading deviates as much as detail, from which on a picture is smooth: a sky, paper, what is out of
+focus; and the deviation in pixels of the blur that tells them apart. Patches compared as they are would bring in their
+own shading as a ball or a blotch; textures have 0.1 to 2.4."""
+
 
 def suits(painting: Painting) -> bool:
     """Whether the model is the picture itself, and what can be looked at so large that comparing all with all takes too
-    long."""
+    long, or smooth."""
     if painting.model.exemplar is None:
         return False
     near, scale = painting.near, painting.job.scale or 1.0
     thin = scale * min(near.width, near.height) < 2 * SIDE
     selected = scale**2 * np.count_nonzero(painting.selection)
-    return bool((scale**2 * near.width * near.height > SMALL_AREA or selected > SMALL_SELECTION) and not thin)
+    if thin:
+        return False
+    large = scale**2 * near.width * near.height > SMALL_AREA or selected > SMALL_SELECTION
+    return bool(large or _smooth(painting.image, painting.selected == 0))
+
+
+def _smooth(image: np.ndarray, known: np.ndarray) -> bool:
+    known = known & canvas.opaque(image)
+    if not known.any():
+        return False
+    weight, colour = known.astype(np.float32), image[..., :3].astype(np.float32)
+    share, blurred = (cv2.GaussianBlur(each, (0, 0), SHADING_SIGMA) for each in (weight, colour * weight[..., None]))
+    shading = blurred / np.maximum(share, 1e-6)[..., None]
+    detail = (colour - shading)[known].var(0).sum()
+    return bool(shading[known].var(0).sum() > SHADING**2 * max(float(detail), 1e-6))
 
 
 def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
