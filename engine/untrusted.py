@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 from engine.errors import BadInput
 
+MAX_JSON = 16 << 20
+"""Bytes of a configuration."""
 MAX_TEXT = 65536
 """Characters of a text within a file."""
 
@@ -58,6 +60,14 @@ def parsed(text: str | bytes) -> Any:
         return json.loads(text, parse_constant=_refused)
     except RecursionError as error:
         raise ValueError("JSON that is nested too deeply") from error
+
+
+def read_json(path: Path, most: int = MAX_JSON) -> Any:
+    """The value in a JSON file of at most so many bytes; OSError or ValueError for whatever else is there."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        raise ValueError(f"{path} is no file of at most {most} bytes")
+    return parsed(path.read_text(encoding="utf-8"))
 
 
 def _refused(name: str) -> Any:

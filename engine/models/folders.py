@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from engine.errors import BadInput, EngineError
+from engine.untrusted import read_json
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 ORIGIN = "origin.json"
@@ -68,7 +69,7 @@ def is_lora(folder: Path) -> bool:
 def _object(path: Path) -> dict[str, Any]:
     """A JSON object from a file; empty where there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

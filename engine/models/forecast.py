@@ -46,7 +46,6 @@ to 1 megapixel, where it begins to work in tiles, so that for larger regions the
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 
@@ -58,6 +57,7 @@ from engine.errors import EngineError
 from engine.models import lora, pipeline_folder
 from engine.models.latent_space import TILED_FROM
 from engine.models.model import ModelInfo
+from engine.untrusted import MAX_JSON, parsed, read_json
 
 LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""
@@ -99,7 +99,7 @@ def need(info: ModelInfo) -> Need | None:
     if not weights:
         return None
     try:
-        config = json.loads((info.folder / "unet" / "config.json").read_text(encoding="utf-8"))
+        config = read_json(info.folder / "unet" / "config.json")
         channels, side = int(config["block_out_channels"][0]), int(config.get("sample_size") or 64)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
@@ -133,6 +133,9 @@ def _elements(info: ModelInfo, part: str) -> int:
     total = 0
     for path in files or place.glob("*.safetensors"):
         with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            length = int.from_bytes(file.read(8), "little")
+            if length > MAX_JSON:
+                raise ValueError(f"{path} has a header of {length} bytes")
+            header = parsed(file.read(length))
         total += sum(math.prod(each["shape"]) for name, each in header.items() if name != "__metadata__")
     return total

@@ -21,6 +21,7 @@ from torch import nn
 
 from engine.errors import EngineError
 from engine.models.folders import WEIGHTS
+from engine.untrusted import read_json
 
 GROUPS = 32
 
@@ -150,7 +151,7 @@ def load_gradient(
         EngineError: ``model_corrupt``, or a classifier for pictures of another size.
     """
     try:
-        values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        values: dict[str, Any] = read_json(folder / "config.json")
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         config = ClassifierConfig(**values)
         network = build(config, load_file(folder / WEIGHTS))

@@ -7,7 +7,6 @@ To add a family: write one module here with ``load(info, device) -> Model`` and 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from engine.errors import BadInput, EngineError
 from engine.models.entries import Entry, known_models
 from engine.models.folders import CLASSIFIER, NAME, is_autoencoder, is_lora, is_pipeline, part_folder, read_origin
 from engine.models.model import Model, ModelInfo
+from engine.untrusted import read_json
 
 FAMILIES = {
     "diffusers-pixel": "engine.models.unet",
@@ -108,7 +108,7 @@ def _is_complete(folder: Path) -> bool:
 def _config(folder: Path, key: str) -> bool:
     """Whether a pixel model's configuration says so."""
     try:
-        return bool(json.loads((part_folder(folder, "unet") / "config.json").read_text(encoding="utf-8")).get(key))
+        return bool(read_json(part_folder(folder, "unet") / "config.json").get(key))
     except (OSError, ValueError, AttributeError):
         return False
 

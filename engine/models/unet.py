@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from engine import untrusted
 from engine.canvas import Geometry
 from engine.devices import inference_dtype
 from engine.errors import EngineError
@@ -25,7 +26,6 @@ from engine.models import noisy_classifier
 from engine.models.folders import LABELS, WEIGHTS, part_folder, read_labels
 from engine.models.model import Model, ModelInfo
 from engine.sampling import cosine_alpha_bar, linear_alpha_bar
-from engine.untrusted import parsed
 
 MAX_ATTENTION_WINDOW = 256
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
@@ -172,7 +172,7 @@ def alpha_bar_of(scheduler: dict[str, Any], info: ModelInfo) -> np.ndarray:
 def read_json(path: Path, info: ModelInfo) -> dict[str, Any]:
     """A configuration file of a model; EngineError ``model_missing``, ``model_corrupt`` or ``model_code``."""
     try:
-        data = parsed(path.read_text(encoding="utf-8"))
+        data = untrusted.read_json(path)
     except FileNotFoundError as error:
         raise EngineError(
             "model_missing", f"The model {info.title} is not complete here; install it again.", str(error)

@@ -17,8 +17,8 @@ from bridge_server.client import messages
 from bridge_server.client.codec import encode, pages
 from bridge_server.worker import runner
 from engine.commands import cli
-from engine.errors import BadInput
-from engine.models import entries, hub
+from engine.errors import BadInput, EngineError
+from engine.models import entries, hub, load, models_dir
 
 GOOD = {"id": "good", "title": "Good", "licence": "CC0", "repo": "some/good"}
 BY_URL = {"id": "bad", "title": "Bad", "licence": "CC0", "url": "https://a.org/x.pt", "kind": "adm-256"}
@@ -131,6 +131,26 @@ def test_a_file_without_end_is_not_read(home: Path, monkeypatch: pytest.MonkeyPa
     with entries.CATALOGUE.open("r+b") as file:
         file.truncate(10 << 30)
     assert "shipped one" in entries.faults()[0]
+
+
+def test_folders_of_anything_are_listed(home: Path) -> None:
+    """Of the user's own models: JSON of any depth and size, pipes and headers without end."""
+    models = models_dir()
+    assert models.is_relative_to(home)
+    for number, text in enumerate(["[" * 10**5, "5", "null", '{"any_scale": ' * 10**4]):
+        for name in ("config.json", "model_index.json", "origin.json", "unet/config.json"):
+            path = models / f"m{number}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        (models / f"m{number}" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"\xff" * 16)
+    if hasattr(os, "mkfifo"):
+        (models / "pipe" / "unet").mkdir(parents=True)
+        for name in ("config.json", "model_index.json", "origin.json", "unet/config.json"):
+            os.mkfifo(models / "pipe" / name)
+    assert {"m0", "m1", "m2", "m3"} <= _told()
+    for number in range(4):
+        with pytest.raises(EngineError):
+            load(f"m{number}", "cpu")
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "..", "a/../../../evil"])
