@@ -18,6 +18,7 @@ from pathlib import Path
 from bridge_server import work
 from bridge_server.client import messages
 from bridge_server.client.checks import shortened
+from bridge_server.client.codec import encode
 from bridge_server.client.launch import PrivateLog
 from bridge_server.worker.line import Line
 from engine.untrusted import own_input
@@ -66,6 +67,7 @@ def main() -> None:
 
         runner = Runner(line, Path(orders["scratch"]), Path(orders["spool"]), leave)
         ready = runner.prepare(orders["warm"])
+        encode(ready)  # one that cannot be said would be waited for
     except Exception as error:
         log.exception("the engine cannot start")
         line.say(work.Broken(_ENGINE_MISSING, shortened(repr(error), 4000)))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import time
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import zmq
 
+from bridge_server import work
 from bridge_server.__main__ import main
 from bridge_server.auth import Gate
 from bridge_server.client import codec, events, link, messages, proof, records
@@ -19,6 +23,7 @@ from bridge_server.client.records import JobEntry, Model, Step
 from bridge_server.client.waiting import Waiting
 from bridge_server.client.zmtp import Dealer
 from bridge_server.desk import VERSIONS_DIFFER
+from bridge_server.worker import __main__ as worker
 from bridge_server.worker import line, options
 from bridge_server.worker.shelf import JUMPS
 from engine.errors import BadInput
@@ -308,6 +313,25 @@ def test_a_worker_says_that_it_cannot_say_something(message: Any) -> None:
     assert isinstance(said, messages.Error)
     assert (said.about, said.job) == (type(message).TYPE, "job")
     assert said.sentence.endswith(".")
+
+
+def test_an_engine_that_cannot_say_that_it_is_ready_is_reported(monkeypatch: Any, tmp_path: Path) -> None:
+    """The whole start of the worker but its socket and its model."""
+    said: list[Any] = []
+    monkeypatch.setattr(worker, "Line", lambda *_: SimpleNamespace(start=lambda: None, say=said.append))
+    unready = SimpleNamespace(prepare=lambda _warm: work.Ready((), "d" * 101))
+    monkeypatch.setattr("bridge_server.worker.runner.Runner", lambda *_: unready)
+    monkeypatch.setattr(worker, "leave", lambda status: said.append(status))
+    monkeypatch.setattr(worker, "_die_with_parent", lambda _parent: None)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path)])
+    orders = b'{"address": "", "password": "", "warm": "", "scratch": "s", "spool": "s", "parent": 1}\n'
+    monkeypatch.setattr(worker, "own_input", lambda: io.BytesIO(orders))
+    worker.main()
+    broken, status = said
+    assert isinstance(broken, work.Broken)
+    assert "doctor" in broken.sentence
+    assert status == 3
 
 
 @pytest.mark.parametrize("name", options.TYPES)
