@@ -23,18 +23,28 @@ NAME, PASSWORD = b"client", b"correct horse"
 MIB = 1024 * 1024
 
 
+class CountingGate(Gate):
+    """Counts whom it does not know."""
+
+    refused = 0
+
+    def knows(self, domain: bytes, credentials: list[bytes]) -> bool:
+        known = super().knows(domain, credentials)
+        self.refused += not known
+        return known
+
+
 class Echo(threading.Thread):
     """A libzmq ROUTER behind the bridge's own gate that sends every message back to its sender."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self._context = zmq.Context()
-        self._gate = Gate(self._context)
+        self._gate = CountingGate(self._context)
         self._gate.passwords[b"test"] = (NAME, PASSWORD)
         self._router = self._gate.router(b"test", send_high_water=100, max_frame=4 * MIB)
         self.port = self._gate.port(self._router)
         self.received: list[list[bytes]] = []
-        self.refused = 0
         self._ends = False
 
     def run(self) -> None:
@@ -45,7 +55,6 @@ class Echo(threading.Thread):
             ready = dict(poller.poll(20))
             if self._gate.socket in ready:
                 self._gate.answer()
-                self.refused = self._gate.refused
             if self._router in ready:
                 route, *frames = self._router.recv_multipart()
                 self.received.append(frames)
@@ -53,6 +62,10 @@ class Echo(threading.Thread):
         self._router.close(0)
         self._gate.socket.close(0)
         self._context.term()
+
+    @property
+    def refused(self) -> int:
+        return self._gate.refused
 
     def close(self) -> None:
         self._ends = True
