@@ -310,7 +310,7 @@ def test_states_of_a_learned_run_go_on_with_what_was_learned(model, tmp_path, ho
     again = states.load(tmp_path / "a.state")[0]
     assert np.array_equal(list(api.resume(again, model))[-1].layer(), final)
     assert not np.array_equal(list(api.resume(again, model, seed=8))[-1].layer(), final)
-    with pytest.raises(BadInput, match="another model"):
+    with pytest.raises(BadInput, match="not made with the model"):
         next(api.resume(replace(again, job=replace(again.job, learn=None)), model))
     for path in _files(home):
         path.unlink()

@@ -101,7 +101,7 @@ def test_repaint_preset_counts_its_calls(files, capsys):
         (["--seed", "-3"], "seed"),
         (["--variants", "0"], "variants"),
         (["--schedule", "never"], "schedule"),
-        (["--schedule", "gone.json"], "cannot be read"),
+        (["--schedule", "gone.json"], "There is no file gone.json"),
         (["--model", "nothing"], "no model named"),
         (["--device", "cuda"], "not available"),
     ],
