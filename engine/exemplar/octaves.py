@@ -32,7 +32,7 @@ import torch
 
 from engine import canvas
 from engine.canvas import Box, smooth_fill
-from engine.exemplar import matching, melding, offsets
+from engine.exemplar import matching, melding
 from engine.exemplar.patch import SIDE, all_under, distance_to_known, means, patches, vote_window
 from engine.exemplar.targets import RING, Targets
 
@@ -44,9 +44,6 @@ patches, some of them are taken, evenly spread."""
 NEARNESS = 10.0
 """What speaks against a source patch of the coarsest octave for lying far away, in nats at one side of a square of the
 area to be painted (a Gaussian prior): what belongs together in a photograph is seldom far apart."""
-REPEATS = 15.0
-"""What speaks for a source patch of the coarsest octave at an offset that the picture repeats itself at, in nats for
-each e-fold by which it is more common than by chance (:mod:`engine.exemplar.offsets`)."""
 PART = 1024
 """Targets that are compared with all of them at a time; bounds the memory."""
 ROUNDS, ROUNDS_BELOW = 2, 200_000
@@ -241,7 +238,7 @@ class Octave:
         for begin in range(0, len(query), PART):
             part = slice(begin, begin + PART)
             w = heavy[part]
-            logits = 2 * (query[part] * w.repeat(1, 3)) @ stock.T - w @ squares.T - self._unlikely[part]
+            logits = 2 * (query[part] * w.repeat(1, 3)) @ stock.T - w @ squares.T - self._farness[part]
             mean.append(torch.softmax(logits, 1) @ stock)
         return self._fitted(self._mixed(torch.cat(mean)))
 
@@ -257,9 +254,8 @@ class Octave:
             yield x + change[self.rows, self.columns].T
 
     @cached_property
-    def _unlikely(self) -> torch.Tensor:
-        """(G, S), nats against each source patch for each target, before anything is compared: it lies far away, or at
-        an offset that the picture does not repeat itself at."""
+    def _farness(self) -> torch.Tensor:
+        """(G, S), nats against each source patch for each target."""
         targets, total = self.targets, torch.zeros(())
         begins = targets.top + self.box.y, targets.left + self.box.x
         for begin, source, period in zip(begins, self._stock_places, self.periods, strict=True):
@@ -267,17 +263,7 @@ class Octave:
             if period:
                 apart = np.minimum(apart, float(period) - apart)
             total = total + torch.from_numpy(apart).square()
-        return total * (NEARNESS / len(self.rows)) - REPEATS * self._repeated(begins)
-
-    def _repeated(self, begins: tuple[np.ndarray, np.ndarray]) -> torch.Tensor:
-        """(G, S), how common each source patch's offset from each target is."""
-        rows, columns = self._stock_places
-        common = offsets.commonness(self._stock[0], rows, columns, self.shape, self.periods)
-        down, right = (
-            offsets.short(source[None] - begin[:, None], int(period))
-            for source, begin, period in zip((rows, columns), begins, self.periods, strict=True)
-        )
-        return torch.from_numpy(common[self.shape[0] + down, self.shape[1] + right])
+        return total * (NEARNESS / len(self.rows))
 
     def _steps(self, places: np.ndarray, axis: int) -> np.ndarray:
         """(h, w, 3) in the box: by how much the next pixel along an axis differs, as the matches say."""

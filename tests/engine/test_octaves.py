@@ -14,7 +14,7 @@ import torch
 from engine import api, canvas
 from engine.canvas import extend, seam
 from engine.errors import BadInput
-from engine.exemplar import matching, matching_torch, octave_run, octaves, offsets, patch, pyramid
+from engine.exemplar import matching, matching_torch, octave_run, octaves, patch, pyramid
 from engine.exemplar.patch import SIDE
 from engine.run.states import branched, load, save
 from tests.engine.patterns import boxed, stripes
@@ -149,8 +149,6 @@ def test_the_coarsest_octave_is_the_exact_posterior(monkeypatch):
     assert np.allclose(weights[known], 1 / (2 * octaves.KNOWN_SIGMA**2))
     corners = np.argwhere(made.usable)
     patches = np.stack([made.source[:, y : y + SIDE, x : x + SIDE] for y, x in corners])
-    flat = torch.from_numpy(patches.reshape(len(patches), -1))
-    common = offsets.commonness(flat, *corners.T, made.shape, np.zeros(2, int))
     sums, total = np.zeros((3, *known.shape)), np.zeros(known.shape)
     window = patch.vote_window(octaves.VOTE_SIGMA)
     for g, (top, left) in enumerate(zip(targets.top, targets.left, strict=True)):
@@ -158,7 +156,6 @@ def test_the_coarsest_octave_is_the_exact_posterior(monkeypatch):
         logits = -(weights[place] * (seen[:, *place] - patches) ** 2).sum((1, 2, 3))
         away = corners - (top + made.box.y, left + made.box.x)
         logits -= octaves.NEARNESS * (away**2).sum(1) / hole.sum()
-        logits += octaves.REPEATS * common[24 + away[:, 0], 26 + away[:, 1]]
         posterior = np.exp(logits - logits.max())
         mean = np.tensordot(posterior / posterior.sum(), patches, 1)
         sums[:, *place] += window * made._trust[g] * mean
