@@ -47,7 +47,9 @@ def read(path: Path, channel: str = "auto", threshold: int | None = None, invert
     name, deep = path.name, picture.pixels.dtype == np.uint16
     if threshold is not None and not 1 <= threshold <= (65535 if deep else 255):
         raise BadInput("bad_mask", f"--mask-threshold must be 1 to {65535 if deep else 255} for {name}.")
-    values = _channel(picture.pixels, channel, name, asked=threshold is not None)
+    if channel == "auto" and threshold is None:
+        _check_no_photograph(picture.pixels, name)
+    values = _channel(picture.pixels, channel, name)
     if threshold is not None:
         mask = np.where(values >= threshold, 255, 0).astype(np.uint8)
     else:
@@ -67,52 +69,55 @@ def read(path: Path, channel: str = "auto", threshold: int | None = None, invert
     return mask
 
 
-def _channel(pixels: np.ndarray, channel: str, name: str, asked: bool) -> np.ndarray:
+def _channel(pixels: np.ndarray, channel: str, name: str) -> np.ndarray:
     """(H, W) of the file's own type and range."""
-    opaque = 65535 if pixels.dtype == np.uint16 else 255
-    colours = 3 if pixels.shape[2] >= 3 else 1
-    alpha = pixels[..., -1].astype(np.uint64) if pixels.shape[2] in (2, 4) else None
+    alpha = pixels[..., -1] if pixels.shape[2] in (2, 4) else None
     if channel == "alpha":
         if alpha is None:
             raise BadInput("bad_mask", f"{name} has no alpha channel; leave --mask-channel out.")
-        return alpha.astype(pixels.dtype)
+        return alpha
     if channel in ("red", "green", "blue"):
-        return pixels[..., ("red", "green", "blue").index(channel) % colours]
-    colour = pixels[..., :colours].astype(np.uint64)
-    luma = colour[..., 0] if colours == 1 else (colour @ np.array([299, 587, 114], np.uint64) + 500) // 1000
-    if channel == "auto":
-        if alpha is not None and not luma.any() and alpha.min() < alpha.max():
-            return alpha.astype(pixels.dtype)  # a shape drawn in black on nothing
-        if not asked and colours == 3 and _coloured(colour, opaque):
-            raise _photograph(name)
-        if not asked and _rough(luma, opaque):
-            raise _photograph(name)
+        return pixels[..., ("red", "green", "blue").index(channel) if pixels.shape[2] >= 3 else 0]
+    luma = _luma(pixels)
     if alpha is not None:
+        if channel == "auto" and not luma.any() and alpha.min() < alpha.max():
+            return alpha  # a shape drawn in black on nothing
+        opaque = np.iinfo(pixels.dtype).max
         luma = (luma * alpha + opaque // 2) // opaque
     return luma.astype(pixels.dtype)
 
 
-def _photograph(name: str) -> BadInput:
-    return BadInput(
-        "bad_mask",
-        f"{name} looks like a photograph, not like a mask; give a black picture that is white where it is to be "
-        "repainted, or say with --mask-threshold or --mask-channel what counts.",
-    )
+def _luma(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) uint64, of any number of channels."""
+    if pixels.shape[2] < 3:
+        return pixels[..., 0].astype(np.uint64)
+    weighted: np.ndarray = (pixels[..., :3].astype(np.uint64) @ np.array([299, 587, 114], np.uint64) + 500) // 1000
+    return weighted
+
+
+def _check_no_photograph(pixels: np.ndarray, name: str) -> None:
+    opaque = np.iinfo(pixels.dtype).max
+    if (pixels.shape[2] >= 3 and _coloured(pixels[..., :3], opaque)) or _rough(_luma(pixels), opaque):
+        raise BadInput(
+            "bad_mask",
+            f"{name} looks like a photograph, not like a mask; give a black picture that is white where it is to be "
+            "repainted, or say with --mask-threshold or --mask-channel what counts.",
+        )
 
 
 def _coloured(colour: np.ndarray, opaque: int) -> bool:
     """Whether many pixels have a colour and it is not one flat one, as where a mask was painted in red."""
-    spread = colour.max(2).astype(np.int64) - colour.min(2).astype(np.int64)
+    spread = colour.max(2) - colour.min(2)
     tinted = colour[spread > opaque // 8]
     return len(tinted) > COLOURFUL * spread.size and len(np.unique(tinted // (opaque // 32), axis=0)) > SHADES
 
 
 def _rough(luma: np.ndarray, opaque: int) -> bool:
-    values = luma * 255 // opaque
+    values = luma.astype(np.int64) * 255 // opaque
     if len(np.unique(values)) <= SHADES or min(values.shape) < 2:
         return False
     extreme = np.mean((values < RINGING) | (values > 255 - RINGING))
-    return bool(extreme < EXTREMES and np.abs(np.diff(values.astype(np.int64))).mean() > ROUGH)
+    return bool(extreme < EXTREMES and np.abs(np.diff(values)).mean() > ROUGH)
 
 
 def _check_values(values: np.ndarray, name: str) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from engine import devices
+from engine.errors import BadInput
 
 
 def add_commands(commands: Any) -> None:
@@ -93,26 +95,17 @@ def add_commands(commands: Any) -> None:
 def _jury(arguments: argparse.Namespace) -> None:
     from engine import api
     from engine.bench import cases, cost, judge, methods, perceptual, report
-    from engine.errors import BadInput
 
-    if not 1 <= arguments.seeds <= 100:
-        raise BadInput("bad_seeds", f"The number of seeds must be 1 to 100, not {arguments.seeds}.")
-    if arguments.tuning:
-        chosen = cases.tuning(arguments.tuning)
-    else:
-        chosen = cases.jury(_names(arguments.cases) if arguments.cases else None)
+    _check_seeds(arguments)
+    chosen = cases.tuning(arguments.tuning) if arguments.tuning else cases.jury(_chosen(arguments.cases))
     earlier = json.loads(arguments.beside.read_text(encoding="utf-8"))["rows"] if arguments.beside else []
     models = [api.load_model(name, arguments.device) for name in _names(arguments.model)]
     specs = [] if arguments.presets == "none" else _names(arguments.presets)
-    others = (
-        [] if arguments.rivals == "none" else methods.rivals(_names(arguments.rivals) if arguments.rivals else None)
-    )
+    others = [] if arguments.rivals == "none" else methods.rivals(_chosen(arguments.rivals))
     everyone = [methods.truth(), *(methods.ours(spec, model) for model in models for spec in specs), *others]
     jury = judge.Jury(arguments.out, chosen, everyone, arguments.seeds, models[0].device)
     missing = jury.paint(arguments.limit)
-    with_perceptual = not arguments.no_perceptual and perceptual.available()
-    if not with_perceptual and not arguments.no_perceptual:
-        print(f"{perceptual.PACKAGE} is not installed: ST-LPIPS is left out.")
+    with_perceptual = not arguments.no_perceptual and _has_perceptual()
     results = jury.judge(with_perceptual)
     diversity = jury.diversity(results, perceptual.StLpips("alex")) if with_perceptual else {}
     facts = {
@@ -124,19 +117,15 @@ def _jury(arguments: argparse.Namespace) -> None:
     paths = report.write(arguments.out, results, diversity, facts)
     rows = report.rows(results, diversity)
     print(report.table(rows + [{**row, "title": f"earlier: {row['title']}"} for row in earlier]))
-    if missing:
-        print(f"{missing} pictures are still missing; run the same command again to go on.")
-    print("written: " + ", ".join(str(path) for path in paths))
+    _tell(missing, paths)
 
 
 def _texture(arguments: argparse.Namespace) -> None:
     from engine import api
-    from engine.bench import cost, judge, methods, perceptual, texture, texture_report
-    from engine.errors import BadInput
+    from engine.bench import cost, judge, methods, texture, texture_report
 
-    if not 1 <= arguments.seeds <= 100:
-        raise BadInput("bad_seeds", f"The number of seeds must be 1 to 100, not {arguments.seeds}.")
-    chosen = texture.cases(_names(arguments.pictures) if arguments.pictures else None)
+    _check_seeds(arguments)
+    chosen = texture.cases(_chosen(arguments.pictures))
     models = [api.load_model(name, arguments.device) for name in _names(arguments.model)]
     own = [methods.ours(arguments.preset, model) for model in models]
     try:
@@ -149,15 +138,11 @@ def _texture(arguments: argparse.Namespace) -> None:
         if model.exemplar is None
         for seconds in budgets
     ]
-    others = (
-        [] if arguments.rivals == "none" else methods.rivals(_names(arguments.rivals) if arguments.rivals else None)
-    )
+    others = [] if arguments.rivals == "none" else methods.rivals(_chosen(arguments.rivals))
     everyone = [methods.truth(), *own, *others]
     jury = judge.Jury(arguments.out, chosen, everyone, arguments.seeds, models[0].device)
     missing = jury.paint(arguments.limit)
-    if not perceptual.available():
-        print(f"{perceptual.PACKAGE} is not installed: ST-LPIPS is left out.")
-    results = texture.with_meaning(jury.judge(perceptual.available()))
+    results = texture.with_meaning(jury.judge(_has_perceptual()))
     measured = texture.budgets(models[0]) if arguments.budget else []
     facts = {
         "model": ", ".join(model.info.id for model in models),
@@ -168,9 +153,7 @@ def _texture(arguments: argparse.Namespace) -> None:
     }
     summary, paths = texture_report.write(arguments.out, results, measured, facts)
     print(summary)
-    if missing:
-        print(f"{missing} pictures are still missing; run the same command again to go on.")
-    print("written: " + ", ".join(str(path) for path in paths))
+    _tell(missing, paths)
 
 
 def _photo(arguments: argparse.Namespace) -> None:
@@ -178,11 +161,9 @@ def _photo(arguments: argparse.Namespace) -> None:
 
     from engine import api
     from engine.bench import cost, methods, perceptual, photo, photo_report, photo_run
-    from engine.errors import BadInput
 
-    if not 1 <= arguments.seeds <= 100:
-        raise BadInput("bad_seeds", f"The number of seeds must be 1 to 100, not {arguments.seeds}.")
-    chosen = photo.entries(arguments.set, _names(arguments.cases) if arguments.cases else None)
+    _check_seeds(arguments)
+    chosen = photo.entries(arguments.set, _chosen(arguments.cases))
     names = [] if arguments.model == "none" else _names(arguments.model)
     models = [api.load_model(name, arguments.device) for name in names]
     orders: dict[str, photo_run.Order] = {}
@@ -191,7 +172,7 @@ def _photo(arguments: argparse.Namespace) -> None:
         for preset in _names(arguments.preset):
             own.append(methods.ours(preset, model))
             orders[own[-1].name] = photo_run.Order(model=model.info.id, preset=preset, device=str(model.device))
-    others = photo_run.rivals(_names(arguments.rivals) if arguments.rivals else None)
+    others = photo_run.rivals(_chosen(arguments.rivals))
     orders |= {method.name: photo_run.Order(rival=method.name) for method in others}
     cases = photo.Pictures(arguments.pictures).cases(chosen)
     if not cases:
@@ -200,9 +181,7 @@ def _photo(arguments: argparse.Namespace) -> None:
     device = models[0].device if models else torch.device("cpu")
     run = photo_run.PhotoRun(arguments.out, cases, everyone, arguments.seeds, device, orders)
     missing = run.paint(arguments.limit, arguments.again)
-    with_perceptual = not arguments.no_perceptual and perceptual.available()
-    if not with_perceptual and not arguments.no_perceptual:
-        print(f"{perceptual.PACKAGE} is not installed: ST-LPIPS is left out.")
+    with_perceptual = not arguments.no_perceptual and _has_perceptual()
     results = run.judge(with_perceptual)
     diversity = run.diversity(results, perceptual.StLpips("alex")) if with_perceptual and arguments.seeds > 1 else {}
     facts = {
@@ -216,9 +195,7 @@ def _photo(arguments: argparse.Namespace) -> None:
     }
     paths = photo_report.write(arguments.out, results, diversity, facts)
     print(photo_report.markdown(results, diversity, facts))
-    if missing:
-        print(f"{missing} pictures are still missing; run the same command again to go on.")
-    print("written: " + ", ".join(str(path) for path in paths))
+    _tell(missing, paths)
 
 
 def _latent(arguments: argparse.Namespace) -> None:
@@ -233,6 +210,31 @@ def _latent(arguments: argparse.Namespace) -> None:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _chosen(text: str | None) -> list[str] | None:
+    """The names given, None for all."""
+    return _names(text) if text else None
+
+
+def _check_seeds(arguments: argparse.Namespace) -> None:
+    if not 1 <= arguments.seeds <= 100:
+        raise BadInput("bad_seeds", f"The number of seeds must be 1 to 100, not {arguments.seeds}.")
+
+
+def _has_perceptual() -> bool:
+    """Whether ST-LPIPS can be measured; says so where it cannot."""
+    from engine.bench import perceptual
+
+    if not perceptual.available():
+        print(f"{perceptual.PACKAGE} is not installed: ST-LPIPS is left out.")
+    return perceptual.available()
+
+
+def _tell(missing: int, paths: Iterable[Path]) -> None:
+    if missing:
+        print(f"{missing} pictures are still missing; run the same command again to go on.")
+    print("written: " + ", ".join(str(path) for path in paths))
 
 
 def _speed(arguments: argparse.Namespace) -> None:
