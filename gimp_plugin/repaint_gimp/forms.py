@@ -157,16 +157,13 @@ class LockButton(Gtk.ToggleButton):
         self.set_active(value)
 
 
+KINDS: Dict[str, Any] = {
+    "number": NumberBox, "seed": SeedBox, "choice": ChoiceBox, "text": TextBox, "flag": FlagBox, "lock": LockButton,
+}  # fmt: skip
+
+
 def widget_of(field: fields.Field) -> Any:
-    kinds: Dict[type, Any] = {
-        fields.Number: NumberBox,
-        fields.Choice: ChoiceBox,
-        fields.Catalogue: ChoiceBox,
-        fields.Text: TextBox,
-        fields.Flag: FlagBox if field.label else LockButton,
-    }
-    kind: Any = SeedBox if field.name == "seed" else kinds[type(field)]
-    made = kind(field)
+    made = KINDS[fields.kind(field)](field)
     named(_inner(made), field.name, field.tip)
     return made
 

@@ -155,16 +155,13 @@ class LockButton(QtWidgets.QToolButton):
         self.setChecked(value)
 
 
+KINDS: Dict[str, Any] = {
+    "number": NumberBox, "seed": SeedBox, "choice": ChoiceBox, "text": TextBox, "flag": FlagBox, "lock": LockButton,
+}  # fmt: skip
+
+
 def widget_of(field: fields.Field) -> Any:
-    kinds: Dict[type, Any] = {
-        fields.Number: NumberBox,
-        fields.Choice: ChoiceBox,
-        fields.Catalogue: ChoiceBox,
-        fields.Text: TextBox,
-        fields.Flag: FlagBox if field.label else LockButton,
-    }
-    kind: Any = SeedBox if field.name == "seed" else kinds[type(field)]
-    return named(kind(field), field.name, field.tip)
+    return named(KINDS[fields.kind(field)](field), field.name, field.tip)
 
 
 class Form(QtWidgets.QWidget):

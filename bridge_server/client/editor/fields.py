@@ -111,6 +111,16 @@ class Flag(Field):
         return value
 
 
+def kind(field: Field) -> str:
+    """Which widget it wants: "number", "seed" (a number too large for most), "choice", "text", "flag", or "lock", a
+    flag without a label."""
+    if isinstance(field, Number):
+        return "seed" if field.name == "seed" else "number"
+    if isinstance(field, Flag):
+        return "flag" if field.label else "lock"
+    return "choice" if isinstance(field, Choice) else "text"
+
+
 # titles of the engine's own models and presets, in the artist's language when they are shown
 MODELS = {"exemplar": "From this picture", "texture": "Texture"}
 PRESETS = {
