@@ -8,11 +8,13 @@ from __future__ import annotations
 import ctypes
 import hmac
 import sys
+import time
 
 import zmq
 
 ANSWERS = 64  # at a time: who is connected waits no longer
 MANY = 500  # handshakes after which memory is given back
+CALM, FEW = 2.0, 50  # a rush is over when so many seconds bring fewer handshakes
 ENDPOINT = "inproc://zeromq.zap.01"
 
 
@@ -24,7 +26,10 @@ class Gate:
         self.socket.linger = 0
         self.socket.bind(ENDPOINT)
         self.passwords: dict[bytes, tuple[bytes, bytes]] = {}
-        self._answered = 0  # since memory was given back
+        self._answered = 0  # handshakes in all
+        self._trimmed = 0  # of them when memory was given back
+        self._untidy = False  # whether that was during a rush
+        self._seen, self._seen_at = 0, time.monotonic()  # handshakes at that time
 
     def router(self, domain: bytes, send_high_water: int, max_frame: int) -> zmq.Socket[bytes]:
         """A ROUTER on a loopback port of the system's choice behind this gate; see ``passwords[domain]``."""
@@ -62,9 +67,19 @@ class Gate:
             self.socket.send_multipart([*frames[:2], b"1.0", request, *status, b""])
 
     def tidy(self) -> None:
-        """After many handshakes: glibc keeps what their connections took, unless it is asked for it."""
-        if self._answered >= MANY and sys.platform == "linux":
-            self._answered = 0
+        """After many handshakes: glibc keeps what their connections took, unless it is asked for it.
+
+        Asked during a rush and once more when it is over: connections that are still open cannot be given back.
+        """
+        now, since = time.monotonic(), self._answered - self._trimmed
+        over = False
+        if now - self._seen_at > CALM:
+            over = self._answered - self._seen < FEW and (self._untidy or since >= FEW)
+            self._seen, self._seen_at = self._answered, now
+        if not over and since < MANY:
+            return
+        self._trimmed, self._untidy = self._answered, not over
+        if sys.platform == "linux":
             trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
             if trim is not None:
                 trim(0)
