@@ -5,6 +5,7 @@ framed pictures; :mod:`engine.canvas.seam`, whether a seam shows; :mod:`engine.c
 """
 
 from engine.canvas.boxes import (
+    DEPTHS,
     MAX_SIDE,
     NO_WRAP,
     OPAQUE,
@@ -20,6 +21,7 @@ from engine.canvas.boxes import (
     opaque,
 )
 from engine.canvas.compositing import composite, layer, over
+from engine.canvas.light import Light, stored
 from engine.canvas.planning import (
     BATCH_AREA,
     MAX_MODEL_AREA,
@@ -37,6 +39,7 @@ from engine.canvas.windows import OVERLAP_SHARE
 
 __all__ = [
     "BATCH_AREA",
+    "DEPTHS",
     "MAX_MODEL_AREA",
     "MAX_SIDE",
     "NO_WRAP",
@@ -45,6 +48,7 @@ __all__ = [
     "WRAPS",
     "Box",
     "Geometry",
+    "Light",
     "Plan",
     "Wraps",
     "axes",
@@ -62,6 +66,7 @@ __all__ = [
     "picture_fill",
     "plan",
     "smooth_fill",
+    "stored",
     "surroundings",
     "usual_surroundings",
 ]

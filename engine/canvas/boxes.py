@@ -10,7 +10,9 @@ from engine.errors import BadInput
 
 MAX_SIDE = 16384
 OPAQUE = 250
-"""Alpha from which on the colour of a pixel counts as known; what is more transparent may hold any colour."""
+"""Alpha of 255 from which on the colour of a pixel counts as known; what is more transparent may hold any colour."""
+DEPTHS = ("uint8", "uint16", "float16", "float32")
+"""Types of a picture's samples. Integers span 0 … 1; floats hold any number, but for alpha."""
 WRAPS = ("", "x", "y", "both")
 """Axes along which a picture can be periodic."""
 
@@ -66,9 +68,11 @@ class Geometry:
 
 
 def check(image: np.ndarray, selection: np.ndarray) -> None:
-    """Raise BadInput unless image is (H, W, 4) uint8, selection (H, W) uint8 of its size, and something is selected."""
-    if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
-        raise BadInput("bad_image", "The picture must be 8-bit RGBA.", f"{image.shape} {image.dtype}")
+    """Raise BadInput unless image is (H, W, 4) of one of :data:`DEPTHS`, selection (H, W) uint8 of its size, and
+    something is selected."""
+    if image.ndim != 3 or image.shape[2] != 4 or image.dtype.name not in DEPTHS:
+        sentence = "The picture must be RGBA of 8 or 16 bits, or of half or full floats."
+        raise BadInput("bad_image", sentence, f"{image.shape} {image.dtype}")
     if selection.dtype != np.uint8 or selection.ndim != 2:
         raise BadInput("bad_selection", "The selection must be one 8-bit channel.", f"{selection.shape}")
     if selection.shape != image.shape[:2]:
@@ -85,8 +89,11 @@ def check(image: np.ndarray, selection: np.ndarray) -> None:
 
 
 def opaque(image: np.ndarray) -> np.ndarray:
-    """(H, W) bool of (H, W, 4) uint8: where the alpha is at least :data:`OPAQUE`, so that a colour is known."""
-    return image[..., 3] >= OPAQUE
+    """(H, W) bool of (H, W, 4): where the alpha is at least :data:`OPAQUE`, so that a colour is known, and it is one:
+    floats may be no numbers."""
+    if image.dtype.kind == "u":
+        return image[..., 3] >= OPAQUE * (np.iinfo(image.dtype).max // 255)
+    return (image[..., 3] >= OPAQUE / 255) & np.isfinite(image).all(axis=2)
 
 
 def check_sizes(image: tuple[int, int], selection: tuple[int, int]) -> None:

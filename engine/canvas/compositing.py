@@ -5,35 +5,39 @@ from __future__ import annotations
 import numpy as np
 
 from engine.canvas.boxes import Box
+from engine.canvas.light import stored
 
 
-def layer(fill: np.ndarray, selection: np.ndarray, region: Box) -> np.ndarray:
-    """The layer to show: (H, W, 4) uint8 of the selection's size, the fill's own colour with A = selection."""
-    out = np.zeros((*selection.shape, 4), np.uint8)
+def layer(fill: np.ndarray, selection: np.ndarray, region: Box, dtype: np.dtype) -> np.ndarray:
+    """The layer to show: (H, W, 4) of the picture's type and size, the fill's own colour with A = selection."""
+    out = np.zeros((*selection.shape, 4), dtype)
     part = out[region.slices]
-    part[..., :3] = np.rint(fill * 255)
-    part[..., 3] = selection[region.slices]
+    part[..., :3] = stored(fill, dtype)
+    part[..., 3] = stored(selection[region.slices] / np.float32(255), dtype)
     part[part[..., 3] == 0] = 0
     return out
 
 
 def over(image: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """A layer (H, W, 4) uint8, as :func:`layer` makes it, over an image of the same size (H, W, C)."""
+    """A layer (H, W, 4), as :func:`layer` makes it, over an image of the same size and type (H, W, C)."""
     height, width = shown.shape[:2]
-    return composite(image, shown[..., 3], shown[..., :3].astype(np.float32) / 255, Box(0, 0, width, height))
+    top = np.iinfo(shown.dtype).max if shown.dtype.kind == "u" else 1
+    selection = np.rint(shown[..., 3] * np.float32(255 / top)).astype(np.uint8)
+    return composite(image, selection, shown[..., :3].astype(np.float32) / top, Box(0, 0, width, height))
 
 
 def composite(original: np.ndarray, selection: np.ndarray, fill: np.ndarray, region: Box) -> np.ndarray:
     """The fill over the original: OUT = IN + M/255 · (fill − IN); bit for bit the original where M = 0.
 
     Args:
-        original: (H, W, C) uint8 or uint16; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA (straight alpha).
+        original: (H, W, C) uint8, uint16 or floats; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA (straight alpha).
         selection: (H, W) uint8, zero outside the region.
         fill: (region.height, region.width, 3) in [0, 1].
     """
     out = original.copy()
     part, mask = out[region.slices], selection[region.slices]
-    top = np.iinfo(original.dtype).max
+    whole = original.dtype.kind == "u"
+    top = np.iinfo(original.dtype).max if whole else 1
     m = mask[..., None].astype(np.float64) / 255
     colours = original.shape[2] - (original.shape[2] in (2, 4))
     paint = fill.astype(np.float64) if colours == 3 else fill.astype(np.float64) @ [[0.299], [0.587], [0.114]]
@@ -48,5 +52,5 @@ def composite(original: np.ndarray, selection: np.ndarray, fill: np.ndarray, reg
         )
         mixed = np.concatenate([mixed, covered], axis=2)
     changed = mask > 0
-    part[changed] = np.rint(mixed[changed] * top).astype(original.dtype)
+    part[changed] = (np.rint(mixed[changed] * top) if whole else mixed[changed]).astype(original.dtype)
     return out

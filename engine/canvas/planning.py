@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from engine.canvas.boxes import Box, Geometry, axes, bounds, grown, opaque
+from engine.canvas.light import Light
 from engine.canvas.smooth import smooth_fill
 from engine.canvas.windows import windows
 from engine.errors import BadInput
@@ -166,20 +167,23 @@ def plan(
     return Plan(region, (height, width), scaled, boxes, max(1, batch), wraps)
 
 
-def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[torch.Tensor, torch.Tensor]:
-    """y (1, 3, H, W) in [−1, 1] and keep (1, 1, H, W) in {0, 1} at model size.
+def model_input(
+    image: np.ndarray, selection: np.ndarray, plan: Plan, light: Light
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """y (1, 3, H, W), as ``light`` encodes the picture, and keep (1, 1, H, W) in {0, 1} at model size.
 
     A pixel is known only where the selection is 0 and the source is opaque; at another scale only where all source
     pixels under it are known. Padding is unknown.
     """
     crop, selected = image[plan.region.slices], selection[plan.region.slices]
     known = (selected == 0) & opaque(crop)
-    y: np.ndarray = crop[..., :3].astype(np.float32) / 127.5 - 1.0
+    y = light.encoded(crop[..., :3])
     if plan.scaled != known.shape:
         shrinks = plan.scaled[0] < known.shape[0]
         if not shrinks and known.any() and not known.all():  # the cubic kernel reaches over the edge of what is known
             y = smooth_fill(y, known)
-        y = cv2.resize(y, plan.scaled[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).clip(-1, 1)
+        y = cv2.resize(y, plan.scaled[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        y = y.clip(*light.limits)
     y = _pad(y, plan.size, 0.0)
     keep = ~_to_model(~known, plan.scaled, plan.size, fill=True)
     y = np.where(keep[..., None], y, 0.0).astype(np.float32)
@@ -188,8 +192,8 @@ def model_input(image: np.ndarray, selection: np.ndarray, plan: Plan) -> tuple[t
     ]
 
 
-def picture_fill(x0: torch.Tensor, plan: Plan) -> np.ndarray:
-    """The model's (3, H, W) in [−1, 1] back at picture scale: (region.height, region.width, 3) float32 in [0, 1]."""
+def picture_fill(x0: torch.Tensor, plan: Plan, light: Light) -> np.ndarray:
+    """The model's (3, H, W) back at picture scale: (region.height, region.width, 3) float32 in the picture's unit."""
     fill: np.ndarray = (x0.detach().cpu().permute(1, 2, 0).numpy() + 1) / 2
     fill = np.ascontiguousarray(fill[: plan.scaled[0], : plan.scaled[1]], dtype=np.float32)
     target = (plan.region.height, plan.region.width)
@@ -199,7 +203,7 @@ def picture_fill(x0: torch.Tensor, plan: Plan) -> np.ndarray:
             fill = _enlarged_ring(fill, target, plan.wraps)
         else:
             fill = cv2.resize(fill, target[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return fill.clip(0.0, 1.0)
+    return light.decoded(fill)
 
 
 def _enlarged_ring(fill: np.ndarray, target: tuple[int, int], wraps: tuple[bool, bool]) -> np.ndarray:

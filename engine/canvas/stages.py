@@ -103,7 +103,8 @@ class Part:
         plan: of this stage; its region lies in the rolled picture.
         stage: its number in ``order``.
         rolled: rows and columns by which the picture is rolled, see :func:`shift`.
-        image: (H, W, 4) uint8, the whole picture.
+        image: (H, W, 4), the whole picture.
+        light: its way to the model and back.
         order: (H, W) int32, see :func:`order`.
         region: the box around the selection; what is painted has its size.
     """
@@ -112,6 +113,7 @@ class Part:
     stage: int
     rolled: tuple[int, int]
     image: np.ndarray
+    light: canvas.Light
     order: np.ndarray
     region: canvas.Box
 
@@ -119,7 +121,7 @@ class Part:
         """As :func:`engine.canvas.model_input`, where what earlier stages painted is known.
 
         Args:
-            painted: (region.height, region.width, 3) float32 in [0, 1].
+            painted: (region.height, region.width, 3) float32 in the picture's unit.
         """
         box = self.plan.region
         rows = (np.arange(box.y, box.y + box.height) - self.rolled[0]) % self.order.shape[0]
@@ -127,14 +129,16 @@ class Part:
         place = np.ix_(rows, columns)
         image, order = self.image[place], self.order[place]
         y, x = np.nonzero((order >= 0) & (order < self.stage))
-        image[y, x, :3] = np.rint(painted[rows[y] - self.region.y, columns[x] - self.region.x] * 255)
-        image[y, x, 3] = 255
+        colours = painted[rows[y] - self.region.y, columns[x] - self.region.x]
+        image[y, x, :3] = canvas.stored(colours, image.dtype)
+        image[y, x, 3] = canvas.stored(np.ones(1), image.dtype)
         unknown = np.where(order >= self.stage, np.uint8(255), np.uint8(0))
-        return canvas.model_input(image, unknown, replace(self.plan, region=canvas.Box(0, 0, box.width, box.height)))
+        plan = replace(self.plan, region=canvas.Box(0, 0, box.width, box.height))
+        return canvas.model_input(image, unknown, plan, self.light)
 
     def put(self, painted: np.ndarray, x0: torch.Tensor) -> np.ndarray:
-        """What is painted together with this stage's pixels of the model's picture (3, H, W) in [−1, 1]."""
-        fill, box = canvas.picture_fill(x0, self.plan), self.plan.region
+        """What is painted together with this stage's pixels of the model's picture (3, H, W)."""
+        fill, box = canvas.picture_fill(x0, self.plan, self.light), self.plan.region
         y, x = np.nonzero(self.order[self.region.slices] == self.stage)
         rows = (y + self.region.y + self.rolled[0]) % self.order.shape[0] - box.y
         columns = (x + self.region.x + self.rolled[1]) % self.order.shape[1] - box.x
@@ -145,6 +149,7 @@ class Part:
 
 def part(
     image: np.ndarray,
+    light: canvas.Light,
     order: np.ndarray,
     stage: int,
     geometry: Geometry,
@@ -161,7 +166,7 @@ def part(
     # Nothing lies beyond a band that grows outwards but what is painted later; the model need not imagine it.
     sight = canvas.bounds(np.roll(order, rolled, (0, 1)) <= stage)
     plan = canvas.plan(np.roll(new, rolled, (0, 1)).astype(np.uint8), geometry, padding, scale, wrap, sight)
-    return Part(plan, stage, rolled, image, order, canvas.bounds(order >= 0))
+    return Part(plan, stage, rolled, image, light, order, canvas.bounds(order >= 0))
 
 
 def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: tuple[bool, bool], geometry: Geometry) -> np.ndarray:

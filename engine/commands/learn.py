@@ -58,7 +58,8 @@ def main(arguments: argparse.Namespace) -> None:
         canvas.check(image, selection)
         unknown = selection > 0
     model = api.load_model(arguments.model, arguments.device)
-    events = adapt.learn(image, unknown, model, arguments.seconds, arguments.steps)
+    light = canvas.Light.of(image, ~unknown, network=True)
+    events = adapt.learn(image, unknown, light, model, arguments.seconds, arguments.steps)
     while True:
         try:
             last = next(events)

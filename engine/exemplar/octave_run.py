@@ -81,7 +81,7 @@ class Moment:
         calls: of this octave in all.
         before, after: units of the octaves before and after it.
         finer: units of all octaves above the coarsest.
-        fill: the present estimate, (region.height, region.width, 3) float32 in [0, 1].
+        fill: the present estimate v, (region.height, region.width, 3) float32, as (v + 1) / 2.
         done: this was the last call of all.
     """
 
@@ -101,7 +101,7 @@ class Run:
     """A job's octaves, and what all of its variants share.
 
     Args:
-        pixels: (H, W, 3) float32 in [−1, 1].
+        pixels: (H, W, 3) float32, in [−1, 1] or not much beyond.
         known: (H, W) bool, what may be looked at.
         wanted: (H, W) bool, what is to be painted; none of it is known.
         wraps: (along y, along x): the picture is periodic.
@@ -153,8 +153,13 @@ class Run:
 
     def units(self, plan: tuple[Schedule, Settings]) -> list[int]:
         """Units of progress of each octave, the coarsest with its ``plan``."""
-        plans = [plan, *((schedule, FINE_SETTINGS) for _, schedule in self._levels)]
-        return [w * settings.calls(levels) for w, (levels, settings) in zip(self.weights(), plans, strict=True)]
+        each = zip(self.weights(), self._plans(plan), strict=True)
+        return [weight * settings.calls(levels) for weight, (levels, settings) in each]
+
+    def _plans(self, plan: tuple[Schedule, Settings]) -> list[tuple[Schedule, Settings]]:
+        """Of all octaves; whether estimates are limited to [−1, 1] is said by that of the coarsest."""
+        settings = replace(FINE_SETTINGS, clip=plan[1].clip)
+        return [plan, *((schedule, settings) for _, schedule in self._levels)]
 
     def moments(
         self,
@@ -172,8 +177,7 @@ class Run:
             draws: noise draws already made.
             spent: units of progress before the first octave that is walked.
         """
-        plans = [plan, *((schedule, FINE_SETTINGS) for _, schedule in self._levels)]
-        weights, units = self.weights(), self.units(plan)
+        plans, weights, units = self._plans(plan), self.weights(), self.units(plan)
         first = start.stage if start else 0
         matches = [start.matches if start else None] * len(seeds)
         coarsest = [start.coarsest if start else None] * len(seeds)
@@ -253,7 +257,7 @@ class Run:
     def _fill(self, stage: int, x: torch.Tensor) -> np.ndarray:
         octave = self._octaves[stage]
         fill = _enlarged(octave.painted(x[0, :, 0].cpu().numpy()), octave, self._shape, self.region)
-        return np.clip((fill + 1) / 2, 0, 1)
+        return (fill + 1) / 2
 
 
 def _stepped(runs: list[Iterator[State]], together: bool) -> Iterator[State]:

@@ -105,6 +105,7 @@ def check(seconds: float | None, model: Model) -> None:
 def learn(
     image: np.ndarray,
     unknown: np.ndarray,
+    light: canvas.Light,
     model: Model,
     seconds: float | None,
     steps: int | None = None,
@@ -115,8 +116,9 @@ def learn(
     Stop iterating to cancel: nothing is left behind.
 
     Args:
-        image: (H, W, 4) uint8, straight-alpha sRGB.
+        image: (H, W, 4), as of :class:`engine.run.job.Job`.
         unknown: (H, W) bool; transparent pixels are unknown in any case. It may be empty.
+        light: the way of the picture's values to the network.
         seconds: the budget, 5 … 600, everything included; None with ``steps``.
         steps: learn for so many optimiser steps instead, however long it takes.
         scale: model pixels per picture pixel.
@@ -126,7 +128,7 @@ def learn(
     """
     began = time.monotonic()
     check(seconds, model)
-    pixels, known = known_part(image, unknown, scale)
+    pixels, known = known_part(image, unknown, light, scale)
     network, name, found = _look_up(pixels, known, model, seconds, steps)
     if found is None:
         found = yield from _learn(Crops(pixels, known), network, model, began, seconds, steps)
@@ -137,10 +139,12 @@ def learn(
     return found
 
 
-def recall(image: np.ndarray, unknown: np.ndarray, model: Model, seconds: float, scale: float = 1.0) -> Learned | None:
+def recall(
+    image: np.ndarray, unknown: np.ndarray, light: canvas.Light, model: Model, seconds: float, scale: float = 1.0
+) -> Learned | None:
     """What :func:`learn` learned before under the same circumstances, if it is still there."""
     check(seconds, model)
-    return _look_up(*known_part(image, unknown, scale), model, seconds, None)[2]
+    return _look_up(*known_part(image, unknown, light, scale), model, seconds, None)[2]
 
 
 def with_learned(model: Model, found: Learned) -> Model:
@@ -179,9 +183,9 @@ def write_model(model: Model, found: Learned, out: Path, **facts: Any) -> None:
 
 
 def known_part(
-    image: np.ndarray, unknown: np.ndarray, scale: float = 1.0, least: int = LEAST_KNOWN
+    image: np.ndarray, unknown: np.ndarray, light: canvas.Light, scale: float = 1.0, least: int = LEAST_KNOWN
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a picture to learn from: pixels (H, W, 3) float32 in [−1, 1] and known (H, W) bool.
+    """The part of a picture to learn from: pixels (H, W, 3) float32, encoded, and known (H, W) bool.
 
     Unknown pixels are 0.
 
@@ -200,11 +204,11 @@ def known_part(
     size = (max(1, round(box.height * scale)), max(1, round(box.width * scale)))
     part = image[box.slices]
     wiped = unknown[box.slices] | ~canvas.opaque(part)
-    part = np.where(wiped[..., None], np.uint8(0), part)
+    part = np.where(wiped[..., None], part.dtype.type(0), part)
     if size != wiped.shape:  # what scaling mixes with the wiped pixels is not known either
         wiped = cv2.dilate(wiped.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     whole = canvas.Plan(canvas.Box(0, 0, box.width, box.height), size, size, ())
-    y, keep = canvas.model_input(part, wiped.astype(np.uint8), whole)
+    y, keep = canvas.model_input(part, wiped.astype(np.uint8), whole, light)
     known = keep[0, 0].numpy() > 0
     if known.sum() < least:
         raise BadInput("too_little_known", "There is too little of the picture left to learn from; select less of it.")

@@ -39,18 +39,18 @@ def suits(painting: Painting) -> bool:
     if thin:
         return False
     large = scale**2 * near.width * near.height > SMALL_AREA or selected > SMALL_SELECTION
-    return bool(large or _smooth(painting.image, painting.selected == 0))
+    return bool(large or _smooth(painting))
 
 
-def _smooth(image: np.ndarray, known: np.ndarray) -> bool:
-    known = known & canvas.opaque(image)
+def _smooth(painting: Painting) -> bool:
+    known = (painting.selected == 0) & canvas.opaque(painting.image)
     if not known.any():
         return False
-    weight, colour = known.astype(np.float32), image[..., :3].astype(np.float32)
+    weight, colour = known.astype(np.float32), painting.light.encoded(painting.image[..., :3])
     share, blurred = (cv2.GaussianBlur(each, (0, 0), SHADING_SIGMA) for each in (weight, colour * weight[..., None]))
     shading = blurred / np.maximum(share, 1e-6)[..., None]
     detail = (colour - shading)[known].var(0).sum()
-    return bool(shading[known].var(0).sum() > SHADING**2 * max(float(detail), 1e-6))
+    return bool(shading[known].var(0).sum() > SHADING**2 * max(float(detail), 1e-10))
 
 
 def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
@@ -74,17 +74,18 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
         keep = partial(_kept, painting, moment, seed, attempt.most)
         yield Step(variant, made, total, attempt.seconds, preview, keep)
         if moment.done:
-            fill = moment.fill()
-            yield Finished(variant, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection)
+            fill = painting.light.decoded(moment.fill())
+            yield Finished(
+                variant, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection,
+                painting.image.dtype,
+            )  # fmt: skip
 
 
 def _run(painting: Painting) -> octave_run.Run:
     job, near, wanted = painting.job, painting.near, painting.selected > 0
     known = ~wanted & canvas.opaque(painting.image)
     with within_memory():
-        pixels = painting.image[..., :3].astype(np.float32)
-        pixels /= 127.5
-        pixels -= 1
+        pixels = painting.light.encoded(painting.image[..., :3])
         scale = canvas.checked_scale(job.scale, near) if job.scale else 1.0
         return octave_run.Run(pixels, known, wanted, painting.wraps, painting.model.device, scale, painting.finer)
 
@@ -114,7 +115,7 @@ def _guarded(moments: Iterator[octave_run.Moment | None]) -> Iterator[octave_run
 
 
 def _layer(fill: Callable[[], np.ndarray], painting: Painting, _full: bool) -> np.ndarray:
-    return canvas.layer(fill(), painting.selection, painting.region)
+    return canvas.layer(painting.light.decoded(fill()), painting.selection, painting.region, painting.image.dtype)
 
 
 def _kept(painting: Painting, moment: octave_run.Moment, seed: int, attempts: int) -> Kept:

@@ -39,7 +39,8 @@ class Step:
     _keep: Callable[[], Kept] = field(repr=False)
 
     def preview(self, full: bool = False) -> np.ndarray:
-        """The present estimate as a layer, (H, W, 4) uint8, A = selection, 0 in stages to come. Costs when called.
+        """The present estimate as a layer, (H, W, 4) of the picture's type, A = selection, 0 in stages to come. Costs
+        when called.
 
         Of a latent model it is a cheap glance, unless ``full`` asks for what would be kept.
         """
@@ -55,10 +56,12 @@ class Finished:
     """A variant is done: its seed, its calls and its pixels.
 
     Attributes:
-        fill: the new area's own colour, (region.height, region.width, 3) float32 in [0, 1].
+        fill: the new area's own colour, (region.height, region.width, 3) float32 in the picture's unit: in [0, 1] for
+            integers, for floats as they are.
         region: the box around the selection.
         windows: evaluations of the network, each of one window: what the run cost. Guidance makes two of one,
             perturbed attention makes one more.
+        dtype: of the picture's samples.
     """
 
     variant: int
@@ -69,10 +72,11 @@ class Finished:
     region: canvas.Box
     windows: int
     selection: np.ndarray = field(repr=False)
+    dtype: np.dtype
 
     def layer(self) -> np.ndarray:
-        """(H, W, 4) uint8: the fill's uncomposited colour, A = selection."""
-        return canvas.layer(self.fill, self.selection, self.region)
+        """(H, W, 4) of the picture's type: the fill's uncomposited colour, A = selection."""
+        return canvas.layer(self.fill, self.selection, self.region, self.dtype)
 
 
 Event = Note | Pause | Step | Finished

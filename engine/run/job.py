@@ -20,8 +20,9 @@ class Job:
     """All that defines a result.
 
     Attributes:
-        image: (H, W, 4) uint8, straight-alpha sRGB; pixels whose alpha is below 250 are unknown,
-            never black.
+        image: (H, W, 4) uint8, uint16, float16 or float32 with straight alpha. Integers span 0 … 1; floats are what the
+            document holds, above 1 and below 0, too. Pixels whose alpha is below 250/255 are unknown, never black, as
+            are those that hold no number.
         selection: (H, W) uint8, 255 = repaint; a pixel is known only where it is 0.
         model: id from the catalogue; checked against the model that runs it.
         preset: name from :data:`PRESETS`; the fields after it override single values.
@@ -42,6 +43,8 @@ class Job:
             again (:mod:`engine.canvas.seam`).
         learn: seconds, 5 … 600, to learn the known pixels first (texture models only; :mod:`engine.learning.adapt`);
             None: off.
+        linear: the values are proportional to light; else they are encoded as those of sRGB are.
+        palette: keep to the picture's own colours; None: where it has few.
     """
 
     image: np.ndarray
@@ -68,6 +71,8 @@ class Job:
     hard: bool = False
     wrap: str = ""
     learn: float | None = None
+    linear: bool = False
+    palette: bool | None = None
 
 
 def preset_of(job: Job) -> Preset:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine import canvas
-from engine.canvas import Box, Wraps
+from engine.canvas import Box, Light, Wraps
 from engine.errors import BadInput
 from engine.models import Model
 from engine.run.job import Job, checked_selection, preset_of, resolve
@@ -30,6 +30,7 @@ class Painting:
         selection: (H, W) uint8, as it acts.
         near: the part of the picture that a fill can look at.
         image, selected: picture and selection in ``near``.
+        light: the way of the picture's values to the model and back.
         region: the box around the selection, in the picture.
         wraps: whether the picture is periodic (along y, along x).
         schedule, settings: that preset and job ask for.
@@ -44,6 +45,7 @@ class Painting:
     near: Box
     image: np.ndarray
     selected: np.ndarray
+    light: Light
     region: Box
     wraps: Wraps
     schedule: Schedule
@@ -69,9 +71,13 @@ class Painting:
         interval = (job.guidance_start, job.guidance_stop)
         guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
         near = canvas.surroundings(selection, job.padding, job.wrap)
+        image, selected = job.image[near.slices], selection[near.slices]
+        light = Light.of(image, selected == 0, job.linear, network=model.exemplar is None)
+        if light.limits != (-1, 1):
+            settings = replace(settings, clip=False)
         return cls(
-            job, model, selection, near, job.image[near.slices], selection[near.slices], canvas.bounds(selection),
-            wraps, schedule, settings, preset.finer, model.label_number(job.label), guide,
+            job, model, selection, near, image, selected, light, canvas.bounds(selection), wraps, schedule, settings,
+            preset.finer, model.label_number(job.label), guide,
         )  # fmt: skip
 
 

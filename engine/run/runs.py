@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from engine import canvas
@@ -16,7 +17,7 @@ from engine.learning import Learning, adapt
 from engine.models import Model, digest
 from engine.run import by_octaves
 from engine.run.events import Event, Finished, Note, Step
-from engine.run.job import Job, checked_selection, seeds
+from engine.run.job import Job, seeds
 from engine.run.painting import ATTEMPT_DRAWS, ATTEMPTS, LARGE_ATTEMPTS, Attempt, Painting
 from engine.run.staged import Staged
 from engine.run.states import Cache, Kept, branched, not_its_own
@@ -46,7 +47,7 @@ def run(job: Job, model: Model, cache: Cache | None = None, preset: Preset | Non
     painting, chosen = Painting.of(job, model, preset), seeds(job.seed, job.variants)
     if job.learn is not None:
         unknown, scale = painting.selection > 0, job.scale or 1.0
-        learned = yield from adapt.learn(job.image, unknown, model, job.learn, scale=scale)
+        learned = yield from adapt.learn(job.image, unknown, painting.light, model, job.learn, scale=scale)
         painting = replace(painting, model=adapt.with_learned(model, learned))
     attempts = 1
     if job.wrap and model.geometry.any_scale:
@@ -75,7 +76,9 @@ def resume(
     """
     job = kept.job
     if job.learn is not None:
-        learned = adapt.recall(job.image, checked_selection(job) > 0, model, job.learn, job.scale or 1.0)
+        painting = Painting.of(job, model)
+        unknown = painting.selection > 0
+        learned = adapt.recall(job.image, unknown, painting.light, model, job.learn, job.scale or 1.0)
         if learned is None:
             raise BadInput("bad_state", "What this run had learned of the picture is no longer here; run it again.")
         model = adapt.with_learned(model, learned)
@@ -132,6 +135,8 @@ def _events(painting: Painting, chosen: list[int], attempt: Attempt, start: Kept
 def _seam_shows(painting: Painting, finished: Finished) -> bool:
     job = painting.job
     tile = canvas.over(job.image[..., :3], finished.layer())
+    if tile.dtype != np.uint8:
+        tile = painting.light.encoded(tile)
     return seam.tile_seam_jump(tile, job.wrap, job.selection > 0) > seam.SHOWS_ABOVE
 
 

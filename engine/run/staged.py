@@ -170,7 +170,7 @@ class Staged:
                 if walk.after == 0:
                     yield Finished(
                         variant, self._seeds[variant], total, attempt.seconds, painted[variant], painting.region,
-                        self._windows, painting.selection,
+                        self._windows, painting.selection, painting.image.dtype,
                     )  # fmt: skip
         self._painted = painted
 
@@ -230,8 +230,10 @@ class Staged:
         return entered
 
     def _part(self, stage: int, geometry: Geometry) -> stages.Part:
-        job = self._painting.job
-        return stages.part(self._painting.image, self._order, stage, geometry, job.padding, job.scale, job.wrap)
+        painting, job = self._painting, self._painting.job
+        return stages.part(
+            painting.image, painting.light, self._order, stage, geometry, job.padding, job.scale, job.wrap
+        )
 
     def _network(self, plan: canvas.Plan, entered: Entered) -> Network:
         """The model's network over a plan's windows, or the denoiser made of the picture's own known pixels, all of
@@ -243,7 +245,8 @@ class Staged:
             return conditioned(model.predict, asked, entered.keep, entered.beside, len(model.alpha_bar), fuse)
         scale = plan.scaled[1] / plan.region.width
         if scale not in self._denoisers:
-            self._denoisers[scale] = model.exemplar(*adapt.known_part(painting.image, self._order >= 0, scale, least=0))
+            part = adapt.known_part(painting.image, self._order >= 0, painting.light, scale, least=0)
+            self._denoisers[scale] = model.exemplar(*part)
         return self._denoisers[scale].network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
 
     def _guidance(self, plan: canvas.Plan) -> Guidance | None:
@@ -278,9 +281,9 @@ class Staged:
         painting, space = self._painting, self._painting.model.space
         with torch.inference_mode():
             picture = self._leave(part, painted, x0_hat) if full else space.glance(x0_hat, part.plan.wraps)[0]
-        out = np.zeros((*painting.selection.shape, 4), np.uint8)
+        out = np.zeros((*painting.selection.shape, 4), painting.image.dtype)
         shown = np.where(self._order <= part.stage, painting.selected, 0)
-        out[painting.near.slices] = canvas.layer(part.put(painted, picture), shown, part.region)
+        out[painting.near.slices] = canvas.layer(part.put(painted, picture), shown, part.region, out.dtype)
         return out
 
     def _kept(self, walk: Walk, variant: int, state: State, painted: np.ndarray) -> Kept:

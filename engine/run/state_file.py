@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 
@@ -32,9 +33,9 @@ MAX_SCALE = 4
 MAX_VALUE = 1e6
 """Of a number in a sampler's tensor; the noisiest known have some hundreds."""
 TENSORS = {
-    "image": ("U8", 3),
+    "image": ("U8 U16 F16 F32", 3),
     "selection": ("U8", 2),
-    "original": ("U8 U16", 3),
+    "original": ("U8 U16 F16 F32", 3),
     "painted": ("F32", 3),
     "x": ("F32", 4),
     "x0_hat": ("F32", 4),
@@ -92,9 +93,10 @@ def check(kept: Kept) -> None:
     _require(not set("/\\") & set(job.model.removeprefix("test/")), "the model is a path")
     _require(0 <= kept.seed <= MAX_SEED, "the seed")
     _require(kept.painted is None or kept.painted.shape == (region.height, region.width, 3), "what is painted")
+    _require(kept.painted is None or bool(np.isfinite(kept.painted).all()), "a number of what is painted")
     _require(state.x.shape[0] == 1 and state.x.shape == state.x0_hat.shape, "shapes")
     _require(state.drift is None or state.drift.shape == state.x.shape, "the shape of the drift")
-    numbers: list[Any] = [state.x, state.x0_hat, state.drift, kept.painted, kept.octave and kept.octave.coarsest]
+    numbers: list[Any] = [state.x, state.x0_hat, state.drift, kept.octave and kept.octave.coarsest]
     for tensor in numbers:
         _require(tensor is None or bool(abs(tensor).max() <= MAX_VALUE), "a number of a tensor")  # NaN is not
     _check_settings(kept)
@@ -117,9 +119,10 @@ def check(kept: Kept) -> None:
 def _check_settings(kept: Kept) -> None:
     """Those of the preset, or of octaves; a branch may make fewer corrections."""
     preset, settings = preset_of(kept.job).settings, kept.settings
-    usual = (preset, replace(preset, models_eta=False), octave_run.FINE_SETTINGS)
+    usual = [preset, replace(preset, models_eta=False), octave_run.FINE_SETTINGS]
     _require(0 <= settings.corrections <= preset.corrections, "the corrections")
-    _require(any(replace(each, corrections=settings.corrections) == settings for each in usual), "the settings")
+    usual = [replace(each, corrections=settings.corrections, clip=settings.clip) for each in usual]
+    _require(settings in usual, "the settings")
 
 
 def _require(fine: bool, what: str) -> None:

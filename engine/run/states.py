@@ -32,6 +32,8 @@ FORMAT = "repaint-bridge-state-1"
 JUMPS = {"small": 0.1, "medium": 0.25, "large": 0.5}
 """Named jump lengths as shares of the number of levels."""
 MAX_JUMPS = 20
+NEW_OPTIONS: dict[str, Any] = {"linear": False, "palette": None}
+"""Fields of a job that files written before them lack."""
 _PARTS = ("job", "schedule", "settings", "state", "painted", "octave")
 """Of a kept state, what is an object of its own."""
 
@@ -67,7 +69,8 @@ class Kept:
         state: the sampler's state, one row, on the CPU; its calls and its schedule are those of one stage.
         stage: the number of that stage (:mod:`engine.canvas.stages`).
         before, after: network calls of the stages before it and after it.
-        painted: what the stages before it painted, (H, W, 3) float32 in [0, 1] of the box around the selection.
+        painted: what the stages before it painted, (H, W, 3) float32 in the picture's unit, of the box around the
+            selection.
         attempts: how often this run may be painted in all, where it is a tile whose seam shows.
         octave: of a model that is the picture itself; its stages are octaves, and calls are counted in units of
             progress.
@@ -161,6 +164,7 @@ def _at_coarsest(kept: Kept) -> Kept:
     if kept.octave is None or kept.octave.coarsest is None:
         return kept
     schedule, settings = resolve(kept.job)
+    settings = replace(settings, clip=kept.settings.clip)
     picture, call = kept.octave.coarsest, settings.calls(schedule) - 1
     state = State(call, len(schedule.levels) - 2, picture, picture, kept.state.draws)
     first = kept.octave.first
@@ -266,7 +270,7 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
             octave = OctavePlace(**values, matches=None if matches is None else matches.numpy(), coarsest=coarsest)
         image, selection = tensors.pop("image").numpy(), tensors.pop("selection").numpy()
         kept = Kept(
-            Job(image, selection, **fields(Job, meta["job"], "image", "selection")),
+            Job(image, selection, **fields(Job, NEW_OPTIONS | meta["job"], "image", "selection")),
             **fields(Kept, {name: meta[name] for name in ("digest", "seed")} | meta["stage"], *_PARTS),
             schedule=Schedule(tuple(meta["levels"])),
             settings=Settings(**fields(Settings, meta["settings"])),

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from engine import api
+from engine import api, canvas
 from engine.commands import cli
 from engine.data import procedural
 from engine.errors import BadInput, EngineError
@@ -87,7 +87,7 @@ def _job(model, **more) -> api.Job:
 
 def _learn(image, unknown, model, seconds=None, steps=None, **more):
     """All events, and what was learned."""
-    events = adapt.learn(image, unknown, model, seconds, steps, **more)
+    events = adapt.learn(image, unknown, canvas.Light(), model, seconds, steps, **more)
     seen = []
     while True:
         try:
@@ -132,7 +132,7 @@ def test_what_is_in_the_hole_changes_nothing(model, home, side, scale):
 
 def test_no_crop_holds_what_is_unknown_where_there_is_room(monkeypatch):
     monkeypatch.setattr(adapt, "CROPS", ((64, 4), (96, 2)))
-    pixels, known = adapt.known_part(_picture(192, 192), _hole(192, 192))
+    pixels, known = adapt.known_part(_picture(192, 192), _hole(192, 192), canvas.Light())
     crops = adapt.Crops(pixels, known)
     held = crops.judged
     assert 0.05 < held.sum() / known.sum() < 0.15
@@ -359,13 +359,13 @@ def test_constant_colour_and_transparent_parts(model):
 
 
 def test_a_whole_picture_and_its_scale(model):
-    pixels, known = adapt.known_part(_picture(90, 100), np.zeros((90, 100), bool), 0.5)
+    pixels, known = adapt.known_part(_picture(90, 100), np.zeros((90, 100), bool), canvas.Light(), 0.5)
     assert known.shape == (45, 50)
     assert known.all()
     assert pixels.shape == (45, 50, 3)
     far = np.zeros((1400, 1300), bool)
     far[700:720, 0:20] = True
-    pixels, known = adapt.known_part(np.full((1400, 1300, 4), 255, np.uint8), far)
+    pixels, known = adapt.known_part(np.full((1400, 1300, 4), 255, np.uint8), far, canvas.Light())
     assert known.shape == (20 + 2 * adapt.REACH, 20 + adapt.REACH)
     _, found = _learn(_picture(90, 100), np.zeros((90, 100), bool), model, steps=2)
     assert found.weights

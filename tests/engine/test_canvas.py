@@ -63,7 +63,7 @@ def test_every_plan_covers_the_hole(height, width, data, geometry):
     assert y - region.y <= reach
     assert all(side % geometry.multiple == 0 and side >= geometry.minimum for side in plan.size)
     image = np.full((height, width, 4), 255, np.uint8)
-    y_model, keep = canvas.model_input(image, selection, plan)
+    y_model, keep = canvas.model_input(image, selection, plan, canvas.Light())
     assert y_model.shape == (1, 3, *plan.size)
     covered = np.zeros(plan.size, bool)
     for window in plan.windows:
@@ -135,7 +135,7 @@ def test_transparent_and_softly_selected_pixels_are_unknown():
     selection[40, 40] = 1
     image[5, 5:8, 3] = 254, 250, 249  # almost opaque counts as known, from 250 on
     plan = canvas.plan(selection, TEXTURE)
-    _, keep = canvas.model_input(image, selection, plan)
+    _, keep = canvas.model_input(image, selection, plan, canvas.Light())
     keep = keep[0, 0, : plan.scaled[0], : plan.scaled[1]].numpy()
     known = selection == 0
     known[5, 7] = False
@@ -148,8 +148,8 @@ def test_scene_models_see_the_region_at_their_own_size():
     assert plan.size == (256, 256)
     assert max(plan.scaled) == 256
     image = _picture(700, 900)
-    y, keep = canvas.model_input(image, selection, plan)
-    fill = canvas.picture_fill(y[0], plan)
+    y, keep = canvas.model_input(image, selection, plan, canvas.Light())
+    fill = canvas.picture_fill(y[0], plan, canvas.Light())
     assert fill.shape == (plan.region.height, plan.region.width, 3)
     hole = planning._to_model(selection[plan.region.slices] > 0, plan.scaled, plan.size, fill=True)
     assert ((keep[0, 0].numpy() == 0) == hole).all()

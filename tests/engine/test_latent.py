@@ -362,7 +362,9 @@ def test_known_cells_stay_as_they_were_encoded():
     """The sampler's own last state, before anything is pasted back."""
     *_, before, _ = api.run(job(toy(), preset="repaint", **QUICK), toy())
     kept = before.keep()
-    y, keep = canvas.model_input(kept.job.image, kept.job.selection, canvas.plan(kept.job.selection, toy().geometry))
+    y, keep = canvas.model_input(
+        kept.job.image, kept.job.selection, canvas.plan(kept.job.selection, toy().geometry), canvas.Light()
+    )
     entered = toy().space.enter(y, keep)
     known = entered.keep.expand_as(entered.y) > 0
     assert 0.3 < known.float().mean() < 0.9

@@ -123,7 +123,9 @@ def test_windows_over_a_ring_of_cells_are_exact_for_a_pointwise_network(height, 
     cells = plan.cells(8)
     x = torch.randn(1, 4, *cells.size, generator=torch.Generator().manual_seed(0))
     fused = windowed(lambda part, _: 2 * part - 1, cells)(x, 500)
-    unknown = canvas.model_input(np.dstack([np.zeros((height, width, 3), np.uint8), 255 - selection]), selection, plan)
+    unknown = canvas.model_input(
+        np.dstack([np.zeros((height, width, 3), np.uint8), 255 - selection]), selection, plan, canvas.Light()
+    )
     hole = torch.nn.functional.max_pool2d(1 - unknown[1], 8) > 0
     assert torch.allclose(fused[hole.expand_as(fused)], (2 * x - 1)[hole.expand_as(x)], atol=1e-5)
 
@@ -136,7 +138,7 @@ def test_a_tile_at_another_scale_still_meets():
     assert plan.size == (64, 64)
     repeated = np.tile((fill.permute(1, 2, 0).numpy() + 1) / 2, (3, 3, 1))
     expected = cv2.resize(repeated, (600, 600), interpolation=cv2.INTER_CUBIC)[200:400, 200:400].clip(0, 1)
-    assert np.abs(canvas.picture_fill(fill, plan) - expected).max() < 0.03
+    assert np.abs(canvas.picture_fill(fill, plan, canvas.Light()) - expected).max() < 0.03
 
 
 def test_a_tile_goes_on_from_a_state_bit_for_bit():

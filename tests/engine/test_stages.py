@@ -90,7 +90,7 @@ def test_every_selected_pixel_is_painted_once_in_a_plan_that_is_not_scaled(heigh
     region = canvas.bounds(selection)
     painted = np.full((region.height, region.width, 3), -1, np.float32)
     for stage in range(len(used)):
-        part = stages.part(image, order, stage, TEXTURE, wrap=wrap)
+        part = stages.part(image, canvas.Light(), order, stage, TEXTURE, wrap=wrap)
         assert part.plan.scaled == (part.plan.region.height, part.plan.region.width)
         assert part.plan.size[0] * part.plan.size[1] <= 1.2 * canvas.MAX_MODEL_AREA
         painted = part.put(painted, torch.ones(3, *part.plan.size))
@@ -100,7 +100,7 @@ def test_every_selected_pixel_is_painted_once_in_a_plan_that_is_not_scaled(heigh
 def test_a_band_takes_the_one_before_as_known():
     image, selection = _extension(64, 80, 160)
     order = stages.order(selection, _known(image), TEXTURE)
-    part = stages.part(image, order, 1, TEXTURE)
+    part = stages.part(image, canvas.Light(), order, 1, TEXTURE)
     painted = np.full((64, 160, 3), 0.25, np.float32)
     y, keep = part.model_input(painted)
     box = part.plan.region
@@ -122,7 +122,7 @@ def test_a_long_tile_is_rolled_so_that_its_seam_lies_inside():
     order = stages.order(selection, _known(image), TEXTURE, "both")
     stage = int(order[30, 0])
     assert order[30, -1] == stage
-    part = stages.part(image, order, stage, TEXTURE, wrap="both")
+    part = stages.part(image, canvas.Light(), order, stage, TEXTURE, wrap="both")
     assert part.plan.wraps == (True, False)
     _, keep = part.model_input(np.zeros((60, 2000, 3), np.float32))
     seam = keep[0, 0, 30, : part.plan.scaled[1]].numpy()
