@@ -27,7 +27,8 @@ TEXTURE = (
 )
 IMPORTS = """
 import importlib
-names = "numpy torch diffusers transformers accelerate peft safetensors.torch PIL.Image cv2 zmq platformdirs"
+names = "numpy torch diffusers transformers accelerate peft safetensors.torch zmq platformdirs"
+names += " PIL.Image cv2 tifffile imagecodecs OpenImageIO"
 for name in names.split():
     try:
         importlib.import_module(name)

@@ -29,7 +29,7 @@ from engine.version import __version__
 
 if TYPE_CHECKING:
     from engine.api import Job, Learning, Model, Step
-    from engine.canvas import imagefile
+    from engine.files import imagefile
     from engine.run import Event
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ def _model_id(arguments: argparse.Namespace) -> str:
 
 def _inpaint(arguments: argparse.Namespace) -> None:
     from engine import api, canvas
-    from engine.canvas import imagefile
+    from engine.files import imagefile
     from engine.sampling import plot
 
     names = _output_names(arguments.out, arguments.variants)
@@ -208,7 +208,7 @@ def _inpaint(arguments: argparse.Namespace) -> None:
 
 
 def _extend(arguments: argparse.Namespace) -> None:
-    from engine.canvas import imagefile
+    from engine.files import imagefile
 
     picture = imagefile.read(arguments.image)
     sides = {side: getattr(arguments, side) for side in ("left", "right", "top", "bottom")}
@@ -216,7 +216,7 @@ def _extend(arguments: argparse.Namespace) -> None:
 
 
 def _tile(arguments: argparse.Namespace) -> None:
-    from engine.canvas import imagefile
+    from engine.files import imagefile
 
     picture = imagefile.read(arguments.image)
     framed = extend.tile(picture.pixels, arguments.axis, _size(arguments.size), arguments.band)
@@ -225,7 +225,7 @@ def _tile(arguments: argparse.Namespace) -> None:
 
 def _fill_frame(arguments: argparse.Namespace, picture: imagefile.Picture, framed: extend.Framed, **more: Any) -> None:
     from engine import api
-    from engine.canvas import imagefile
+    from engine.files import imagefile
 
     names = _output_names(arguments.out, arguments.variants)
     model = api.load_model(_model_id(arguments), arguments.device, arguments.vae)
@@ -277,7 +277,7 @@ def _job(arguments: argparse.Namespace, image: np.ndarray, selection: np.ndarray
 
 def _branch(arguments: argparse.Namespace) -> None:
     from engine import api
-    from engine.canvas import imagefile
+    from engine.files import imagefile
 
     if arguments.harmonise + arguments.new_idea + (arguments.jump is not None) > 1:
         raise BadInput("bad_argument", "Choose one of --jump, --harmonise and --new-idea.")
@@ -333,7 +333,7 @@ class _Run:
     def take(self, event: Learning | Event) -> None:
         from engine import canvas
         from engine.api import Finished, Learning, Note, Pause
-        from engine.canvas import imagefile
+        from engine.files import imagefile
 
         if isinstance(event, Pause):
             return
@@ -381,7 +381,7 @@ class _Run:
 
 def _write_preview(folder: Path, image: np.ndarray, step: Step) -> None:
     from engine import canvas
-    from engine.canvas import imagefile
+    from engine.files import imagefile
 
     folder.mkdir(parents=True, exist_ok=True)
     name = folder / f"variant-{step.variant + 1}-call-{step.call:04d}.png"
@@ -390,7 +390,7 @@ def _write_preview(folder: Path, image: np.ndarray, step: Step) -> None:
 
 def _output_names(out: Path, variants: int) -> list[Path]:
     """One name per variant, checked before anything is computed."""
-    from engine.canvas import imagefile
+    from engine.files import imagefile
 
     names = [out] if variants <= 1 else [out.with_name(f"{out.stem}-{k}{out.suffix}") for k in range(1, variants + 1)]
     for name in names:

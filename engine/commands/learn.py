@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from engine import api, canvas
-    from engine.canvas import imagefile
+    from engine.files import imagefile
     from engine.learning import adapt
 
     if arguments.mask:

@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from engine.canvas import maskfile
+from engine.files import maskfile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

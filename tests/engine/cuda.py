@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from engine.canvas import imagefile
+from engine.files import imagefile
 
 ASSETS = Path(__file__).parents[2] / "engine" / "assets"
 

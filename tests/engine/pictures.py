@@ -23,7 +23,8 @@ from PIL import Image
 from engine import api, canvas
 from engine.bench import photo
 from engine.bench.cases import FOLDER, read_picture
-from engine.canvas import extend, imagefile, maskfile
+from engine.canvas import extend
+from engine.files import imagefile, maskfile
 
 ASSETS = Path(__file__).parents[2] / "engine" / "assets"
 REMOVAL = "removal"

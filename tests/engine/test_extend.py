@@ -10,9 +10,10 @@ import pytest
 
 from bridge_server.client.editor import fields
 from engine import api
-from engine.canvas import extend, imagefile, seam
+from engine.canvas import extend, seam
 from engine.commands import cli
 from engine.errors import BadInput
+from engine.files import imagefile
 
 FAST = ["--model", "test/gaussian", "--steps", "4", "--jump-length", "4", "--jump-samples", "1", "--seed", "3"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from engine.canvas import imagefile
-from engine.canvas.imagefile import Picture
 from engine.errors import BadInput, EngineError
+from engine.files import imagefile
+from engine.files.imagefile import Picture
 
 RNG = np.random.default_rng(0)
 

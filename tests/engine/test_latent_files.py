@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine import api
-from engine.canvas.imagefile import Picture, read, write
 from engine.commands import cli
 from engine.commands import models as commands
 from engine.errors import BadInput, EngineError
+from engine.files.imagefile import Picture, read, write
 from engine.models import catalogue, find, lora, models_dir, single_file
 from engine.models.entries import entry_of
 from tests.engine.latent_help import hole, image, job, last, toy

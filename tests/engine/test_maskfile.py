@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.canvas import check, maskfile
+from engine.canvas import check
 from engine.commands.cli import main
 from engine.errors import BadInput
+from engine.files import maskfile
 
 SIZE = (48, 60)
 

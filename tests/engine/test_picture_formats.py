@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.canvas import imagefile
 from engine.commands import cli
 from engine.data import build
 from engine.errors import BadInput
+from engine.files import imagefile
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\n0 0 40 40 rectfill\nshowpage\n%%EOF\n"
 
@@ -104,8 +104,7 @@ def test_sizes_are_compared_before_pixels_are_read(
 ) -> None:
     large = tmp_path / "large.png"
     _deep_header(large, 9400)
-    monkeypatch.setattr(imagefile, "_read_deep", lambda _: np.zeros(1 / 0))
-    monkeypatch.setattr(imagefile, "_to_array", lambda _: np.zeros(1 / 0))
+    monkeypatch.setattr(imagefile.pillow, "read", lambda *_: np.zeros(1 / 0))
     began = time.monotonic()
     learn = ["learn", str(plain), "--mask", str(large), "--steps", "1", "-o", str(tmp_path / "model")]
     for command in (_command(tmp_path, large, plain), _command(tmp_path, plain, large), learn):

@@ -20,9 +20,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine import api
-from engine.canvas import imagefile
 from engine.commands import cli
 from engine.errors import BadInput
+from engine.files import imagefile
 from engine.run import states
 
 Meta = dict[str, Any]

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine import api
-from engine.canvas.imagefile import Picture, read, write
 from engine.commands import cli
 from engine.errors import BadInput, EngineError
+from engine.files.imagefile import Picture, read, write
 from engine.run import states
 from engine.sampling import schedule
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from engine.canvas import imagefile
 from engine.errors import BadInput
+from engine.files import imagefile
 
 CHANNELS = ("auto", "luma", "alpha", "red", "green", "blue")
 LABELS = 8

@@ -1,0 +1,9 @@
+"""Picture files: every kind that is read and written, what it holds beside pixels, its colours; masks in files.
+
+:mod:`engine.files.imagefile` reads and writes, :mod:`engine.files.containers` knows what each kind of file can hold,
+:mod:`engine.files.colour` converts between colour profiles, :mod:`engine.files.maskfile` looks at masks.
+"""
+
+from engine.files.picture import Picture
+
+__all__ = ["Picture"]

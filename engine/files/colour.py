@@ -1,0 +1,167 @@
+"""Colour profiles: what a profile describes, and conversion by littleCMS at every depth."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from engine.files.picture import Picture, top
+
+_SPACES = {b"RGB ": "rgb", b"GRAY": "gray", b"CMYK": "cmyk", b"Lab ": "lab"}
+_CHANNELS = {"rgb": 3, "gray": 1, "cmyk": 4, "lab": 3}
+LINEAR = 0.01
+"""How far the middle of a linear profile's curve may be from the middle."""
+SAME = 0.004
+"""Profiles are alike where their colours are so close, of 1; one level of 8 bits is 0.0039."""
+D50 = (0.9642, 1.0, 0.8249)
+REC709 = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)
+"""x, y of red, green, blue and white of sRGB, too."""
+
+
+def srgb() -> bytes:
+    """The profile of sRGB."""
+    import imagecodecs
+
+    return bytes(imagecodecs.cms_profile("srgb"))
+
+
+@lru_cache
+def gray(gamma: float | None = None) -> bytes:
+    """A profile for gray; without a gamma with sRGB's curve."""
+    import imagecodecs
+
+    if gamma is not None:
+        return bytes(imagecodecs.cms_profile("gray", gamma=gamma))
+    ramp = np.linspace(0, 1, 4096)
+    curve = np.where(ramp <= 0.04045, ramp / 12.92, ((ramp + 0.055) / 1.055) ** 2.4)
+    return bytes(imagecodecs.cms_profile("gray", transferfunction=np.rint(curve * 65535).astype(np.uint16)))
+
+
+@lru_cache
+def rgb(gamma: float, primaries: tuple[float, ...] = REC709) -> bytes:
+    """An RGB profile. ``primaries``: x, y of red, green, blue and white."""
+    import imagecodecs
+
+    red, green, blue, white = (primaries[i : i + 2] for i in range(0, 8, 2))
+    return bytes(
+        imagecodecs.cms_profile(
+            "rgb", whitepoint=(*white, 1.0), primaries=(*red, 1.0, *green, 1.0, *blue, 1.0), gamma=gamma
+        )
+    )
+
+
+@lru_cache
+def space(profile: bytes) -> str | None:
+    """``rgb``, ``gray``, ``cmyk`` or ``lab``; None for a profile that littleCMS cannot use or of another space."""
+    kind = _SPACES.get(profile[16:20])
+    if kind is None:
+        return None
+    try:
+        convert(np.full((1, 1, _CHANNELS[kind]), 128, np.uint8), profile, srgb())
+    except Exception:  # damaged profiles come as many kinds of exception
+        return None
+    return kind
+
+
+def convert(pixels: np.ndarray, profile: bytes, into: bytes) -> np.ndarray:
+    """Convert the colours of (H, W, C) uint8, uint16 or float32, without alpha, into another profile, relative
+    colorimetric; floats of matrix profiles without bounds.
+
+    Returns:
+        (H, W, C') of the same type, except for CMYK and Lab in floats.
+
+    Raises:
+        ValueError, RuntimeError: not a profile, or not of that many channels.
+    """
+    import imagecodecs
+
+    kinds = [_SPACES.get(each[16:20], "") for each in (profile, into)]
+    if _CHANNELS.get(kinds[0]) != pixels.shape[2]:
+        raise ValueError(f"{pixels.shape[2]} channels are not of a profile for {kinds[0]}")
+    source = np.ascontiguousarray(pixels[..., 0] if kinds[0] == "gray" else pixels)
+    done = imagecodecs.cms_transform(
+        source,
+        profile,
+        into,
+        colorspace=kinds[0],
+        outcolorspace=kinds[1],
+        outdtype=pixels.dtype,
+        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+        flags=imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION | imagecodecs.CMS.FLAGS.NOCACHE,
+    )
+    return np.asarray(done).reshape(*pixels.shape[:2], _CHANNELS[kinds[1]])
+
+
+@lru_cache
+def is_linear(profile: bytes) -> bool:
+    """Whether the values of a gray or RGB profile are proportional to light."""
+    kind = space(profile)
+    if kind not in ("rgb", "gray"):
+        return False
+    ramp = np.repeat(np.array([0.0, 0.5, 1.0], np.float32)[None, :, None], _CHANNELS[kind], axis=2)
+    dark, middle, light = convert(ramp, profile, rgb(1.0)).mean(2)[0]
+    return bool(abs((middle - dark) / (light - dark) - 0.5) < LINEAR)
+
+
+def in_linear_light(picture: Picture) -> bool:
+    """Whether a picture's values are proportional to light: by its profile; without one floats are."""
+    return is_linear(picture.icc_profile) if picture.icc_profile else picture.pixels.dtype == np.float32
+
+
+@lru_cache
+def is_srgb(profile: bytes) -> bool:
+    """Whether a profile gives the colours of sRGB (of gray: its curve), so that nothing is lost without it."""
+    kind = space(profile)
+    if kind not in ("rgb", "gray"):
+        return False
+    steps = np.linspace(0, 1, 9, dtype=np.float32)
+    cube = np.stack(np.meshgrid(*[steps] * _CHANNELS[kind], indexing="ij"), axis=-1).reshape(1, -1, _CHANNELS[kind])
+    return bool(np.abs(convert(cube, profile, srgb()) - cube).max() < SAME)
+
+
+def chromaticities(profile: bytes) -> tuple[float, ...]:
+    """x, y of an RGB profile's red, green, blue and white, not adapted.
+
+    Raises:
+        ValueError: it has no primaries.
+    """
+    found = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+    adapted = [each and each[0] for each in (found.red_primary, found.green_primary, found.blue_primary)]
+    if None in adapted:
+        raise ValueError("a profile without primaries")
+    matrix = found.chromatic_adaptation
+    back = np.linalg.inv(np.array(matrix[0] if matrix else np.eye(3)))
+    values: list[float] = []
+    for xyz in [*adapted, D50]:
+        x, y, z = back @ np.array(xyz)
+        values += [x / (x + y + z), y / (x + y + z)]
+    return tuple(float(value) for value in values)
+
+
+def from_cmyk(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
+    """(H, W, 4) uint8 or uint16, 0 = no ink, as sRGB of the same type; without a profile as plain ink."""
+    if profile is not None and space(profile) == "cmyk":
+        return convert(pixels, profile, srgb())
+    if pixels.dtype == np.uint8:
+        return np.asarray(Image.fromarray(pixels, "CMYK").convert("RGB"))
+    ink = pixels.astype(np.float64) / top(pixels.dtype)
+    return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * top(pixels.dtype)).astype(pixels.dtype)
+
+
+def from_lab(lab: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """(H, W, 3) float64, L 0 … 100 and a, b −128 … 127 of D50, as sRGB uint8 or uint16."""
+    import imagecodecs
+
+    done = imagecodecs.cms_transform(
+        np.ascontiguousarray(lab, np.float64),
+        imagecodecs.cms_profile("lab4"),
+        srgb(),
+        colorspace="lab",
+        outcolorspace="rgb",
+        outdtype=dtype,
+        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+    )
+    return np.asarray(done)

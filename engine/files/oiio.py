@@ -1,0 +1,176 @@
+"""OpenEXR, PSD (merged), JPEG XL and deep PPM, by OpenImageIO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.errors import BadInput
+from engine.files import colour, metadata
+from engine.files.picture import Picture, associate
+
+_DTYPES = {"uint8": np.uint8, "uint16": np.uint16, "half": np.float32, "float": np.float32}
+_CMYK = 4
+
+
+@contextmanager
+def _opened(path: Path, part: int = 0) -> Iterator[Any]:
+    """The reader of the file's suffix and no other, at a part; ValueError for what it refuses."""
+    import OpenImageIO
+
+    OpenImageIO.attribute("try_all_readers", 0)
+    wanted = OpenImageIO.ImageSpec()
+    wanted.attribute("oiio:UnassociatedAlpha", 1)
+    wanted.attribute("oiio:RawColor", 1)
+    reader = OpenImageIO.ImageInput.open(str(path), wanted)
+    if reader is None:
+        raise ValueError(OpenImageIO.geterror() or "not opened")
+    try:
+        if part and not reader.seek_subimage(part, 0):
+            raise ValueError("no such part")
+        yield reader
+    finally:
+        reader.geterror()
+        reader.close()
+
+
+def look(path: Path) -> tuple[int, int, int]:
+    """(height, width, parts) from the header."""
+    with _opened(path) as reader:
+        spec = reader.spec()
+        parts = 1
+        if path.suffix == ".exr":
+            while parts < 1000 and reader.seek_subimage(parts, 0):
+                parts += 1
+        return spec.full_height, spec.full_width, parts
+
+
+def read(path: Path, part: int = 0) -> Picture:
+    with _opened(path, part) as reader:
+        spec = reader.spec()
+        if spec.deep:
+            raise BadInput("bad_file", f"{path.name} holds deep pixels; flatten it first.")
+        if str(spec.format) not in _DTYPES:
+            raise BadInput("bad_file", f"{path.name} has pixels of the type {spec.format}; save it as half or float.")
+        names = ["A" if number == spec.alpha_channel else name for number, name in enumerate(spec.channelnames)]
+        if path.suffix == ".jxl" and len(names) == 2:
+            names = ["Y", "A"]
+        cmyk = path.suffix == ".psd" and names[:_CMYK] == ["C", "M", "Y", "K"]
+        chosen = list(range(_CMYK)) if cmyk else _chosen(names, path.name)
+        if "A" in names:
+            chosen.append(names.index("A"))
+        kind = _DTYPES[str(spec.format)]
+        samples = reader.read_image(0, 0, 0, spec.nchannels, "float" if kind is np.float32 else str(spec.format))
+        if samples is None:
+            raise ValueError(reader.geterror())
+        lost = [name for number, name in enumerate(names) if number not in chosen]
+        found = np.ascontiguousarray(samples.reshape(spec.height, spec.width, -1)[..., chosen])
+        notes = [f"Of {path.name} the channels {', '.join(lost[:8])} are left out."] if lost else []
+        profile = _profile(spec)
+        if path.suffix == ".exr":
+            found, moved = _in_display_window(found, spec)
+            notes += moved
+        if path.suffix == ".jxl" and profile and _is_plain(found, profile):
+            profile = None
+        if cmyk:
+            rgb = colour.from_cmyk(np.ascontiguousarray(found[..., :_CMYK]), profile)
+            found = np.concatenate([rgb, found[..., _CMYK:]], axis=2)
+            profile = colour.srgb()
+            notes.append("The picture is CMYK; the result is sRGB.")
+        associated = path.suffix == ".exr" and "A" in names
+        bits = 16 if str(spec.format) == "half" else None
+        return Picture(found, profile, _dpi(spec), associated=associated, bits=bits, notes=tuple(notes))
+
+
+def _profile(spec: Any) -> bytes | None:
+    """The profile in the file, or one of an OpenEXR file's primaries where these are not Rec. 709's."""
+    icc, primaries = spec.getattribute("ICCProfile"), spec.getattribute("chromaticities")
+    if primaries is not None and not np.allclose(primaries, colour.REC709, atol=1e-3):
+        return colour.rgb(1.0, tuple(float(each) for each in primaries))
+    return None if icc is None else bytes(bytearray(icc))
+
+
+def _is_plain(pixels: np.ndarray, profile: bytes) -> bool:
+    """Whether a profile, which a JPEG XL file always yields, says no more than none."""
+    return pixels.dtype != np.float32 and colour.is_srgb(profile)
+
+
+def _chosen(names: list[str], name: str) -> list[int]:
+    """Places of the colour channels: RGB, or one of gray."""
+    if {"R", "G", "B"} <= set(names):
+        return [names.index(each) for each in "RGB"]
+    gray = [number for number, each in enumerate(names) if each != "A"]
+    if "Y" in names:
+        gray = [names.index("Y")]
+    if len(gray) != 1 or {"RY", "BY"} & set(names):
+        raise BadInput("bad_file", f"{name} has no channels R, G, B; save one of its layers by itself.")
+    return gray
+
+
+def _dpi(spec: Any) -> tuple[float, float] | None:
+    x = spec.get_float_attribute("XResolution", 0)
+    scale = 2.54 if spec.get_string_attribute("ResolutionUnit") == "cm" else 1
+    return metadata.resolution((x * scale, spec.get_float_attribute("YResolution", x) * scale))
+
+
+def _in_display_window(pixels: np.ndarray, spec: Any) -> tuple[np.ndarray, list[str]]:
+    """The picture that is shown: what the data window has of it, zero elsewhere."""
+    x, y = spec.x - spec.full_x, spec.y - spec.full_y
+    height, width = pixels.shape[:2]
+    if (x, y, width, height) == (0, 0, spec.full_width, spec.full_height):
+        return pixels, []
+    shown = np.zeros((spec.full_height, spec.full_width, pixels.shape[2]), pixels.dtype)
+    top, left = max(y, 0), max(x, 0)
+    bottom, right = min(y + height, spec.full_height), min(x + width, spec.full_width)
+    if bottom > top and right > left:
+        shown[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
+    return shown, ["The picture's data window is another than its display window; the result has the latter alone."]
+
+
+def write(path: Path, suffix: str, picture: Picture) -> None:
+    """Write JPEG XL, without loss, or OpenEXR; what :mod:`engine.files.containers` lets through."""
+    if suffix == ".jxl" and (picture.icc_profile is None or picture.pixels.shape[2] < 3):
+        import imagecodecs
+
+        pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
+        path.write_bytes(imagecodecs.jpegxl_encode(np.ascontiguousarray(pixels), lossless=True))
+        return
+    import OpenImageIO
+
+    height, width, channels = picture.pixels.shape
+    kind = {np.uint8: "uint8", np.uint16: "uint16", np.float32: "float"}[picture.pixels.dtype.type]
+    kind = "half" if kind == "float" and picture.bits == 16 else kind
+    spec = OpenImageIO.ImageSpec(width, height, channels, kind)
+    pixels = picture.pixels
+    if suffix == ".exr":
+        spec.channelnames = {1: ("Y",), 2: ("Y", "A"), 3: tuple("RGB"), 4: tuple("RGBA")}[channels]
+        spec.attribute("compression", "zip")
+        if picture.has_alpha and not picture.associated:
+            pixels = associate(pixels)
+        if picture.icc_profile and colour.space(picture.icc_profile) == "rgb":
+            described = colour.chromaticities(picture.icc_profile)
+            spec.attribute("chromaticities", OpenImageIO.TypeDesc("float[8]"), described)
+        if picture.dpi:
+            spec.attribute("XResolution", picture.dpi[0])
+            spec.attribute("YResolution", picture.dpi[1])
+            spec.attribute("ResolutionUnit", "in")
+    elif picture.icc_profile:
+        icc = np.frombuffer(picture.icc_profile, np.uint8)
+        spec.attribute("ICCProfile", OpenImageIO.TypeDesc(f"uint8[{len(icc)}]"), icc)
+        spec.attribute("compression", "jpegxl")
+        spec.attribute("jpegxl:distance", 0.0)
+        spec.attribute("oiio:UnassociatedAlpha", 1)
+    if picture.has_alpha:
+        spec.alpha_channel = channels - 1
+    writer = OpenImageIO.ImageOutput.create(str(path))
+    if writer is None or not writer.open(str(path), spec):
+        raise OSError(OpenImageIO.geterror() or "not opened")
+    sample = np.float16 if kind == "half" else picture.pixels.dtype
+    done = writer.write_image(np.ascontiguousarray(pixels.astype(sample)))
+    said = writer.geterror()
+    if not writer.close() or not done:
+        raise OSError(said or "not written")

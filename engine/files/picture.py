@@ -1,0 +1,101 @@
+"""A picture in memory, as its file holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as its file holds it, turned upright.
+
+    Attributes:
+        pixels: (H, W, C) uint8, uint16 or float32; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA. Integers span 0 … max;
+            floats are as in the file, also above 1 and below 0.
+        icc_profile: the colour profile of these pixels, or None.
+        dpi: (x, y) resolution in pixels per inch, finite and positive, or None.
+        exif: EXIF as TIFF structure, upright and without a thumbnail, or None.
+        xmp: XMP packet, or None.
+        palette: (N, 1, 3 or 4) uint8, the colours of an indexed or 1-bit file, of as many channels as ``pixels``.
+        associated: the colour channels are multiplied by alpha.
+        bits: significant bits of a sample where the type has more: 10 or 12 of uint16, 16 of float32.
+        notes: sentences on what of the file is not here.
+        duration: milliseconds of a frame of an animation, or None.
+    """
+
+    pixels: np.ndarray
+    icc_profile: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    palette: np.ndarray | None = None
+    associated: bool = False
+    bits: int | None = None
+    notes: tuple[str, ...] = ()
+    duration: float | None = None
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.pixels.shape[2] in (2, 4)
+
+    def rgba(self) -> np.ndarray:
+        """What the engine sees: (H, W, 4) of the pixels' own type, straight alpha."""
+        pixels = straight(self.pixels) if self.associated else self.pixels
+        alpha = pixels[..., -1:] if self.has_alpha else np.full((*pixels.shape[:2], 1), top(pixels.dtype), pixels.dtype)
+        colour = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+        return np.concatenate([colour, alpha], axis=2)
+
+    def rgba8(self) -> np.ndarray:
+        """(H, W, 4) uint8, straight alpha; floats clipped."""
+        rgba = self.rgba()
+        if rgba.dtype == np.uint16:
+            return ((rgba.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.rint(np.clip(np.nan_to_num(rgba), 0, 1) * 255).astype(np.uint8) if rgba.dtype != np.uint8 else rgba
+
+
+def top(dtype: np.dtype) -> int:
+    """The value that means 1."""
+    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1
+
+
+def straight(pixels: np.ndarray) -> np.ndarray:
+    """Pixels with alpha last, divided by it; where it is 0 the colour stays as it is."""
+    alpha = pixels[..., -1:].astype(np.float64)
+    colour = pixels[..., :-1].astype(np.float64)
+    np.divide(colour, alpha / top(pixels.dtype), out=colour, where=alpha > 0)
+    return _joined(colour, pixels)
+
+
+def associate(pixels: np.ndarray) -> np.ndarray:
+    """Pixels with alpha last, multiplied by it; where it is 0 the colour stays as it is: the way back of
+    :func:`straight`, exact for integers whose colour is at most alpha."""
+    alpha = pixels[..., -1:].astype(np.float64)
+    colour = pixels[..., :-1].astype(np.float64)
+    np.multiply(colour, alpha / top(pixels.dtype), out=colour, where=alpha > 0)
+    return _joined(colour, pixels)
+
+
+def _joined(colour: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype.kind == "u":
+        colour = np.clip(np.rint(colour), 0, top(pixels.dtype))
+    return np.concatenate([colour.astype(pixels.dtype), pixels[..., -1:]], axis=2)
+
+
+def indexes(picture: Picture) -> np.ndarray | None:
+    """(H, W) uint8 into the picture's palette; None without one, or where a pixel has another colour."""
+    palette = picture.palette
+    if palette is None or not len(palette) or palette.shape[2] != picture.pixels.shape[2]:
+        return None
+    codes = _codes(picture.pixels)
+    order = np.argsort(_codes(palette)[:, 0], kind="stable")
+    known = _codes(palette)[order, 0]
+    at = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+    return order[at].astype(np.uint8) if (known[at] == codes).all() else None
+
+
+def _codes(pixels: np.ndarray) -> np.ndarray:
+    """Colours of (H, W, C) uint8 as numbers."""
+    factors = 256 ** np.arange(pixels.shape[2], dtype=np.uint32)
+    return (pixels.astype(np.uint32) * factors).sum(2, dtype=np.uint32)
