@@ -23,7 +23,7 @@ from bridge_server.client.checks import shortened
 from bridge_server.client.codec import decode, encode, pages, subject
 from bridge_server.client.errors import WireError
 from bridge_server.client.link import IN_USE, NO_HELLO, PROTOCOL
-from bridge_server.client.records import MAX_SEED, SEED_TOO_LARGE, JobEntry
+from bridge_server.client.records import MAX_SEED, PIXEL_BYTES, SEED_TOO_LARGE, JobEntry
 from bridge_server.clients import MAX_UPLOADS, Clients, Frames, Peer
 from bridge_server.downloads import Downloads
 from bridge_server.job import Job
@@ -193,7 +193,11 @@ class Desk:
             log.error("no space for an upload: %s", errors[0])
             return messages.Failed(message.job, "disk_full", DISK_FULL, shortened(errors[0], 4000))
         size = order.width * order.height
-        if pixels is None or selection is None or (pixels.whole, selection.whole) != (size * 4, size):
+        if (
+            pixels is None
+            or selection is None
+            or (pixels.whole, selection.whole) != (size * PIXEL_BYTES[order.depth], size)
+        ):
             return messages.Failed(message.job, "no_pixels", NOT_WHOLE)
         try:
             job = self._jobs.add(message.job, peer.client, order, message.history, pixels.path, selection.path)
@@ -358,6 +362,7 @@ class Desk:
                 results=sum(not finished.claimed for finished in job.finished.values()),
                 width=job.order.painted.width,
                 height=job.order.painted.height,
+                depth=job.order.depth,
             )
             for job in self._jobs.of(peer.client)
         )

@@ -75,6 +75,6 @@ def job_of(name: str, about: Any) -> Job:
 
 
 def finished_of(about: Any) -> Finished:
-    """The variant that was described so; raises as `job_of`."""
+    """The variant that was described so, by an earlier version without its depth; raises as `job_of`."""
     step = checked(Step, about["step"]) if about["step"] is not None else None
-    return Finished(checked(Result, about["result"]), step)
+    return Finished(checked(Result, {"depth": "u8", **about["result"]}), step)

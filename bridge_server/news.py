@@ -9,7 +9,7 @@ from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import pages
 from bridge_server.client.pieces import Pages
-from bridge_server.client.records import BranchRequest
+from bridge_server.client.records import PIXEL_BYTES, BranchRequest
 from bridge_server.clients import Clients, Peer
 from bridge_server.job import Finished, Job
 from bridge_server.jobs import Jobs
@@ -93,7 +93,7 @@ class News:
             peer = self._clients.by_client.get(parent.client) if parent is not None else None
             if peer is not None:
                 self._clients.send(peer, message, payload)
-            if message.offset + len(payload) >= message.columns * message.rows * 4:
+            if message.offset + len(payload) >= message.columns * message.rows * PIXEL_BYTES[message.depth]:
                 self._answered(message.job, message.variant)
             return
         whole = self._pages.whole(message, (message.job, message.variant))

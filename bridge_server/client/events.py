@@ -5,8 +5,9 @@ number), ``Result`` (one per finished variant), and then exactly one of ``Done``
 which nothing of that job comes any more but ``Steps`` and ``StepView`` (and, if it is fetched again, its results and
 its end once more).  A newer ``Learning``, ``Progress`` or ``Downloading`` replaces one that has not been polled.
 
-Pixels are straight (not premultiplied) 8-bit sRGB R, G, B, A, rows from the top, without padding, and belong at x, y of
-the job's box: ``len(rgba) == width * height * 4``.  Colour is uncomposited and A is the selection, so the host's
+Pixels are straight (not premultiplied) R, G, B, A in the depth and the colours of those that were sent, little-endian,
+rows from the top, without padding, and belong at x, y of the job's box: ``len(rgba) == width * height *
+PIXEL_BYTES[depth]``.  Colour is uncomposited and A is the selection, so the host's
 ordinary layer blending makes the soft edge.
 """
 
@@ -98,7 +99,7 @@ class Result(FinishedVariant):
 
 @dataclass(frozen=True)
 class StepView(Estimate):
-    """The picture of a kept step, asked for by ``Session.look``: columns*rows*4 bytes that show width x height
+    """The picture of a kept step, asked for by ``Session.look``: columns*rows pixels that show width x height
     pixels."""
 
     columns: int

@@ -17,7 +17,7 @@ from bridge_server.client.codec import Buffer
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.link import Link
 from bridge_server.client.pieces import Download, Pages, Pieces
-from bridge_server.client.records import OfJob
+from bridge_server.client.records import PIXEL_BYTES, OfJob
 from bridge_server.client.requests import AnyRequest, Outgoing
 from bridge_server.client.waiting import Waiting
 
@@ -300,14 +300,16 @@ class Jobs:
     def _on_view(self, message: messages.View, payload: Any) -> None:
         fields = dict(vars(message))
         offset = fields.pop("offset")
-        rgba = self._view.add(tuple(fields.values()), offset, payload, message.columns * message.rows * 4)
+        size = message.columns * message.rows * PIXEL_BYTES[message.depth]
+        rgba = self._view.add(tuple(fields.values()), offset, payload, size)
         if rgba is not None:
             self._put(events.StepView(**fields, rgba=rgba), messages.View, message.job, message.variant)
 
     def _on_preview(self, job: Job, message: messages.Preview, payload: Any) -> None:
         fields = dict(vars(message))
         offset = fields.pop("offset")
-        rgba = job.preview.add(tuple(fields.values()), offset, payload, message.width * message.height * 4)
+        size = message.width * message.height * PIXEL_BYTES[message.depth]
+        rgba = job.preview.add(tuple(fields.values()), offset, payload, size)
         if rgba is not None:
             job.preview_at[message.variant] = time.monotonic()
             self._put(events.Preview(**fields, rgba=rgba), messages.Preview, job.name, message.variant)

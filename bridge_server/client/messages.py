@@ -25,10 +25,12 @@ from bridge_server.client.geometry import PLACE, SIDE
 from bridge_server.client.records import (
     CODE,
     COUNT,
+    DEPTH,
     DETAILS,
     MAX_PIXELS,
     MAX_VARIANTS,
     OFFSET,
+    PIXEL_BYTES,
     SEED,
     SENTENCE,
     STATE,
@@ -45,7 +47,7 @@ from bridge_server.client.records import (
     Step,
 )
 
-PROTOCOL = 4
+PROTOCOL = 5
 CHUNK = 1024 * 1024  # pixels travel in pieces of this size
 PAGE = 64  # entries of a list in one message at most; a longer one follows in further messages
 MAX_ATTACHED = 256
@@ -125,13 +127,14 @@ class Blob:
     """One piece of ``size`` bytes to come, in order and without gaps; the payload starts at ``offset``."""
 
     blob: str = value(IDENT)
-    size: int = value(integer(1, MAX_PIXELS * 4))
+    size: int = value(integer(1, MAX_PIXELS * max(PIXEL_BYTES.values())))
     offset: int = value(OFFSET)
 
 
 @message(WIRE, "submit", TO_BRIDGE)
 class Submit(OfJob):
-    """Run a job.  ``pixels``, ``selection``: blobs of width*height*4 and width*height bytes, complete before this.
+    """Run a job.  ``pixels``, ``selection``: blobs of width*height*4 samples of the order's depth and of width*height
+    bytes, complete before this.
 
     The job id is made by the client; a second submit with the same id is answered by ``state`` and never computed
     again.  ``history``: results stay until ``release``, however old.
@@ -201,14 +204,14 @@ class Credit(OfJob):
 
 @message(WIRE, "preview", TO_CLIENT, payload=True)
 class Preview(Estimate):
-    """A piece of a preview of width*height*4 bytes, in order; all its pieces follow one another."""
+    """A piece of a preview of width*height*4 samples, in order; all its pieces follow one another."""
 
     offset: int = value(OFFSET)
 
 
 @message(WIRE, "result", TO_CLIENT)
 class Result(OfVariant):
-    """A variant of width*height*4 bytes is finished and on disk; the client pulls its pixels.
+    """A variant of width*height*4 samples is finished and on disk; the client pulls its pixels.
 
     It belongs at x, y of the job's pixels.  ``unfinished``: the estimate after ``calls`` calls, kept by ``keep``.
     """
@@ -222,6 +225,7 @@ class Result(OfVariant):
     seconds: float = value(NUMBER)
     calls: int = value(COUNT)
     unfinished: bool = value(FLAG)
+    depth: str = value(DEPTH)
 
 
 @message(WIRE, "pull", TO_BRIDGE)
@@ -289,7 +293,8 @@ class Look(OfVariant):
 
 @message(WIRE, "view", TO_CLIENT, payload=True)
 class View(Estimate):
-    """A piece of a kept step's picture, in order: columns*rows*4 bytes that show width x height pixels, or fewer."""
+    """A piece of a kept step's picture, in order: columns*rows*4 samples that show width x height pixels, or
+    fewer."""
 
     columns: int = value(SIDE)
     rows: int = value(SIDE)

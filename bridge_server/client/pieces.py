@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Tuple
 from bridge_server.client.codec import Buffer
 from bridge_server.client.errors import WireError
 from bridge_server.client.messages import Result
+from bridge_server.client.records import PIXEL_BYTES
 
 
 class Pieces:
@@ -54,7 +55,7 @@ class Download:
 
     def __init__(self, result: Result) -> None:
         self.result = result
-        self.data = bytearray(result.width * result.height * 4)
+        self.data = bytearray(result.width * result.height * PIXEL_BYTES[result.depth])
         self.asked = self.received = 0
 
     def next(self, longest: int) -> Tuple[int, int] | None:

@@ -26,6 +26,7 @@ from bridge_server.client.geometry import PLACE, SIDE, Box
 MAX_PIXELS = 8192 * 8192
 MAX_VARIANTS = 16
 MAX_SEED = MAX_INTEGER - 1
+PIXEL_BYTES = {"u8": 4, "u16": 8, "f16": 8, "f32": 16}  # of four samples, by depth
 TOO_LARGE = "This selection is too large: select a smaller region."
 SEED_TOO_LARGE = "This seed is too large: choose a smaller one."
 OUT_OF_RANGE = "This request is out of range: check its settings."
@@ -35,8 +36,9 @@ SEED = integer(0, MAX_SEED, "integer 0 … 2^53-1")
 VARIANT = integer(0, MAX_VARIANTS - 1)
 VARIANTS = integer(1, MAX_VARIANTS)
 COUNT = integer(0, MAX_INTEGER, "integer 0 … 2^53")
-OFFSET = integer(0, MAX_PIXELS * 4)
+OFFSET = integer(0, MAX_PIXELS * max(PIXEL_BYTES.values()))
 KIND = one_of("continue", "harmonise", "idea")
+DEPTH = one_of(*PIXEL_BYTES)
 STATE = one_of("queued", "running", "done", "failed", "cancelled", "unknown")
 
 
@@ -94,7 +96,8 @@ class Order:
     """All that defines the results of a job but its pixels; in the journal and for the engine process, too.
 
     Variant k is the run with seed + k.  ``painted``: the part, within width x height, whose pixels come back in
-    previews and results; ``tag``: free text that comes back in ``jobs``.
+    previews and results; ``tag``: free text that comes back in ``jobs``.  ``depth``: of all its pixels, sent and
+    received; ``linear``: their values are proportional to light.
     """
 
     width: int = value(SIDE)
@@ -106,6 +109,8 @@ class Order:
     variants: int = value(VARIANTS)
     options: Dict[str, Any] = value(OPTIONS, default={})
     tag: str = value(TAG, default="")
+    depth: str = value(DEPTH, default="u8")
+    linear: bool = value(FLAG, default=False)
 
     def fault(self) -> tuple[str, str] | None:
         """Code and sentence of what is wrong with these values together; None if nothing is."""
@@ -120,7 +125,7 @@ class Order:
     @property
     def painted_bytes(self) -> int:
         """Of one variant."""
-        return self.painted.width * self.painted.height * 4
+        return self.painted.width * self.painted.height * PIXEL_BYTES[self.depth]
 
 
 @record
@@ -143,7 +148,7 @@ class BranchRequest:
 @record
 class JobEntry:
     """One job of this client as the bridge knows it; ``results``: finished variants on disk, not yet claimed, each of
-    width x height pixels."""
+    width x height pixels of ``depth``."""
 
     job: str = value(IDENT)
     tag: str = value(TAG)
@@ -153,6 +158,7 @@ class JobEntry:
     results: int = value(integer(0, MAX_VARIANTS))
     width: int = value(SIDE)
     height: int = value(SIDE)
+    depth: str = value(DEPTH)
 
 
 @record
@@ -178,3 +184,4 @@ class Estimate(OfVariant):
     y: int = value(PLACE)
     width: int = value(SIDE)
     height: int = value(SIDE)
+    depth: str = value(DEPTH)

@@ -11,7 +11,7 @@ from bridge_server.client.codec import Buffer, encode
 from bridge_server.client.errors import BridgeError, WireError
 from bridge_server.client.geometry import Box
 from bridge_server.client.messages import CHUNK, Blob, Branch, Submit
-from bridge_server.client.records import MAX_SEED, MAX_VARIANTS, OUT_OF_RANGE, BranchRequest, Order
+from bridge_server.client.records import MAX_SEED, MAX_VARIANTS, OUT_OF_RANGE, PIXEL_BYTES, BranchRequest, Order
 
 EMPTY_SELECTION = "Nothing is selected: select the region to repaint, then click RePaint."
 OTHER_SIZE = "The picture or its selection has the wrong size: click RePaint again."
@@ -22,7 +22,7 @@ class JobRequest:
     """Everything that defines the result, apart from the engine's version and device.
 
     width, height   pixels, 1 … 16384 each and at most 8192² together (the grown box, not the document)
-    pixels          width*height*4 bytes: straight 8-bit sRGB R, G, B, A, rows from the top
+    pixels          width*height*4 samples of ``depth``: straight R, G, B, A, rows from the top, little-endian
     selection       width*height bytes: 255 = repaint, 0 = keep, between = soft edge
     model, preset   ids of the catalogue
     seed            0 … 2^53-1; None: drawn by the session, and reported in every Result
@@ -30,6 +30,8 @@ class JobRequest:
     options         steps, jump_length, schedule, hard, learn, wrap, …: plain values by name, decided by the engine
     tag             free text ≤ 1000, handed back in Recovered
     painted         the part whose pixels come back, as of width x height; None: all of it
+    depth           u8, u16: 0 … largest; f16, f32: 0 … 1, colours also beyond; results come back in the same depth
+    linear          the values are proportional to light
     """
 
     width: int
@@ -43,6 +45,8 @@ class JobRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     tag: str = ""
     painted: Box | None = None
+    depth: str = "u8"
+    linear: bool = False
 
     def order(self) -> Order:
         """The request without its pixels; a seed is drawn if there is none."""
@@ -56,6 +60,8 @@ class JobRequest:
             variants=self.variants,
             options=dict(self.options),
             tag=self.tag,
+            depth=self.depth,
+            linear=self.linear,
         )
 
 
@@ -85,7 +91,8 @@ class Outgoing:
             fault = order.fault()
             if fault is not None:
                 raise BridgeError(fault[1], "", fault[0])
-            if sizes != [order.width * order.height * 4, order.width * order.height]:
+            size = order.width * order.height
+            if sizes != [size * PIXEL_BYTES[order.depth], size]:
                 raise BridgeError(OTHER_SIZE, "", "bad_request")
             if not bytes(request.selection).strip(b"\0"):
                 raise BridgeError(EMPTY_SELECTION, "", "empty_selection")

@@ -20,7 +20,7 @@ from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import MAX_PAYLOAD, Buffer, decode, encode, pages
 from bridge_server.client.errors import WireError
-from bridge_server.client.records import Model
+from bridge_server.client.records import PIXEL_BYTES, Model
 
 log = logging.getLogger("worker.line")
 
@@ -34,7 +34,7 @@ class Request:
     def __init__(self, start: work.Start) -> None:
         self.start = start
         size = 0 if start.origin is not None else start.order.width * start.order.height  # a branch brings no pixels
-        self.data = {"pixels": bytearray(size * 4), "selection": bytearray(size)}
+        self.data = {"pixels": bytearray(size * PIXEL_BYTES[start.order.depth]), "selection": bytearray(size)}
         self.missing = {what: len(buffer) for what, buffer in self.data.items()}
         self.credit = set(start.credit)
         self.cancelled = False

@@ -10,7 +10,15 @@ from engine.errors import BadInput
 from engine.run.job import Job
 from engine.untrusted import fits
 
-FIXED = {"image", "selection", "model", "preset", "seed", "variants"}  # not options: they have fields of their own
+FIXED = {
+    "image",
+    "selection",
+    "model",
+    "preset",
+    "seed",
+    "variants",
+    "linear",
+}  # not options: they have fields of their own
 TYPES = {name: hint for name, hint in typing.get_type_hints(Job).items() if name not in FIXED}
 _WORD = re.compile(r"[a-z][a-z_-]{0,31}")
 

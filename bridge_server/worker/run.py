@@ -19,6 +19,7 @@ from engine import api
 from engine.errors import EngineError
 
 STEP_SECONDS = 0.05
+SAMPLES = {"u8": "u1", "u16": "<u2", "f16": "<f2", "f32": "<f4"}  # numpy's names of depths
 
 
 class Pace:
@@ -44,7 +45,7 @@ class Run:
         self._job, self._order, self._first, self._count = start.job, start.order, start.first, start.count
         self._parent = self._kept(start.origin) if start.origin is not None else None
         self._before = self._parent.call if self._parent is not None else 0  # calls of the parent
-        self._steps, gone = shelf.open(start.job, self._first, self._before, self._order.painted)
+        self._steps, gone = shelf.open(start.job, self._first, self._before, self._order)
         for job, variants in gone.items():
             for variant in variants:
                 line.say_steps(messages.Steps(job, variant, ()))
@@ -80,12 +81,13 @@ class Run:
             return api.resume(self._parent, model, seed, self._count, jump, times, late, cache)
         shape = (order.height, order.width)
         job = api.Job(
-            image=np.frombuffer(self._request.data["pixels"], np.uint8).reshape(*shape, 4),
+            image=np.frombuffer(self._request.data["pixels"], SAMPLES[order.depth]).reshape(*shape, 4),
             selection=np.frombuffer(self._request.data["selection"], np.uint8).reshape(shape),
             model=order.model,
             preset=order.preset,
             seed=seed,
             variants=self._count,
+            linear=order.linear,
             **options.of_job(order.options),
         )
         return api.run(job, model, cache)
@@ -125,8 +127,9 @@ class Run:
         if variant in self._request.credit and call < calls:
             self._request.credit.discard(variant)
             box = self._order.painted
+            place = (box.x, box.y, box.width, box.height, self._order.depth)
             line.say_pixels(
-                lambda offset: messages.Preview(self._job, variant, call, box.x, box.y, box.width, box.height, offset),
+                lambda offset: messages.Preview(self._job, variant, call, *place, offset),
                 self._part(event.preview()),
             )
         if self._steps.paint(variant, call, event.preview):
@@ -177,7 +180,8 @@ class Run:
         line.say_pixels(lambda offset: messages.Chunk(self._job, variant, offset), self._part(layer))
         place = (box.x, box.y, box.width, box.height)
         seconds = time.monotonic() - self._began
-        line.say(messages.Result(self._job, variant, seed, *place, self._order.model, seconds, calls, unfinished))
+        model, depth = self._order.model, self._order.depth
+        line.say(messages.Result(self._job, variant, seed, *place, model, seconds, calls, unfinished, depth))
 
     def _part(self, layer: np.ndarray) -> bytes:
         box = self._order.painted

@@ -89,13 +89,9 @@ class Runner:
         if found is None:
             self._line.say_steps(messages.Steps(job, variant, self._shelf.of(job, variant)))
             return
-        box, columns, rows, pixels = found
-        self._line.say_pixels(
-            lambda offset: messages.View(
-                job, variant, call, box.x, box.y, box.width, box.height, columns, rows, offset
-            ),
-            pixels,
-        )
+        box, depth, columns, rows, pixels = found
+        place = (box.x, box.y, box.width, box.height, depth, columns, rows)
+        self._line.say_pixels(lambda offset: messages.View(job, variant, call, *place, offset), pixels)
 
     def _load(self, model: str) -> None:
         self._line.loading = True

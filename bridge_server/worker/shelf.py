@@ -16,7 +16,7 @@ from typing import Any
 
 from bridge_server.client.geometry import Box
 from bridge_server.client.launch import private_folder
-from bridge_server.client.records import Step
+from bridge_server.client.records import Order, Step
 from engine.errors import EngineError
 from engine.run import states
 
@@ -31,10 +31,10 @@ JUMPS = {"harmonise": ("small", 3, True), "idea": ("large", 1, False)}  # jump, 
 class JobSteps:
     """The kept steps of one job; ``api.run`` fills it like a Cache.  A full disk costs the step, never the job."""
 
-    def __init__(self, folder: Path, first: int, before: int, painted: Box) -> None:
+    def __init__(self, folder: Path, first: int, before: int, order: Order) -> None:
         """``first``: the job's number of the run's variant 0; ``before``: calls made before the job began;
-        ``painted``: what of a layer its pictures show."""
-        self.first, self.before, self._painted = first, before, painted
+        ``order``: says what of a layer its pictures show, and their depth."""
+        self.first, self.before, self._painted, self._depth = first, before, order.painted, order.depth
         self._cache = states.Cache(MEMORY, DISK, folder)
         self.entries: dict[tuple[int, int], Step] = {}
         self._pictures: dict[tuple[int, int], tuple[int, int, bytes]] = {}
@@ -77,10 +77,10 @@ class JobSteps:
             self._pictures.pop(key, None)
         return tuple(entry for key, entry in sorted(self.entries.items()) if key[0] == variant)
 
-    def picture(self, variant: int, call: int) -> tuple[Box, int, int, bytes] | None:
-        """What it shows, its columns and rows, and RGBA as a preview; or None."""
+    def picture(self, variant: int, call: int) -> tuple[Box, str, int, int, bytes] | None:
+        """What it shows, its depth, columns and rows, and RGBA as a preview; or None."""
         found = self._pictures.get((variant, call))
-        return (self._painted, *found[:2], zlib.decompress(found[2])) if found is not None else None
+        return (self._painted, self._depth, *found[:2], zlib.decompress(found[2])) if found is not None else None
 
     def state(self, variant: int, call: int) -> Any:
         """The Kept, or None."""
@@ -105,7 +105,7 @@ class Shelf:
         private_folder(scratch)
         self._jobs: OrderedDict[str, JobSteps] = OrderedDict()
 
-    def open(self, job: str, first: int, before: int, painted: Box) -> tuple[JobSteps, dict[str, list[int]]]:
+    def open(self, job: str, first: int, before: int, order: Order) -> tuple[JobSteps, dict[str, list[int]]]:
         """A place for the steps of a job, and the variants of jobs that had to go for it."""
         gone = {}
         if job in self._jobs:
@@ -114,13 +114,13 @@ class Shelf:
             name, oldest = self._jobs.popitem(last=False)
             gone[name] = sorted({variant for variant, _ in oldest.entries})
             oldest.close()
-        steps = self._jobs[job] = JobSteps(self._scratch, first, before, painted)
+        steps = self._jobs[job] = JobSteps(self._scratch, first, before, order)
         return steps, gone
 
     def of(self, job: str, variant: int) -> tuple[Step, ...]:
         return self._jobs[job].of(variant) if job in self._jobs else ()
 
-    def picture(self, job: str, variant: int, call: int) -> tuple[Box, int, int, bytes] | None:
+    def picture(self, job: str, variant: int, call: int) -> tuple[Box, str, int, int, bytes] | None:
         return self._jobs[job].picture(variant, call) if job in self._jobs else None
 
     def state(self, job: str, variant: int, call: int) -> Any:

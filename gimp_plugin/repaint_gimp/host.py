@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from gi.repository import Gimp
@@ -106,7 +107,9 @@ class GimpHost:
     def _read(
         self, image: Gimp.Image, source: Gimp.Layer, target: Target, chosen: Callable[[Box], bytes]
     ) -> Generator[Optional[Capture], None, None]:
-        """The target's box of ``source``, a layer of the image or of its own."""
+        """The target's box of ``source``, a layer of the image or of its own, in its colours."""
+        form = pixels.Form.of(source)
+        target = replace(target, depth=form.depth, linear=form.linear, space=form.name)
         _, x, y = source.get_offsets()
         if target.grown is not None:  # the canvas is to grow by so much
             x, y = x + target.grown.x, y + target.grown.y
@@ -117,7 +120,8 @@ class GimpHost:
         for part in slices(target.box, SLICE):
             if not image.is_valid() or not source.is_valid():
                 raise Refused(shared.CHANGED)
-            colours.append(pixels.read(buffer, Box(part.x - x, part.y - y, part.width, part.height)))
+            inside = Box(part.x - x, part.y - y, part.width, part.height)
+            colours.append(pixels.outgoing(buffer, inside, form.name, form.depth))
             chosen_bytes.append(chosen(part))
             if time.monotonic() - began > SLICE_SECONDS:
                 yield None

@@ -15,6 +15,7 @@ from gi.repository import Gegl, Gimp, GLib
 from bridge_server.client.editor.areas import grown_size, slices
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
 from bridge_server.client.editor.probe import Probe
+from bridge_server.client.editor.samples import cut
 from bridge_server.client.geometry import Box
 
 from . import pixels
@@ -36,6 +37,7 @@ class PreviewLayer:
         self._id = str(layer.get_id())
         self._selected = selected
         self.layer = layer
+        self._form = pixels.known(target.space, layer, target.depth)
 
     def _there(self) -> bool:
         image = find_image(self.target.document)
@@ -58,7 +60,7 @@ class PreviewLayer:
                 yield
                 if not self._there():
                     return 0.0
-            pixels.write(buffer, self._inside(strip), self._cut(picture, strip))
+            self._write(buffer, picture, strip)
         return self._refresh(buffer)
 
     def holds(self, picture: Picture) -> Generator[None, None, bool]:
@@ -71,7 +73,7 @@ class PreviewLayer:
             if not self._there():
                 return False
             part = self._inside(strip)
-            pixels.write(expected, part, self._cut(picture, strip))
+            self._write(expected, picture, strip)
             if pixels.read(self.layer.get_buffer(), part, None) != pixels.read(expected, part, None):
                 return False
             yield
@@ -85,8 +87,9 @@ class PreviewLayer:
         """In the layer's own coordinates: previews follow a layer that the user moves."""
         return Box(strip.x - self.target.bounds.x, strip.y - self.target.bounds.y, strip.width, strip.height)
 
-    def _cut(self, picture: Picture, strip: Box) -> bytes:
-        return pixels.cut(picture.rgba, picture.width, picture.inside(self.target.inside(strip)))
+    def _write(self, buffer: Gegl.Buffer, picture: Picture, strip: Box) -> None:
+        data = cut(picture.rgba, picture.width, picture.inside(self.target.inside(strip)), self.target.depth)
+        pixels.write(buffer, self._inside(strip), data, self._form, self.target.depth)
 
     def _refresh(self, buffer: Gegl.Buffer) -> float:
         began = time.monotonic()
@@ -102,7 +105,7 @@ class PreviewLayer:
         if self._there():
             buffer = self.layer.get_buffer()
             for strip in self._strips():
-                pixels.write(buffer, self._inside(strip), bytes(4 * strip.width * strip.height))
+                pixels.write(buffer, self._inside(strip), bytes(4 * strip.width * strip.height), pixels.COLOUR, "u8")
             self._refresh(buffer)
         elif find_image(self.target.document) is not None:
             _empty_when_redone(self)

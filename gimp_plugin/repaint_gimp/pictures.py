@@ -7,7 +7,8 @@ from typing import Any, Collection, Dict, List, Optional, Tuple
 from gi.repository import GdkPixbuf, GLib
 
 from bridge_server.client.editor.areas import surroundings
-from bridge_server.client.editor.model import Picture, Run, Variant
+from bridge_server.client.editor.model import Picture, Run, Target, Variant
+from bridge_server.client.editor.samples import shown
 from bridge_server.client.geometry import Box
 
 GRAY = 0x808080FF  # where nothing is known
@@ -43,13 +44,15 @@ def _put(below: Any, above: Any, left: int = 0, top: int = 0) -> None:
         above.composite(below, x, y, width, height, left, top, 1, 1, ROUGH, 255)
 
 
-def _draw(below: Any, picture: Picture, seen: Box, scale: float) -> None:
+def _draw(below: Any, target: Target, picture: Picture, seen: Box, scale: float) -> None:
     """Where it belongs, if ``below`` shows ``seen`` of the box."""
     part = picture.part
     left, top = round((part.x - seen.x) * scale), round((part.y - seen.y) * scale)
     right, bottom = round((part.x + part.width - seen.x) * scale), round((part.y + part.height - seen.y) * scale)
-    whole = pixbuf(picture.rgba, picture.width, picture.height)
-    _put(below, scaled(whole, max(1, right - left), max(1, bottom - top)), left, top)
+    width, height = max(1, right - left), max(1, bottom - top)
+    whole = Box(0, 0, picture.width, picture.height)
+    data = shown(picture.rgba, picture.width, whole, target.depth, target.linear, 2 * max(width, height))
+    _put(below, scaled(pixbuf(*data), width, height), left, top)
 
 
 def composite(run: Run, variant: Variant, side: int) -> Any:
@@ -61,7 +64,7 @@ def composite(run: Run, variant: Variant, side: int) -> Any:
     pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels, whole)]
     pictures += [] if variant.picture is None else [variant.picture]
     for picture in pictures:
-        _draw(made, picture, whole, scale)
+        _draw(made, run.target, picture, whole, scale)
     return made
 
 
@@ -102,7 +105,7 @@ class Thumbnails:
         if picture is None:
             return backdrop
         made = backdrop.copy()
-        _draw(made, picture, seen, made.get_width() / seen.width)
+        _draw(made, run.target, picture, seen, made.get_width() / seen.width)
         return made
 
     def _backdrop(self, run: Run) -> Tuple[Any, Box]:
@@ -115,8 +118,8 @@ class Thumbnails:
         scale = self.side / max(region.width, region.height)
         made = _blank(max(1, round(region.width * scale)), max(1, round(region.height * scale)))
         if run.capture is not None:
-            whole = pixbuf(run.capture.pixels, box.width, box.height)
-            part = whole.new_subpixbuf(region.x, region.y, region.width, region.height)
-            _put(made, scaled(part, made.get_width(), made.get_height()))
+            target = run.target
+            data = shown(run.capture.pixels, box.width, region, target.depth, target.linear, 2 * self.side)
+            _put(made, scaled(pixbuf(*data), made.get_width(), made.get_height()))
         self._backdrops[run.number] = (made, region)
         return made, region

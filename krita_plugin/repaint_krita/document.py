@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple, Union
+from contextlib import nullcontext
+from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from krita import Document, Krita, Node, Selection
 
@@ -19,23 +20,18 @@ from bridge_server.client.editor.model import Capture, Extend, Refused, Settings
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
 
-from . import pixels, sentences
+from . import colours, sentences
+from .colours import Space
 from .layer import PreviewLayer
 from .lookup import find_document, find_node, is_mask, layer_of
 from .undo import Top, take_back, top
 
 ANNOTATION = "repaint_bridge"
 OURS = "RePaint "  # how the names of the plug-in's layers begin
-SRGB = "sRGB-elle-V2-srgbtrc.icc"
 SLICE_SECONDS = 0.015
 PLAIN_SLICE = 1 << 18  # pixels read at a time without conversion (about 1 ms)
 SELECTION_SLICE = 1 << 20  # selection bytes looked through at a time (some 4 ms)
 CONVERTED_SLICE = 1 << 14  # pixels converted by Krita at a time (1 to 13 ms)
-
-
-def is_plain(space: Tuple[str, str, str]) -> bool:
-    """Whether (model, depth, profile) is the wire's own: 8-bit RGBA in sRGB."""
-    return space == ("RGBA", "U8", SRGB)
 
 
 class KritaHost:
@@ -108,30 +104,32 @@ class KritaHost:
                     raise Refused(shared.CHANGED)
                 return bytes(selection.pixelData(part.x, part.y, part.width, part.height))
 
-        space = _space(document)
+        space = Space.of(source or document)
         target = Target(
             document_id,
             active.uniqueId().toString() if active is not None else "",
             box,
             bounds,
-            is_plain(space),
             _key(document, make=True),
             str(document.fileName() or ""),
             grown,
+            space.sent_depth,
+            colours.is_linear(document, space),
+            space.name,
         )
-        colours: List[bytes] = []
+        read: List[bytes] = []
         chosen_bytes: List[bytes] = []
         began = time.monotonic()
-        for part in slices(box, PLAIN_SLICE if is_plain(space) else CONVERTED_SLICE):
+        for part in slices(box, PLAIN_SLICE if space.travelling == space else CONVERTED_SLICE):
             if find_document(document_id) is None:
                 raise Refused(shared.CHANGED)
-            colours.append(self._slice(document, source, part, space))
+            read.append(self._slice(document, source, part, space))
             chosen_bytes.append(chosen(part))
             if time.monotonic() - began > SLICE_SECONDS:
                 yield None
                 began = time.monotonic()
         yield None
-        pixels = b"".join(colours)
+        pixels = b"".join(read)
         yield None
         yield Capture(target, pixels, b"".join(chosen_bytes))
 
@@ -194,26 +192,24 @@ class KritaHost:
         right, bottom = max(each.x + each.width for each in found), max(each.y + each.height for each in found)
         return Box(left, top, right - left, bottom - top)
 
-    def _slice(self, document: Document, node: Optional[Node], part: Box, space: Tuple[str, str, str]) -> bytes:
-        """RGBA bytes of ``part``: of the projection, or of ``node`` if given."""
+    def _slice(self, document: Document, node: Optional[Node], part: Box, space: Space) -> bytes:
+        """The wire's pixels of ``part``: of the projection, or of ``node`` if given."""
         if node is None:
             data = document.pixelData(part.x, part.y, part.width, part.height)
         else:
-            space = _space(node)
             data = node.pixelData(part.x, part.y, part.width, part.height)
             if data.isEmpty():  # groups and vector layers have no pixels of their own
                 data = node.projectionPixelData(part.x, part.y, part.width, part.height)
-        if not is_plain(space):
-            with self.probe.host():
-                data = _converted(document, data, part, space)
-        raw = bytes(data)
-        if len(raw) != 4 * part.width * part.height:
+        if Space.of(node or document) != space:
+            raise Refused(shared.CHANGED)
+        if data.isEmpty():
             raise Refused(shared.NO_LAYER)
-        return pixels.swapped(raw, part.width, part.height)
+        with self.probe.host() if space.travelling != space else nullcontext():
+            return colours.outgoing(document, data, part.width, part.height, space)
 
     # ---- writing ----
     def add_layer(self, target: Target, name: str, above_active: bool = False) -> PreviewLayer:
-        """One new, empty sRGB paint layer above the run's active layer: one undo step. Raises `Refused`.
+        """One new, empty paint layer of the run's colour space above its active layer: one undo step. Raises `Refused`.
 
         above_active: above the layer that is active now (for a picture put in later) instead of at the click.
         """
@@ -223,8 +219,9 @@ class KritaHost:
         active = layer_of(document.activeNode())
         wanted = active if above_active else (find_node(document, target.active) if target.active else None)
         node = document.createNode(name, "paintlayer")
-        if not target.plain:
-            node.setColorSpace("RGBA", "U8", SRGB)
+        space = Space.named(target.space)
+        if Space.of(node) != space and not node.setColorSpace(*space):
+            raise Refused(sentences.NO_SPACE)
         if target.grown is not None:
             self._grown = top(target.document)  # by now Krita's menu knows of the enlarging
         parent, above = _place(document, wanted)
@@ -247,20 +244,6 @@ def _key(document: Document, make: bool = False) -> str:
     document.setAnnotation(ANNOTATION, "RePaint: finds the pictures made for this document", key.encode("ascii"))
     document.setModified(modified)
     return key
-
-
-def _space(thing: Union[Document, Node]) -> Tuple[str, str, str]:
-    return thing.colorModel(), thing.colorDepth(), thing.colorProfile()
-
-
-def _converted(document: Document, data: Any, part: Box, space: Tuple[str, str, str]) -> Any:
-    """``data`` of any colour space as Krita's 8-bit sRGB RGBA, through a node that never enters the document."""
-    scratch = document.createNode("", "paintlayer")
-    if _space(scratch) != space:
-        scratch.setColorSpace(*space)
-    scratch.setPixelData(data, 0, 0, part.width, part.height)
-    scratch.setColorSpace("RGBA", "U8", SRGB)
-    return scratch.pixelData(0, 0, part.width, part.height)
 
 
 def _place(document: Document, wanted: Optional[Node]) -> Tuple[Node, Optional[Node]]:

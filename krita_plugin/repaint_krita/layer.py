@@ -10,15 +10,20 @@ from typing import Generator, List, Optional, Tuple
 
 from krita import Document, Node
 
+from bridge_server.client.editor.areas import slices
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
 from bridge_server.client.editor.probe import Probe
+from bridge_server.client.editor.samples import cut
 from bridge_server.client.geometry import Box
+from bridge_server.client.records import PIXEL_BYTES
 
-from . import pixels
+from . import colours
+from .colours import Space
 from .lookup import find_document, find_node, has_node
 from .undo import Top, take_back, top
 
-STRIP = 1 << 18  # pixels written in one step of the event loop (one or two milliseconds)
+STRIP = 1 << 18  # pixels written in one step of the event loop (one to five milliseconds)
+CONVERTED_STRIP = 1 << 14  # the same where Krita converts them
 GIVE_BACK_CALLS = 40  # Krita makes a new layer the active one some event-loop turns later, on a busy machine seconds
 
 
@@ -33,6 +38,7 @@ class PreviewLayer:
         self.probe = probe
         self.target = target
         self._node = node
+        self._space = Space.named(target.space)
         self._id = node.uniqueId().toString()
         self._users_layer = users_layer
         self._top: Optional[Top] = None  # of the undo stack when the layer was the last thing on it
@@ -86,7 +92,7 @@ class PreviewLayer:
             document = self._home()
             if document is None:
                 return 0.0
-            self._write(self._krita_bytes(picture, strip), strip)
+            self._write(self._krita_bytes(document, picture, strip), strip)
             if strip.y + strip.height < self.target.bounds.y + self.target.bounds.height:
                 yield
         document = self._home()
@@ -95,27 +101,24 @@ class PreviewLayer:
     def holds(self, picture: Picture) -> Generator[None, None, bool]:
         """Whether Krita took the pixels: reads them back, a strip per step."""
         for strip in self._strips():
-            if self._home() is None:
+            document = self._home()
+            if document is None:
                 return False
             dx, dy = self._moved()
             found = bytes(self._node.pixelData(strip.x + dx, strip.y + dy, strip.width, strip.height))
-            if found != self._krita_bytes(picture, strip):
+            if found != self._krita_bytes(document, picture, strip):
                 return False
             yield
         return True
 
     def _strips(self) -> List[Box]:
-        """The selected part in pieces of at most `STRIP` pixels (or one row), canvas coordinates."""
-        bounds = self.target.bounds
-        rows = max(1, STRIP // bounds.width)
-        return [
-            Box(bounds.x, y, bounds.width, min(rows, bounds.y + bounds.height - y))
-            for y in range(bounds.y, bounds.y + bounds.height, rows)
-        ]
+        """The selected part in pieces of whole rows, canvas coordinates."""
+        return slices(self.target.bounds, STRIP if self._space.travelling == self._space else CONVERTED_STRIP)
 
-    def _krita_bytes(self, picture: Picture, strip: Box) -> bytes:
+    def _krita_bytes(self, document: Document, picture: Picture, strip: Box) -> bytes:
         part = picture.inside(self.target.inside(strip))
-        return pixels.cut_swapped(picture.rgba, picture.width, picture.height, part)
+        data = cut(picture.rgba, picture.width, part, self.target.depth)
+        return colours.incoming(document, data, part.width, part.height, self._space)
 
     def _write(self, data: bytes, strip: Box) -> None:
         dx, dy = self._moved()
@@ -137,8 +140,9 @@ class PreviewLayer:
         document = self._document()
         if document is None:
             return
-        for strip in self._strips():
-            self._write(bytes(4 * strip.width * strip.height), strip)
+        size = len(colours.incoming(document, bytes(PIXEL_BYTES[self.target.depth]), 1, 1, self._space))
+        for strip in slices(self.target.bounds, STRIP):
+            self._write(bytes(size * strip.width * strip.height), strip)
         if self._home() is not None:
             self._refresh(document)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Tuple
 
 from bridge_server.client.editor.areas import surroundings
-from bridge_server.client.editor.model import Picture, Run, Variant
+from bridge_server.client.editor.model import Picture, Run, Target, Variant
+from bridge_server.client.editor.samples import shown
 from bridge_server.client.geometry import Box
 
 from .pixels import image
@@ -26,16 +27,19 @@ def composite(run: Run, variant: Variant, side: int) -> Any:
     pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels, whole)]
     pictures += [] if variant.picture is None else [variant.picture]
     for picture in pictures:
-        _draw(painter, picture, whole, scale)
+        _draw(painter, run.target, picture, whole, scale)
     painter.end()
     return pixmap
 
 
-def _draw(painter: Any, picture: Picture, seen: Box, scale: float) -> None:
+def _draw(painter: Any, target: Target, picture: Picture, seen: Box, scale: float) -> None:
     """Where it belongs, if what is painted on shows ``seen`` of the box."""
     part = picture.part
     place = QtCore.QRectF((part.x - seen.x) * scale, (part.y - seen.y) * scale, part.width * scale, part.height * scale)
-    painter.drawImage(place, image(picture.rgba, picture.width, picture.height))
+    longest = max(1, round(2 * max(place.width(), place.height())))
+    whole = Box(0, 0, picture.width, picture.height)
+    data, width, height = shown(picture.rgba, picture.width, whole, target.depth, target.linear, longest)
+    painter.drawImage(place, image(data, width, height))
 
 
 class Thumbnails:
@@ -57,7 +61,7 @@ class Thumbnails:
         result = QtGui.QPixmap(backdrop)
         painter = QtGui.QPainter(result)
         painter.setRenderHint(SMOOTH)
-        _draw(painter, picture, seen, result.width() / seen.width)
+        _draw(painter, run.target, picture, seen, result.width() / seen.width)
         painter.end()
         return result
 
@@ -68,14 +72,15 @@ class Thumbnails:
             return found
         box, bounds = run.target.box, run.target.bounds
         seen = surroundings(box, bounds)
-        region = QtCore.QRectF(seen.x, seen.y, seen.width, seen.height)
-        scale = self.side / max(region.width(), region.height())
-        pixmap = QtGui.QPixmap(max(1, round(region.width() * scale)), max(1, round(region.height() * scale)))
+        scale = self.side / max(seen.width, seen.height)
+        pixmap = QtGui.QPixmap(max(1, round(seen.width * scale)), max(1, round(seen.height * scale)))
         pixmap.fill(base)
         if run.capture is not None:
             painter = QtGui.QPainter(pixmap)
             painter.setRenderHint(SMOOTH)
-            painter.drawImage(QtCore.QRectF(pixmap.rect()), image(run.capture.pixels, box.width, box.height), region)
+            target = run.target
+            data, *size = shown(run.capture.pixels, box.width, seen, target.depth, target.linear, 2 * self.side)
+            painter.drawImage(QtCore.QRectF(pixmap.rect()), image(data, *size))
             painter.end()
         self._backdrops[run.number] = (pixmap, seen)
         return pixmap, seen

@@ -1,13 +1,11 @@
-"""Pixel buffers between Krita and the engine: byte order and cutting, by Qt's fast image code.
+"""Pixel buffers between Krita and the engine: the order of the channels, and pictures for Qt.
 
-Krita's 8-bit RGBA is B, G, R, A in memory; the wire's is R, G, B, A; both straight alpha, rows from the top.
+Krita's integer RGBA is B, G, R, A in memory, its floats R, G, B, A; straight alpha, rows from the top.
 """
 
 from __future__ import annotations
 
 from typing import Any
-
-from bridge_server.client.geometry import Box
 
 from .qt import QtGui, scoped
 
@@ -15,20 +13,19 @@ RGBA = scoped(QtGui.QImage, "Format", "Format_RGBA8888")
 
 
 def image(data: bytes, width: int, height: int) -> Any:
-    """A QImage over ``data`` (RGBA, width*height*4 bytes) without a copy: keep ``data`` alive while it is used."""
+    """A QImage over ``data`` (8-bit RGBA, width*height*4 bytes) without a copy: keep ``data`` while it is used."""
     return QtGui.QImage(data, width, height, 4 * width, RGBA)
 
 
-def _bytes(picture: Any) -> bytes:
-    data: bytes = picture.constBits().asstring(picture.sizeInBytes())
+def swapped(data: bytes, width: int, height: int, depth: str) -> bytes:
+    """Krita's pixels as the wire's and the other way round: of integers the first and third channel exchanged."""
+    if depth == "u8":
+        picture = image(data, width, height).rgbSwapped()
+        found: bytes = picture.constBits().asstring(picture.sizeInBytes())
+        return found
+    if depth == "u16":
+        made = bytearray(data)
+        made[0::8], made[1::8] = data[4::8], data[5::8]
+        made[4::8], made[5::8] = data[0::8], data[1::8]
+        return bytes(made)
     return data
-
-
-def swapped(data: bytes, width: int, height: int) -> bytes:
-    """First and third channel exchanged: B,G,R,A from R,G,B,A and the other way round."""
-    return _bytes(image(data, width, height).rgbSwapped())
-
-
-def cut_swapped(data: bytes, width: int, height: int, part: Box) -> bytes:
-    """The rectangle ``part`` of an RGBA picture as Krita's B,G,R,A bytes."""
-    return _bytes(image(data, width, height).copy(part.x, part.y, part.width, part.height).rgbSwapped())

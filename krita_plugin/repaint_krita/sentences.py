@@ -6,6 +6,7 @@ from typing import Dict
 
 NO_GROWTH = "Krita did not enlarge the canvas; unlock the picture's layers and try again."
 NOT_ADDED = "Krita did not add the preview layer; unlock the group of the active layer and try again."
+NO_SPACE = "Krita lacks this picture's colour profile; install that profile again, then apply the variant."
 
 # actions, to which shortcuts can be assigned
 ACTIONS: Dict[str, str] = {

@@ -26,7 +26,7 @@ JOBS = 40  # some 60 KB: more than a dozen pages
 
 
 def result(job: str, variant: int) -> messages.Result:
-    return messages.Result(job, variant, 7 + variant, 1, 2, 3, 2, "texture", 1.5, 9, unfinished=variant == 1)
+    return messages.Result(job, variant, 7 + variant, 1, 2, 3, 2, "texture", 1.5, 9, variant == 1, "u8")
 
 
 def fill(state: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_journal_of_an_earlier_version_is_taken_over(tmp_path: Path, version: 
     assert (one.client, one.state, one.history, one.seconds) == ("studio", "done", True, 2.5)
     finished = one.finished[1]
     kept = version == "the last"
-    assert finished.result == messages.Result("one", 1, 12, 0, 0, 4, 3, "texture", 2.5, 6, kept)
+    assert finished.result == messages.Result("one", 1, 12, 0, 0, 4, 3, "texture", 2.5, 6, kept, "u8")
     assert finished.step == (Step(**step) if kept else None)
     assert two.origin == BranchRequest("one", 1, 6, "idea", 2, 11)
     assert journal.spool.read_result("one", 1, 0, 100) == PIXELS * 2

@@ -95,7 +95,7 @@ def test_another_name_inherits_nothing() -> None:
     jobs, waiting, sent = taking(history=True)
     jobs.drop("old", 1)
     jobs.release("older")
-    jobs.take(messages.Jobs((JobEntry("kept", "", "texture", "done", 1, 1, 8, 8),)), None)
+    jobs.take(messages.Jobs((JobEntry("kept", "", "texture", "done", 1, 1, 8, 8, "u8"),)), None)
     assert [type(event) for event in waiting.take()] == [events.Recovered]
     jobs.renamed()
     sent.messages.clear()
@@ -127,8 +127,8 @@ def test_pulls_that_are_refused_leave_room_for_others() -> None:
     jobs, _, sent = taking()
     for name in ("one", "two"):
         jobs.begin(name, request())
-    jobs.take(messages.Result("one", 0, 1, 0, 0, 8192, 8192, "texture", 1.0, 1, False), None)
-    jobs.take(messages.Result("two", 0, 1, 0, 0, 8, 8, "texture", 1.0, 1, False), None)
+    jobs.take(messages.Result("one", 0, 1, 0, 0, 8192, 8192, "texture", 1.0, 1, False, "u8"), None)
+    jobs.take(messages.Result("two", 0, 1, 0, 0, 8, 8, "texture", 1.0, 1, False, "u8"), None)
     pulls = [message for message in sent.messages if isinstance(message, messages.Pull)]
     assert [pull.job for pull in pulls] == ["one"] * 4
     for _ in pulls:
@@ -243,7 +243,7 @@ def test_a_list_of_any_length_comes_in_messages_that_fit(count: int) -> None:
 @pytest.mark.parametrize(
     "whole",
     [
-        messages.Jobs(tuple(JobEntry(f"j{k}", "ü" * 1000, "texture", "done", 1, 1, 8, 8) for k in range(700))),
+        messages.Jobs(tuple(JobEntry(f"j{k}", "ü" * 1000, "texture", "done", 1, 1, 8, 8, "u8") for k in range(700))),
         messages.Steps("job", 3, tuple(Step(k, 2**53, 2**53, 2**53) for k in range(500))),
     ],
 )
@@ -302,7 +302,7 @@ def test_many_jobs_of_a_history_are_listed(shared: Home) -> None:
     "message",
     [
         messages.Note("job", "x" * 501),
-        messages.Result("job", 0, -1, 0, 0, 1, 1, "m", 1.0, 1, False),
+        messages.Result("job", 0, -1, 0, 0, 1, 1, "m", 1.0, 1, False, "u8"),
         messages.Steps("job", 0, tuple(Step(k, 0, 0, 0) for k in range(65))),
     ],
 )

@@ -1,5 +1,7 @@
 """An editor made of files, complete: a document is a folder with ``picture.png``, ``selection.png`` and a PNG for each
 layer, "001 NAME.png" the lowest. A layer is deleted or undone by removing its file, a document closed by its picture's.
+
+A deep document has NumPy's files in their place, (H, W, 4) uint16, float16 or float32; floats are linear.
 """
 
 from __future__ import annotations
@@ -14,17 +16,20 @@ from PIL import Image, ImageOps
 from bridge_server.client.editor import areas, model, sentences
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Capture, Extend, Picture, Refused, Settings, Target
+from bridge_server.client.editor.samples import shown
 from bridge_server.client.geometry import Box, grown_box, selection_bounds
+
+DEPTHS = {"uint8": "u8", "uint16": "u16", "float16": "f16", "float32": "f32"}
 
 
 class FileLayer:
-    """A `Layer`: one PNG as large as the document."""
+    """A `Layer`: one file as large as the document."""
 
     def __init__(self, target: Target, path: Path) -> None:
         self.target, self.path = target, path
 
     def state(self) -> str:
-        if not (self.path.parent / "picture.png").exists():
+        if _picture(self.path.parent) is None:
             return CLOSED
         return THERE if self.path.exists() else GONE
 
@@ -35,7 +40,7 @@ class FileLayer:
             return 0.0
         pixels = np.zeros_like(_read(self.path))
         pixels[_part(self.target.bounds)] = self._selected(picture)
-        Image.fromarray(pixels).save(self.path)
+        _write(self.path, pixels)
         return time.monotonic() - began
 
     def holds(self, picture: Picture) -> Generator[None, None, bool]:
@@ -44,16 +49,18 @@ class FileLayer:
         return self.state() == THERE and np.array_equal(_read(self.path)[part], self._selected(picture))
 
     def _selected(self, picture: Picture) -> np.ndarray:
-        pixels = np.frombuffer(picture.rgba, np.uint8).reshape(picture.height, picture.width, 4)
+        depth = next(name for name, depth in DEPTHS.items() if depth == self.target.depth)
+        pixels = np.frombuffer(picture.rgba, depth).reshape(picture.height, picture.width, 4)
         return pixels[_part(picture.inside(self.target.painted))]
 
     def clear(self) -> None:
         if self.state() == THERE:
-            Image.fromarray(np.zeros_like(_read(self.path))).save(self.path)
+            _write(self.path, np.zeros_like(_read(self.path)))
 
     def rename(self, name: str) -> None:
         if self.state() == THERE:
-            self.path = self.path.rename(self.path.with_name(f"{self.path.name[:3]} {name.replace('/', '-')}.png"))
+            name = f"{self.path.name[:3]} {name.replace('/', '-')}{self.path.suffix}"
+            self.path = self.path.rename(self.path.with_name(name))
 
     def set_visible(self, visible: bool) -> None:
         """A hidden layer's file can be read by nobody."""
@@ -73,25 +80,33 @@ class FileHost:
         self._count = 0
 
     def identity(self) -> Identity | None:
-        return Identity(str(self.folder), "", str(self.folder / "picture.png")) if self.folder else None
+        return Identity(str(self.folder), "", str(_picture(self.folder))) if self.folder else None
 
     def canvas_size(self) -> tuple[str, int, int] | None:
-        return (str(self.folder), *Image.open(self.folder / "picture.png").size) if self.folder else None
+        return (str(self.folder), *_size(self.folder)) if self.folder else None
 
     def sent_pixels(self, padding: int = 0) -> int:
         found = _bounds(self.folder) if self.folder else None
-        box = grown_box(found, *Image.open(self.folder / "picture.png").size, padding) if found else Box(0, 0, 0, 0)
+        box = grown_box(found, *_size(self.folder), padding) if found else Box(0, 0, 0, 0)
         return box.width * box.height
 
     def thumbnail(self, side: int) -> Image.Image | None:
-        return ImageOps.contain(Image.open(self.folder / "picture.png"), (side, side)) if self.folder else None
+        path = _picture(self.folder) if self.folder is not None else None
+        if path is None:
+            return None
+        pixels = _read(path)
+        height, width, _ = pixels.shape
+        depth, linear = DEPTHS[pixels.dtype.name], pixels.dtype.kind == "f"
+        data, *size = shown(pixels.tobytes(), width, Box(0, 0, width, height), depth, linear, 2 * side)
+        return ImageOps.contain(Image.frombytes("RGBA", tuple(size), data), (side, side))
 
     def capture(self, settings: Settings) -> Iterator[Capture | None]:
         """A document has one picture, whatever ``settings.source`` says."""
-        if self.folder is None:
+        path = _picture(self.folder) if self.folder is not None else None
+        if self.folder is None or path is None:
             raise Refused(sentences.NO_DOCUMENT)
         yield None
-        pixels, grown, area = _read(self.folder / "picture.png"), None, settings.area
+        pixels, grown, area = _read(path), None, settings.area
         height, width = pixels.shape[:2]
         if isinstance(area, Extend):
             box, bounds, grown = areas.extended(width, height, area, settings.padding)
@@ -107,35 +122,55 @@ class FileHost:
             box = grown_box(bounds, width, height, settings.padding)
             selection = np.array(Image.open(self.folder / "selection.png").convert("L"))
             marks = lambda part: selection[_part(part)].tobytes()  # noqa: E731
-        target = Target(str(self.folder), "", box, bounds, path=str(self.folder / "picture.png"), grown=grown)
+        depth, linear = DEPTHS[pixels.dtype.name], pixels.dtype.kind == "f"
+        target = Target(str(self.folder), "", box, bounds, "", str(path), grown, depth, linear)
         yield Capture(target, pixels[_part(box)].tobytes(), marks(box))
 
     def add_layer(self, target: Target, name: str, above_active: bool = False) -> FileLayer:
         """The new layer is the highest: no other one is ever active."""
         del above_active
         folder, old = Path(target.document), target.grown
-        if not (folder / "picture.png").exists():
+        path = _picture(folder)
+        if path is None:
             raise Refused(sentences.CLOSED_DOCUMENT)
-        picture = _read(folder / "picture.png")
+        picture = _read(path)
         if old is not None:
-            larger = np.zeros((*areas.grown_size(target)[::-1], 4), np.uint8)
+            larger = np.zeros((*areas.grown_size(target)[::-1], 4), picture.dtype)
             larger[_part(old)], picture = picture, larger
-            Image.fromarray(picture).save(folder / "picture.png")
+            _write(path, picture)
         self._count += 1
-        layer = FileLayer(target, folder / f"{self._count:03}.png")
-        Image.fromarray(np.zeros_like(picture)).save(layer.path)
+        layer = FileLayer(target, folder / f"{self._count:03}{path.suffix}")
+        _write(layer.path, np.zeros_like(picture))
         layer.rename(name)
         return layer
 
     def withdraw(self, target: Target) -> None:
         """The canvas as it was before an extension."""
-        if target.grown is not None:
-            picture = Path(target.document) / "picture.png"
-            Image.fromarray(_read(picture)[_part(target.grown)]).save(picture)
+        path = _picture(Path(target.document))
+        if target.grown is not None and path is not None:
+            _write(path, _read(path)[_part(target.grown)])
+
+
+def _picture(folder: Path) -> Path | None:
+    """None: the document is closed."""
+    return next((path for path in (folder / "picture.png", folder / "picture.npy") if path.exists()), None)
+
+
+def _size(folder: Path) -> tuple[int, int]:
+    path = _picture(folder)
+    height, width = _read(path).shape[:2] if path is not None else (0, 0)
+    return width, height
 
 
 def _read(path: Path) -> np.ndarray:
-    return np.array(Image.open(path).convert("RGBA"))
+    return np.load(path) if path.suffix == ".npy" else np.array(Image.open(path).convert("RGBA"))
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    if path.suffix == ".npy":
+        np.save(path, pixels)
+    else:
+        Image.fromarray(pixels).save(path)
 
 
 def _part(box: Box) -> tuple[slice, slice]:

@@ -176,7 +176,7 @@ def test_a_branch_forms_in_the_layer_of_its_parent_and_a_cancel_gives_the_parent
     request = stage.session.requests[-1]
     assert (request.parent, request.variant, request.call, request.kind) == ("job1", 0, 6, "idea")
     assert (request.variants, request.seed) == (2, 50)
-    stage.tell(events.Accepted("job2", 0, 9), events.Preview("job2", 0, 1, 0, 0, SIZE, SIZE, RGBA[5]))
+    stage.tell(events.Accepted("job2", 0, 9), events.Preview("job2", 0, 1, 0, 0, SIZE, SIZE, "u8", RGBA[5]))
     assert layer.painted[-1] == RGBA[5]
     assert layer.name == layers.PREVIEW_NAME
     stage.flow.cancel()
@@ -187,7 +187,8 @@ def test_a_branch_forms_in_the_layer_of_its_parent_and_a_cancel_gives_the_parent
     assert layer.name == "RePaint texture · seed 7"
     stage.flow.branch(run, 0, 3, "harmonise", 1, seed=60)
     stage.tell(
-        events.Accepted("job3", 0, 9), events.Result("job3", 0, 60, 0, 0, SIZE, SIZE, "texture", 1.0, 9, False, RGBA[6])
+        events.Accepted("job3", 0, 9),
+        events.Result("job3", 0, 60, 0, 0, SIZE, SIZE, "texture", 1.0, 9, False, "u8", RGBA[6]),
     )
     stage.tell(events.Done("job3", 1.0))
     assert layer.name == "RePaint texture · seed 60"
@@ -217,7 +218,7 @@ def test_what_a_branch_costs_is_known_before(stage: Stage) -> None:
 def test_pictures_of_steps_are_asked_for_once(stage: Stage) -> None:
     run = finished_run(stage, "job1")
     stage.flow.look(run, 0, 6)
-    stage.tell(events.StepView("job1", 0, 6, 0, 0, SIZE, SIZE, SIZE, SIZE, RGBA[4]))
+    stage.tell(events.StepView("job1", 0, 6, 0, 0, SIZE, SIZE, "u8", SIZE, SIZE, RGBA[4]))
     stage.flow.look(run, 0, 6)
     assert stage.session.calls.count("look job1 0 6") == 1
     assert run.variants[0].views[6].rgba == RGBA[4]
@@ -243,7 +244,7 @@ def test_stop_and_keep_then_continue(stage: Stage) -> None:
     stage.flow.keep(1)
     assert stage.session.calls[-1] == "keep job1 [1]"
     assert stage.flow.sentence == sentences.KEEPING
-    kept = events.Result("job1", 1, 8, 0, 0, SIZE, SIZE, "texture", 1.0, 4, True, RGBA[3])
+    kept = events.Result("job1", 1, 8, 0, 0, SIZE, SIZE, "texture", 1.0, 4, True, "u8", RGBA[3])
     stage.tell(events.Steps("job1", 1, (events.Step(4, 6, 9, 11),)), kept, events.Done("job1", 1.0))
     assert stage.flow.sentence == sentences.KEPT
     assert layer.painted[-1] == RGBA[3]
@@ -290,7 +291,7 @@ def test_learning_is_shown(stage: Stage) -> None:
 
 
 def recovered(request: Any, job: str, results: int = 1, state: str = "done") -> events.Recovered:
-    return events.Recovered(job, request.tag, "texture", state, request.variants, results, SIZE, SIZE)
+    return events.Recovered(job, request.tag, "texture", state, request.variants, results, SIZE, SIZE, "u8")
 
 
 def test_pictures_of_an_earlier_time_come_back_with_their_branches(stage: Stage) -> None:
@@ -303,7 +304,9 @@ def test_pictures_of_an_earlier_time_come_back_with_their_branches(stage: Stage)
     assert sorted(later.session.calls) == ["resume b", "resume job1"]
     for job, count in (("job1", 2), ("b", 1)):
         for variant in range(count):
-            later.tell(events.Result(job, variant, 7, 0, 0, SIZE, SIZE, "texture", 1.0, 10, False, RGBA[variant + 1]))
+            later.tell(
+                events.Result(job, variant, 7, 0, 0, SIZE, SIZE, "texture", 1.0, 10, False, "u8", RGBA[variant + 1])
+            )
         later.tell(events.Done(job, 1.0))
     found = {each.job: each for each in later.flow.runs}
     assert len(found["job1"].variants) == 2
@@ -339,7 +342,7 @@ def test_pictures_that_are_lost_are_said_and_leave(stage: Stage) -> None:
 
 def test_a_job_that_is_none_of_ours_is_left_alone(stage: Stage) -> None:
     for tag in ("", "{}", "[]", "no json", '{"key": 1, "box": [1]}'):
-        stage.tell(events.Recovered("x", tag, "texture", "done", 1, 1, SIZE, SIZE))
+        stage.tell(events.Recovered("x", tag, "texture", "done", 1, 1, SIZE, SIZE, "u8"))
     assert stage.flow.runs == []
     assert stage.session.calls == []
 

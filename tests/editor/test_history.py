@@ -14,14 +14,14 @@ from bridge_server.client.geometry import Box
 
 
 def run(key: str = "", path: str = "", seed: int = 7, created: float = 1.0) -> Run:
-    target = Target("open", "", Box(1, 2, 30, 40), Box(5, 6, 7, 8), False, key, path)
+    target = Target("open", "", Box(1, 2, 30, 40), Box(5, 6, 7, 8), key, path)
     made = Run(1, Settings("texture", "fast", seed, 2), target, None, [Variant(0, seed), Variant(1, seed + 1)])
     made.created = created
     return made
 
 
 def kept(history: History, job: str, of: Run, parent: str = "", results: int = 2) -> bool:
-    return history.add(events.Recovered(job, note(of, parent), "texture", "done", 2, results, 30, 40))
+    return history.add(events.Recovered(job, note(of, parent), "texture", "done", 2, results, 30, 40, "u8"))
 
 
 def test_a_run_comes_back_as_it_was() -> None:
@@ -32,7 +32,7 @@ def test_a_run_comes_back_as_it_was() -> None:
     assert (history.pictures(), history.bytes()) == (4, 4 * 4 * 30 * 40)
     first, second = history.take("again", "key", "")
     assert (first.job, second.job) == ("a", "b"), "the oldest first"
-    assert first.target == Target("again", "", Box(1, 2, 30, 40), Box(5, 6, 7, 8), False, "key", "")
+    assert first.target == Target("again", "", Box(1, 2, 30, 40), Box(5, 6, 7, 8), "key", "")
     assert (first.settings.model, first.settings.preset) == ("texture", "fast")
     assert [variant.seed for variant in first.variants] == [7, 8]
     assert (second.kind, history.parents["b"]) == ("idea", ["a", 1, 30])
@@ -75,7 +75,7 @@ def test_a_note_never_grows_beyond_what_the_bridge_takes() -> None:
 @pytest.mark.parametrize("tag", ["", "{}", "[]", "no json", '{"box": [1]}', "null"])
 def test_a_note_of_somebody_else_is_left_alone(tag: str) -> None:
     history = History()
-    assert not history.add(events.Recovered("x", tag, "texture", "done", 1, 1, 4, 4))
+    assert not history.add(events.Recovered("x", tag, "texture", "done", 1, 1, 4, 4, "u8"))
     assert history.pictures() == 0
 
 

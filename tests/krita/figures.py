@@ -27,7 +27,7 @@ from tests.desk import write_launch_file
 from .conftest import start_krita
 from .desk import Desk
 from .host import REPOSITORY, Display, KritaHost
-from .test_documents import SPACES, identity_difference
+from .test_documents import SPACES, identity
 
 TIMES = 5
 
@@ -144,7 +144,7 @@ def _identity(desk: Desk) -> None:
     for space in SPACES:
         document = desk.new(200, 160, *space)
         desk.select(document, 60, 50, 40, 40)
-        ours, the_documents = identity_difference(desk, document)
+        _, ours, the_documents = identity(desk, document)
         found.append(f"{space[0]} {space[1]} {ours:.2f} ({the_documents:.2f})")
         desk.close(document)
     print("identity, largest ΔE00:", ", ".join(found), flush=True)

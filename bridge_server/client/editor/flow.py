@@ -231,6 +231,8 @@ def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:
         options=_options(settings),
         tag=tag,
         painted=capture.target.painted,
+        depth=capture.target.depth,
+        linear=capture.target.linear,
     )
 
 

@@ -84,6 +84,7 @@ WORDS = {
     "Keep this picture in its layer; the next one gets a new layer": "Garder cette image dans son calque ; la suivante aura un nouveau calque",
     "Krita did not add the preview layer; unlock the group of the active layer and try again.": "Krita n’a pas ajouté le calque d’aperçu ; déverrouillez le groupe du calque actif et réessayez.",
     "Krita did not enlarge the canvas; unlock the picture's layers and try again.": "Krita n’a pas agrandi le canevas ; déverrouillez les calques de l’image et réessayez.",
+    "Krita lacks this picture's colour profile; install that profile again, then apply the variant.": "Krita n’a plus le profil de couleurs de cette image ; réinstallez ce profil, puis appliquez la variante.",
     "Learn": "Apprendre",
     "Learning this picture …": "Apprentissage de cette image …",
     "Left": "Gauche",

@@ -84,6 +84,7 @@ WORDS = {
     "Keep this picture in its layer; the next one gets a new layer": "Dieses Bild in seiner Ebene behalten; das nächste bekommt eine neue Ebene",
     "Krita did not add the preview layer; unlock the group of the active layer and try again.": "Krita hat die Vorschauebene nicht angelegt; entsperre die Gruppe der aktiven Ebene und versuche es noch einmal.",
     "Krita did not enlarge the canvas; unlock the picture's layers and try again.": "Krita hat die Leinwand nicht vergrößert; entsperre die Ebenen des Bildes und versuche es noch einmal.",
+    "Krita lacks this picture's colour profile; install that profile again, then apply the variant.": "Krita fehlt das Farbprofil dieses Bildes; installiere das Profil wieder und übernimm dann die Variante.",
     "Learn": "Lernen",
     "Learning this picture …": "Dieses Bild wird gelernt …",
     "Left": "Links",

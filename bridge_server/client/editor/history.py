@@ -13,6 +13,7 @@ from typing import Any, Dict, List
 
 from bridge_server.client import events
 from bridge_server.client.geometry import Box
+from bridge_server.client.records import PIXEL_BYTES
 
 from .model import Run, Settings, Target, Variant
 
@@ -27,7 +28,8 @@ def note(run: Run, parent_job: str = "") -> str:
         "path": run.target.path,
         "box": [box.x, box.y, box.width, box.height],
         "bounds": [bounds.x, bounds.y, bounds.width, bounds.height],
-        "plain": run.target.plain,
+        "linear": run.target.linear,
+        "space": run.target.space,
         "preset": run.settings.preset,
         "seed": run.settings.seed,
         "created": run.created,
@@ -61,7 +63,9 @@ class History:
 
     def bytes(self) -> int:
         """Of the pictures that still wait."""
-        return sum(4 * entry.width * entry.height * entry.results for entry in self.waiting.values())
+        return sum(
+            PIXEL_BYTES[entry.depth] * entry.width * entry.height * entry.results for entry in self.waiting.values()
+        )
 
     def pictures(self) -> int:
         return sum(entry.results for entry in self.waiting.values())
@@ -82,7 +86,15 @@ class History:
     def _run(self, job: str, document: str) -> Run:
         entry, found = self.waiting.pop(job), self._notes.pop(job)
         target = Target(
-            document, "", Box(*found["box"]), Box(*found["bounds"]), bool(found["plain"]), found["key"], found["path"]
+            document,
+            "",
+            Box(*found["box"]),
+            Box(*found["bounds"]),
+            found["key"],
+            found["path"],
+            depth=entry.depth,
+            linear=bool(found.get("linear", False)),  # pictures of earlier versions were all sRGB
+            space=str(found.get("space", "")),
         )
         settings = Settings(entry.model, str(found["preset"]), int(found["seed"]), entry.variants)
         variants = [Variant(index, settings.seed + index) for index in range(entry.variants)]

@@ -72,16 +72,20 @@ class Target:
 
     ``box``: what is sent, canvas pixels. ``bounds``: the selected part's bounding box, canvas pixels, inside ``box``.
     ``key``, ``path``: how the document is known after a restart; ``grown``: the canvas before an `Extend`.
+    ``depth``, ``linear``: of all its pixels, as in `records.Order`; ``space``: how the editor names the colours that
+    they and its layer have, "" the one that it names none.
     """
 
     document: str
     active: str
     box: Box
     bounds: Box
-    plain: bool = True  # the document itself is 8-bit sRGB RGBA
     key: str = ""
     path: str = ""
     grown: Optional[Box] = None
+    depth: str = "u8"
+    linear: bool = False
+    space: str = ""
 
     @property
     def painted(self) -> Box:
@@ -95,7 +99,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Capture:
-    """What is sent: ``pixels`` RGBA of the box (4 bytes each), ``selection`` 1 byte each, 255 = repaint."""
+    """What is sent: ``pixels`` RGBA of the box in the target's depth, ``selection`` 1 byte each, 255 = repaint."""
 
     target: Target
     pixels: bytes
@@ -104,7 +108,7 @@ class Capture:
 
 @dataclass(frozen=True)
 class Picture:
-    """RGBA pixels of ``part`` of the box (in its own coordinates): straight alpha, A = selection.
+    """RGBA pixels, in the target's depth, of ``part`` of the box (in its own coordinates); straight, A = selection.
 
     One that is only to be looked at may have fewer pixels than the part.
     """
@@ -190,7 +194,8 @@ class Run:
     @property
     def bytes(self) -> int:
         """Of its finished pictures on disk."""
-        return 4 * self.target.bounds.width * self.target.bounds.height * sum(v.finished for v in self.variants)
+        bounds, size = self.target.bounds, records.PIXEL_BYTES[self.target.depth]
+        return size * bounds.width * bounds.height * sum(v.finished for v in self.variants)
 
 
 def layer_name(run: Run, variant: Variant) -> str:

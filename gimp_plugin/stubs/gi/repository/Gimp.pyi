@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, List, Optional, Tuple
 
-from . import Gegl
+from . import Babl, Gegl
 
 PARASITE_PERSISTENT: int
 
@@ -64,6 +64,7 @@ class Item:
 
 class Drawable(Item):
     def get_buffer(self) -> Gegl.Buffer: ...
+    def get_format(self) -> Babl.Object: ...
     def get_width(self) -> int: ...
     def get_height(self) -> int: ...
     def get_offsets(self) -> Tuple[bool, int, int]: ...

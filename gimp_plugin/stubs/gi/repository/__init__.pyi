@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from . import Babl as Babl
 from . import Gegl as Gegl
 from . import Gimp as Gimp
 

@@ -1,0 +1,97 @@
+"""The colour spaces of Krita's documents and layers, and how their pixels become the wire's and come back.
+
+RGB and gray pixels travel as they are, in the depth and the profile that they have; those of any other model, such as
+CMYK or L*a*b*, are converted by Krita to floats that hold every colour, and back.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Dict, NamedTuple, Union
+
+from krita import Document, Node
+
+from bridge_server.client.editor.samples import GRAY_OF_RGBA, OPAQUE, RGBA_OF_GRAY, arranged
+
+from . import pixels
+
+DEPTHS = {"U8": "u8", "U16": "u16", "F16": "f16", "F32": "f32"}  # Krita's names, the wire's
+HALF = {"u8": b"\x80", "u16": b"\x00\x80", "f16": struct.pack("<e", 0.5), "f32": struct.pack("<f", 0.5)}
+CHANNELS = {"RGBA": 4, "GRAYA": 2}  # models whose pixels travel as they are
+
+
+class Space(NamedTuple):
+    model: str
+    depth: str
+    profile: str
+
+    @classmethod
+    def of(cls, thing: Union[Document, Node]) -> Space:
+        return cls(thing.colorModel(), thing.colorDepth(), thing.colorProfile())
+
+    @classmethod
+    def named(cls, name: str) -> Space:
+        """The one that ``name`` gives."""
+        return cls(*name.split(" ", 2)) if name else SRGB
+
+    @property
+    def name(self) -> str:
+        return " ".join(self)
+
+    @property
+    def travelling(self) -> Space:
+        """In which its pixels are sent."""
+        return self if self.model in CHANNELS and self.depth in DEPTHS else EVERY
+
+    @property
+    def sent_depth(self) -> str:
+        return DEPTHS[self.travelling.depth]
+
+
+SRGB = Space("RGBA", "U8", "sRGB-elle-V2-srgbtrc.icc")
+LIGHT = Space("RGBA", "F32", "sRGB-elle-V2-g10.icc")
+# Its curve is a formula and so has no end: no colour is cut off, unlike with the curves of version 2, which are tables.
+EVERY = Space("RGBA", "F32", "ClayRGB-elle-V4-srgbtrc.icc")
+
+
+def converted(document: Document, data: Any, width: int, height: int, old: Space, new: Space) -> Any:
+    """Pixels by Krita's own conversion, through a node that never enters the document."""
+    scratch = document.createNode("", "paintlayer")
+    if Space.of(scratch) != old:
+        scratch.setColorSpace(*old)
+    scratch.setPixelData(data, 0, 0, width, height)
+    scratch.setColorSpace(*new)
+    return scratch.pixelData(0, 0, width, height)
+
+
+_linear: Dict[Space, bool] = {}
+
+
+def is_linear(document: Document, space: Space) -> bool:
+    """Whether the values that are sent of it are proportional to light: Krita says how much light a half is."""
+    sent = space.travelling
+    if sent not in _linear:
+        depth = space.sent_depth
+        half = HALF[depth] * (CHANNELS[sent.model] - 1) + OPAQUE[depth]
+        light = struct.unpack("<4f", bytes(converted(document, half, 1, 1, sent, LIGHT)))
+        _linear[sent] = abs(light[1] - 0.5) < 0.02
+    return _linear[sent]
+
+
+def outgoing(document: Document, data: Any, width: int, height: int, space: Space) -> bytes:
+    """Krita's pixels of that space as the wire's."""
+    sent, depth = space.travelling, space.sent_depth
+    if sent != space:
+        data = converted(document, data, width, height, space, sent)
+    if sent.model == "GRAYA":
+        return arranged(bytes(data), depth, 2, RGBA_OF_GRAY)
+    return pixels.swapped(bytes(data), width, height, depth)
+
+
+def incoming(document: Document, rgba: bytes, width: int, height: int, space: Space) -> bytes:
+    """The wire's pixels as Krita's of that space."""
+    sent, depth = space.travelling, space.sent_depth
+    if sent.model == "GRAYA":
+        return arranged(rgba, depth, 4, GRAY_OF_RGBA)
+    data = pixels.swapped(rgba, width, height, depth)
+    return data if sent == space else bytes(converted(document, data, width, height, sent, space))
