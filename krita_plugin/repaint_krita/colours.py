@@ -1,22 +1,20 @@
 """The colour spaces of Krita's documents and layers, and how their pixels become the wire's and come back.
 
 RGB and gray pixels travel as they are, in the depth and the profile that they have; those of any other model, such as
-CMYK or L*a*b*, are converted by Krita to floats that hold every colour, and back.
+CMYK or L*a*b*, are converted by Krita to floats that hold every colour.
 """
 
 from __future__ import annotations
 
-import struct
-from typing import Any, Dict, NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
-from krita import Document, Node
+from krita import Document, ManagedColor, Node
 
-from bridge_server.client.editor.samples import GRAY_OF_RGBA, OPAQUE, RGBA_OF_GRAY, arranged
+from bridge_server.client.editor.samples import GRAY_OF_RGBA, RGBA_OF_GRAY, arranged
 
 from . import pixels
 
 DEPTHS = {"U8": "u8", "U16": "u16", "F16": "f16", "F32": "f32"}  # Krita's names, the wire's
-HALF = {"u8": b"\x80", "u16": b"\x00\x80", "f16": struct.pack("<e", 0.5), "f32": struct.pack("<f", 0.5)}
 CHANNELS = {"RGBA": 4, "GRAYA": 2}  # models whose pixels travel as they are
 
 
@@ -64,18 +62,12 @@ def converted(document: Document, data: Any, width: int, height: int, old: Space
     return scratch.pixelData(0, 0, width, height)
 
 
-_linear: Dict[Space, bool] = {}
-
-
-def is_linear(document: Document, space: Space) -> bool:
+def is_linear(space: Space) -> bool:
     """Whether the values that are sent of it are proportional to light: Krita says how much light a half is."""
-    sent = space.travelling
-    if sent not in _linear:
-        depth = space.sent_depth
-        half = HALF[depth] * (CHANNELS[sent.model] - 1) + OPAQUE[depth]
-        light = struct.unpack("<4f", bytes(converted(document, half, 1, 1, sent, LIGHT)))
-        _linear[sent] = abs(light[1] - 0.5) < 0.02
-    return _linear[sent]
+    gray = ManagedColor(*space.travelling)
+    gray.setComponents([0.5] * (CHANNELS[space.travelling.model] - 1) + [1.0])
+    gray.setColorSpace(*LIGHT)
+    return abs(gray.components()[1] - 0.5) < 0.02
 
 
 def outgoing(document: Document, data: Any, width: int, height: int, space: Space) -> bytes:
@@ -88,10 +80,8 @@ def outgoing(document: Document, data: Any, width: int, height: int, space: Spac
     return pixels.swapped(bytes(data), width, height, depth)
 
 
-def incoming(document: Document, rgba: bytes, width: int, height: int, space: Space) -> bytes:
-    """The wire's pixels as Krita's of that space."""
-    sent, depth = space.travelling, space.sent_depth
-    if sent.model == "GRAYA":
-        return arranged(rgba, depth, 4, GRAY_OF_RGBA)
-    data = pixels.swapped(rgba, width, height, depth)
-    return data if sent == space else bytes(converted(document, data, width, height, sent, space))
+def incoming(rgba: bytes, width: int, height: int, space: Space) -> bytes:
+    """The wire's pixels as Krita's of a space in which they travel."""
+    if space.model == "GRAYA":
+        return arranged(rgba, space.sent_depth, 4, GRAY_OF_RGBA)
+    return pixels.swapped(rgba, width, height, space.sent_depth)

@@ -114,8 +114,8 @@ class KritaHost:
             str(document.fileName() or ""),
             grown,
             space.sent_depth,
-            colours.is_linear(document, space),
-            space.name,
+            colours.is_linear(space),
+            space.travelling.name,
         )
         read: List[bytes] = []
         chosen_bytes: List[bytes] = []

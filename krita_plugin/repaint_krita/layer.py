@@ -23,7 +23,6 @@ from .lookup import find_document, find_node, has_node
 from .undo import Top, take_back, top
 
 STRIP = 1 << 18  # pixels written in one step of the event loop (one to five milliseconds)
-CONVERTED_STRIP = 1 << 14  # the same where Krita converts them
 GIVE_BACK_CALLS = 40  # Krita makes a new layer the active one some event-loop turns later, on a busy machine seconds
 
 
@@ -92,7 +91,7 @@ class PreviewLayer:
             document = self._home()
             if document is None:
                 return 0.0
-            self._write(self._krita_bytes(document, picture, strip), strip)
+            self._write(self._krita_bytes(picture, strip), strip)
             if strip.y + strip.height < self.target.bounds.y + self.target.bounds.height:
                 yield
         document = self._home()
@@ -101,24 +100,23 @@ class PreviewLayer:
     def holds(self, picture: Picture) -> Generator[None, None, bool]:
         """Whether Krita took the pixels: reads them back, a strip per step."""
         for strip in self._strips():
-            document = self._home()
-            if document is None:
+            if self._home() is None:
                 return False
             dx, dy = self._moved()
             found = bytes(self._node.pixelData(strip.x + dx, strip.y + dy, strip.width, strip.height))
-            if found != self._krita_bytes(document, picture, strip):
+            if found != self._krita_bytes(picture, strip):
                 return False
             yield
         return True
 
     def _strips(self) -> List[Box]:
         """The selected part in pieces of whole rows, canvas coordinates."""
-        return slices(self.target.bounds, STRIP if self._space.travelling == self._space else CONVERTED_STRIP)
+        return slices(self.target.bounds, STRIP)
 
-    def _krita_bytes(self, document: Document, picture: Picture, strip: Box) -> bytes:
+    def _krita_bytes(self, picture: Picture, strip: Box) -> bytes:
         part = picture.inside(self.target.inside(strip))
         data = cut(picture.rgba, picture.width, part, self.target.depth)
-        return colours.incoming(document, data, part.width, part.height, self._space)
+        return colours.incoming(data, part.width, part.height, self._space)
 
     def _write(self, data: bytes, strip: Box) -> None:
         dx, dy = self._moved()
@@ -140,8 +138,8 @@ class PreviewLayer:
         document = self._document()
         if document is None:
             return
-        size = len(colours.incoming(document, bytes(PIXEL_BYTES[self.target.depth]), 1, 1, self._space))
-        for strip in slices(self.target.bounds, STRIP):
+        size = len(colours.incoming(bytes(PIXEL_BYTES[self.target.depth]), 1, 1, self._space))
+        for strip in self._strips():
             self._write(bytes(size * strip.width * strip.height), strip)
         if self._home() is not None:
             self._refresh(document)

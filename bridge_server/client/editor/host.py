@@ -5,7 +5,7 @@ tests/editor/files.py is a complete host in a hundred lines: its documents are f
 
 Everything here is called on the editor's own (GUI) thread. What may take long is a generator: it does some 15 ms of
 work, yields, and goes on in a later turn of the event loop. Coordinates are canvas pixels, origin at the top left.
-Pixels are R, G, B, A with straight alpha, rows from the top, without padding, in the target's depth and in the document's
+Pixels are R, G, B, A with straight alpha, rows from the top, without padding, in the target's depth and the document's
 own colours (`samples` helps with both).
 """
 

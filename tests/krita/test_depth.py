@@ -1,0 +1,91 @@
+"""Deep documents in a real Krita: what comes back has their full depth, their light above white and their colours."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+
+from .desk import Desk, Document
+
+WIDTH, HEIGHT = 200, 160
+HOLE, BESIDE = (60, 50, 40, 40), (110, 50, 40, 40)
+NAME = "RePaint exemplar · seed 1234"
+TYPES = {"U16": "<u2", "F16": "<f2", "F32": "<f4"}
+
+
+def gradient(depth: str, channels: int) -> np.ndarray:
+    """A value of its own for nearly each pixel; in floats up to 3 times white."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    values = np.ones((HEIGHT, WIDTH, channels))
+    values[..., :-1] = (0.12 + 0.003 * x + 0.00008 * y)[..., None] * np.linspace(1, 0.5, channels - 1)
+    if depth != "U16":
+        values[..., :-1] *= 4
+    return (values * (65535 if depth == "U16" else 1)).astype(TYPES[depth])
+
+
+def opened(desk: Desk, space: tuple[str, str, str], pixels: np.ndarray) -> Document:
+    """A document of that colour space whose layer holds these pixels, in Krita's order."""
+    document = desk.new(WIDTH, HEIGHT, *space)
+    text = base64.b64encode(pixels.tobytes()).decode()
+    desk.host.run(f"""
+d = {document.code}
+d.rootNode().childNodes()[0].setPixelData(base64.b64decode("{text}"), 0, 0, {WIDTH}, {HEIGHT})
+d.refreshProjection()
+d.waitForDone()
+""")
+    desk.select(document, *HOLE)
+    return document
+
+
+def read(desk: Desk, document: Document, name: str, part: tuple[int, int, int, int], like: np.ndarray) -> np.ndarray:
+    text = desk.host.run(f"base64.b64encode(bytes({document.code}.nodeByName({name!r}).pixelData{part})).decode()")
+    return np.frombuffer(base64.b64decode(text), like.dtype).reshape(part[3], part[2], -1)
+
+
+@pytest.mark.essential
+@pytest.mark.parametrize(
+    "space",
+    [
+        ("RGBA", "U16", "sRGB-elle-V2-srgbtrc.icc"),
+        ("RGBA", "F16", "Rec2020-elle-V4-g10.icc"),
+        ("RGBA", "F32", "sRGB-elle-V2-g10.icc"),
+        ("GRAYA", "U16", "Gray-D50-elle-V2-srgbtrc.icc"),
+    ],
+    ids=lambda space: space[0] + space[1],
+)
+def test_a_gradient_is_filled_in_full_depth(desk: Desk, space: tuple[str, str, str]) -> None:
+    pixels = gradient(space[1], 2 if space[0] == "GRAYA" else 4)
+    document = opened(desk, space, pixels)
+    desk.choose("exemplar")
+    assert desk.repaint().startswith("Done")
+    assert desk.host.run(
+        f"n = {document.code}.nodeByName({NAME!r})\n[n.colorModel(), n.colorDepth(), n.colorProfile()]"
+    ) == list(space)
+    fill = read(desk, document, NAME, HOLE, pixels)
+    assert (fill[..., -1] == pixels[0, 0, -1]).all(), "opaque"
+    x, y, width, height = BESIDE
+    beside = pixels[y : y + height, x : x + width]
+    for channel in range(pixels.shape[-1] - 1):
+        assert len(np.unique(fill[..., channel])) >= 0.95 * len(np.unique(beside[..., channel]))
+    x, y, width, height = HOLE
+    truth = pixels[y : y + height, x : x + width].astype(float)
+    assert np.abs(fill - truth)[..., :-1].mean() <= 0.01 * np.ptp(truth[..., 0])
+    if space[1] != "U16":
+        assert fill[..., :-1].max() > 1, "light above white survives"
+
+
+def test_the_thumbnail_of_a_deep_picture_is_what_is_seen(desk: Desk) -> None:
+    """Half of the light of a linear document is lighter than half in sRGB."""
+    pixels = np.full((HEIGHT, WIDTH, 4), 0.5, "<f4")
+    pixels[..., 3] = 1
+    opened(desk, ("RGBA", "F32", "sRGB-elle-V2-g10.icc"), pixels)
+    desk.choose()
+    assert desk.repaint().startswith("Done")
+    red, green, blue = desk.host.run("""
+picture = dock().gallery.item(0).icon().pixmap(72, 72).toImage()
+colour = picture.pixelColor(2, 2)
+[colour.red(), colour.green(), colour.blue()]
+""")
+    assert [abs(value - 188) <= 2 for value in (red, green, blue)] == [True] * 3
