@@ -1,12 +1,22 @@
-"""``python -m engine``: files in, files out. Exit codes: 0; 2 usage or bad input; 3 engine failure."""
+"""``python -m engine``: files in, files out. Exit codes: 0; 2 usage or bad input; 3 engine failure; 130 Ctrl+C."""
 
 from __future__ import annotations
 
 import sys
 
-from engine.commands.cli import main
-from engine.untrusted import own_input
+
+def start() -> int:
+    """Run the command line; Ctrl+C is one line also while the program is being loaded."""
+    try:
+        from engine.commands.cli import main
+        from engine.untrusted import own_input
+
+        own_input()
+        return main()
+    except KeyboardInterrupt:
+        print("Cancelled; nothing was written.", file=sys.stderr)
+        return 130
+
 
 if __name__ == "__main__":
-    own_input()
-    sys.exit(main())
+    sys.exit(start())

@@ -11,7 +11,7 @@ import pytest
 
 import installer
 from bridge_server.client.editor import german
-from engine.__main__ import main as engine_command
+from engine.commands.cli import main as engine_command
 from engine.models.entries import known_models
 from engine.sampling.presets import PRESETS
 from install import plugins

@@ -26,13 +26,23 @@ def over(image: np.ndarray, shown: np.ndarray) -> np.ndarray:
     return composite(image, selection, shown[..., :3].astype(np.float32) / top, Box(0, 0, width, height))
 
 
-def composite(original: np.ndarray, selection: np.ndarray, fill: np.ndarray, region: Box) -> np.ndarray:
+def composite(
+    original: np.ndarray,
+    selection: np.ndarray,
+    fill: np.ndarray,
+    region: Box,
+    alpha: str = "keep",
+    associated: bool = False,
+) -> np.ndarray:
     """The fill over the original: OUT = IN + M/255 · (fill − IN); bit for bit the original where M = 0.
 
     Args:
-        original: (H, W, C) uint8, uint16 or floats; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA (straight alpha).
+        original: (H, W, C) uint8, uint16 or floats; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
         selection: (H, W) uint8, zero outside the region.
-        fill: (region.height, region.width, 3) in [0, 1].
+        fill: (region.height, region.width, 3), where 1 is the integers' largest value.
+        alpha: ``keep``: what is half selected is half covered, so that transparent pixels stay partly transparent
+            there; ``opaque``: every selected pixel becomes opaque, the fill is also behind what is partly transparent.
+        associated: the original's colours are multiplied by its alpha, and so are the result's.
     """
     out = original.copy()
     part, mask = out[region.slices], selection[region.slices]
@@ -42,14 +52,17 @@ def composite(original: np.ndarray, selection: np.ndarray, fill: np.ndarray, reg
     colours = original.shape[2] - (original.shape[2] in (2, 4))
     paint = fill.astype(np.float64) if colours == 3 else fill.astype(np.float64) @ [[0.299], [0.587], [0.114]]
     under = part.astype(np.float64) / top
+    if not whole:
+        under[..., :colours] = np.where(np.isfinite(under[..., :colours]), under[..., :colours], paint)
     if colours == original.shape[2]:
         mixed = under + m * (paint - under)
     else:
-        alpha = under[..., -1:]
-        covered = m + alpha * (1 - m)
-        mixed = np.divide(
-            paint * m + under[..., :-1] * alpha * (1 - m), covered, where=covered > 0, out=np.zeros_like(paint)
-        )
+        seen = under[..., -1:]
+        covered = m + seen * (1 - m) if alpha == "keep" else np.ones_like(m)
+        share = m if alpha == "keep" else 1 - seen * (1 - m)
+        mixed = paint * share + (under[..., :-1] if associated else under[..., :-1] * seen) * (1 - m)
+        if not associated:
+            mixed = np.divide(mixed, covered, where=covered > 0, out=np.zeros_like(paint))
         mixed = np.concatenate([mixed, covered], axis=2)
     changed = mask > 0
     part[changed] = (np.rint(mixed[changed] * top) if whole else mixed[changed]).astype(original.dtype)

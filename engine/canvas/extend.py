@@ -48,8 +48,8 @@ class Framed:
     selection: np.ndarray
 
     def rgba(self, source: np.ndarray) -> np.ndarray:
-        """What the engine sees: ``source``, (H, W, 4) uint8 of ``pixels``, transparent where it is to be painted."""
-        return np.where(self.selection[..., None] > 0, np.uint8(0), source)
+        """What the engine sees: ``source``, (H, W, 4) of ``pixels``, transparent where it is to be painted."""
+        return np.where(self.selection[..., None] > 0, source.dtype.type(0), source)
 
 
 def extended(pixels: np.ndarray, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Framed:
@@ -114,7 +114,8 @@ def tile(pixels: np.ndarray, axis: str = "both", size: tuple[int, int] | None = 
 def _framed(pixels: np.ndarray, size: tuple[int, int], box: canvas.Box, kept: np.ndarray) -> Framed:
     if max(size) > canvas.MAX_SIDE:
         raise BadInput("too_large", f"The result would be larger than {canvas.MAX_SIDE} pixels a side; extend by less.")
-    if kept.shape[2] in (2, 4) and not (kept[..., -1] >= canvas.OPAQUE / 255 * np.iinfo(kept.dtype).max).any():
+    most = np.iinfo(kept.dtype).max if kept.dtype.kind == "u" else 1
+    if kept.shape[2] in (2, 4) and not (kept[..., -1] >= canvas.OPAQUE / 255 * most).any():
         raise BadInput("nothing_known", "The picture is completely transparent; paint something to continue first.")
     out = np.zeros((*size, pixels.shape[2]), pixels.dtype)
     out[box.slices] = kept

@@ -19,6 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask-threshold", type=int, metavar="N", help="values from N on count wholly, others do not")
 
 
-def read(arguments: argparse.Namespace) -> np.ndarray:
-    """(H, W) uint8; see :func:`engine.canvas.maskfile.read`."""
-    return maskfile.read(arguments.mask, arguments.mask_channel, arguments.mask_threshold, arguments.invert_mask)
+def read(arguments: argparse.Namespace, page: int = 0) -> np.ndarray:
+    """(H, W) uint8; see :func:`engine.files.maskfile.read`. A mask with one page goes with every page of a picture."""
+    return maskfile.read(arguments.mask, arguments.mask_channel, arguments.mask_threshold, arguments.invert_mask, page)

@@ -4,6 +4,6 @@
 :mod:`engine.files.colour` converts between colour profiles, :mod:`engine.files.maskfile` looks at masks.
 """
 
-from engine.files.picture import Picture
+from engine.files.picture import Picture, nearest
 
-__all__ = ["Picture"]
+__all__ = ["Picture", "nearest"]

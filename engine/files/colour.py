@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageCms
 
-from engine.files.picture import Picture, top
+from engine.files.picture import Picture, straight, top
 
 _SPACES = {b"RGB ": "rgb", b"GRAY": "gray", b"CMYK": "cmyk", b"Lab ": "lab"}
 _CHANNELS = {"rgb": 3, "gray": 1, "cmyk": 4, "lab": 3}
@@ -139,6 +140,32 @@ def chromaticities(profile: bytes) -> tuple[float, ...]:
         x, y, z = back @ np.array(xyz)
         values += [x / (x + y + z), y / (x + y + z)]
     return tuple(float(value) for value in values)
+
+
+def as_srgb(picture: Picture) -> Picture:
+    """A picture converted to sRGB: its pixels and its palette; without a profile floats are taken as linear."""
+    is_gray = picture.pixels.shape[2] < 3
+    profile = picture.icc_profile
+    if profile is None and picture.pixels.dtype == np.float32:
+        profile = gray(1.0) if is_gray else rgb(1.0)
+    if profile is None:
+        return picture
+    into, channels = (gray(), 1) if is_gray else (srgb(), 3)
+
+    def converted(pixels: np.ndarray) -> np.ndarray:
+        return np.concatenate([convert(pixels[..., :channels], profile, into), pixels[..., channels:]], axis=2)
+
+    pixels = straight(picture.pixels) if picture.associated else picture.pixels
+    palette = None if picture.palette is None else converted(picture.palette)
+    return replace(picture, pixels=converted(pixels), icc_profile=into, palette=palette, associated=False)
+
+
+def for_screen(picture: Picture) -> Picture:
+    """A picture as 8 bits to look at: floats as sRGB, cut to 0 … 1."""
+    if picture.pixels.dtype == np.float32:
+        picture = as_srgb(picture)
+    shown = replace(picture, pixels=picture.rgba8(), bits=None)
+    return shown if picture.icc_profile and space(picture.icc_profile) == "rgb" else replace(shown, icc_profile=None)
 
 
 def from_cmyk(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:

@@ -231,8 +231,8 @@ def write(path: Path, *pictures: Picture) -> None:
             os.fsync(file.fileno())
         scratch.chmod(mode)
         scratch.replace(target)
-    except OSError as error:
-        is_full = error.errno in (28, 122) or _is_full(target.parent)
+    except Exception as error:  # what libraries make of what they cannot write has no common kind
+        is_full = getattr(error, "errno", None) in (28, 122) or _is_full(target.parent)
         why = "the disk is full; free some space and run again" if is_full else "choose another place or kind of file"
         raise EngineError(
             "disk_full" if is_full else "not_written", f"{path.name} was not written: {why}.", repr(error)
@@ -251,7 +251,9 @@ def _encode(path: Path, suffix: str, pictures: list[Picture]) -> None:
 
 
 def _fitting(suffix: str, picture: Picture) -> Picture:
-    """Straight alpha where the kind of file has no other."""
+    """Straight alpha where the kind of file has no other; no profile of gray where gray becomes RGB."""
+    if picture.pixels.shape[2] < 3 and suffix in (".webp", ".avif", ".jxl"):
+        picture = replace(picture, icc_profile=None)
     if picture.associated and suffix not in (".tif", ".tiff", ".exr"):
         return replace(picture, pixels=straight(picture.pixels), associated=False)
     return picture

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.errors import BadInput
 from engine.files import imagefile
+from engine.files.picture import Picture, straight
 
 CHANNELS = ("auto", "luma", "alpha", "red", "green", "blue")
 LABELS = 8
@@ -30,7 +31,9 @@ COLOURFUL = 0.05
 """Share of pixels with a colour, from which on it is a photograph too."""
 
 
-def read(path: Path, channel: str = "auto", threshold: int | None = None, invert: bool | None = None) -> np.ndarray:
+def read(
+    path: Path, channel: str = "auto", threshold: int | None = None, invert: bool | None = None, page: int = 0
+) -> np.ndarray:
     """Read a mask: (H, W) uint8, 255 = repaint, a value between is a soft edge.
 
     Args:
@@ -39,17 +42,21 @@ def read(path: Path, channel: str = "auto", threshold: int | None = None, invert
         threshold: everything from this value on, 1 … 255 (65535 in a 16-bit file), is repainted wholly and all else
             is not; without it values are taken as they are.
         invert: black is repainted. None: white is, and a mask that selects nearly everything is refused.
+        page: of the picture, from 0: of a mask with several pages the same one counts.
 
     Raises:
         BadInput: no picture; or hardly what was meant.
     """
-    picture = imagefile.read(path)
-    name, deep = path.name, picture.pixels.dtype == np.uint16
+    number = imagefile.look(path).pages
+    if number > 1 and page >= number:
+        raise BadInput("bad_mask", f"{path.name} has {number} pages; save the one that is the mask by itself.")
+    pixels = _samples(imagefile.read(path, page if number > 1 else 0))
+    name, deep = path.name, pixels.dtype == np.uint16
     if threshold is not None and not 1 <= threshold <= (65535 if deep else 255):
         raise BadInput("bad_mask", f"--mask-threshold must be 1 to {65535 if deep else 255} for {name}.")
     if channel == "auto" and threshold is None:
-        _check_no_photograph(picture.pixels, name)
-    values = _channel(picture.pixels, channel, name)
+        _check_no_photograph(pixels, name)
+    values = _channel(pixels, channel, name)
     if threshold is not None:
         mask = np.where(values >= threshold, 255, 0).astype(np.uint8)
     else:
@@ -67,6 +74,14 @@ def read(path: Path, channel: str = "auto", threshold: int | None = None, invert
             "--no-invert-mask if that is right.",
         )
     return mask
+
+
+def _samples(picture: Picture) -> np.ndarray:
+    """(H, W, C) uint8 or uint16 with straight alpha; floats from 0 to 1 become 16 bits."""
+    pixels = straight(picture.pixels) if picture.associated else picture.pixels
+    if pixels.dtype != np.float32:
+        return pixels
+    return np.rint(np.clip(np.nan_to_num(pixels), 0, 1) * 65535).astype(np.uint16)
 
 
 def _channel(pixels: np.ndarray, channel: str, name: str) -> np.ndarray:

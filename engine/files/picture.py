@@ -99,3 +99,14 @@ def _codes(pixels: np.ndarray) -> np.ndarray:
     """Colours of (H, W, C) uint8 as numbers."""
     factors = 256 ** np.arange(pixels.shape[2], dtype=np.uint32)
     return (pixels.astype(np.uint32) * factors).sum(2, dtype=np.uint32)
+
+
+def nearest(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """(H, W, C) uint8 with each pixel the nearest of (N, 1, C) colours."""
+    found, which = np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0, return_inverse=True)
+    known = colours[:, 0].astype(np.int32)
+    best = np.empty(len(found), np.intp)
+    for start in range(0, len(found), 4096):
+        part = found[start : start + 4096].astype(np.int32)
+        best[start : start + 4096] = ((part[:, None] - known) ** 2).sum(2).argmin(1)
+    return colours[best, 0][which.reshape(-1)].reshape(pixels.shape)

@@ -1,0 +1,245 @@
+"""What a command on a picture writes: the places are looked at before the run, pictures come as variants finish."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine import devices
+from engine.commands import learn as learn_command
+from engine.commands import source
+from engine.errors import BadInput
+from engine.files import Picture, nearest
+
+if TYPE_CHECKING:
+    from engine.api import Learning, Model, Step
+    from engine.run import Event
+
+FEW_COLOURS = 32
+"""A picture of at most so many colours keeps them."""
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """What all commands that write a picture have in common."""
+    command.add_argument(
+        "-o", "--out", type=Path, required=True, help="K > 1 writes OUT-1.png, OUT-2.png …; - is standard output"
+    )
+    command.add_argument("--seed", type=int, metavar="S", help="0 … 2^53 - 1; drawn and reported if absent")
+    command.add_argument("--variants", type=int, default=1, metavar="K")
+    command.add_argument(
+        "--alpha", choices=("keep", "opaque"), default="keep",
+        help="keep what is partly transparent so under a soft selection, or make all that is selected opaque",
+    )  # fmt: skip
+    command.add_argument(
+        "--palette", choices=("keep", "free"),
+        help="whether the result has the picture's own colours only (default: where it has at most 32)",
+    )  # fmt: skip
+    command.add_argument("--device", choices=devices.KINDS)
+    command.add_argument(
+        "--vae", metavar="DIR|ID", help="another autoencoder for a latent model, also an asymmetric one"
+    )
+    command.add_argument("--previews", type=Path, metavar="DIR", help="also write ten previews of each variant")
+    command.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+
+
+class Results:
+    """Takes the events of the runs of one or more pages: shows progress, writes pictures, reports."""
+
+    def __init__(self, arguments: argparse.Namespace, pictures: Sequence[Picture]) -> None:
+        self._arguments, self._pictures = arguments, pictures
+        self._names = _names(arguments, pictures)
+        self._page = 0
+        self._done: dict[int, list[Picture]] = {}
+        self._began = time.monotonic()
+        self._made = self._calls = 0
+        self._learned: Learning | None = None
+        self._variants: list[dict[str, Any]] = []
+        self._told = False
+        _check(arguments, self._names, pictures)
+
+    def begin(self, page: int) -> None:
+        """The events to come are of this page, counted from 0."""
+        self._page, self._made = page, 0
+        if len(self._pictures) > 1 and sys.stderr.isatty():
+            print(f"page {page + 1} of {len(self._pictures)}", file=sys.stderr)
+
+    def take(self, event: Learning | Event) -> None:
+        from engine.api import Finished, Learning, Note, Pause
+
+        if isinstance(event, Pause):
+            return
+        if isinstance(event, Note):
+            print(f"note: {event.sentence}", file=sys.stderr)
+            return
+        if isinstance(event, Learning):
+            learn_command.show(event)
+            self._learned = event
+            return
+        if isinstance(event, Finished):
+            self._finish(event)
+            return
+        self._made += 1
+        variants = self._arguments.variants
+        self._calls = -(-self._made // variants)
+        _progress(self._made, (event.calls - event.call + self._calls) * variants, event.seconds)
+        if self._arguments.previews and event.call % max(1, event.calls // 10) == 0:
+            self._preview(event)
+
+    def _finish(self, event: Any) -> None:
+        from engine import canvas
+        from engine.files import imagefile
+
+        picture = self._pictures[self._page]
+        made = canvas.composite(
+            picture.pixels, event.selection, event.fill, event.region, self._arguments.alpha, picture.associated
+        )
+        colours = kept_colours(self._arguments, picture)
+        if colours is not None:
+            made = np.where(event.selection[..., None] > 0, nearest(made, colours), made)
+        if picture.has_alpha:
+            self._tell_transparency(picture, made, event.selection)
+        finished = self._done.setdefault(event.variant, [])
+        finished.append(replace(picture, pixels=made))
+        if len(finished) == len(self._pictures):
+            name = self._names[event.variant]
+            imagefile.write(name, *self._done.pop(event.variant))
+            self._variants.append({"file": "-" if self._arguments.streamed else str(name), "seed": event.seed})
+
+    def _tell_transparency(self, picture: Picture, made: np.ndarray, selection: np.ndarray) -> None:
+        from engine import canvas
+
+        unit = np.iinfo(made.dtype).max if made.dtype.kind == "u" else 1
+        seen = [pixels[..., -1] / unit < canvas.OPAQUE / 255 for pixels in (picture.pixels, made)]
+        if not self._told and self._arguments.alpha == "keep" and (seen[0] & seen[1] & (selection > 0)).any():
+            self._told = True
+            print(
+                "note: Under the selection's soft edge the picture stays partly transparent; add --alpha opaque to "
+                "fill it.",
+                file=sys.stderr,
+            )
+
+    def report(self, model: Model) -> None:
+        seconds = time.monotonic() - self._began
+        place = sys.stderr if self._arguments.streamed else sys.stdout
+        if self._arguments.json:
+            report = {
+                "calls": self._calls,
+                "seconds": round(seconds, 3),
+                "seconds_per_call": round(seconds / self._made, 5),
+                "device": str(model.device),
+                "seed": self._variants[0]["seed"],
+                "model": model.info.id,
+                "peak_memory_mib": _peak_memory_mib(),
+                "variants": self._variants,
+            }
+            if self._learned is not None:
+                report |= {"learning_steps": self._learned.step, "learning_seconds": round(self._learned.seconds, 3)}
+            print(json.dumps(report), file=place)
+            return
+        for variant in self._variants:
+            print(f"{variant['file']}  seed {variant['seed']}", file=place)
+        print(f"{self._calls} network calls each, {seconds:.1f} s on {model.device}", file=place)
+
+    def _preview(self, step: Step) -> None:
+        from engine import canvas
+        from engine.files import colour, imagefile
+
+        page = f"page-{self._page + 1}-" if len(self._pictures) > 1 else ""
+        name = self._arguments.previews / f"{page}variant-{step.variant + 1}-call-{step.call:04d}.png"
+        picture = self._pictures[self._page]
+        over = canvas.over(picture.rgba(), step.preview())
+        imagefile.write(name, colour.for_screen(replace(picture, pixels=over, associated=False, palette=None)))
+
+
+def palette_wanted(arguments: argparse.Namespace) -> bool | None:
+    """Whether the fill keeps to the picture's colours, as :class:`engine.api.Job` takes it."""
+    if arguments.palette is None and arguments.out.suffix.lower() != ".gif":
+        return None
+    return bool(arguments.palette != "free")
+
+
+def kept_colours(arguments: argparse.Namespace, picture: Picture) -> np.ndarray | None:
+    """The colours that the result may have, (N, 1, C); None for any."""
+    wanted = palette_wanted(arguments)
+    return None if wanted is False else source.colours_of(picture, 256 if wanted else FEW_COLOURS)
+
+
+def _names(arguments: argparse.Namespace, pictures: Sequence[Picture]) -> list[Path]:
+    """One name per variant; they sort as they are counted."""
+    out, variants = arguments.out, arguments.variants
+    if arguments.streamed:
+        if variants > 1:
+            raise BadInput("bad_output", "Standard output holds one picture; name a file for several variants.")
+        deep = pictures[0].pixels.dtype == np.float32 or len(pictures) > 1
+        return [out.with_name(out.name + (".tif" if deep else ".png"))]
+    if variants <= 1:
+        return [out]
+    digits = len(str(variants))
+    return [out.with_name(f"{out.stem}-{k:0{digits}}{out.suffix}") for k in range(1, variants + 1)]
+
+
+def _check(arguments: argparse.Namespace, names: list[Path], pictures: Sequence[Picture]) -> None:
+    """Every place that will be written to, before anything is computed; and how it is now, see :func:`written`."""
+    from engine.files import imagefile
+
+    for name in names:
+        imagefile.check_output(name, pictures)
+    places = [] if arguments.streamed else list(names)
+    state = getattr(arguments, "save_state", None)
+    if state:
+        imagefile.check_place(state)
+        places.append(state)
+    if getattr(arguments, "plot_schedule", None):
+        imagefile.check_output(arguments.plot_schedule)
+        places.append(arguments.plot_schedule)
+    if arguments.previews:
+        try:
+            arguments.previews.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                "bad_output", f"There can be no folder {arguments.previews}; choose another.", repr(error)
+            ) from error
+        imagefile.check_place(arguments.previews / "preview.png")
+    arguments.places = {place: _state(place) for place in places}
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def written(arguments: argparse.Namespace) -> str:
+    """What of a run that was cut short is there, as the end of a sentence."""
+    places = getattr(arguments, "places", {})
+    changed = [str(place) for place, before in places.items() if _state(place) != before]
+    if not changed:
+        return "nothing was written, but for previews" if places and arguments.previews else "nothing was written"
+    return f"{', '.join(changed)} {'was' if len(changed) == 1 else 'were'} written"
+
+
+def _progress(done: int, total: int, seconds: float) -> None:
+    if sys.stderr.isatty():
+        left = seconds / done * (total - done)
+        end = "\n" if done == total else ""
+        print(f"\r{done}/{total} network calls, {left:4.0f} s left ", end=end, file=sys.stderr, flush=True)
+
+
+def _peak_memory_mib() -> int | None:
+    """Peak resident memory of this process; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // 2**20 if sys.platform == "darwin" else peak // 2**10

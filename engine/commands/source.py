@@ -1,0 +1,105 @@
+"""What a command on a picture reads: the picture with its pages, its colours as asked for, the mask that goes with it;
+``-`` for standard input and output."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import BadInput
+from engine.files import Picture
+from engine.untrusted import own_input
+
+STREAM = Path("-")
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("image", type=Path, metavar="IN", help="a picture; - is standard input")
+    command.add_argument("--page", metavar="N|all", help="of a file with several pages or frames")
+    command.add_argument(
+        "--profile", choices=("keep", "srgb"), default="keep",
+        help="keep the picture's colour profile, or convert to sRGB first",
+    )  # fmt: skip
+
+
+@contextmanager
+def streams(arguments: argparse.Namespace) -> Iterator[None]:
+    """Files in place of standard input and output; what was written to the latter's is sent at the end."""
+    given = [name for name in ("image", "mask") if getattr(arguments, name, None) == STREAM]
+    arguments.streamed = arguments.out == STREAM
+    if not given and not arguments.streamed:
+        yield
+        return
+    if len(given) > 1:
+        raise BadInput("bad_argument", "Standard input holds one file; name the picture or the mask.")
+    with tempfile.TemporaryDirectory(prefix="repaint-") as folder:
+        for name in given:
+            path = Path(folder) / "standard-input"
+            with open(path, "wb") as file:
+                shutil.copyfileobj(own_input(), file)
+            setattr(arguments, name, path)
+        if arguments.streamed:
+            arguments.out = Path(folder) / "standard-output"
+        yield
+        if arguments.streamed:
+            (written,) = Path(folder).glob("standard-output*")
+            sys.stdout.flush()
+            sys.stdout.buffer.write(written.read_bytes())
+            sys.stdout.buffer.flush()
+
+
+def pages(arguments: argparse.Namespace) -> list[int]:
+    """The numbers, from 0, of the pages to work on.
+
+    Raises:
+        BadInput: there are several and none was chosen; no such page.
+    """
+    from engine.files import imagefile
+
+    number, name = imagefile.look(arguments.image).pages, arguments.image.name
+    if arguments.page is None:
+        if number > 1:
+            raise BadInput(
+                "several_pages", f"{name} has {number} pages; add --page 1 for one of them, or --page all for all."
+            )
+        return [0]
+    if arguments.page == "all":
+        return list(range(number))
+    if not arguments.page.isdecimal() or not 1 <= int(arguments.page) <= number:
+        raise BadInput("bad_page", f"--page must be all or 1 to {number} for {name}, not {arguments.page}.")
+    return [int(arguments.page) - 1]
+
+
+def read(arguments: argparse.Namespace, page: int) -> Picture:
+    """A page, with its colours as asked for; says what of it is not kept."""
+    from engine.files import colour, imagefile
+
+    picture = imagefile.read(arguments.image, page)
+    if arguments.profile == "srgb":
+        picture = colour.as_srgb(picture)
+    if arguments.palette != "free" and arguments.out.suffix.lower() == ".gif":
+        picture = replace(picture, palette=colours_of(picture, 256))
+    for note in picture.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return picture
+
+
+def colours_of(picture: Picture, most: int) -> np.ndarray | None:
+    """(N, 1, C), the colours of an indexed picture or those that occur, where they are at most so many."""
+    if picture.pixels.dtype != np.uint8:
+        return None
+    if picture.palette is not None:
+        return picture.palette if len(picture.palette) <= most else None
+    flat = picture.pixels.reshape(-1, picture.pixels.shape[2])
+    if len(np.unique(flat[:: max(1, len(flat) // 4096)], axis=0)) > most:
+        return None
+    found = np.unique(flat, axis=0)
+    return found[:, None] if len(found) <= most else None
