@@ -6,9 +6,9 @@ CMYK or L*a*b*, are converted by Krita to floats that hold every colour.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, Optional, Union
 
-from krita import Document, ManagedColor, Node
+from krita import Document, Krita, ManagedColor, Node
 
 from bridge_server.client.editor.samples import GRAY_OF_RGBA, RGBA_OF_GRAY, arranged
 
@@ -52,16 +52,6 @@ LIGHT = Space("RGBA", "F32", "sRGB-elle-V2-g10.icc")
 EVERY = Space("RGBA", "F32", "ClayRGB-elle-V4-srgbtrc.icc")
 
 
-def converted(document: Document, data: Any, width: int, height: int, old: Space, new: Space) -> Any:
-    """Pixels by Krita's own conversion, through a node that never enters the document."""
-    scratch = document.createNode("", "paintlayer")
-    if Space.of(scratch) != old:
-        scratch.setColorSpace(*old)
-    scratch.setPixelData(data, 0, 0, width, height)
-    scratch.setColorSpace(*new)
-    return scratch.pixelData(0, 0, width, height)
-
-
 def is_linear(space: Space) -> bool:
     """Whether the values that are sent of it are proportional to light: Krita says how much light a half is."""
     gray = ManagedColor(*space.travelling)
@@ -70,14 +60,35 @@ def is_linear(space: Space) -> bool:
     return abs(gray.components()[1] - 0.5) < 0.02
 
 
-def outgoing(document: Document, data: Any, width: int, height: int, space: Space) -> bytes:
-    """Krita's pixels of that space as the wire's."""
-    sent, depth = space.travelling, space.sent_depth
-    if sent != space:
-        data = converted(document, data, width, height, space, sent)
-    if sent.model == "GRAYA":
-        return arranged(bytes(data), depth, 2, RGBA_OF_GRAY)
-    return pixels.swapped(bytes(data), width, height, depth)
+class Reader:
+    """Makes Krita's pixels of a space the wire's. To be closed in the end.
+
+    Krita converts by a node of a document that no one sees: in the artist's own each conversion would be an undo step,
+    and wait until Krita has drawn the picture anew.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._workshop: Optional[Document] = None
+
+    def outgoing(self, data: Any, width: int, height: int) -> bytes:
+        sent = self.space.travelling
+        if sent != self.space:
+            if self._workshop is None:
+                self._workshop = Krita.instance().createDocument(1, 1, "", *self.space, 72.0)
+            node = self._workshop.createNode("", "paintlayer")
+            node.setPixelData(data, 0, 0, width, height)
+            node.setColorSpace(*sent)
+            data = node.pixelData(0, 0, width, height)
+        if sent.model == "GRAYA":
+            return arranged(bytes(data), sent.sent_depth, 2, RGBA_OF_GRAY)
+        return pixels.swapped(bytes(data), width, height, sent.sent_depth)
+
+    def close(self) -> None:
+        if self._workshop is not None:
+            self._workshop.setModified(False)
+            self._workshop.close()
+            self._workshop = None
 
 
 def incoming(rgba: bytes, width: int, height: int, space: Space) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from krita import Document, Krita, Node, Selection
@@ -120,15 +120,16 @@ class KritaHost:
         read: List[bytes] = []
         chosen_bytes: List[bytes] = []
         began = time.monotonic()
-        for part in slices(box, PLAIN_SLICE if space.travelling == space else CONVERTED_SLICE):
-            if find_document(document_id) is None:
-                raise Refused(shared.CHANGED)
-            read.append(self._slice(document, source, part, space))
-            chosen_bytes.append(chosen(part))
-            if time.monotonic() - began > SLICE_SECONDS:
-                yield None
-                began = time.monotonic()
-        yield None
+        with closing(colours.Reader(space)) as reader:
+            for part in slices(box, PLAIN_SLICE if space.travelling == space else CONVERTED_SLICE):
+                if find_document(document_id) is None:
+                    raise Refused(shared.CHANGED)
+                read.append(self._slice(document, source, part, reader))
+                chosen_bytes.append(chosen(part))
+                if time.monotonic() - began > SLICE_SECONDS:
+                    yield None
+                    began = time.monotonic()
+            yield None
         pixels = b"".join(read)
         yield None
         yield Capture(target, pixels, b"".join(chosen_bytes))
@@ -192,7 +193,7 @@ class KritaHost:
         right, bottom = max(each.x + each.width for each in found), max(each.y + each.height for each in found)
         return Box(left, top, right - left, bottom - top)
 
-    def _slice(self, document: Document, node: Optional[Node], part: Box, space: Space) -> bytes:
+    def _slice(self, document: Document, node: Optional[Node], part: Box, reader: colours.Reader) -> bytes:
         """The wire's pixels of ``part``: of the projection, or of ``node`` if given."""
         if node is None:
             data = document.pixelData(part.x, part.y, part.width, part.height)
@@ -200,12 +201,12 @@ class KritaHost:
             data = node.pixelData(part.x, part.y, part.width, part.height)
             if data.isEmpty():  # groups and vector layers have no pixels of their own
                 data = node.projectionPixelData(part.x, part.y, part.width, part.height)
-        if Space.of(node or document) != space:
+        if Space.of(node or document) != reader.space:
             raise Refused(shared.CHANGED)
         if data.isEmpty():
             raise Refused(shared.NO_LAYER)
-        with self.probe.host() if space.travelling != space else nullcontext():
-            return colours.outgoing(document, data, part.width, part.height, space)
+        with self.probe.host() if reader.space.travelling != reader.space else nullcontext():
+            return reader.outgoing(data, part.width, part.height)
 
     # ---- writing ----
     def add_layer(self, target: Target, name: str, above_active: bool = False) -> PreviewLayer:

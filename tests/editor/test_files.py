@@ -34,6 +34,7 @@ class Desk:
         self.folder = folder
         self.before = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
         self.before[..., 3] = 255
+        self.suffix = ".png"
         selection = np.zeros((HEIGHT, WIDTH), np.uint8)
         selection[20:40, 30:60] = 255
         Image.fromarray(self.before).save(folder / "picture.png")
@@ -59,10 +60,19 @@ class Desk:
         self.until(lambda: not self.flow.busy, "the run ends")
 
     def layers(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob("[0-9]*.png"))
+        return sorted(path.name for path in self.folder.glob(f"[0-9]*{self.suffix}"))
 
-    def pixels(self, name: str = "picture.png") -> np.ndarray:
-        return np.array(Image.open(self.folder / name))
+    def pixels(self, name: str = "picture") -> np.ndarray:
+        path = (self.folder / name).with_suffix(self.suffix)
+        return np.load(path) if self.suffix == ".npy" else np.array(Image.open(path))
+
+    def make_deep(self, dtype: str) -> None:
+        """The document's picture becomes a deep one, of floats with light above white."""
+        (self.folder / "picture.png").unlink()
+        self.suffix, scale = ".npy", 257 if dtype == "u2" else 3 / 255
+        self.before = (self.before.astype(float) * scale).astype(dtype)
+        self.before[..., 3] = 65535 if dtype == "u2" else 1
+        np.save(self.folder / "picture.npy", self.before)
 
 
 @pytest.fixture
@@ -83,6 +93,23 @@ def test_a_selection_is_repainted_in_a_layer_of_its_own(desk: Desk) -> None:
     layer[20:40, 30:60] = 0
     assert not layer.any()
     assert np.array_equal(desk.pixels(), desk.before)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f2", "f4"])
+@pytest.mark.parametrize("area", [None, Extend(right=32)], ids=["selection", "extend"])
+def test_a_deep_document_gets_a_deep_layer(desk: Desk, dtype: str, area: Area) -> None:
+    desk.make_deep(dtype)
+    desk.start(area=area)
+    desk.end()
+    assert not desk.flow.is_error, desk.flow.sentence
+    layer = desk.pixels(desk.layers()[0])
+    assert layer.dtype == desk.before.dtype
+    part = layer[20:40, 30:60] if area is None else layer[:, WIDTH:]
+    assert (part[..., 3] == desk.before[0, 0, 3]).all()
+    assert len(np.unique(part[..., :3])) > 300
+    if dtype != "u2":
+        assert part[..., :3].max() > 1
+    assert np.array_equal(desk.pixels()[:, :WIDTH], desk.before)
 
 
 def test_a_cancelled_extension_leaves_the_canvas_as_it_was(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,24 @@ def test_a_run_comes_back_as_it_was() -> None:
     assert [variant.seed for variant in first.variants] == [7, 8]
     assert (second.kind, history.parents["b"]) == ("idea", ["a", 1, 30])
     assert history.take("again", "key", "") == [], "they wait no longer"
+
+
+def test_a_deep_picture_comes_back_with_its_depth_and_colours() -> None:
+    history, deep = History(), run("key")
+    deep.target = replace(deep.target, depth="f16", linear=True, space="RGBA F16 Rec2020-elle-V4-g10.icc")
+    history.add(events.Recovered("a", note(deep), "texture", "done", 2, 2, 30, 40, "f16"))
+    assert history.bytes() == 2 * 8 * 30 * 40
+    (found,) = history.take("open", "key", "")
+    assert found.target == deep.target
+
+
+def test_a_picture_of_a_version_without_depths_was_srgb() -> None:
+    history = History()
+    content = {**json.loads(note(run("key"))), "plain": True}
+    del content["linear"], content["space"]
+    history.add(events.Recovered("a", json.dumps(content), "texture", "done", 2, 2, 30, 40, "u8"))
+    (found,) = history.take("open", "key", "")
+    assert found.target == run("key").target
 
 
 def test_a_document_without_a_key_is_known_by_its_path() -> None:

@@ -107,11 +107,14 @@ def seen():
     d.refreshProjection()
     return bytes(d.pixelData({x}, {y}, {width}, {height}))
 before = seen()
+history, open_documents = str(app.action("edit_undo").text()), len(app.documents())
 capture = None
 reader = flow.host.capture(Settings("texture", "fast", 1))
 while capture is None: capture = next(reader)
 from bridge_server.client.editor.model import Picture
 from bridge_server.client.geometry import Box
+assert str(app.action("edit_undo").text()) == history, "reading is no undo step"
+assert len(app.documents()) == open_documents
 box = capture.target.box
 layer = flow.host.add_layer(capture.target, "RePaint identity")
 picture = Picture(box.width, box.height, capture.pixels, Box(0, 0, box.width, box.height))
