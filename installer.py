@@ -2,7 +2,7 @@
 """RePaint Bridge's installer: plain standard library, can be run again at any time.
 
     python3 installer.py demo       set up, repaint a bundled photograph through the bridge, write demo/
-    python3 installer.py test       set up what the tests need and run them       [--quick] [--hosts own|usual|all]
+    python3 installer.py test       set up what the tests need and run them       [--quick|--soak] [--hosts own|usual|all]
     python3 installer.py krita      install the plug-in into Krita          [--target DIR] [--uninstall]
     python3 installer.py gimp       install the plug-in into GIMP 3         [--target DIR] [--uninstall]
     python3 installer.py doctor     what is here, what is missing, what to do
@@ -37,8 +37,8 @@ def demo(arguments: argparse.Namespace) -> None:
 
 def test(arguments: argparse.Namespace) -> None:
     python = set_up("test", arguments.torch)
-    quick = ["--quick"] if arguments.quick else []
-    run([str(python), "-m", "tests.run", *quick, "--hosts", arguments.hosts, "--", *arguments.pytest])
+    kind = [f"--{name}" for name in ("quick", "soak") if getattr(arguments, name)]
+    run([str(python), "-m", "tests.run", *kind, "--hosts", arguments.hosts, "--", *arguments.pytest])
 
 
 def _newer_python() -> str | None:
@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.add_argument("--torch", choices=FLAVOURS, default="auto", help="which build of torch")
         if name == "test":
             command.add_argument("--quick", action="store_true", help="no editors and no long tests: three minutes")
+            command.add_argument("--soak", action="store_true", help="only what must hold whatever happens, at length")
             command.add_argument(
                 "--hosts",
                 choices=["own", "usual", "all"],

@@ -3,6 +3,7 @@
     python -m tests.run                    everything, the engine's tests beside the others; then the essential tests in
                                            Debian 13's Krita
     python -m tests.run --quick            no editors, nothing that takes long: what one runs while working
+    python -m tests.run --soak             the promises (tests/promises.py) at length, and a table of them
     python -m tests.run --hosts own|all    without, or with, the editors of other Debian releases (tests/hosts.py)
     python -m tests.run -- -k NAME         what stands after -- goes to pytest, in every editor
 
@@ -25,6 +26,7 @@ from typing import IO
 from xml.etree import ElementTree
 
 from install import environment
+from tests.promises import PROMISES, VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 KRITA_PACKAGES = [
@@ -49,9 +51,11 @@ OTHER_GIMPS = {"own": [], "usual": [], "all": ["sid"]}  # Debian 13's is always 
 LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/krita",
     "tests/gimp",
+    "tests/bridge/test_conversation.py",
     "tests/bridge/test_demo.py",
     "tests/bridge/test_disk.py",
     "tests/bridge/test_downloads.py",
+    "tests/bridge/test_endurance.py",
     "tests/bridge/test_faults.py",
     "tests/bridge/test_learning.py",
     "tests/engine/test_adapt.py",
@@ -72,13 +76,14 @@ SLOWEST = 10
 @dataclass(frozen=True)
 class Part:
     """One run of pytest. ``status``: its exit status; ``told``: how it went, in words; ``failed``: names of tests;
-    ``seconds``: how long each took."""
+    ``seconds``: how long each took; ``cases``: the report itself."""
 
     name: str
     status: int
     told: str
     failed: tuple[str, ...] = ()
     seconds: tuple[tuple[float, str], ...] = ()
+    cases: tuple[ElementTree.Element, ...] = ()
 
     def lines(self) -> str:
         return "\n    ".join([f"{self.name:<28} {self.told}", *self.failed])
@@ -125,7 +130,7 @@ class Run:
         passed = len(names() - failed - skipped)
         told = f"{passed} passed, {len(failed)} failed, {len(skipped)} skipped in {minutes:.1f} min"
         seconds = tuple((float(case.get("time", "0")), _name(case)) for case in cases)
-        return Part(self._name, status, told, tuple(sorted(failed)), seconds)
+        return Part(self._name, status, told, tuple(sorted(failed)), seconds, tuple(cases))
 
 
 def _name(case: ElementTree.Element) -> str:
@@ -185,14 +190,46 @@ def everything(hosts: str, words: Sequence[str]) -> list[Part]:
     return parts
 
 
+def soak(words: Sequence[str]) -> list[Part]:
+    """The tests that hold a promise, in full and alone on the machine, then a table."""
+    chosen = ["-m", "promise", "--ignore=tests/krita", "--ignore=tests/gimp", "--timeout=2700"]
+    part = Run("Promises", [*chosen, *words], {VARIABLE: "1"}).part()
+    print("\n" + table(part.cases), flush=True)
+    return [part]
+
+
+def table(cases: Sequence[ElementTree.Element]) -> str:
+    """One row for each promise, in Markdown: how often it was tried, the worst that was seen, whether it held."""
+    rows = ["| | promise | tried | worst | minutes | held |", "|---|---|---|---|---|---|"]
+    for number, text in PROMISES.items():
+        mine = [case for case in cases if str(number) in _properties(case, "promise")]
+        if not mine:
+            continue
+        count = sum(int(value) for case in mine for value in _properties(case, "count") or ["1"])
+        worst = "; ".join(value for case in mine for value in _properties(case, "worst"))
+        minutes = sum(float(case.get("time", "0")) for case in mine) / 60
+        bad = [_name(case) for case in mine for kind in ("failure", "error", "skipped") if case.find(kind) is not None]
+        held = "no: " + ", ".join(bad) if bad else "yes"
+        rows.append(f"| {number} | {text} | {count} | {worst} | {minutes:.1f} | {held} |")
+    return "\n".join(rows)
+
+
+def _properties(case: ElementTree.Element, name: str) -> list[str]:
+    return [each.get("value", "") for each in case.iter("property") if each.get("name") == name]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--soak", action="store_true")
     parser.add_argument("--hosts", choices=list(HOSTS), default="usual")
     parser.add_argument("pytest", nargs="*")
     chosen = parser.parse_args()
     words: list[str] = chosen.pytest
-    parts = two_at_a_time([*QUICK, *words]) if chosen.quick else everything(chosen.hosts, words)
+    if chosen.soak:
+        parts = soak(words)
+    else:
+        parts = two_at_a_time([*QUICK, *words]) if chosen.quick else everything(chosen.hosts, words)
     slowest = sorted((each for part in parts for each in part.seconds), reverse=True)[:SLOWEST]
     print("\nThe slowest:" if slowest else "")
     print("\n".join(f"{seconds:6.1f} s  {name}" for seconds, name in slowest))

@@ -19,6 +19,7 @@ import pytest
 
 from bridge_server.client import events, launch, messages
 from tests.bridge.home import ENDS, PLAIN_RUN, SLOW, Ear, Home, request, submit, until
+from tests.promises import Tried, many
 
 pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
 
@@ -85,6 +86,7 @@ def journal_is_whole(home: Home) -> bool:
         base.close()
 
 
+@pytest.mark.promise(9)
 def test_at_the_submit_in_the_journal_and_at_the_result(home: Home, full: Limit | Volume) -> None:
     home.ready()
     watched = home.session()
@@ -132,4 +134,24 @@ def test_at_the_submit_in_the_journal_and_at_the_result(home: Home, full: Limit 
     assert journal_is_whole(home)
     home.kill()
     until(lambda: len(watched.all(events.Connected)) > 1 and home.status(), "another bridge on the same journal")
+    assert not list(Path(home.state).glob("*.broken*"))
+
+
+@pytest.mark.promise(9)
+def test_wherever_the_disk_is_full(home: Home, full: Limit | Volume, tried: Tried) -> None:
+    """Room for a little more each time: what does not fit is another file, or another part of one."""
+    home.ready()
+    watched = home.session()
+    small = request(side=64)
+    undisturbed = watched.run(small)
+    rooms = [0, 512, 4096, 1 << 14, 20_000, 1 << 15, 1 << 16, 100_000, 1 << 17, 200_000, 1 << 18, 1 << 20]
+    for number in tried.rounds(2, len(rooms)):
+        full.fill(max(1, rooms[number * (len(rooms) // many(2, len(rooms)))]))
+        job = watched.session.submit(request(side=160, seed=number))
+        end = watched.end(job)
+        assert isinstance(end, events.Done) or end.code == "disk_full", end
+        full.free()
+        assert watched.run(small)[0].rgba == undisturbed[0].rgba
+        assert journal_is_whole(home)
+    watched.check_ends()
     assert not list(Path(home.state).glob("*.broken*"))

@@ -7,30 +7,44 @@ import random
 import signal
 import time
 
+import pytest
+
 from bridge_server.client import events, messages
 from bridge_server.client.errors import BridgeError
-from tests.bridge.home import FAST, PLAIN_RUN, SLOW, Ear, Home, alive, python, request, submit, until
+from tests.bridge.home import FAST, PLAIN_RUN, SLOW, Ear, Home, Watched, alive, python, request, submit, until
+from tests.promises import Tried
 
 LONG = {"model": SLOW, "options": PLAIN_RUN}
 
 
-def test_a_killed_worker_is_said_at_once_and_the_job_ends_with_the_same_pixels(mortal: Home) -> None:
-    watched = mortal.session()
-    undisturbed = watched.run(request(**LONG, variants=2))
-    job = watched.session.submit(request(**LONG, variants=2))
-    watched.wait(job, events.Progress, count=random.randint(2, 20))
-    victim = mortal.status().worker_pid
-    os.kill(victim, signal.SIGKILL)
-    killed = time.monotonic()
-    down = until(lambda: watched.all(events.EngineDown), "the news of the death")
-    assert time.monotonic() - killed < 2.0
-    assert down[0].will_retry
-    assert isinstance(watched.end(job), events.Done)
+def pixels(watched: Watched, job: str) -> list[tuple[int, bytes]]:
+    """Seed and pixels of a job's results, by variant."""
     results = sorted(watched.of(job, events.Result), key=lambda result: result.variant)
-    assert [(r.seed, r.rgba) for r in results] == [(r.seed, r.rgba) for r in undisturbed]
-    assert mortal.status().worker_pid != victim
-    assert len(watched.all(events.EngineDown)) == 1
-    watched.check_ends()
+    return [(result.seed, result.rgba) for result in results]
+
+
+@pytest.mark.promise(1)
+def test_a_killed_worker_is_said_at_once_and_the_job_ends_with_the_same_pixels(mortal: Home, tried: Tried) -> None:
+    undisturbed = mortal.session().run(request(**LONG, variants=2))
+    for number in tried.rounds(1, 20):
+        if number % 4 == 3:
+            mortal.kill()  # another bridge has seen no crash yet
+            mortal.ready()
+        watched = mortal.session()
+        job = watched.session.submit(request(**LONG, variants=2))
+        watched.wait(job, events.Progress, count=random.randint(2, 25))
+        victim = mortal.status().worker_pid
+        os.kill(victim, signal.SIGKILL)
+        killed = time.monotonic()
+        down = until(lambda watched=watched: watched.all(events.EngineDown), "the news of the death")
+        tried.at_most("heard", time.monotonic() - killed, 1.0, "s")
+        assert down[0].will_retry
+        assert isinstance(watched.end(job), events.Done)
+        assert pixels(watched, job) == [(r.seed, r.rgba) for r in undisturbed]
+        assert mortal.status().worker_pid != victim
+        assert len(watched.all(events.EngineDown)) == 1
+        watched.check_ends()
+        mortal.hang_up()
 
 
 def test_a_job_that_kills_the_worker_twice_fails_and_the_next_one_runs(mortal: Home) -> None:
@@ -86,23 +100,28 @@ def test_a_worker_that_does_not_stop_after_a_cancel_is_replaced(mortal: Home) ->
     watched.check_ends()
 
 
-def test_a_killed_bridge_leaves_no_worker_and_loses_nothing(mortal: Home) -> None:
-    watched = mortal.session()
-    undisturbed = watched.run(request(**LONG, variants=2))
-    running = watched.session.submit(request(**LONG, variants=2))
-    queued = watched.session.submit(request(seed=5))
-    watched.wait(queued, events.Accepted)
-    watched.wait(running, events.Progress, count=5)
-    worker, instance = mortal.status().worker_pid, mortal.address().instance
-    mortal.kill()
-    until(lambda: not alive(worker), "no orphan", patience=2.0)
-    until(lambda: _other_instance(mortal, instance), "a new bridge")
-    assert isinstance(watched.end(running), events.Done)
-    assert isinstance(watched.end(queued), events.Done)
-    results = sorted(watched.of(running, events.Result), key=lambda result: result.variant)
-    assert [(r.seed, r.rgba) for r in results] == [(r.seed, r.rgba) for r in undisturbed]
-    assert watched.all(events.Disconnected)
-    watched.check_ends()
+@pytest.mark.promise(2)
+def test_a_killed_bridge_leaves_no_worker_and_loses_nothing(mortal: Home, tried: Tried) -> None:
+    undisturbed = mortal.session().run(request(**LONG, variants=2))
+    for _ in tried.rounds(1, 20):
+        watched = mortal.session()
+        running = watched.session.submit(request(**LONG, variants=2))
+        queued = watched.session.submit(request(seed=5))
+        watched.wait(queued, events.Accepted)
+        watched.wait(running, events.Progress, count=random.randint(2, 25))
+        worker, instance = mortal.status().worker_pid, mortal.address().instance
+        mortal.kill()
+        killed = time.monotonic()
+        until(lambda worker=worker: not alive(worker), "no orphan")
+        tried.at_most("worker gone", time.monotonic() - killed, 2.0, "s")
+        until(lambda instance=instance: _other_instance(mortal, instance), "a new bridge")
+        tried.at_most("another bridge", time.monotonic() - killed, 5.0, "s")
+        assert isinstance(watched.end(running), events.Done)
+        assert isinstance(watched.end(queued), events.Done)
+        assert pixels(watched, running) == [(r.seed, r.rgba) for r in undisturbed]
+        assert watched.all(events.Disconnected)
+        watched.check_ends()
+        mortal.hang_up()
 
 
 def test_a_bridge_that_lost_its_journal_gets_the_job_once_more(mortal: Home) -> None:
@@ -122,7 +141,7 @@ import sys, time
 from bridge_server.client.session import Session
 from tests.bridge.home import request, FAST, PLAIN_RUN
 from bridge_server.client import events
-session = Session("mortal", client_id="mortal")
+session = Session("mortal", client_id=sys.argv[2])
 session.start()
 first = session.submit(request(sys.argv[1], variants=2, tag="first", options=PLAIN_RUN))
 second = session.submit(request(FAST, seed=99, tag="second"))
@@ -138,37 +157,41 @@ while True:
 """
 
 
-def test_what_a_killed_client_missed_is_handed_to_its_successor(mortal: Home) -> None:
+@pytest.mark.promise(3)
+def test_what_a_killed_client_missed_is_handed_to_its_successor(mortal: Home, tried: Tried) -> None:
     other = mortal.session()
     undisturbed = other.run(request(SLOW, variants=2, options=PLAIN_RUN))
-    client = python(_CLIENT, SLOW, stdout=-1)
-    try:
-        assert client.stdout is not None
-        running, queued = client.stdout.readline().decode().split()
-    finally:
-        client.kill()
-        client.wait()
-    # its running job finishes into the spool; its queued one does not start, another client's does
-    until(lambda: mortal.status().running != running, "the end of the running job", pause=0.05)
-    other.run(request())
-    until(lambda: mortal.status().clients <= 2, "the bridge misses the client", pause=0.1)
-    assert mortal.status().queued == 1
-    watched = mortal.session("mortal")
-    recovered = {event.tag: event for event in until(lambda: _two(watched.all(events.Recovered)), "both jobs")}
-    assert recovered["first"].job == running
-    assert recovered["first"].state == "done"
-    assert recovered["first"].results == 2
-    assert recovered["second"].job == queued
-    assert recovered["second"].state == "queued"
-    watched.session.resume(running)
-    watched.session.resume(queued)
-    assert isinstance(watched.end(running), events.Done)
-    assert isinstance(watched.end(queued), events.Done)
-    results = sorted(watched.of(running, events.Result), key=lambda result: result.variant)
-    assert [(r.seed, r.rgba) for r in results] == [(r.seed, r.rgba) for r in undisturbed]
-    watched.check_ends()
-    spool = mortal.state / "spool"
-    until(lambda: not (spool / running).exists() and not (spool / queued).exists(), "nothing in the spool")
+    for number in tried.rounds(1, 20):
+        client = python(_CLIENT, SLOW, f"mortal{number}", stdout=-1)
+        try:
+            assert client.stdout is not None
+            running, queued = client.stdout.readline().decode().split()
+        finally:
+            client.kill()
+            client.wait()
+        # its running job finishes into the spool; its queued one does not start, another client's does
+        until(lambda running=running: mortal.status().running != running, "the end of the running job", pause=0.05)
+        other.run(request())
+        until(lambda: mortal.status().clients <= 2, "the bridge misses the client", pause=0.1)
+        assert mortal.status().queued == 1
+        watched = mortal.session(f"mortal{number}")
+        both = until(lambda watched=watched: _two(watched.all(events.Recovered)), "both jobs")
+        recovered = {event.tag: event for event in both}
+        assert recovered["first"].job == running
+        assert recovered["first"].state == "done"
+        assert recovered["first"].results == 2
+        assert recovered["second"].job == queued
+        assert recovered["second"].state == "queued"
+        watched.session.resume(running)
+        watched.session.resume(queued)
+        assert isinstance(watched.end(running), events.Done)
+        assert isinstance(watched.end(queued), events.Done)
+        assert pixels(watched, running) == [(r.seed, r.rgba) for r in undisturbed]
+        watched.check_ends()
+        watched.session.close(2.0)
+        spool = mortal.state / "spool"
+        jobs = [spool / running, spool / queued]
+        until(lambda jobs=jobs: not any(job.exists() for job in jobs), "nothing in the spool")
 
 
 def test_a_discarded_job_leaves_nothing(mortal: Home) -> None:

@@ -111,6 +111,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
+@pytest.mark.promise(13)
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_journal_is_put_aside_and_nothing_finished_is_lost(tmp_path: Path, kind: str) -> None:
     fill(tmp_path)
@@ -222,6 +223,7 @@ def test_a_journal_of_an_earlier_version_is_taken_over(tmp_path: Path, version: 
     assert (found.order, found.state, found.finished) == (one.order, "done", one.finished), "its folder tells it now"
 
 
+@pytest.mark.promise(13)
 def test_a_bridge_starts_over_whatever_lies_where_its_files_should_be(home: Home) -> None:
     launch.private_folder(home.state)
     for name in ("connection.json", "bridge.lock", "start.lock", "logs/bridge.log", "logs/worker-output.log"):
@@ -252,6 +254,7 @@ def test_the_artist_is_told_of_files_that_were_put_aside(home: Home) -> None:
     assert not again.all(events.Notice), "it is said once"
 
 
+@pytest.mark.promise(13)
 def test_a_bridge_starts_over_a_damaged_journal_and_hands_back_what_was_finished(home: Home) -> None:
     watched = home.session("studio", history=True)
     job = watched.session.submit(replace(request(tag="which document"), variants=2))

@@ -19,6 +19,7 @@ from bridge_server.client import codec, messages, records
 from bridge_server.client.errors import WireError
 from bridge_server.client.geometry import Box
 from tests.bridge.home import ROOT
+from tests.promises import many
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 RECORDS = (records.Model, records.Preset, records.Step, Box, records.Order, records.BranchRequest, records.JobEntry)
@@ -153,7 +154,8 @@ def test_depth_counts_structure_and_not_text() -> None:
     assert codec.parse_header(b'{"a":' + b"[" * 15 + b"]" * 15 + b"}")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.promise(5)
+@settings(max_examples=many(150, 50_000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=60), max_size=12))
 def test_any_frames_are_a_message_or_a_wire_error(frames: list[bytes]) -> None:
     for candidate in (frames, [b"RPB1", *frames]):
@@ -168,7 +170,8 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.promise(5)
+@settings(max_examples=many(150, 50_000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_values_are_a_message_or_a_wire_error(data: st.DataObject) -> None:
     cls = data.draw(st.sampled_from([*messages.WIRE.types.values(), *work.WORK.types.values()]))

@@ -150,6 +150,7 @@ def test_who_has_not_said_hello_is_told_so(shared: Home) -> None:
 # ----------------------------------------------------------------------------------------------------------- versions
 
 
+@pytest.mark.promise(15)
 @pytest.mark.parametrize(
     ("version", "code"),
     [(1, link.IN_USE), (3, link.IN_USE), (4, link.PROTOCOL), (6, link.PROTOCOL), (999, link.PROTOCOL)],
@@ -193,6 +194,7 @@ class OldBridge:
         self._context.term()
 
 
+@pytest.mark.promise(15)
 def test_a_plug_in_tells_of_a_bridge_of_another_version_at_once_and_starts_no_second_one(home: Home) -> None:
     old = OldBridge()
     record(home, old.port)
@@ -212,6 +214,7 @@ def test_a_plug_in_tells_of_a_bridge_of_another_version_at_once_and_starts_no_se
     old.close()
 
 
+@pytest.mark.promise(15)
 def test_a_bridge_of_another_version_can_be_stopped(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

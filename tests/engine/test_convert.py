@@ -217,6 +217,7 @@ class Evil:
         return (Path.touch, (self.flag,))
 
 
+@pytest.mark.promise(10)
 def test_a_malicious_pickle_never_runs(tmp_path, home):
     """As a model and, in the format before torch 1.6, as a classifier, each read in a process of its own."""
     kind = "head channels, legacy order"

@@ -51,6 +51,7 @@ def _spoiled(path: Path) -> None:
     (path.parent / "evil.py").write_text(CODE)
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_part_runs_code(folders: dict[str, Path], tmp_path: Path, mark: Path, kind: str) -> None:
     slots = [path.relative_to(folders[kind]) for path in _configurations(folders[kind])]
@@ -65,6 +66,7 @@ def test_no_part_runs_code(folders: dict[str, Path], tmp_path: Path, mark: Path,
     assert not mark.exists()
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("kind", KINDS[:-1])
 def test_an_index_imports_nothing(folders: dict[str, Path], tmp_path: Path, mark: Path, kind: str) -> None:
     index = json.loads((folders[kind] / "model_index.json").read_text())
@@ -110,6 +112,7 @@ def test_a_pixel_models_index_and_code_do_not_count(tmp_path: Path, mark: Path) 
     assert not mark.exists()
 
 
+@pytest.mark.promise(10)
 def test_a_third_tokenizer_does_not_ask(folders: dict[str, Path], tmp_path: Path, mark: Path) -> None:
     """The one that is loaded as what its folder says it is; as the issue had it."""
     folder = tmp_path / "sd3"

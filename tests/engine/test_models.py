@@ -181,6 +181,7 @@ def test_broken_models_are_sentences(folder, how, code):
     assert "install it again" in caught.value.sentence or "choose another" in caught.value.sentence
 
 
+@pytest.mark.promise(10)
 def test_pickled_weights_are_refused_and_do_not_run(folder, tmp_path):
     flag = tmp_path / "ran"
 
