@@ -2,7 +2,7 @@
 """RePaint Bridge's installer: plain standard library, can be run again at any time.
 
     python3 installer.py demo       set up, repaint a bundled photograph through the bridge, write demo/
-    python3 installer.py test       set up what the tests need and run them       [--quick|--soak] [--hosts own|usual|all]
+    python3 installer.py test       set up what the tests need and run them  [--quick|--soak] [--hosts own|usual|all]
     python3 installer.py krita      install the plug-in into Krita          [--target DIR] [--uninstall]
     python3 installer.py gimp       install the plug-in into GIMP 3         [--target DIR] [--uninstall]
     python3 installer.py doctor     what is here, what is missing, what to do
