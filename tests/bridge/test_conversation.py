@@ -52,6 +52,7 @@ class Conversation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.home = self.talk.home
+        self.home.kill()  # the bridge counts deaths of its engine: each conversation has its own
         self.home.ready()
         self.name = f"artist{random.getrandbits(64)}"
         self.watched: Watched = self.home.session(self.name)
