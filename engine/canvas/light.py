@@ -24,8 +24,11 @@ import numpy as np
 
 from engine.canvas.boxes import opaque
 
-OUTLIERS = 0.5
-"""Percent of the known pixels' values at each end that the range is not widened for."""
+OUTLIERS, BEYOND = 5, 0.2
+"""Percent of the known pixels' values at each end that the range is not told by; and how far it goes on beyond the
+others, as a share of what they span, if there are values."""
+BEND = 0.25
+"""How far beyond ±1 values are compressed to half."""
 NARROW = 0.25
 """Share of the range below which what is used of it is stretched."""
 KNEE = 0.8
@@ -69,13 +72,16 @@ class Light:
             return plain
         colours = image[known][:, :3]
         values = plain._even(colours.reshape(-1)[:: -(-colours.size // SAMPLES)])
-        least, most = np.percentile(values, (OUTLIERS, 100 - OUTLIERS))
+        extremes = plain._even(np.array([colours.min(), colours.max()]))
+        inner = np.percentile(values, (OUTLIERS, 100 - OUTLIERS))
+        beyond = BEYOND * float(inner[1] - inner[0])
+        least, most = max(extremes[0], inner[0] - beyond), min(extremes[1], inner[1] + beyond)
         low, high = min(0.0, float(least)), max(1.0, float(most))
         if most - least < NARROW * (high - low):
             lacking = max(0.0, LEAST_WIDTH * max(abs(least), abs(most), 2.0**-24) - (most - least)) / 2
             low, high = float(least - lacking), float(most + lacking)
         made = replace(plain, low=low, high=high)
-        ends = made._bent(made._even(np.array([colours.min(), colours.max()])))
+        ends = made._bent(extremes)
         return replace(made, ends=(min(-1.0, float(ends[0])), max(1.0, float(ends[1]))))
 
     @property
@@ -113,7 +119,8 @@ class Light:
             if self._kneed:
                 values = np.interp(values, *self._knees[::-1]).astype(np.float32)
             size = np.abs(values)
-            values = np.where(size > 1, np.copysign(np.exp(np.minimum(size, 88) - 1), values), values)
+            above = np.exp(np.minimum(np.maximum(size - 1, 0) / BEND, 80)) - 1
+            values = np.where(size > 1, np.copysign(1 + BEND * above, values), values)
             values = (values + 1) * np.float32((self.high - self.low) / 2) + np.float32(self.low)
             if self.linear:
                 values = _as_light(values)
@@ -137,7 +144,8 @@ class Light:
         """Steps 3 and 4, but for networks' part of it."""
         out = (values - np.float32(self.low)) * np.float32(2 / (self.high - self.low)) - 1
         size = np.abs(out)
-        return np.where(size > 1, np.copysign(1 + np.log(np.maximum(size, 1)), out), out)
+        above = np.maximum(size - 1, 0)
+        return np.where(size > 1, np.copysign(1 + BEND * np.log1p(above / BEND), out), out)
 
     @property
     def _knees(self) -> tuple[list[float], list[float]]:
@@ -152,7 +160,7 @@ class Light:
 def stored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Values in a picture's unit as samples of its type: integers rounded, from 0 … 1; floats as far as they go."""
     if dtype.kind == "u":
-        return np.rint(values * np.iinfo(dtype).max).astype(dtype)
+        return np.rint(np.clip(values, 0, 1) * np.iinfo(dtype).max).astype(dtype)
     most = np.finfo(dtype).max
     return values.clip(-most, most).astype(dtype)
 
