@@ -42,8 +42,15 @@ def test_it_is_python_3_8_and_imports_only_the_standard_library(path: Path) -> N
 
 
 _JOB = """
-import sys
+import importlib, pkgutil, sys
 sys.path.insert(0, sys.argv[1])
+import bridge_server.client
+for module in pkgutil.walk_packages(bridge_server.client.__path__, "bridge_server.client."):
+    importlib.import_module(module.name)
+from bridge_server.client.editor.samples import RGBA_OF_GRAY, arranged, shown
+from bridge_server.client.geometry import Box
+gray = arranged(bytes(range(32)), "f32", 2, RGBA_OF_GRAY)
+assert len(shown(gray, 2, Box(0, 0, 2, 2), "f32", True, 9)[0]) == 16
 from bridge_server.client.run_job import run
 from bridge_server.client.session import JobRequest, Session
 session = Session("another python")

@@ -97,7 +97,7 @@ def wave(x): return int(128 + 90 * math.sin(x))
 row = [bytes((wave(x / 17), wave((x + 40) / 29), 90, 255)) for x in range({width})]
 rows = [b"".join(row[y % 37:] + row[:y % 37]) for y in range(37)]
 d.rootNode().childNodes()[0].setPixelData(b"".join(rows[y % 37] for y in range({height})), 0, 0, {width}, {height})
-if ({model!r}, {depth!r}) != ("RGBA", "U8"):
+if ({model!r}, {depth!r}) != ("RGBA", "U8") or {profile!r}:
     d.setColorSpace({model!r}, {depth!r}, {profile!r} or app.profiles({model!r}, {depth!r})[0])
 d.refreshProjection()
 documents[{name!r}] = add(d)

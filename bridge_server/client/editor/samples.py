@@ -7,7 +7,7 @@ functions of ``bytes`` and ``memoryview``; only the few that a small picture has
 from __future__ import annotations
 
 import struct
-from functools import cache
+from functools import lru_cache
 from typing import Dict, Iterable, Literal, Tuple
 
 from bridge_server.client.geometry import Box
@@ -71,7 +71,7 @@ def _keys(lines: Iterable[bytes], depth: str, channel: int, every: int) -> memor
     return memoryview(b"".join(bytes(memoryview(line).cast(word)[first :: step * every]) for line in lines)).cast(word)
 
 
-@cache
+@lru_cache(maxsize=8)
 def _table(depth: str, linear: bool) -> bytes:
     """What is seen, 0 … 255, of each key."""
     if depth == "u8":
