@@ -22,6 +22,7 @@ from engine.canvas.boxes import (
 )
 from engine.canvas.compositing import composite, layer, over
 from engine.canvas.light import Light, stored
+from engine.canvas.places import Place, places
 from engine.canvas.planning import (
     BATCH_AREA,
     MAX_MODEL_AREA,
@@ -49,6 +50,7 @@ __all__ = [
     "Box",
     "Geometry",
     "Light",
+    "Place",
     "Plan",
     "Wraps",
     "axes",
@@ -64,6 +66,7 @@ __all__ = [
     "opaque",
     "over",
     "picture_fill",
+    "places",
     "plan",
     "smooth_fill",
     "stored",

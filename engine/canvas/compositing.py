@@ -7,14 +7,22 @@ import numpy as np
 from engine.canvas.boxes import Box
 from engine.canvas.light import stored
 
+BAND = 128
+"""Rows of a layer that are made at a time."""
+
 
 def layer(fill: np.ndarray, selection: np.ndarray, region: Box, dtype: np.dtype) -> np.ndarray:
     """The layer to show: (H, W, 4) of the picture's type and size, the fill's own colour with A = selection."""
     out = np.zeros((*selection.shape, 4), dtype)
-    part = out[region.slices]
-    part[..., :3] = stored(fill, dtype)
-    part[..., 3] = stored(selection[region.slices] / np.float32(255), dtype)
-    part[part[..., 3] == 0] = 0
+    shown, part = selection[region.slices], out[region.slices]
+    for top in range(0, region.height, BAND):  # so that what is between far-apart places costs nothing
+        columns = np.flatnonzero(shown[top : top + BAND].any(axis=0))
+        if not len(columns):
+            continue
+        band = np.s_[top : top + BAND, columns[0] : columns[-1] + 1]
+        part[band][..., :3] = stored(fill[band], dtype)
+        part[band][..., 3] = stored(shown[band] / np.float32(255), dtype)
+        part[band][part[band][..., 3] == 0] = 0
     return out
 
 

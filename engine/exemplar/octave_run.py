@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 import torch
 
-from engine.canvas import Box, bounds
-from engine.exemplar import octaves, pyramid
+from engine.canvas import Box, bounds, places
+from engine.exemplar import groups, octaves, pyramid
+from engine.exemplar.atlas import Atlas
 from engine.exemplar.denoiser import too_little_known
 from engine.exemplar.networks import Exact, Memory
 from engine.exemplar.octaves import Octave
@@ -81,7 +82,8 @@ class Moment:
         calls: of this octave in all.
         before, after: units of the octaves before and after it.
         finer: units of all octaves above the coarsest.
-        fill: the present estimate v, (region.height, region.width, 3) float32, as (v + 1) / 2.
+        fill: the present estimate v as (v + 1) / 2, (box.height, box.width, 3) float32 of boxes of the picture that
+            hold all that is to be painted.
         done: this was the last call of all.
     """
 
@@ -93,8 +95,16 @@ class Moment:
     before: int
     after: int
     finer: int
-    fill: Callable[[], np.ndarray] = field(repr=False)
+    fill: Callable[[], list[tuple[Box, np.ndarray]]] = field(repr=False)
     done: bool
+
+
+def atlas(wanted: np.ndarray, known: np.ndarray, padding: int | None) -> Atlas | None:
+    """An atlas of the places to paint, where they are many or long and thin; arguments as of
+    :func:`engine.canvas.places`."""
+    align = 1 << pyramid.halvings(known, wanted)
+    found = places(wanted, known, align, padding)
+    return Atlas.of(found, align) if found else None
 
 
 class Run:
@@ -107,6 +117,7 @@ class Run:
         wraps: (along y, along x): the picture is periodic.
         scale: octaves end at so many pixels per picture pixel.
         more: network calls at the finer octaves, over the usual number.
+        atlas: where the picture is one.
 
     Raises:
         BadInput: ``too_little_known``.
@@ -121,9 +132,10 @@ class Run:
         device: torch.device,
         scale: float = 1.0,
         more: float = 1.0,
+        atlas: Atlas | None = None,
     ) -> None:
-        self.region, self._shape, self._device = bounds(wanted), known.shape, device
-        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale)
+        self._region, self._shape, self._device, self._atlas = bounds(wanted), known.shape, device, atlas
+        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas)
         if not self._octaves[0].usable.any():
             raise too_little_known()
         self._levels = [
@@ -148,7 +160,7 @@ class Run:
     def weights(self) -> list[int]:
         """Units of progress of a call, by octave."""
         work = [len(octave.rows) * octave.rounds / octaves.ROUNDS for octave in self._octaves]
-        times = [self._octaves[0].pairs / octaves.MOST_PAIRS, *((n / octaves.UNIT) ** octaves.GROWTH for n in work[1:])]
+        times = [self._octaves[0].pairs / groups.MOST_PAIRS, *((n / octaves.UNIT) ** octaves.GROWTH for n in work[1:])]
         return [max(1, round(octaves.UNITS * time)) for time in times]
 
     def units(self, plan: tuple[Schedule, Settings]) -> list[int]:
@@ -254,10 +266,12 @@ class Run:
             matches = before.nearest(coarsest[0, :, 0].cpu().numpy())
         return pyramid.carried(before, matches, self._octaves[stage], seed)
 
-    def _fill(self, stage: int, x: torch.Tensor) -> np.ndarray:
-        octave = self._octaves[stage]
-        fill = _enlarged(octave.painted(x[0, :, 0].cpu().numpy()), octave, self._shape, self.region)
-        return (fill + 1) / 2
+    def _fill(self, stage: int, x: torch.Tensor) -> list[tuple[Box, np.ndarray]]:
+        octave, places = self._octaves[stage], [(self._region, self._region)]
+        if self._atlas is not None:
+            places = [(place.own, self._atlas.own(number)) for number, place in enumerate(self._atlas.places)]
+        picture = octave.painted(x[0, :, 0].cpu().numpy())
+        return [(box, (_enlarged(picture, octave, self._shape, here) + 1) / 2) for box, here in places]
 
 
 def _stepped(runs: list[Iterator[State]], together: bool) -> Iterator[State]:

@@ -33,17 +33,11 @@ import torch
 from engine import canvas
 from engine.canvas import Box, smooth_fill
 from engine.exemplar import matching, melding
+from engine.exemplar.atlas import Atlas, first_of
+from engine.exemplar.groups import Group, groups
 from engine.exemplar.patch import SIDE, all_under, distance_to_known, means, patches, vote_window
 from engine.exemplar.targets import RING, Targets
 
-LEAST_SOURCES = 64
-"""Source patches at the coarsest octave, at least; where there are fewer the run begins at a finer one."""
-MOST_PAIRS = 400_000
-"""Pairs of targets and source patches that are compared in a call of the coarsest octave; where there are more
-patches, some of them are taken, evenly spread."""
-NEARNESS = 10.0
-"""What speaks against a source patch of the coarsest octave for lying far away, in nats at one side of a square of the
-area to be painted (a Gaussian prior): what belongs together in a photograph is seldom far apart."""
 PART = 1024
 """Targets that are compared with all of them at a time; bounds the memory."""
 ROUNDS, ROUNDS_BELOW = 2, 200_000
@@ -66,7 +60,7 @@ FIT_SIGMA, FIT_GAIN, FIT_MOST = 2.0, 6.0, 0.2
 """What the estimate misses on the known pixels around the area is added to it, fading out by a Gaussian of that
 deviation in pixels, whole where 1/gain of it lies on known pixels; misses are cut to the last number."""
 UNITS = 5
-"""Units of progress in a call of the coarsest octave that compares :data:`MOST_PAIRS`."""
+"""Units of progress in a call of the coarsest octave that compares :data:`engine.exemplar.groups.MOST_PAIRS`."""
 UNIT, GROWTH = 24_000, 1.05
 """Pixels that a call of a finer octave paints in about that time; and the power with which its time grows, because more
 pixels miss the caches more often."""
@@ -82,6 +76,7 @@ class Octave:
         wanted: (H, W) bool, what is to be painted. What is neither known nor wanted is never looked at.
         wraps: (along y, along x): the picture is periodic.
         device: where patches are compared.
+        atlas: what it is made of, where it is one.
     """
 
     pixels: np.ndarray
@@ -89,6 +84,7 @@ class Octave:
     wanted: np.ndarray
     wraps: tuple[bool, bool]
     device: torch.device
+    atlas: Atlas | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -164,7 +160,7 @@ class Octave:
     @property
     def pairs(self) -> int:
         """Pairs of a target and a source patch that :meth:`exact` compares."""
-        return len(self.targets.top) * len(self._stock_places[0])
+        return sum(len(group.targets) * len(group.rows) for group in self._groups)
 
     @property
     def rounds(self) -> int:
@@ -191,6 +187,8 @@ class Octave:
         """(h, w, 3), the picture in :attr:`box` with (3, N) pixels painted."""
         picture = self.pixels[self.box.slices].copy()
         picture[self.rows, self.columns] = x.T
+        rows, columns, number = self._copies
+        picture[rows, columns] = x.T[number]
         return picture
 
     def smooth(self) -> np.ndarray:
@@ -199,11 +197,13 @@ class Octave:
 
     def nearest(self, x: np.ndarray) -> np.ndarray:
         """(G, 2) int32: the nearest source of every target, where (3, N) is painted."""
-        stock, squares = self._stock
         query = patches(self._seen(x, 1.0)[0], self.targets.top, self.targets.left)
-        energy = 0.5 * squares.sum(1)
-        best = torch.cat([(part @ stock.T - energy).argmax(1) for part in query.split(PART)]).numpy()
-        return np.stack(self._stock_places, 1)[best].astype(np.int32)
+        out = np.empty((len(query), 2), np.int32)
+        for group in self._groups:
+            energy, found = 0.5 * group.squares.sum(1), query[group.targets].split(PART)
+            best = torch.cat([(part @ group.stock.T - energy).argmax(1) for part in found]).numpy()
+            out[group.targets] = np.stack([group.rows, group.columns], 1)[best]
+        return out
 
     def copied(self, places: np.ndarray) -> np.ndarray:
         """(3, N): the pixels to paint as the matches ``places`` (G, 2) say."""
@@ -221,10 +221,12 @@ class Octave:
         unknown = np.where(self._clear, np.float32(0), weights)
         gains = LIVELINESS * means(unknown)[targets.top, targets.left]
         fixed = self.source, self.usable, self.contrast, targets.top, targets.left, targets.near, self.periods, gains
-        radius = min(max(self.shape), 0x7FFF)
+        radius = min(self.atlas.side if self.atlas else max(self.shape), 0x7FFF)
+        twins, others = self._twins
         for turn in range(self.rounds):
             number = (seed * ROUNDS + turn) & 0xFFFFFFFF
             places[:] = matching.improve(seen, weights, *fixed, places, COHERENCE, radius, number, self.device)
+            places[twins] = places[others]
         return self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
 
     def exact(self, x: np.ndarray, sigma: float) -> np.ndarray:
@@ -233,14 +235,15 @@ class Octave:
         seen, weights = self._seen(x, sigma)
         query = patches(seen, targets.top, targets.left)
         heavy = patches(weights[None], targets.top, targets.left)
-        stock, squares = self._stock
-        mean = []
-        for begin in range(0, len(query), PART):
-            part = slice(begin, begin + PART)
-            w = heavy[part]
-            logits = 2 * (query[part] * w.repeat(1, 3)) @ stock.T - w @ squares.T - self._farness[part]
-            mean.append(torch.softmax(logits, 1) @ stock)
-        return self._fitted(self._mixed(torch.cat(mean)))
+        mean = torch.empty_like(query)
+        for group in self._groups:
+            for begin in range(0, len(group.targets), PART):
+                part = slice(begin, begin + PART)
+                at = group.targets[part]
+                w = heavy[at]
+                logits = 2 * (query[at] * w.repeat(1, 3)) @ group.stock.T - w @ group.squares.T - group.farness[part]
+                mean[at] = torch.softmax(logits, 1) @ group.stock
+        return self._fitted(self._mixed(mean))
 
     def melded(self, places: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:
         """(3, N): the finished pixels ``x`` with shading that goes on across the borders of copied pieces, better and
@@ -252,18 +255,6 @@ class Octave:
         known, wanted = self.known[self.box.slices], self.wanted[self.box.slices]
         for change in melding.changes(self.painted(x), (down, across), known, wanted, self.wraps):
             yield x + change[self.rows, self.columns].T
-
-    @cached_property
-    def _farness(self) -> torch.Tensor:
-        """(G, S), nats against each source patch for each target."""
-        targets, total = self.targets, torch.zeros(())
-        begins = targets.top + self.box.y, targets.left + self.box.x
-        for begin, source, period in zip(begins, self._stock_places, self.periods, strict=True):
-            apart = np.abs(begin[:, None] - source[None]).astype(np.float32)
-            if period:
-                apart = np.minimum(apart, float(period) - apart)
-            total = total + torch.from_numpy(apart).square()
-        return total * (NEARNESS / len(self.rows))
 
     def _steps(self, places: np.ndarray, axis: int) -> np.ndarray:
         """(h, w, 3) in the box: by how much the next pixel along an axis differs, as the matches say."""
@@ -277,20 +268,44 @@ class Octave:
         return steps
 
     @cached_property
-    def _stock_places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns of the source patches that all targets are compared with."""
-        rows, columns = np.nonzero(self.usable)
-        most = max(LEAST_SOURCES, MOST_PAIRS // len(self.targets.top))
-        if len(rows) > most:
-            chosen = np.linspace(0, len(rows) - 1, most).astype(int)
-            rows, columns = rows[chosen], columns[chosen]
-        return rows, columns
+    def _groups(self) -> list[Group]:
+        """All targets with all source patches; of an atlas, those of each place with the sources there."""
+        return groups(self)
 
     @cached_property
-    def _stock(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """These patches, (S, 3 · SIDE²), and their squares summed over the colours, (S, SIDE²)."""
-        stock = patches(self.source, *self._stock_places)
-        return stock, stock.view(len(stock), 3, -1).square().sum(1)
+    def target_place(self) -> np.ndarray:
+        """(G,) int32, the atlas's place of each target: that of its first pixel to paint or beside it."""
+        assert self.atlas is not None
+        number = self.atlas.number
+        rows, columns = self.targets.top + self.box.y, self.targets.left + self.box.x
+        found = number[rows + SIDE // 2, columns + SIDE // 2]
+        for down, right in ((0, 0), (0, SIDE - 1), (SIDE - 1, 0), (SIDE - 1, SIDE - 1)):
+            found = np.where(found < 0, number[rows + down, columns + right], found)
+        return found
+
+    @cached_property
+    def _twins(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of targets that are another one's on the picture, and of these."""
+        if self.atlas is None:
+            return np.zeros(0, int), np.zeros(0, int)
+        rows, columns = self.targets.top + self.box.y, self.targets.left + self.box.x
+        ids = self.atlas.ids(rows, columns, self.target_place)
+        others = first_of(ids, ids)
+        twins = np.flatnonzero(others != np.arange(len(ids)))
+        return twins, others[twins]
+
+    @cached_property
+    def _copies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows and columns in the box of pixels that are painted elsewhere on the atlas, and the numbers of these."""
+        if self.atlas is None:
+            return np.zeros(0, int), np.zeros(0, int), np.zeros(0, int)
+        number = self.atlas.number[self.box.slices]
+        rows, columns = np.nonzero((self._neither[: number.shape[0], : number.shape[1]]) & (number >= 0))
+        places = number[rows, columns], number[self.rows, self.columns]
+        mine = self.atlas.ids(self.rows + self.box.y, self.columns + self.box.x, places[1])
+        found = first_of(self.atlas.ids(rows + self.box.y, columns + self.box.x, places[0]), mine)
+        there = found >= 0
+        return rows[there], columns[there], found[there]
 
     def _mixed(self, patches: torch.Tensor) -> np.ndarray:
         """(4, M): the targets' pixels as the weighted mean of patches (G, 3 · SIDE²) over them, and its weight."""
@@ -313,6 +328,8 @@ class Octave:
     def _seen(self, x: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
         seen = self.on_canvas(self.pixels).transpose(2, 0, 1).copy()
         seen[:, self.rows, self.columns] = x
+        rows, columns, number = self._copies
+        seen[:, rows, columns] = x[:, number]
         self._repeat(seen)
         weights = np.where(self._clear, 1 / (2 * KNOWN_SIGMA**2), self._confidence / (2 * sigma**2))
         weights[self._ignored] = 0
@@ -325,6 +342,13 @@ class Octave:
 
     @cached_property
     def _ignored(self) -> np.ndarray:
+        """(h, w) bool on the canvas: what is neither known nor wanted, here or elsewhere on the atlas."""
+        ignored, (rows, columns, _) = self._neither.copy(), self._copies
+        ignored[rows, columns] = False
+        return ignored
+
+    @property
+    def _neither(self) -> np.ndarray:
         """(h, w) bool on the canvas: what is neither known nor wanted."""
         return self.on_canvas(~(self.known | self.wanted))
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
 
-from engine.exemplar.octaves import LEAST_SOURCES, Octave
+from engine.canvas import NO_WRAP
+from engine.exemplar.atlas import Atlas
+from engine.exemplar.groups import LEAST_SOURCES
+from engine.exemplar.octaves import Octave
 from engine.exemplar.patch import SIDE, distance_to_known
 from engine.exemplar.targets import Targets
 from engine.sampling import Schedule, plain
@@ -15,6 +20,8 @@ COARSEST_DEPTH = 8
 """Pixels from the middle of the area to what is known, at most, at the coarsest octave: a patch or two across."""
 COARSEST_AREA = 4000
 """Unknown pixels at the coarsest octave, at most; its denoiser compares them with every source."""
+PLACED_AREA = 8 * COARSEST_AREA
+"""The same for an atlas, each place of which is compared with its own sources."""
 LADDER = ((0.6, 24), (0.5, 24), (0.4, 16))
 """σ to begin with and network calls, of the octaves above the coarsest; those after them take :data:`FINE`."""
 FINE = (0.3, 12)
@@ -28,6 +35,7 @@ def pyramid(
     wraps: tuple[bool, bool],
     device: torch.device,
     scale: float = 1.0,
+    atlas: Atlas | None = None,
 ) -> list[Octave]:
     """The octaves of a job, the coarsest first.
 
@@ -37,21 +45,30 @@ def pyramid(
         pixels: (H, W, 3) float32 in [−1, 1].
         known, wanted: (H, W) bool, of which no pixel is both.
         scale: of the finest octave, in its pixels per picture pixel.
+        atlas: where the picture is one; it is halved as often as its lengths can be.
     """
     # To the border of the picture it is as far as to what is known: what reaches it is known on one side only.
     depth = scale * float(distance_to_known(known, wraps, cv2.DIST_C, border=1)[wanted].max())
     area = scale**2 * np.count_nonzero(wanted)
     shape = np.array(known.shape) * scale
-    made = [Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device)]
+    made = [Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device, atlas)]
     if scale != 1:
         made = [_scaled(made[0], shape)]
-    while depth > COARSEST_DEPTH or area > COARSEST_AREA:
+    while made[-1].atlas.align > 1 if made[-1].atlas else depth > COARSEST_DEPTH or area > COARSEST_AREA:
         octave = _scaled(made[-1], shape / 2 ** len(made))
         if min(octave.shape) < SIDE or np.count_nonzero(octave.usable) < LEAST_SOURCES:
             break
         made.append(octave)
         depth, area = depth / 2, area / 4
     return made[::-1]
+
+
+def halvings(known: np.ndarray, wanted: np.ndarray) -> int:
+    """How often an atlas of such places is halved: until they are a patch or two deep, and once at least, since only
+    finer octaves look at all sources."""
+    depth = float(distance_to_known(known, NO_WRAP, cv2.DIST_C, border=1)[wanted].max())
+    area = np.count_nonzero(wanted) / PLACED_AREA
+    return max(1, math.ceil(math.log2(depth / COARSEST_DEPTH)), math.ceil(math.log2(area) / 2))
 
 
 def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
@@ -63,8 +80,9 @@ def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
         for each in (octave.known.astype(np.float32), octave.pixels, octave.wanted.astype(np.float32))
     )
     known = share > 1 - 1e-4
+    atlas = octave.atlas and octave.atlas.coarser()
     colour = np.where(known[..., None], colour, np.float32(0))
-    return Octave(colour, known, (some > 1e-6) & ~known, octave.wraps, octave.device)
+    return Octave(colour, known, (some > 1e-6) & ~known, octave.wraps, octave.device, atlas)
 
 
 def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:

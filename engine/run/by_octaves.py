@@ -74,7 +74,7 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
         keep = partial(_kept, painting, moment, seed, attempt.most)
         yield Step(variant, made, total, attempt.seconds, preview, keep)
         if moment.done:
-            fill = painting.light.decoded(moment.fill())
+            fill = _whole(painting, moment.fill())
             yield Finished(
                 variant, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection,
                 painting.image.dtype,
@@ -82,12 +82,27 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
 
 
 def _run(painting: Painting) -> octave_run.Run:
-    job, near, wanted = painting.job, painting.near, painting.selected > 0
-    known = ~wanted & canvas.opaque(painting.image)
+    job, image, selected, atlas = painting.job, painting.image, painting.selected, None
     with within_memory():
-        pixels = painting.light.encoded(painting.image[..., :3])
-        scale = canvas.checked_scale(job.scale, near) if job.scale else 1.0
-        return octave_run.Run(pixels, known, wanted, painting.wraps, painting.model.device, scale, painting.finer)
+        wanted, known = selected > 0, (selected == 0) & canvas.opaque(image)
+        if not any(painting.wraps) and job.scale in (None, 1):
+            atlas = octave_run.atlas(wanted, known, job.padding)
+        if atlas is not None:
+            image, wanted, known = atlas.packed(image), atlas.packed(wanted) & atlas.owned(), atlas.packed(known)
+        pixels = painting.light.encoded(image[..., :3])
+        scale = canvas.checked_scale(job.scale, painting.near) if job.scale else 1.0
+        device = painting.model.device
+        return octave_run.Run(pixels, known, wanted, painting.wraps, device, scale, painting.finer, atlas)
+
+
+def _whole(painting: Painting, parts: list[tuple[canvas.Box, np.ndarray]]) -> np.ndarray:
+    """(region.height, region.width, 3) of parts of ``near`` as the model sees them, in the picture's unit."""
+    region, near = painting.region, painting.near
+    out = np.zeros((region.height, region.width, 3), np.float32)
+    for box, part in parts:
+        top, left = box.y + near.y - region.y, box.x + near.x - region.x
+        out[top : top + box.height, left : left + box.width] = painting.light.decoded(part)
+    return out
 
 
 def _begun(run: octave_run.Run, coarsest: tuple[Schedule, Settings], kept: Kept) -> octave_run.Begun:
@@ -114,8 +129,8 @@ def _guarded(moments: Iterator[octave_run.Moment | None]) -> Iterator[octave_run
         yield moment
 
 
-def _layer(fill: Callable[[], np.ndarray], painting: Painting, _full: bool) -> np.ndarray:
-    return canvas.layer(painting.light.decoded(fill()), painting.selection, painting.region, painting.image.dtype)
+def _layer(fill: Callable[[], list[tuple[canvas.Box, np.ndarray]]], painting: Painting, _full: bool) -> np.ndarray:
+    return canvas.layer(_whole(painting, fill()), painting.selection, painting.region, painting.image.dtype)
 
 
 def _kept(painting: Painting, moment: octave_run.Moment, seed: int, attempts: int) -> Kept:

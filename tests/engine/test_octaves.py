@@ -14,7 +14,7 @@ import torch
 from engine import api, canvas
 from engine.canvas import extend, seam
 from engine.errors import BadInput
-from engine.exemplar import matching, matching_torch, octave_run, octaves, patch, pyramid
+from engine.exemplar import groups, matching, matching_torch, octave_run, octaves, patch, pyramid
 from engine.exemplar.patch import SIDE
 from engine.run.states import branched, load, save
 from tests.engine.patterns import boxed, stripes
@@ -155,7 +155,7 @@ def test_the_coarsest_octave_is_the_exact_posterior(monkeypatch):
         place = np.s_[top : top + SIDE, left : left + SIDE]
         logits = -(weights[place] * (seen[:, *place] - patches) ** 2).sum((1, 2, 3))
         away = corners - (top + made.box.y, left + made.box.x)
-        logits -= octaves.NEARNESS * (away**2).sum(1) / hole.sum()
+        logits -= groups.NEARNESS * (away**2).sum(1) / hole.sum()
         posterior = np.exp(logits - logits.max())
         mean = np.tensordot(posterior / posterior.sum(), patches, 1)
         sums[:, *place] += window * made._trust[g] * mean
