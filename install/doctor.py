@@ -28,7 +28,7 @@ TEXTURE = (
 IMPORTS = """
 import importlib
 names = "numpy torch diffusers transformers accelerate peft safetensors.torch zmq platformdirs"
-names += " PIL.Image cv2 tifffile imagecodecs OpenImageIO"
+names += " PIL.Image cv2 tifffile imagecodecs OpenImageIO psd_tools"
 for name in names.split():
     try:
         importlib.import_module(name)

@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args([each for each in given if each != VERBOSE])
     verbose = VERBOSE in given
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(message)s")
+    logging.getLogger("PIL").setLevel(logging.INFO)  # it tells of every chunk
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that cannot be shown is no failure
             stream.reconfigure(errors="backslashreplace")

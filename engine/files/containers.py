@@ -121,6 +121,8 @@ def _check_depth(suffix: str, container: Container, picture: Picture) -> None:
         raise _refused("AVIF holds at most 12 bits per channel", ".png or .tif")
     if suffix == ".jxl" and kept is _FLOAT and (picture.bits != 16 or not _has_rgb_profile(picture)):
         raise _refused("Only half floats in RGB with a colour profile go into JPEG XL", ".tif or .exr")
+    if suffix == ".jxl" and kept is _16 and picture.pixels.shape[2] < 3:
+        raise _refused("Gray of 16 bits does not go into JPEG XL", ".png or .tif")
 
 
 def _has_rgb_profile(picture: Picture) -> bool:

@@ -1,9 +1,9 @@
 """Picture files in and out, keeping what the artist had: depth, gray, alpha, palette, colour profile, resolution, EXIF,
 XMP.
 
-Which library is behind a kind of file is this module's affair: Pillow (PNG, JPEG, WebP, AVIF, BMP, GIF, PPM), tifffile
-(TIFF), OpenImageIO (OpenEXR, PSD, JPEG XL), imagecodecs (deep PNG and AVIF). Krita's and OpenRaster's documents hold
-the merged picture as PNG.
+Which library is behind a kind of file is this package's affair: Pillow (PNG, JPEG, WebP, AVIF, BMP, GIF, PPM), tifffile
+(TIFF), psd-tools (PSD), OpenImageIO (OpenEXR, JPEG XL, deep PPM), imagecodecs (deep PNG and AVIF). Documents of Krita
+and OpenRaster hold the merged picture as PNG.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from typing import BinaryIO
 
 from engine.canvas import MAX_SIDE
 from engine.errors import BadInput, EngineError
-from engine.files import colour, containers, oiio, pillow, tiff
+from engine.files import colour, containers, oiio, pillow, psd, tiff
 from engine.files.picture import Picture, straight
 from engine.untrusted import require_file
 
-_BY_OIIO = (".exr", ".psd", ".jxl", ".pfm")
+_BY_OIIO = (".exr", ".jxl", ".pfm")
 _DOCUMENTS = (b"image/openraster", b"application/x-krita")
 _MERGED = "mergedimage.png"
+_LEAST = 128
+"""Bytes of a JPEG XL file below which OpenImageIO does not recognise it."""
 MAX_MERGED = 1 << 30
 """Bytes of the merged picture in a document."""
 
@@ -60,6 +62,8 @@ def read(path: Path, page: int = 0) -> Picture:
             picture = oiio.read(file, page)
         elif isinstance(file, Path) and kind == ".tif":
             picture = tiff.read(file, page)
+        elif isinstance(file, Path) and kind == ".psd":
+            picture = psd.read(file)
         else:
             picture = pillow.read(file, page)
         if max(picture.pixels.shape[:2]) > MAX_SIDE or not picture.pixels.size:
@@ -86,6 +90,8 @@ def _look(kind: str, file: Path | BinaryIO) -> Look:
         return Look(*oiio.look(file))
     if isinstance(file, Path) and kind == ".tif":
         return Look(*tiff.look(file))
+    if isinstance(file, Path) and kind == ".psd":
+        return Look(*psd.look(file))
     return Look(*pillow.look(file))
 
 
@@ -151,13 +157,17 @@ def _is_deep_ppm(head: bytes) -> bool:
 @contextmanager
 def _under_suffix(path: Path, suffix: str) -> Iterator[Path]:
     """The file under the usual suffix of its kind, by which OpenImageIO chooses its reader."""
-    if path.suffix == suffix:
+    lacking = max(0, _LEAST - path.stat().st_size)
+    if path.suffix == suffix and not lacking:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="repaint-") as folder:
         right = Path(folder) / f"picture{suffix}"
         try:
-            right.symlink_to(path.resolve())
+            if lacking:
+                right.write_bytes(path.read_bytes() + bytes(lacking))
+            else:
+                right.symlink_to(path.resolve())
         except OSError:  # Windows without the right to make links
             right.write_bytes(path.read_bytes())
         yield right

@@ -1,4 +1,4 @@
-"""OpenEXR, PSD (merged), JPEG XL and deep PPM, by OpenImageIO."""
+"""OpenEXR, JPEG XL and deep PPM, by OpenImageIO."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from engine.files import colour, metadata
 from engine.files.picture import Picture, associate
 
 _DTYPES = {"uint8": np.uint8, "uint16": np.uint16, "half": np.float32, "float": np.float32}
-_CMYK = 4
 
 
 @contextmanager
@@ -25,7 +24,6 @@ def _opened(path: Path, part: int = 0) -> Iterator[Any]:
     OpenImageIO.attribute("try_all_readers", 0)
     wanted = OpenImageIO.ImageSpec()
     wanted.attribute("oiio:UnassociatedAlpha", 1)
-    wanted.attribute("oiio:RawColor", 1)
     reader = OpenImageIO.ImageInput.open(str(path), wanted)
     if reader is None:
         raise ValueError(OpenImageIO.geterror() or "not opened")
@@ -56,11 +54,10 @@ def read(path: Path, part: int = 0) -> Picture:
             raise BadInput("bad_file", f"{path.name} holds deep pixels; flatten it first.")
         if str(spec.format) not in _DTYPES:
             raise BadInput("bad_file", f"{path.name} has pixels of the type {spec.format}; save it as half or float.")
-        names = ["A" if number == spec.alpha_channel else name for number, name in enumerate(spec.channelnames)]
+        names = list(spec.channelnames)
         if path.suffix == ".jxl" and len(names) == 2:
             names = ["Y", "A"]
-        cmyk = path.suffix == ".psd" and names[:_CMYK] == ["C", "M", "Y", "K"]
-        chosen = list(range(_CMYK)) if cmyk else _chosen(names, path.name)
+        chosen = _chosen(names, path.name)
         if "A" in names:
             chosen.append(names.index("A"))
         kind = _DTYPES[str(spec.format)]
@@ -76,11 +73,6 @@ def read(path: Path, part: int = 0) -> Picture:
             notes += moved
         if path.suffix == ".jxl" and profile and _is_plain(found, profile):
             profile = None
-        if cmyk:
-            rgb = colour.from_cmyk(np.ascontiguousarray(found[..., :_CMYK]), profile)
-            found = np.concatenate([rgb, found[..., _CMYK:]], axis=2)
-            profile = colour.srgb()
-            notes.append("The picture is CMYK; the result is sRGB.")
         associated = path.suffix == ".exr" and "A" in names
         bits = 16 if str(spec.format) == "half" else None
         return Picture(found, profile, _dpi(spec), associated=associated, bits=bits, notes=tuple(notes))
@@ -133,7 +125,8 @@ def _in_display_window(pixels: np.ndarray, spec: Any) -> tuple[np.ndarray, list[
 
 def write(path: Path, suffix: str, picture: Picture) -> None:
     """Write JPEG XL, without loss, or OpenEXR; what :mod:`engine.files.containers` lets through."""
-    if suffix == ".jxl" and (picture.icc_profile is None or picture.pixels.shape[2] < 3):
+    height, width, channels = picture.pixels.shape
+    if suffix == ".jxl" and picture.pixels.dtype == np.uint8 and not (picture.icc_profile and channels > 2):
         import imagecodecs
 
         pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
@@ -141,7 +134,6 @@ def write(path: Path, suffix: str, picture: Picture) -> None:
         return
     import OpenImageIO
 
-    height, width, channels = picture.pixels.shape
     kind = {np.uint8: "uint8", np.uint16: "uint16", np.float32: "float"}[picture.pixels.dtype.type]
     kind = "half" if kind == "float" and picture.bits == 16 else kind
     spec = OpenImageIO.ImageSpec(width, height, channels, kind)
@@ -158,8 +150,8 @@ def write(path: Path, suffix: str, picture: Picture) -> None:
             spec.attribute("XResolution", picture.dpi[0])
             spec.attribute("YResolution", picture.dpi[1])
             spec.attribute("ResolutionUnit", "in")
-    elif picture.icc_profile:
-        icc = np.frombuffer(picture.icc_profile, np.uint8)
+    else:
+        icc = np.frombuffer(picture.icc_profile or colour.srgb(), np.uint8)
         spec.attribute("ICCProfile", OpenImageIO.TypeDesc(f"uint8[{len(icc)}]"), icc)
         spec.attribute("compression", "jpegxl")
         spec.attribute("jpegxl:distance", 0.0)

@@ -99,7 +99,7 @@ def _check(page: Any, name: str) -> None:
     if page.photometric in (32803, 34892):
         raise BadInput("bad_file", f"{name} is a camera's raw file; develop it first, and save it as TIFF.")
     dtype = page.dtype
-    if dtype is None or dtype.kind not in "uf" or (dtype.kind == "u" and dtype.itemsize > 2) or dtype.itemsize > 8:
+    if dtype is None or dtype.kind not in "ufb" or (dtype.kind == "u" and dtype.itemsize > 2) or dtype.itemsize > 8:
         raise BadInput(
             "bad_file", f"{name} has pixels of the type {dtype}; save it with 8 or 16 bits, or as 32-bit float."
         )
@@ -119,7 +119,7 @@ def _picture(page: Any, samples: np.ndarray, path: Path) -> Picture:
     bits = None
     if kind == 3:
         return _by_palette(page, samples)
-    if page.bitspersample == 1 and samples.dtype.kind == "u" and colours == 1 and not extra:
+    if page.bitspersample == 1 and samples.dtype.kind in "ub" and colours == 1 and not extra:
         bilevel = np.where(samples > 0, np.uint8(255), np.uint8(0))
         pixels = 255 - bilevel if kind == 0 else bilevel
         return Picture(pixels, palette=np.array([[[0]], [[255]]], np.uint8))
@@ -202,7 +202,7 @@ def _write_page(file: Any, picture: Picture) -> None:
     if picture.has_alpha:
         options["extrasamples"] = ["assocalpha" if picture.associated else "unassalpha"]
     if indexed is not None and picture.palette is not None and channels == 1:
-        pixels, options = (pixels > 0)[..., None], {**options, "photometric": "minisblack", "compression": None}
+        pixels, options = pixels > 0, {**options, "photometric": "minisblack", "compression": None}
     elif indexed is not None and picture.palette is not None and channels == 3:
         colours = np.zeros((256, 3), np.uint16)
         colours[: len(picture.palette)] = picture.palette[:, 0].astype(np.uint16) * 257
@@ -220,7 +220,7 @@ def _write_page(file: Any, picture: Picture) -> None:
                 extratags.append((tag, 2, len(text), text, True))
         for group in (metadata.EXIF_IFD, metadata.GPS_IFD):
             if exif.get_ifd(group):
-                extratags.append((group, 4, 1, 0, True))
+                extratags.append((group - 1, 4, 1, 0, True))
     dpi = picture.dpi
     file.write(
         pixels[..., 0] if pixels.shape[2] == 1 else pixels,
@@ -245,15 +245,20 @@ def _append_exif(path: Path, exifs: Sequence[bytes | None]) -> None:
                 continue
             exif = metadata.parsed_exif(data)
             for group in (metadata.EXIF_IFD, metadata.GPS_IFD):
-                if group not in page.tags:
+                # A free number beside its own, which tifffile does not let through.
+                tag = next((each for each in page.tags if each.code == group - 1), None)
+                if tag is None:
                     continue
                 prefix = (b"II" if file.byteorder == "<" else b"MM") + struct.pack(file.byteorder + "HI", 42, 8)
                 directory = TiffImagePlugin.ImageFileDirectory_v2(ifh=prefix, group=group)
-                for tag, value in exif.get_ifd(group).items():
+                for number, value in exif.get_ifd(group).items():
                     if not isinstance(value, dict):
-                        directory[tag] = value
-                end = file.filehandle.size + file.filehandle.size % 2
-                file.filehandle.seek(end)
+                        directory[number] = value
+                file.filehandle.seek(0, 2)
+                file.filehandle.write(bytes(file.filehandle.tell() % 2))
+                end = file.filehandle.tell()
                 file.filehandle.write(directory.tobytes(end))
                 file.filehandle.flush()
-                page.tags[group].overwrite(end)
+                tag.overwrite(end)
+                file.filehandle.seek(tag.offset)
+                file.filehandle.write(struct.pack(file.byteorder + "H", group))
