@@ -20,12 +20,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from engine.canvas import MAX_SIDE
 from engine.errors import BadInput, EngineError
 from engine.files import colour, containers, oiio, pillow, psd, tiff
 from engine.files.picture import Picture, straight
 from engine.untrusted import require_file
 
+_TYPES = (np.uint8, np.uint16, np.float32)
 _BY_OIIO = (".exr", ".jxl", ".pfm")
 _DOCUMENTS = (b"image/openraster", b"application/x-krita")
 _MERGED = "mergedimage.png"
@@ -66,7 +69,9 @@ def read(path: Path, page: int = 0) -> Picture:
             picture = psd.read(file)
         else:
             picture = pillow.read(file, page)
-        if max(picture.pixels.shape[:2]) > MAX_SIDE or not picture.pixels.size:
+        if picture.pixels.dtype not in _TYPES or not picture.pixels.size:
+            raise ValueError(f"pixels of the type {picture.pixels.dtype}")
+        if max(picture.pixels.shape[:2]) > MAX_SIDE:
             raise BadInput("too_large", f"{path.name} is too large; crop or scale it first.")
     return _described(picture)
 
