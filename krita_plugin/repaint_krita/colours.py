@@ -39,7 +39,7 @@ class Space(NamedTuple):
     @property
     def travelling(self) -> Space:
         """In which its pixels are sent."""
-        return self if self.model in CHANNELS and self.depth in DEPTHS else EVERY
+        return self if self.model in CHANNELS and self.depth in DEPTHS else LIGHT
 
     @property
     def sent_depth(self) -> str:
@@ -47,9 +47,8 @@ class Space(NamedTuple):
 
 
 SRGB = Space("RGBA", "U8", "sRGB-elle-V2-srgbtrc.icc")
+# It holds every colour, below 0 and above 1, too, and has no curve, of which Krita's arithmetic knows but a table.
 LIGHT = Space("RGBA", "F32", "sRGB-elle-V2-g10.icc")
-# Its curve is a formula and so has no end: no colour is cut off, unlike with the curves of version 2, which are tables.
-EVERY = Space("RGBA", "F32", "ClayRGB-elle-V4-srgbtrc.icc")
 
 
 def is_linear(space: Space) -> bool:

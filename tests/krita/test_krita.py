@@ -508,7 +508,7 @@ kept = outside()
 node = d.nodeByName("RePaint test/gaussian · seed 1234")
 [[node.colorModel(), node.colorDepth(), node.colorProfile()], outside() == kept]
 """)
-    own = list(space) if space[0] in ("RGBA", "GRAYA") else ["RGBA", "F32", "ClayRGB-elle-V4-srgbtrc.icc"]
+    own = list(space) if space[0] in ("RGBA", "GRAYA") else ["RGBA", "F32", "sRGB-elle-V2-g10.icc"]
     assert found == [own, True]
     assert desk.fingerprint(document) != before
     desk.undo()
