@@ -1,0 +1,303 @@
+"""The command line and files: depth, pages, colours, alpha, palettes, streams; what is checked before a run, and what
+is said when one is cut short."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.canvas import OPAQUE
+from engine.commands import cli
+from engine.files import colour, imagefile
+from engine.files.picture import Picture, associate
+from tests.engine import made_files
+from tests.engine.made_files import WIDE, XMP
+
+SIZE = (64, 80)
+QUICK = ["--model", "test/gaussian", "--steps", "4", "--jump-length", "1", "--jump-samples", "1", "--seed", "3"]
+
+
+def _noise(channels: int, dtype: type = np.uint8, share: float = 1.0) -> np.ndarray:
+    generator = np.random.default_rng(channels)
+    values = generator.random((*SIZE, channels)) * share
+    if channels in (2, 4):
+        values[..., -1] = 1
+    most = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    return (values * most).astype(dtype)
+
+
+@pytest.fixture
+def mask(tmp_path) -> Path:
+    selection = np.zeros(SIZE, np.uint8)
+    selection[20:40, 30:50] = 255
+    selection[40:44, 30:50] = 128
+    Image.fromarray(selection).save(tmp_path / "mask.png")
+    return tmp_path / "mask.png"
+
+
+def _inpaint(mask: Path, source: Path, out: Path, *more: str) -> int:
+    return cli.main(["inpaint", str(source), "--mask", str(mask), "-o", str(out), *QUICK, *more])
+
+
+def _made(mask: Path, picture: Picture, suffix: str, out: str, *more: str) -> Picture:
+    """The result of a run on a picture in such a file; checks that it changed inside the selection alone."""
+    source = mask.with_name(f"in{suffix}")
+    imagefile.write(source, picture)
+    assert _inpaint(mask, source, mask.with_name(out), *more) == 0
+    got, before = imagefile.read(mask.with_name(out)), imagefile.read(source)
+    if got.icc_profile == before.icc_profile:
+        selection = np.asarray(Image.open(mask))
+        assert np.array_equal(got.rgba()[selection == 0], before.rgba()[selection == 0])
+        assert not np.array_equal(got.rgba()[selection == 255], before.rgba()[selection == 255])
+    return got
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits", "suffix"),
+    [(np.uint16, None, ".png"), (np.uint16, None, ".tif"), (np.float32, None, ".tif"), (np.float32, 16, ".exr")],
+)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_fill_has_the_depth_of_the_picture(mask, channels, dtype, bits, suffix):
+    pixels = _noise(channels, dtype)
+    if bits == 16:
+        pixels = pixels.astype(np.float16).astype(np.float32)
+    got = _made(mask, Picture(pixels, dpi=(300.0, 299.5), exif=None, xmp=XMP, bits=bits), suffix, f"out{suffix}")
+    assert (got.pixels.dtype, got.bits, got.pixels.shape) == (dtype, bits, pixels.shape)
+    assert got.dpi == pytest.approx((300, 299.5), abs=0.05)
+    inside = got.pixels[22:38, 32:48, 0]
+    levels = inside % 257 if dtype == np.uint16 else inside * 255 % 1
+    assert len(np.unique(levels)) > 40
+
+
+def test_wide_and_linear_profiles_survive(mask):
+    for profile in (colour.rgb(2.2, WIDE), colour.rgb(1.0, WIDE)):
+        for dtype in (np.uint8, np.uint16):
+            got = _made(mask, Picture(_noise(3, dtype), profile), ".tif", "out.png")
+            assert got.icc_profile == profile
+
+
+def test_conversion_to_srgb_on_the_way(mask):
+    picture = Picture(_noise(3, np.uint16), colour.rgb(2.2, WIDE))
+    got = _made(mask, picture, ".png", "out.png", "--profile", "srgb")
+    assert colour.is_srgb(got.icc_profile)
+    outside = np.asarray(Image.open(mask)) == 0
+    assert np.array_equal(got.pixels[outside], colour.as_srgb(picture).pixels[outside])
+
+
+def test_what_a_file_cannot_hold_is_said_before_the_run(mask, capsys):
+    source = mask.with_name("in.tif")
+    for picture, out, says in (
+        (Picture(_noise(3, np.uint16)), "out.webp", "16 bits per channel, which WebP cannot hold"),
+        (Picture(_noise(3, np.float32)), "out.png", "32 bits per channel, which PNG cannot hold"),
+        (Picture(_noise(3), colour.rgb(2.2, WIDE)), "out.bmp", "--profile srgb"),
+        (Picture(_noise(4)), "out.ppm", "cannot hold transparency"),
+        (Picture(_noise(3)), "out.exr", "linear light"),
+    ):
+        imagefile.write(source, picture)
+        assert _inpaint(mask, source, mask.with_name(out)) == 2
+        assert says in capsys.readouterr().err
+        assert not mask.with_name(out).exists()
+
+
+def test_soft_holes_are_closed_where_asked(mask, capsys):
+    alpha = np.asarray(Image.open(mask))
+    pixels = np.dstack([_noise(3), 255 - alpha])
+    got = _made(mask, Picture(pixels), ".png", "out.png")
+    assert got.pixels[..., 3].min() < OPAQUE
+    assert "--alpha opaque" in capsys.readouterr().err
+    assert _made(mask, Picture(pixels), ".png", "out.png", "--alpha", "opaque").pixels[..., 3].min() == 255
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_associated_alpha(mask, suffix):
+    pixels = _noise(4, np.uint16)
+    pixels[:10, :10, 3] = 30000
+    got = _made(mask, Picture(associate(pixels), associated=True), ".tif", f"out{suffix}")
+    assert got.associated == (suffix == ".tif")
+    assert np.abs(got.rgba()[:10, :10].astype(int) - pixels[:10, :10]).max() <= 2
+
+
+def test_few_colours_stay_few(mask):
+    lines = Image.fromarray((_noise(1)[..., 0] > 127).astype(np.uint8) * 255).convert("1")
+    lines.save(mask.with_name("in.png"))
+    assert _inpaint(mask, mask.with_name("in.png"), mask.with_name("out.png")) == 0
+    assert Image.open(mask.with_name("out.png")).mode == "1"
+    assert _inpaint(mask, mask.with_name("in.png"), mask.with_name("out.png"), "--palette", "free") == 0
+    assert Image.open(mask.with_name("out.png")).mode == "L"
+    indexed = Image.fromarray(_noise(3)).quantize(200)
+    indexed.save(mask.with_name("in.gif"))
+    for out, mode in (("out.gif", "P"), ("out.png", "RGB")):
+        assert _inpaint(mask, mask.with_name("in.gif"), mask.with_name(out)) == 0
+        assert Image.open(mask.with_name(out)).mode == mode
+    assert _inpaint(mask, mask.with_name("in.gif"), mask.with_name("out.png"), "--palette", "keep") == 0
+    assert Image.open(mask.with_name("out.png")).mode == "P"
+
+
+def test_pages_are_asked_for_and_all_can_be_treated(mask, capsys):
+    source, out = mask.with_name("in.tif"), mask.with_name("out.tif")
+    pages = [Picture(_noise(3)), Picture(_noise(1, np.uint16))]
+    imagefile.write(source, *pages)
+    assert _inpaint(mask, source, out) == 2
+    assert "in.tif has 2 pages; add --page 1" in capsys.readouterr().err
+    for wrong in ("0", "3", "x"):
+        assert _inpaint(mask, source, out, "--page", wrong) == 2
+    assert _inpaint(mask, source, out, "--page", "2") == 0
+    assert (imagefile.look(out).pages, imagefile.read(out).pixels.dtype) == (1, np.uint16)
+    assert _inpaint(mask, source, out, "--page", "all", "--variants", "2") == 0
+    outside = np.asarray(Image.open(mask)) == 0
+    for name in ("out-1.tif", "out-2.tif"):
+        assert imagefile.look(mask.with_name(name)).pages == 2
+        for number, page in enumerate(pages):
+            got = imagefile.read(mask.with_name(name), number).pixels
+            assert np.array_equal(got[outside], page.pixels[outside])
+            assert not np.array_equal(got, page.pixels)
+    assert _inpaint(mask, source, mask.with_name("out.png"), "--page", "all") == 2
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+def test_every_frame_of_an_animation(mask, suffix):
+    frames = [Image.fromarray(np.roll(_noise(3), 7 * k, 1)).quantize(60) for k in range(3)]
+    source, out = mask.with_name(f"in{suffix}"), mask.with_name(f"out{suffix}")
+    frames = frames if suffix == ".gif" else [frame.convert("RGB") for frame in frames]
+    frames[0].save(source, save_all=True, append_images=frames[1:], duration=[50, 60, 70], lossless=True)
+    assert _inpaint(mask, source, out, "--page", "all") == 0
+    outside = np.asarray(Image.open(mask)) == 0
+    with Image.open(out) as made:
+        assert made.n_frames == 3
+    for number in range(3):
+        before, after = imagefile.read(source, number), imagefile.read(out, number)
+        assert np.array_equal(before.rgba()[outside], after.rgba()[outside])
+        assert before.duration == after.duration
+
+
+def test_extensions_keep_what_the_file_says(tmp_path):
+    picture = Picture(_noise(3, np.uint16), colour.rgb(2.2, WIDE), (300.5, 299.0), made_files.exif().tobytes()[6:], XMP)
+    imagefile.write(tmp_path / "in.tif", picture)
+    assert cli.main(["extend", str(tmp_path / "in.tif"), "--right", "16", "-o", str(tmp_path / "out.tif"), *QUICK]) == 0
+    got = imagefile.read(tmp_path / "out.tif")
+    assert (got.icc_profile, got.xmp, got.pixels.shape) == (picture.icc_profile, XMP, (SIZE[0], SIZE[1] + 16, 3))
+    assert got.dpi == pytest.approx(picture.dpi)
+    assert got.exif is not None
+    assert np.array_equal(got.pixels[:, : SIZE[1]], picture.pixels)
+
+
+def test_a_state_keeps_what_the_file_says(mask):
+    picture = Picture(
+        _noise(4, np.uint16),
+        colour.rgb(2.2, WIDE),
+        (300.5, 72.25),
+        made_files.exif().tobytes()[6:],
+        XMP,
+        associated=True,
+    )
+    state = mask.with_name("s.state")
+    _made(mask, picture, ".tif", "out.tif", "--save-state", str(state))
+    assert cli.main(["branch", str(state), "-o", str(mask.with_name("b.tif")), "--seed", "9"]) == 0
+    got = imagefile.read(mask.with_name("b.tif"))
+    assert (got.icc_profile, got.xmp, got.associated, got.pixels.dtype) == (picture.icc_profile, XMP, True, np.uint16)
+    assert got.dpi == pytest.approx(picture.dpi, rel=1e-4)
+    assert got.exif is not None
+
+
+def test_ten_variants_sort(mask, capsys):
+    imagefile.write(mask.with_name("in.png"), Picture(_noise(3)))
+    assert _inpaint(mask, mask.with_name("in.png"), mask.with_name("o.png"), "--variants", "10", "--json") == 0
+    files = [Path(variant["file"]).name for variant in json.loads(capsys.readouterr().out)["variants"]]
+    assert files == sorted(files) == [f"o-{k:02}.png" for k in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["-o", "no/out.png"], "There is no folder"),
+        (["-o", "out.jpg"], "would lose detail"),
+        (["-o", "in.png", "--save-state", "no/a.state"], "There is no folder"),
+        (["-o", "out.png", "--plot-schedule", "a.txt"], "a.txt would lose detail"),
+        (["-o", "out.png", "--previews", "in.png"], "There can be no folder"),
+        (["-o", "in.png/out.png"], "cannot be a file's name"),
+        (["-o", "-", "--variants", "2"], "Standard output holds one picture"),
+    ],
+)
+def test_places_are_looked_at_before_the_run(mask, monkeypatch, capsys, more, says):
+    monkeypatch.chdir(mask.parent)
+    imagefile.write(Path("in.png"), Picture(_noise(3)))
+    monkeypatch.setattr("engine.api.load_model", lambda *_: pytest.fail("the run began"))
+    assert cli.main(["inpaint", "in.png", "--mask", "mask.png", *more, *QUICK]) == 2
+    assert says in capsys.readouterr().err
+
+
+def _process(folder: Path, *command: str, **more: object) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    environment = {**os.environ, "PYTHONIOENCODING": "", **more.pop("env", {})}
+    return subprocess.Popen(
+        [sys.executable, "-m", "engine", *command],
+        cwd=folder,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        env=environment,
+        **more,
+    )
+
+
+def test_streams(mask):
+    imagefile.write(mask.with_name("in.png"), Picture(_noise(3, np.uint16), colour.rgb(2.2, WIDE)))
+    process = _process(mask.parent, "--verbose", "inpaint", "-", "--mask", "mask.png", "-o", "-", "--json", *QUICK)
+    out, said = process.communicate(mask.with_name("in.png").read_bytes(), timeout=120)
+    assert process.returncode == 0, said
+    mask.with_name("got.png").write_bytes(out)
+    got = imagefile.read(mask.with_name("got.png"))
+    assert (got.pixels.dtype, got.icc_profile) == (np.uint16, colour.rgb(2.2, WIDE))
+    assert json.loads(said.splitlines()[-1])["variants"][0]["file"] == "-"
+    process = _process(mask.parent, "inpaint", "-", "--mask", "mask.png", "-o", "o.png", *QUICK, "--verbose")
+    out, said = process.communicate(b"no picture", timeout=120)
+    assert (process.returncode, out) == (2, b"")
+    assert said.splitlines()[0] == b"error: standard-input cannot be read as a picture; save it again as PNG."
+    assert b"details" in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_that_cannot_be_shown_are_no_failure(mask):
+    imagefile.write(mask.with_name("in.png"), Picture(_noise(3)))
+    name = os.fsdecode("öut-\xe9".encode("latin-1")) + ".png"
+    process = _process(
+        mask.parent, "inpaint", "in.png", "--mask", "mask.png", "-o", name, *QUICK,
+        env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    )  # fmt: skip
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert b"seed 3" in out
+    assert (mask.parent / name).is_file()
+
+
+SLOW = ["--model", "test/gaussian-slow", "--steps", "15", "--jump-length", "1", "--jump-samples", "1"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has another Ctrl+C")
+@pytest.mark.parametrize("moment", [0.15, 0.7, "first variant"])
+def test_ctrl_c_is_one_line_that_is_true(mask, moment):
+    imagefile.write(mask.with_name("in.png"), Picture(_noise(3)))
+    process = _process(mask.parent, "inpaint", "in.png", "--mask", "mask.png", "-o", "o.png", "--variants", "12", *SLOW)
+    first = mask.with_name("o-01.png")
+    until = time.monotonic() + (moment if isinstance(moment, float) else 200)
+    while time.monotonic() < until and not first.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    lines = said.decode().splitlines()
+    assert len(lines) == 1, said
+    done = sorted(path.name for path in mask.parent.glob("o-*.png"))
+    if not done:
+        assert lines == ["Cancelled; nothing was written."]
+    else:
+        assert lines == [f"Cancelled; {', '.join(done)} {'was' if len(done) == 1 else 'were'} written."]
+    assert (process.returncode, out) == (130, b"")
