@@ -75,13 +75,7 @@ def check(image: np.ndarray, selection: np.ndarray) -> None:
         raise BadInput("bad_image", sentence, f"{image.shape} {image.dtype}")
     if selection.dtype != np.uint8 or selection.ndim != 2:
         raise BadInput("bad_selection", "The selection must be one 8-bit channel.", f"{selection.shape}")
-    if selection.shape != image.shape[:2]:
-        raise BadInput(
-            "size_mismatch",
-            f"The mask is {selection.shape[1]} × {selection.shape[0]} pixels but the picture is "
-            f"{image.shape[1]} × {image.shape[0]}; "
-            + ("one of them must be turned." if selection.shape == image.shape[1::-1] else "make both the same size."),
-        )
+    check_sizes(image.shape[:2], selection.shape)
     if max(image.shape[:2]) > MAX_SIDE:
         raise BadInput("too_large", f"Pictures may be up to {MAX_SIDE} pixels a side; crop the picture first.")
     if not selection.any():
@@ -99,10 +93,11 @@ def opaque(image: np.ndarray) -> np.ndarray:
 def check_sizes(image: tuple[int, int], selection: tuple[int, int]) -> None:
     """Raise BadInput unless both are the same (height, width)."""
     if selection != image:
+        turned = "one of them must be turned; photographs are turned upright as their EXIF says"
         raise BadInput(
             "size_mismatch",
-            f"The mask is {selection[1]} × {selection[0]} pixels but the picture is "
-            f"{image[1]} × {image[0]}; make both the same size.",
+            f"The mask is {selection[1]} × {selection[0]} pixels but the picture is {image[1]} × {image[0]}; "
+            f"{turned if selection == image[::-1] else 'make both the same size'}.",
         )
 
 

@@ -301,3 +301,37 @@ def test_ctrl_c_is_one_line_that_is_true(mask, moment):
     else:
         assert lines == [f"Cancelled; {', '.join(done)} {'was' if len(done) == 1 else 'were'} written."]
     assert (process.returncode, out) == (130, b"")
+
+
+def test_a_mask_made_before_the_photograph_was_turned(mask, capsys):
+    Image.fromarray(_noise(3).swapaxes(0, 1)).save(mask.with_name("in.jpg"), exif=made_files.exif(6), quality=95)
+    with Image.open(mask.with_name("mask.png")) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(mask.with_name("turned.png"))
+    assert _inpaint(mask.with_name("turned.png"), mask.with_name("in.jpg"), mask.with_name("o.png")) == 2
+    assert "one of them must be turned" in capsys.readouterr().err
+    assert _inpaint(mask, mask.with_name("in.jpg"), mask.with_name("o.png")) == 0
+    assert imagefile.read(mask.with_name("o.png")).pixels.shape == (*SIZE, 3)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".exr"])
+def test_masks_of_every_depth(mask, suffix):
+    imagefile.write(mask.with_name("in.png"), Picture(_noise(3)))
+    values = np.asarray(Image.open(mask))[..., None]
+    deep = values.astype(np.float32) / 255 if suffix == ".exr" else values.astype(np.uint16) * 257
+    imagefile.write(mask.with_name(f"m{suffix}"), Picture(deep))
+    for number, each in enumerate((mask, mask.with_name(f"m{suffix}"))):
+        assert _inpaint(each, mask.with_name("in.png"), mask.with_name(f"{number}.png")) == 0
+    assert np.array_equal(*(imagefile.read(mask.with_name(f"{number}.png")).pixels for number in (0, 1)))
+
+
+def test_a_mask_with_pages_goes_with_the_pages_of_a_picture(mask):
+    first = np.asarray(Image.open(mask))[..., None]
+    second = np.roll(first, 15, 0)
+    imagefile.write(mask.with_name("m.tif"), Picture(first), Picture(second))
+    pages = [Picture(_noise(3)), Picture(_noise(1))]
+    imagefile.write(mask.with_name("in.tif"), *pages)
+    assert _inpaint(mask.with_name("m.tif"), mask.with_name("in.tif"), mask.with_name("o.tif"), "--page", "all") == 0
+    for number, (page, selection) in enumerate(zip(pages, (first, second), strict=True)):
+        got = imagefile.read(mask.with_name("o.tif"), number).pixels
+        assert np.array_equal((got != page.pixels).any(2) & (selection[..., 0] == 0), np.zeros(SIZE, bool))
+        assert (got != page.pixels).any(2)[selection[..., 0] == 255].mean() > 0.9
