@@ -15,9 +15,8 @@ import numpy as np
 
 from engine import devices
 from engine.commands import learn as learn_command
-from engine.commands import source
 from engine.errors import BadInput
-from engine.files import Picture, nearest
+from engine.files import Picture, colours_of, nearest
 
 if TYPE_CHECKING:
     from engine.api import Learning, Model, Step
@@ -103,7 +102,8 @@ class Results:
         )
         colours = kept_colours(self._arguments, picture)
         if colours is not None:
-            made = np.where(event.selection[..., None] > 0, nearest(made, colours), made)
+            selected = event.selection > 0
+            made[selected] = nearest(made[selected][None], colours)[0]
         if picture.has_alpha:
             self._tell_transparency(picture, made, event.selection)
         finished = self._done.setdefault(event.variant, [])
@@ -169,7 +169,7 @@ def palette_wanted(arguments: argparse.Namespace) -> bool | None:
 def kept_colours(arguments: argparse.Namespace, picture: Picture) -> np.ndarray | None:
     """The colours that the result may have, (N, 1, C); None for any."""
     wanted = palette_wanted(arguments)
-    return None if wanted is False else source.colours_of(picture, 256 if wanted else FEW_COLOURS)
+    return None if wanted is False else colours_of(picture, 256 if wanted else FEW_COLOURS)
 
 
 def _names(arguments: argparse.Namespace, pictures: Sequence[Picture]) -> list[Path]:

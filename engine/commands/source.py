@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from engine.errors import BadInput
-from engine.files import Picture
+from engine.files import Picture, colours_of
 from engine.untrusted import own_input
 
 STREAM = Path("-")
@@ -90,16 +88,3 @@ def read(arguments: argparse.Namespace, page: int) -> Picture:
     for note in picture.notes:
         print(f"note: {note}", file=sys.stderr)
     return picture
-
-
-def colours_of(picture: Picture, most: int) -> np.ndarray | None:
-    """(N, 1, C), the colours of an indexed picture or those that occur, where they are at most so many."""
-    if picture.pixels.dtype != np.uint8:
-        return None
-    if picture.palette is not None:
-        return picture.palette if len(picture.palette) <= most else None
-    flat = picture.pixels.reshape(-1, picture.pixels.shape[2])
-    if len(np.unique(flat[:: max(1, len(flat) // 4096)], axis=0)) > most:
-        return None
-    found = np.unique(flat, axis=0)
-    return found[:, None] if len(found) <= most else None

@@ -4,6 +4,6 @@
 :mod:`engine.files.colour` converts between colour profiles, :mod:`engine.files.maskfile` looks at masks.
 """
 
-from engine.files.picture import Picture, nearest
+from engine.files.picture import Picture, colours_of, nearest
 
-__all__ = ["Picture", "nearest"]
+__all__ = ["Picture", "colours_of", "nearest"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
+from engine.errors import BadInput
 from engine.files.picture import Picture, straight, top
 
 _SPACES = {b"RGB ": "rgb", b"GRAY": "gray", b"CMYK": "cmyk", b"Lab ": "lab"}
@@ -19,7 +21,9 @@ SAME = 0.004
 """Profiles are alike where their colours are so close, of 1; one level of 8 bits is 0.0039."""
 D50 = (0.9642, 1.0, 0.8249)
 REC709 = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)
-"""x, y of red, green, blue and white of sRGB, too."""
+REC2020 = (0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329)
+P3 = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329)
+"""x, y of red, green, blue and white; those of Rec. 709 are sRGB's, too."""
 
 
 def srgb() -> bytes:
@@ -34,24 +38,39 @@ def gray(gamma: float | None = None) -> bytes:
     """A profile for gray; without a gamma with sRGB's curve."""
     import imagecodecs
 
-    if gamma is not None:
-        return bytes(imagecodecs.cms_profile("gray", gamma=gamma))
-    ramp = np.linspace(0, 1, 4096)
-    curve = np.where(ramp <= 0.04045, ramp / 12.92, ((ramp + 0.055) / 1.055) ** 2.4)
-    return bytes(imagecodecs.cms_profile("gray", transferfunction=np.rint(curve * 65535).astype(np.uint16)))
+    return bytes(imagecodecs.cms_profile("gray", **_curve(gamma)))
 
 
 @lru_cache
-def rgb(gamma: float, primaries: tuple[float, ...] = REC709) -> bytes:
-    """An RGB profile. ``primaries``: x, y of red, green, blue and white."""
+def rgb(gamma: float | None, primaries: tuple[float, ...] = REC709) -> bytes:
+    """An RGB profile; without a gamma with sRGB's curve. ``primaries``: x, y of red, green, blue and white."""
     import imagecodecs
 
-    red, green, blue, white = (primaries[i : i + 2] for i in range(0, 8, 2))
-    return bytes(
-        imagecodecs.cms_profile(
-            "rgb", whitepoint=(*white, 1.0), primaries=(*red, 1.0, *green, 1.0, *blue, 1.0), gamma=gamma
-        )
-    )
+    red, green, blue, white = ((*primaries[i : i + 2], 1.0) for i in range(0, 8, 2))
+    return bytes(imagecodecs.cms_profile("rgb", whitepoint=white, primaries=(*red, *green, *blue), **_curve(gamma)))
+
+
+def _curve(gamma: float | None) -> dict[str, Any]:
+    if gamma is not None:
+        return {"gamma": gamma}
+    ramp = np.linspace(0, 1, 4096)
+    light = np.where(ramp <= 0.04045, ramp / 12.92, ((ramp + 0.055) / 1.055) ** 2.4)
+    return {"transferfunction": np.rint(light * 65535).astype(np.uint16)}
+
+
+def of_code_points(primaries: int, transfer: int, is_gray: bool) -> bytes | None:
+    """A profile for code points of ITU-T H.273, as PNG and AVIF hold them; None for sRGB's and for unknown ones.
+
+    Raises:
+        BadInput: light beyond white, PQ or HLG.
+    """
+    if transfer in (16, 18):
+        raise BadInput("bad_file", "Pictures in HDR light (PQ or HLG) are not read; save it as OpenEXR or 32-bit TIFF.")
+    gamma = {4: 2.2, 5: 2.8, 8: 1.0}.get(transfer)
+    places = {9: REC2020, 12: P3}.get(primaries, REC709)
+    if gamma is None and (places == REC709 or is_gray):
+        return None
+    return gray(gamma) if is_gray else rgb(gamma, places)
 
 
 @lru_cache

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.errors import BadInput
 from engine.files import colour, metadata
+from engine.files.containers import MAX_PIXELS
 from engine.files.picture import Picture, associate
 
 _DTYPES = {"uint8": np.uint8, "uint16": np.uint16, "half": np.float32, "float": np.float32}
@@ -54,6 +55,8 @@ def read(path: Path, part: int = 0) -> Picture:
             raise BadInput("bad_file", f"{path.name} holds deep pixels; flatten it first.")
         if str(spec.format) not in _DTYPES:
             raise BadInput("bad_file", f"{path.name} has pixels of the type {spec.format}; save it as half or float.")
+        if spec.width * spec.height * max(spec.nchannels, 4) > 4 * MAX_PIXELS:
+            raise BadInput("too_large", f"{path.name} is too large; crop or scale it first.")
         names = list(spec.channelnames)
         if path.suffix == ".jxl" and len(names) == 2:
             names = ["Y", "A"]
@@ -67,7 +70,7 @@ def read(path: Path, part: int = 0) -> Picture:
         lost = [name for number, name in enumerate(names) if number not in chosen]
         found = np.ascontiguousarray(samples.reshape(spec.height, spec.width, -1)[..., chosen])
         notes = [f"Of {path.name} the channels {', '.join(lost[:8])} are left out."] if lost else []
-        profile = _profile(spec)
+        profile = _profile(spec, path, found.shape[2] < 3)
         if path.suffix == ".exr":
             found, moved = _in_display_window(found, spec)
             notes += moved
@@ -78,12 +81,16 @@ def read(path: Path, part: int = 0) -> Picture:
         return Picture(found, profile, _dpi(spec), associated=associated, bits=bits, notes=tuple(notes))
 
 
-def _profile(spec: Any) -> bytes | None:
-    """The profile in the file, or one of an OpenEXR file's primaries where these are not Rec. 709's."""
+def _profile(spec: Any, path: Path, is_gray: bool) -> bytes | None:
+    """The profile in the file; of floats in OpenEXR and PFM one that says that they are linear, with the primaries."""
     icc, primaries = spec.getattribute("ICCProfile"), spec.getattribute("chromaticities")
-    if primaries is not None and not np.allclose(primaries, colour.REC709, atol=1e-3):
-        return colour.rgb(1.0, tuple(float(each) for each in primaries))
-    return None if icc is None else bytes(bytearray(icc))
+    if icc is not None:
+        return bytes(bytearray(icc))
+    if path.suffix == ".jxl" or _DTYPES[str(spec.format)] is not np.float32:
+        return None
+    if is_gray:
+        return colour.gray(1.0)
+    return colour.rgb(1.0, colour.REC709 if primaries is None else tuple(round(float(each), 5) for each in primaries))
 
 
 def _is_plain(pixels: np.ndarray, profile: bytes) -> bool:

@@ -88,17 +88,33 @@ def indexes(picture: Picture) -> np.ndarray | None:
     palette = picture.palette
     if palette is None or not len(palette) or palette.shape[2] != picture.pixels.shape[2]:
         return None
-    codes = _codes(picture.pixels)
-    order = np.argsort(_codes(palette)[:, 0], kind="stable")
-    known = _codes(palette)[order, 0]
-    at = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-    return order[at].astype(np.uint8) if (known[at] == codes).all() else None
+    wanted = codes(picture.pixels)
+    order = np.argsort(codes(palette)[:, 0], kind="stable")
+    known = codes(palette)[order, 0]
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return order[at].astype(np.uint8) if (known[at] == wanted).all() else None
 
 
-def _codes(pixels: np.ndarray) -> np.ndarray:
+def codes(pixels: np.ndarray) -> np.ndarray:
     """Colours of (H, W, C) uint8 as numbers."""
     factors = 256 ** np.arange(pixels.shape[2], dtype=np.uint32)
     return (pixels.astype(np.uint32) * factors).sum(2, dtype=np.uint32)
+
+
+def colours_of(picture: Picture, most: int) -> np.ndarray | None:
+    """(N, 1, C), the colours of an indexed picture or those that occur, where they are at most so many."""
+    if picture.pixels.dtype != np.uint8:
+        return None
+    if picture.palette is not None:
+        return picture.palette if len(picture.palette) <= most else None
+    every = codes(picture.pixels).reshape(-1)
+    found = np.unique(every[:: max(1, len(every) // 4096)])
+    if len(found) <= most:
+        found = np.union1d(found, every[~np.isin(every, found)])
+    if len(found) > most:
+        return None
+    channels = picture.pixels.shape[2]
+    return (found[:, None] >> (8 * np.arange(channels, dtype=np.uint32))).astype(np.uint8)[:, None]
 
 
 def nearest(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:

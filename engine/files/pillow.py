@@ -54,8 +54,8 @@ def read(file: Path | BinaryIO, frame: int = 0) -> Picture:
         elif pixels is None:
             palette = _palette(image)
             pixels = _pixels(image)
-        if icc is None and image.format == "PNG":
-            icc = _png_profile(image, pixels.shape[2] < 3)
+        if icc is None and image.format in ("PNG", "AVIF"):
+            icc = _told_profile(_bytes(file)[:65536], image, pixels.shape[2] < 3)
         duration = image.info.get("duration")
     pixels = metadata.upright(pixels, orientation)
     dpi = metadata.upright_dpi(dpi, orientation)
@@ -96,8 +96,12 @@ def _avif_bits(data: bytes) -> int:
     return 8 if not flags & 0x40 else (12 if flags & 0x20 else 10)
 
 
-def _png_profile(image: Image.Image, is_gray: bool) -> bytes | None:
-    """A profile for what a PNG says by its exponent and primaries alone; None for sRGB's."""
+def _told_profile(head: bytes, image: Image.Image, is_gray: bool) -> bytes | None:
+    """A profile for what a file says by code points, or a PNG by exponent and primaries; None for sRGB's."""
+    name, places = (b"cICP", (4, 5)) if image.format == "PNG" else (b"colrnclx", (9, 11))
+    at = head.find(name)
+    if 0 <= at < len(head) - 12:
+        return colour.of_code_points(head[at + places[0]], head[at + places[1]], is_gray)
     gamma = image.info.get("gamma")
     if not gamma or "srgb" in image.info:
         return None

@@ -92,7 +92,7 @@ def _ratio(value: Any) -> float:
 
 def _check(page: Any, name: str) -> None:
     """Raise BadInput for what has no meaning here."""
-    if page.imagewidth * page.imagelength > MAX_PIXELS:
+    if page.imagewidth * page.imagelength * max(page.samplesperpixel, 4) > 4 * MAX_PIXELS:
         raise BadInput("too_large", f"{name} is too large; crop or scale it first.")
     if page.imagedepth > 1 or page.axes not in ("YX", "YXS", "SYX"):
         raise BadInput("bad_file", f"{name} holds a volume, not a picture; save one of its planes.")

@@ -20,7 +20,7 @@ from skimage.color import rgb2lab
 from engine import canvas
 from engine.errors import BadInput
 from engine.files import colour, containers, imagefile, metadata
-from engine.files.picture import Picture, associate, nearest, straight
+from engine.files.picture import Picture, associate, colours_of, nearest, straight
 from tests.engine import made_files
 from tests.engine.made_files import WIDE, XMP, profiles, ramp
 
@@ -113,7 +113,7 @@ def test_outside_the_selection_nothing_changes_and_the_file_tells_the_truth(
     before, after = read.rgba(), got.rgba()
     out = selection == 0
     assert after.dtype == before.dtype
-    if got.associated and not read.associated and kind in ("half", "float"):
+    if got.associated != read.associated and kind in ("half", "float"):
         near = np.abs(after[out] - before[out]) <= 2e-3 * np.maximum(np.abs(before[out]), 1e-3) / before[out][
             :, 3:
         ].clip(1e-3)
@@ -329,11 +329,44 @@ def test_conversion_to_srgb(dtype):
 
 def test_a_png_that_tells_its_light_by_gamma_alone(tmp_path):
     data = made_files.png(ramp(3))
-    body = b"gAMA" + struct.pack(">I", 100000)
-    chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+    chunk = _chunk(b"gAMA", struct.pack(">I", 100000))
     (tmp_path / "a.png").write_bytes(data[:33] + chunk + data[33:])
     assert colour.in_linear_light(imagefile.read(tmp_path / "a.png"))
     assert not colour.in_linear_light(imagefile.read(_written(tmp_path / "b.png", data)))
+
+
+@pytest.mark.parametrize(
+    ("points", "made"), [((12, 13), (None, WIDE)), ((9, 8), (1.0, colour.REC2020)), ((1, 13), None)]
+)
+def test_code_points_become_a_profile(tmp_path, points, made):
+    chunk = _chunk(b"cICP", bytes([*points, 0, 1]))
+    data = made_files.png(ramp(3))
+    wanted = colour.rgb(*made) if made else None
+    assert imagefile.read(_written(tmp_path / "a.png", data[:33] + chunk + data[33:])).icc_profile == wanted
+    Image.fromarray(ramp(3)).save(tmp_path / "a.avif")
+    avif = (tmp_path / "a.avif").read_bytes()
+    at = avif.index(b"colrnclx") + 8
+    avif = avif[:at] + struct.pack(">HH", *points) + avif[at + 4 :]
+    assert imagefile.read(_written(tmp_path / "a.avif", avif)).icc_profile == wanted
+    hdr = _written(tmp_path / "b.png", data[:33] + _chunk(b"cICP", bytes([9, 16, 0, 1])) + data[33:])
+    with pytest.raises(BadInput, match="HDR"):
+        imagefile.read(hdr)
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def test_colours_that_occur():
+    for channels in (1, 2, 3, 4):
+        pixels = (ramp(channels) // 100) * 100
+        found = colours_of(Picture(pixels), 256)
+        assert np.array_equal(np.unique(found[:, 0], axis=0), np.unique(pixels.reshape(-1, channels), axis=0))
+    assert colours_of(Picture(ramp(3)), 256) is None
+    rare = np.zeros((200, 200, 3), np.uint8)
+    rare[17, 33] = 9
+    assert len(colours_of(Picture(rare), 2)) == 2
+    assert colours_of(Picture(rare), 1) is None
 
 
 def test_primaries_of_openexr_become_a_profile_and_come_back(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -22,6 +21,8 @@ from engine.files import colour, imagefile
 from engine.files.picture import Picture
 from tests.engine import made_files
 from tests.engine.made_files import XMP, ramp
+
+resource = pytest.importorskip("resource", reason="limits of memory are set as on Unix")
 
 NUMBER = 300
 """Damaged files of each kind."""
@@ -127,7 +128,6 @@ def read_damaged(kinds: list[str], folder: Path) -> None:
         print(kind, good, flush=True)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of memory are set as on Unix")
 @pytest.mark.parametrize("kinds", [KINDS[::2], KINDS[1::2]], ids=["even", "odd"])
 def test_damaged_files_end_in_sentences(tmp_path, kinds):
     code = (
