@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge_server.client import events
-from tests.bridge.home import FAST, PLAIN_RUN, SLOW, Home, Watched, alive, python, request, until
+from tests.bridge.home import FAST, PATIENCE, PLAIN_RUN, SLOW, Home, Watched, alive, python, request, until
 from tests.bridge.test_faults import LONG, pixels
 from tests.promises import Tried, many
 
@@ -22,16 +22,16 @@ def test_each_of_many_clients_hears_every_end_once(shared: Home, tried: Tried) -
     each = many(3, 10)
     first = clients[0].session.submit(request(SLOW, options=PLAIN_RUN))  # meanwhile all others come in
     clients[0].wait(first, events.Progress)
-    jobs = {watched: [watched.session.submit(request(side=24, seed=k)) for k in range(each)] for watched in clients}
+    jobs = {watched: {watched.session.submit(request(side=24, seed=k)) for k in range(each)} for watched in clients}
     order: list[Watched] = []
 
     def all_ended() -> bool:
         for watched, mine in jobs.items():
-            done = sum(len(watched.of(job, events.Done)) for job in mine)
+            done = sum(event.job in mine for event in watched.all(events.Done))
             order.extend([watched] * (done - order.count(watched)))
         return len(order) == each * len(clients)
 
-    until(all_ended, "all ends", pause=0.05)
+    until(all_ended, "all ends", patience=PATIENCE * many(1, 4), pause=0.1)
     for _ in tried.rounds(each * len(clients), each * len(clients)):
         pass
     for watched in clients:
