@@ -1,7 +1,8 @@
 """The canvas: rectangles, which part of a picture is seen at what scale, in which windows and order, and the way back.
 
 Its further modules: :mod:`engine.canvas.stages`, the order of large areas; :mod:`engine.canvas.extend`, enlarged and
-framed pictures; :mod:`engine.canvas.seam`, whether a seam shows. Files are in :mod:`engine.files`.
+framed pictures; :mod:`engine.canvas.palette`, few colours; :mod:`engine.canvas.seam`, whether a seam shows. Files are
+in :mod:`engine.files`.
 """
 
 from engine.canvas.boxes import (
@@ -21,13 +22,15 @@ from engine.canvas.boxes import (
     opaque,
 )
 from engine.canvas.compositing import composite, layer, over
-from engine.canvas.light import Light, stored
+from engine.canvas.light import Light, in_unit, stored
 from engine.canvas.places import Place, places
 from engine.canvas.planning import (
     BATCH_AREA,
+    MAX_LOOKED,
     MAX_MODEL_AREA,
     Plan,
     checked_scale,
+    checked_size,
     context,
     model_input,
     picture_fill,
@@ -41,6 +44,7 @@ from engine.canvas.windows import OVERLAP_SHARE
 __all__ = [
     "BATCH_AREA",
     "DEPTHS",
+    "MAX_LOOKED",
     "MAX_MODEL_AREA",
     "MAX_SIDE",
     "NO_WRAP",
@@ -58,9 +62,11 @@ __all__ = [
     "check",
     "check_sizes",
     "checked_scale",
+    "checked_size",
     "composite",
     "context",
     "grown",
+    "in_unit",
     "layer",
     "model_input",
     "opaque",

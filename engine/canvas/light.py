@@ -35,6 +35,8 @@ KNEE = 0.8
 """What a network sees of the range where something exceeds it."""
 LEAST_WIDTH = 2.0**-12
 """Of a range in relation to the largest value in it: 16 levels of 16 bits."""
+STRIP = 1 << 18
+"""Pixels that are worked on together."""
 SAMPLES = 1 << 20
 """Values that the range is told from, at most."""
 
@@ -70,9 +72,7 @@ class Light:
         plain = replace(plain, gray=_gray(image, known))
         if image.dtype == np.uint8:
             return plain
-        colours = image[known][:, :3]
-        values = plain._even(colours.reshape(-1)[:: -(-colours.size // SAMPLES)])
-        extremes = plain._even(np.array([colours.min(), colours.max()]))
+        values, extremes = (plain._even(each) for each in _sampled(image, known))
         inner = np.percentile(values, (OUTLIERS, 100 - OUTLIERS))
         beyond = BEYOND * float(inner[1] - inner[0])
         least, most = max(extremes[0], inner[0] - beyond), min(extremes[1], inner[1] + beyond)
@@ -104,14 +104,21 @@ class Light:
             out /= np.iinfo(self.dtype).max / 2
             out -= 1
             return out
-        values = self._bent(self._even(colours))
-        if self._kneed:
-            values = np.interp(values, *self._knees).astype(np.float32)
-        return values
+        out = np.empty(colours.shape, np.float32)
+        for rows in _strips(colours):
+            values = self._bent(self._even(colours[rows]))
+            out[rows] = np.interp(values, *self._knees) if self._kneed else values
+        return out
 
     def decoded(self, shares: np.ndarray) -> np.ndarray:
         """(…, 3) float32 from the model, (v + 1) / 2, so that 0 … 1 stands for [−1, 1] → the picture's values: integers
         within 0 … 1, floats without bounds."""
+        out = np.empty(shares.shape, np.float32)
+        for rows in _strips(shares):
+            out[rows] = self._decoded(shares[rows])
+        return out
+
+    def _decoded(self, shares: np.ndarray) -> np.ndarray:
         if self._plain and self.dtype.kind == "u":
             values = shares.clip(0, 1)
         else:
@@ -129,15 +136,11 @@ class Light:
         if self.gray:
             first = values[..., :1]
             values = np.broadcast_to(first + (values - first).mean(-1, keepdims=True), values.shape)
-        return np.ascontiguousarray(values, np.float32)
+        return values
 
     def _even(self, values: np.ndarray) -> np.ndarray:
         """Steps 1 and 2."""
-        out = values.astype(np.float32)
-        if self.dtype.kind == "u":
-            out /= np.iinfo(self.dtype).max
-        else:
-            np.nan_to_num(out, copy=False, posinf=0, neginf=0)
+        out = np.nan_to_num(in_unit(values), copy=False, posinf=0, neginf=0)
         return _as_seen(out) if self.linear else out
 
     def _bent(self, values: np.ndarray) -> np.ndarray:
@@ -155,6 +158,32 @@ class Light:
         points += [(1.0, KNEE if most > 1 else 1.0)] + [(most, 1.0)] * (most > 1)
         xs, ys = zip(*points, strict=True)
         return list(xs), list(ys)
+
+
+def _strips(picture: np.ndarray) -> list[slice]:
+    """Rows of a picture (H, W, …) that are worked on together, so that what is in between takes little memory."""
+    rows = max(1, STRIP // max(1, picture.shape[1]))
+    return [slice(first, first + rows) for first in range(0, len(picture), rows)]
+
+
+def _sampled(image: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Some samples of the known pixels' colours, evenly spread, and (2,) the least and the largest of all."""
+    apart = -(-3 * np.count_nonzero(known) // SAMPLES)
+    some, ends = [], []
+    for rows in _strips(image):
+        part = image[rows][known[rows]][:, :3].reshape(-1)
+        if len(part):
+            some.append(part[::apart])
+            ends += [part.min(), part.max()]
+    return np.concatenate(some), np.array([min(ends), max(ends)])
+
+
+def in_unit(samples: np.ndarray) -> np.ndarray:
+    """Samples of a picture as float32 in its unit: integers from 0 to 1, floats as they are."""
+    out = samples.astype(np.float32)
+    if samples.dtype.kind == "u":
+        out /= np.iinfo(samples.dtype).max
+    return out
 
 
 def stored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

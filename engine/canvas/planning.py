@@ -26,6 +26,8 @@ MAX_AREA = 32 * 1024 * 1024
 BATCH_AREA = 256 * 256
 """Model pixels of the windows that go through the network together, never more than four of the largest: one call of
 several small windows is faster than several calls, most of all beside other programs."""
+MAX_LOOKED = 100 * 1000 * 1000
+"""Pixels that a job looks at, at most: those of :func:`surroundings`."""
 SMALL_SIDE = 52
 """Longer side of a hole which, with 64 pixels around it, has at most 180 × 180."""
 SURROUNDINGS_AREA = 8 * 1000 * 1000
@@ -89,6 +91,18 @@ def surroundings(selection: np.ndarray, padding: int | None = None, wrap: str = 
         return whole
     hole = bounds(selection)
     return grown(hole, usual_surroundings(hole) if padding is None else padding, whole)
+
+
+def checked_size(height: int, width: int) -> None:
+    """Raise BadInput where more than :data:`MAX_LOOKED` pixels would be looked at."""
+    area = height * width
+    if area > MAX_LOOKED:
+        megapixels, most = math.ceil(area / 1e6), MAX_LOOKED // 1_000_000
+        sentence = (
+            f"The selection with its surroundings has {megapixels} megapixels, and {most} is the most; select less at "
+            "a time, or make the picture smaller."
+        )
+        raise BadInput("too_large", sentence)
 
 
 def usual_surroundings(hole: Box) -> int:

@@ -160,7 +160,8 @@ def _distance(patches: torch.Tensor, sources: torch.Tensor) -> float:
 
 def _spread(count: int, most: int) -> torch.Tensor:
     """At most so many numbers below ``count``, far from each other."""
-    return torch.linspace(0, count - 1, min(count, most)).long()
+    exact = torch.float32 if count <= 1 << 24 else torch.float64
+    return torch.linspace(0, count - 1, min(count, most), dtype=exact).long()
 
 
 def gathered(sheet: Sheet, cell: int, cells: int, components: int, least: int) -> Sources | None:

@@ -30,7 +30,7 @@ own shading as a ball or a blotch; textures have 0.1 to 2.4."""
 
 def suits(painting: Painting) -> bool:
     """Whether the model is the picture itself, and what can be looked at so large that comparing all with all takes too
-    long, or smooth."""
+    long, or smooth, or of few colours: only octaves copy what is there without scaling it."""
     if painting.model.exemplar is None:
         return False
     near, scale = painting.near, painting.job.scale or 1.0
@@ -39,7 +39,7 @@ def suits(painting: Painting) -> bool:
     if thin:
         return False
     large = scale**2 * near.width * near.height > SMALL_AREA or selected > SMALL_SELECTION
-    return bool(large or _smooth(painting))
+    return bool(large or painting.colours is not None or _smooth(painting))
 
 
 def _smooth(painting: Painting) -> bool:
@@ -74,7 +74,7 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
         keep = partial(_kept, painting, moment, seed, attempt.most)
         yield Step(variant, made, total, attempt.seconds, preview, keep)
         if moment.done:
-            fill = _whole(painting, moment.fill())
+            fill = painting.final(_whole(painting, moment.fill()))
             yield Finished(
                 variant, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection,
                 painting.image.dtype,
@@ -89,6 +89,7 @@ def _run(painting: Painting) -> octave_run.Run:
             atlas = octave_run.atlas(wanted, known, job.padding)
         if atlas is not None:
             image, wanted, known = atlas.packed(image), atlas.packed(wanted) & atlas.owned(), atlas.packed(known)
+        canvas.checked_size(*known.shape)
         pixels = painting.light.encoded(image[..., :3])
         scale = canvas.checked_scale(job.scale, painting.near) if job.scale else 1.0
         device = painting.model.device

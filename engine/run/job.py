@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine import canvas
+from engine.canvas import palette
 from engine.errors import BadInput
 from engine.models import DEFAULT_MODEL
 from engine.sampling import DEFAULT_PRESET, MAX_SEED, PRESETS, Preset, Settings, schedule
@@ -44,7 +45,8 @@ class Job:
         learn: seconds, 5 … 600, to learn the known pixels first (texture models only; :mod:`engine.learning.adapt`);
             None: off.
         linear: the values are proportional to light; else they are encoded as those of sRGB are.
-        palette: keep to the picture's own colours; None: where it has few.
+        palette: keep to the picture's own colours, at most 256, with a selection that acts as ``hard``; None: where
+            there are few (:mod:`engine.canvas.palette`).
     """
 
     image: np.ndarray
@@ -102,15 +104,33 @@ def resolve(job: Job, preset: Preset | None = None) -> tuple[schedule.Schedule, 
     return schedule.named(job.schedule, *values, job.start_resampling), preset.settings
 
 
-def checked_selection(job: Job) -> np.ndarray:
-    """The job's selection as it acts.
+def checked_selection(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
+    """The job's selection as it acts, and (N, 3) the colours that its fill keeps to, None where it may have any.
 
     Raises:
-        BadInput: picture and selection cannot be used.
+        BadInput: picture and selection cannot be used, or more colours to keep to than a palette has.
     """
-    selection = np.where(job.selection >= 128, 255, 0).astype(np.uint8) if job.hard else job.selection
+    canvas.check(job.image, job.selection)
+    own = _own_colours(job)
+    if not job.hard and own is None:
+        return job.selection, None
+    selection = np.where(job.selection >= 128, 255, 0).astype(np.uint8)
     canvas.check(job.image, selection)
-    return selection
+    return selection, own
+
+
+def _own_colours(job: Job) -> np.ndarray | None:
+    if job.palette is False:
+        return None
+    near = canvas.surroundings(job.selection, job.padding, job.wrap).slices
+    image, known = job.image[near], job.selection[near] == 0
+    if job.palette is None:
+        return palette.few_colours(image, known)
+    found = palette.colours(image, known & canvas.opaque(image), palette.MOST)
+    if found is None:
+        sentence = f"There are more than {palette.MOST} colours around the selection; leave the palette free."
+        raise BadInput("bad_palette", sentence)
+    return found[0]
 
 
 def seeds(seed: int | None, variants: int) -> list[int]:

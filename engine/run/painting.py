@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine import canvas
-from engine.canvas import Box, Light, Wraps
+from engine.canvas import Box, Light, Wraps, palette
 from engine.errors import BadInput
 from engine.models import Model
 from engine.run.job import Job, checked_selection, preset_of, resolve
@@ -31,6 +31,7 @@ class Painting:
         near: the part of the picture that a fill can look at.
         image, selected: picture and selection in ``near``.
         light: the way of the picture's values to the model and back.
+        colours: (N, 3) float32 in the picture's unit, which the fill keeps to; None where it may have any.
         region: the box around the selection, in the picture.
         wraps: whether the picture is periodic (along y, along x).
         schedule, settings: that preset and job ask for.
@@ -46,6 +47,7 @@ class Painting:
     image: np.ndarray
     selected: np.ndarray
     light: Light
+    colours: np.ndarray | None
     region: Box
     wraps: Wraps
     schedule: Schedule
@@ -63,7 +65,7 @@ class Painting:
         """
         preset = preset or preset_of(job)
         schedule, settings = resolve(job, preset)
-        selection, wraps = checked_selection(job), canvas.axes(job.wrap)
+        (selection, own), wraps = checked_selection(job), canvas.axes(job.wrap)
         if job.scale:
             canvas.checked_scale(job.scale, canvas.bounds(selection), sys.maxsize)
         if not 0 <= job.classifier_scale <= 100:
@@ -73,12 +75,17 @@ class Painting:
         near = canvas.surroundings(selection, job.padding, job.wrap)
         image, selected = job.image[near.slices], selection[near.slices]
         light = Light.of(image, selected == 0, job.linear, network=model.exemplar is None)
+        colours = None if own is None else canvas.in_unit(own)
         if light.limits != (-1, 1):
             settings = replace(settings, clip=False)
         return cls(
-            job, model, selection, near, image, selected, light, canvas.bounds(selection), wraps, schedule, settings,
-            preset.finer, model.label_number(job.label), guide,
+            job, model, selection, near, image, selected, light, colours, canvas.bounds(selection), wraps, schedule,
+            settings, preset.finer, model.label_number(job.label), guide,
         )  # fmt: skip
+
+    def final(self, fill: np.ndarray) -> np.ndarray:
+        """The fill of a finished run, (H, W, 3) float32 in the picture's unit, in the colours that it keeps to."""
+        return fill if self.colours is None else palette.nearest(fill, self.colours)
 
 
 @dataclass(frozen=True)

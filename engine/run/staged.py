@@ -104,6 +104,7 @@ class Staged:
 
     def __init__(self, painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> None:
         self._painting, self._seeds, self._attempt, self._start = painting, seeds, attempt, start
+        canvas.checked_size(*painting.selected.shape)
         opaque = canvas.opaque(painting.image)
         self._order = stages.order(painting.selected, opaque, painting.model.geometry, painting.job.wrap)
         region = painting.region
@@ -169,8 +170,8 @@ class Staged:
                     self._windows += self._evaluations(walk) * len(part.plan.windows)
                 if walk.after == 0:
                     yield Finished(
-                        variant, self._seeds[variant], total, attempt.seconds, painted[variant], painting.region,
-                        self._windows, painting.selection, painting.image.dtype,
+                        variant, self._seeds[variant], total, attempt.seconds, painting.final(painted[variant]),
+                        painting.region, self._windows, painting.selection, painting.image.dtype,
                     )  # fmt: skip
         self._painted = painted
 

@@ -86,7 +86,7 @@ def _check_sizes(tensors: dict[str, tuple[str, tuple[int, ...]]]) -> None:
 def check(kept: Kept) -> None:
     """Raise ValueError, or the job's own BadInput, unless these values can stand together."""
     state, job, levels = kept.state, kept.job, kept.schedule.levels
-    region = canvas.bounds(checked_selection(job))
+    region = canvas.bounds(checked_selection(job)[0])
     resolve(job)
     if job.scale:
         canvas.checked_scale(job.scale, region, sys.maxsize)
