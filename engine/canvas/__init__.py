@@ -1,8 +1,8 @@
 """The canvas: rectangles, which part of a picture is seen at what scale, in which windows and order, and the way back.
 
 Its further modules: :mod:`engine.canvas.stages`, the order of large areas; :mod:`engine.canvas.extend`, enlarged and
-framed pictures; :mod:`engine.canvas.palette`, few colours; :mod:`engine.canvas.seam`, whether a seam shows. Files are
-in :mod:`engine.files`.
+framed pictures; :mod:`engine.canvas.palette`, few colours; :mod:`engine.canvas.grain`, the finest detail;
+:mod:`engine.canvas.seam`, whether a seam shows. Files are in :mod:`engine.files`.
 """
 
 from engine.canvas.boxes import (

@@ -98,8 +98,9 @@ class Light:
         return not self.linear and (self.low, self.high) == (0.0, 1.0)
 
     def encoded(self, colours: np.ndarray) -> np.ndarray:
-        """(…, 3) of the picture's type → float32 for the model; what is no number counts as 0."""
-        if self._plain and self.dtype.kind == "u":
+        """(H, W, 3) of the picture's type, or floats in its unit → float32 for the model; what is no number counts as
+        0."""
+        if self._plain and colours.dtype.kind == "u":
             out = colours.astype(np.float32)
             out /= np.iinfo(self.dtype).max / 2
             out -= 1
@@ -111,8 +112,8 @@ class Light:
         return out
 
     def decoded(self, shares: np.ndarray) -> np.ndarray:
-        """(…, 3) float32 from the model, (v + 1) / 2, so that 0 … 1 stands for [−1, 1] → the picture's values: integers
-        within 0 … 1, floats without bounds."""
+        """(H, W, 3) float32 from the model, (v + 1) / 2, so that 0 … 1 stands for [−1, 1] → the picture's values:
+        integers within 0 … 1, floats without bounds."""
         out = np.empty(shares.shape, np.float32)
         for rows in _strips(shares):
             out[rows] = self._decoded(shares[rows])

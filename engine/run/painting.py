@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine import canvas
-from engine.canvas import Box, Light, Wraps, palette
+from engine.canvas import Box, Light, Wraps, grain, palette
 from engine.errors import BadInput
 from engine.models import Model
 from engine.run.job import Job, checked_selection, preset_of, resolve
@@ -84,8 +84,14 @@ class Painting:
         )  # fmt: skip
 
     def final(self, fill: np.ndarray) -> np.ndarray:
-        """The fill of a finished run, (H, W, 3) float32 in the picture's unit, in the colours that it keeps to."""
-        return fill if self.colours is None else palette.nearest(fill, self.colours)
+        """The fill of a finished run, (H, W, 3) float32 in the picture's unit, in the colours that it keeps to; of a
+        deep picture with all of its finest detail."""
+        if self.colours is not None:
+            return palette.nearest(fill, self.colours)
+        if self.image.dtype == np.uint8:
+            return fill
+        place = replace(self.region, x=self.region.x - self.near.x, y=self.region.y - self.near.y)
+        return grain.regrained(fill, place, self.image, self.selected, self.light, self.wraps)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine import api, canvas
-from engine.canvas import Light, extend, stages
+from engine.canvas import Light, extend, grain, stages
 from engine.errors import BadInput
 from engine.run import states
 
@@ -181,10 +181,10 @@ def test_a_dark_sky_keeps_its_grain(model):
         layer, inside = filled(model, image, selection, steps=40).layer(), selection > 0
         out = canvas.over(image, layer)[..., 0]
         dark = out < 400
-        grain = np.abs(out.astype(np.float32) - cv2.medianBlur(out, 5))
-        assert 0.8 < np.median(grain[inside & dark]) / np.median(grain[~inside & dark]) < 1.2
+        fine = np.abs(out.astype(np.float32) - cv2.medianBlur(out, 5))
+        assert 0.9 < np.median(fine[inside & dark]) / np.median(fine[~inside & dark]) < 1.1
         levels = [len(np.unique(each[..., 0][inside & (each[..., 0] < 400)])) for each in (layer, image)]
-        assert levels[0] > 0.85 * levels[1]
+        assert levels[0] > 0.75 * levels[1]  # there may be fewer stars
         assert abs(np.median(out[inside & dark]) - np.median(out[~inside & dark])) < 20
 
 
@@ -263,3 +263,20 @@ def test_what_earlier_stages_painted_is_known_as_it_is():
     assert bool((keep[0, 0, :, :30] == 1).all())
     assert np.allclose(light.decoded((found + 1) / 2), 3.25, rtol=1e-5)
     assert torch.isfinite(y).all()
+
+
+def test_fine_detail_is_made_as_strong_as_beside_it():
+    rng = np.random.default_rng(0)
+    noise = 0.5 + 0.01 * rng.normal(size=(300, 320))
+    noise[rng.random(noise.shape) < 0.002] = 0.9  # stars are no grain
+    image, selection = picture(noise), disc(noise.shape, 60)
+    region = canvas.bounds(selection)
+    weaker = 0.5 + 0.8 * (np.dstack([noise] * 3)[region.slices].astype(np.float32) - 0.5)
+    light = Light.of(image, selection == 0)
+    for wraps in ((False, False), (True, True)):
+        found = grain.regrained(weaker, region, image, selection, light, wraps)
+        inside = selection[region.slices] > 0
+        assert 0.95 < np.abs(found - 0.5)[inside].mean() / np.abs(noise - 0.5)[selection > 0].mean() < 1.05
+        assert np.array_equal(found[~inside], weaker[~inside])
+    same = np.dstack([noise] * 3)[region.slices].astype(np.float32)
+    assert grain.regrained(same, region, image, selection, light, (False, False)) is same
