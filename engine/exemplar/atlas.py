@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from engine.canvas import Box, Place
+from engine.canvas import Box, Place, grown
 from engine.exemplar.patch import SIDE
 
 
@@ -98,6 +98,22 @@ class Atlas:
         down = np.array([box.y - top for box, top in zip(seen, self.tops, strict=True)], np.int64)
         right = np.array([box.x - left for box, left in zip(seen, self.lefts, strict=True)], np.int64)
         return ((rows + down[number]) << 32) + columns + right[number] + SIDE
+
+    def around(self, rows: np.ndarray, columns: np.ndarray, by: int) -> list[Box]:
+        """For each place with some of these pixels of the atlas their box, grown by so many pixels within what the
+        place sees."""
+        number = self.number[rows, columns]
+        order = np.argsort(number, kind="stable")
+        begins = np.flatnonzero(np.diff(number[order], prepend=-1))
+        ends = [
+            extreme.reduceat(along[order], begins).tolist()
+            for along in (rows, columns)
+            for extreme in (np.minimum, np.maximum)
+        ]
+        return [
+            grown(Box(left, top, right - left + 1, bottom - top + 1), by, self.seen(k))
+            for k, top, bottom, left, right in zip(number[order][begins].tolist(), *ends, strict=True)
+        ]
 
     @property
     def side(self) -> int:

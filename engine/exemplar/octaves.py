@@ -253,8 +253,13 @@ class Octave:
         across = self._steps(places, 1)
         yield x
         known, wanted = self.known[self.box.slices], self.wanted[self.box.slices]
-        for change in melding.changes(self.painted(x), (down, across), known, wanted, self.wraps):
-            yield x + change[self.rows, self.columns].T
+        painted = self.painted(x)
+        total = np.zeros_like(painted)
+        for part in self._parts:
+            steps = down[part], across[part]
+            for change in melding.changes(painted[part], steps, known[part], wanted[part], self.wraps):
+                total[part] = change
+                yield x + total[self.rows, self.columns].T
 
     def _steps(self, places: np.ndarray, axis: int) -> np.ndarray:
         """(h, w, 3) in the box: by how much the next pixel along an axis differs, as the matches say."""
@@ -408,18 +413,26 @@ class Octave:
         difference[rows, columns, 3] = 1
         reach = math.ceil(3 * FIT_SIGMA)
         pads = [(reach, reach) if wraps else (0, 0) for wraps in self.wraps]
-        smooth = cv2.GaussianBlur(
-            np.pad(difference, [*pads, (0, 0)], mode="wrap"),
-            (2 * reach + 1, 2 * reach + 1),
-            FIT_SIGMA,
-            borderType=cv2.BORDER_CONSTANT,
-        )
+        smooth = np.pad(difference, [*pads, (0, 0)], mode="wrap") if any(self.wraps) else difference
+        for part in [(slice(None), slice(None))] if any(self.wraps) else self._parts:
+            smooth[part] = cv2.GaussianBlur(
+                smooth[part], (2 * reach + 1, 2 * reach + 1), FIT_SIGMA, borderType=cv2.BORDER_CONSTANT
+            )
         near = self._near_known
         at = smooth[self.rows[near] + pads[0][0], self.columns[near] + pads[1][0]]
         share = at[:, 3:]
         out: np.ndarray = np.take(voted[:3], inside, axis=1)
         out[:, near] += (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
         return out
+
+    @cached_property
+    def _parts(self) -> list[tuple[slice, slice]]:
+        """Parts of the box that hold all that is painted and have nothing to do with each other."""
+        box = self.box
+        if self.atlas is None:
+            return [Box(0, 0, box.width, box.height).slices]
+        around = self.atlas.around(self.rows + box.y, self.columns + box.x, SIDE + RING)
+        return [Box(each.x - box.x, each.y - box.y, each.width, each.height).slices for each in around]
 
     @cached_property
     def _inside(self) -> tuple[np.ndarray, np.ndarray]:
