@@ -89,3 +89,24 @@ colour = picture.pixelColor(2, 2)
 [colour.red(), colour.green(), colour.blue()]
 """)
     assert [abs(value - 188) <= 2 for value in (red, green, blue)] == [True] * 3
+
+
+@pytest.mark.parametrize("end", ["cancelled", "closed"])
+def test_a_reading_that_ends_early_leaves_no_document(desk: Desk, end: str) -> None:
+    """Krita converts inks in a document that no one sees, so that nothing of it is in the artist's history."""
+    large = desk.new(1600, 1600, "CMYKA", "U8", "Chemical proof")
+    desk.choose()
+    desk.select(large, 0, 0, 1600, 1600)
+    history = desk.host.run("str(app.action('edit_undo').text())")
+    desk.press()
+    desk.host.wait("len(app.documents()) == 2", what="the reading")
+    if end == "cancelled":
+        desk.host.run("pump.cancel()")
+        assert desk.host.run("str(app.action('edit_undo').text())") == history
+    else:
+        desk.close(large)
+    desk.host.wait("not flow.busy", what="the end")
+    assert desk.host.run("len(app.documents())") == (1 if end == "cancelled" else 0)
+    document = desk.new(WIDTH, HEIGHT, "CMYKA", "U8", "Chemical proof")
+    desk.select(document, *HOLE)
+    assert desk.repaint().startswith("Done")
