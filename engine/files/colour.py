@@ -19,6 +19,8 @@ LINEAR = 0.01
 """How far the middle of a linear profile's curve may be from the middle."""
 SAME = 0.004
 """Profiles are alike where their colours are so close, of 1; one level of 8 bits is 0.0039."""
+FEW = 1 << 16
+"""Samples for which a table made beforehand does not pay."""
 D50 = (0.9642, 1.0, 0.8249)
 REC709 = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)
 REC2020 = (0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329)
@@ -102,6 +104,9 @@ def convert(pixels: np.ndarray, profile: bytes, into: bytes) -> np.ndarray:
     if _CHANNELS.get(kinds[0]) != pixels.shape[2]:
         raise ValueError(f"{pixels.shape[2]} channels are not of a profile for {kinds[0]}")
     source = np.ascontiguousarray(pixels[..., 0] if kinds[0] == "gray" else pixels)
+    flags = imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION | imagecodecs.CMS.FLAGS.NOCACHE
+    if pixels.size < FEW:
+        flags |= imagecodecs.CMS.FLAGS.NOOPTIMIZE
     done = imagecodecs.cms_transform(
         source,
         profile,
@@ -110,7 +115,7 @@ def convert(pixels: np.ndarray, profile: bytes, into: bytes) -> np.ndarray:
         outcolorspace=kinds[1],
         outdtype=pixels.dtype,
         intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
-        flags=imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION | imagecodecs.CMS.FLAGS.NOCACHE,
+        flags=flags,
     )
     return np.asarray(done).reshape(*pixels.shape[:2], _CHANNELS[kinds[1]])
 
