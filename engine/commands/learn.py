@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import devices
-from engine.commands import masks
+from engine.commands import masks, source
 from engine.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, metavar="IN")
+    parser.add_argument("--page", metavar="N", help="of a file with several pages or frames")
     parser.add_argument("-m", "--mask", type=Path, help="white = not to be learned from")
     masks.add_arguments(parser)
     parser.add_argument("--seconds", type=float, metavar="S", help="5 … 600")
@@ -46,19 +47,21 @@ def main(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from engine import api, canvas
-    from engine.files import imagefile
+    from engine.files import colour, imagefile
     from engine.learning import adapt
 
+    (page,) = source.pages(arguments, one=True)
     if arguments.mask:
         canvas.check_sizes(imagefile.size(arguments.image), imagefile.size(arguments.mask))
-    image = imagefile.read(arguments.image).rgba8()
+    picture = imagefile.read(arguments.image, page)
+    image = picture.rgba()
     unknown = np.zeros(image.shape[:2], bool)
     if arguments.mask:
-        selection = masks.read(arguments)
+        selection = masks.read(arguments, page)
         canvas.check(image, selection)
         unknown = selection > 0
     model = api.load_model(arguments.model, arguments.device)
-    light = canvas.Light.of(image, ~unknown, network=True)
+    light = canvas.Light.of(image, ~unknown, colour.in_linear_light(picture), network=True)
     events = adapt.learn(image, unknown, light, model, arguments.seconds, arguments.steps)
     while True:
         try:

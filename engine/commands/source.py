@@ -54,8 +54,8 @@ def streams(arguments: argparse.Namespace) -> Iterator[None]:
             sys.stdout.buffer.flush()
 
 
-def pages(arguments: argparse.Namespace) -> list[int]:
-    """The numbers, from 0, of the pages to work on.
+def pages(arguments: argparse.Namespace, one: bool = False) -> list[int]:
+    """The numbers, from 0, of the pages to work on; of ``one`` if there cannot be more.
 
     Raises:
         BadInput: there are several and none was chosen; no such page.
@@ -66,13 +66,15 @@ def pages(arguments: argparse.Namespace) -> list[int]:
     if arguments.page is None:
         if number > 1:
             raise BadInput(
-                "several_pages", f"{name} has {number} pages; add --page 1 for one of them, or --page all for all."
+                "several_pages",
+                f"{name} has {number} pages; add --page 1 for one of them{'' if one else ', or --page all for all'}.",
             )
         return [0]
-    if arguments.page == "all":
+    if arguments.page == "all" and not one:
         return list(range(number))
     if not arguments.page.isdecimal() or not 1 <= int(arguments.page) <= number:
-        raise BadInput("bad_page", f"--page must be all or 1 to {number} for {name}, not {arguments.page}.")
+        every = "" if one else "all or "
+        raise BadInput("bad_page", f"--page must be {every}1 to {number} for {name}, not {arguments.page}.")
     return [int(arguments.page) - 1]
 
 
@@ -83,8 +85,8 @@ def read(arguments: argparse.Namespace, page: int) -> Picture:
     picture = imagefile.read(arguments.image, page)
     if arguments.profile == "srgb":
         picture = colour.as_srgb(picture)
-    if arguments.palette != "free" and arguments.out.suffix.lower() == ".gif":
-        picture = replace(picture, palette=colours_of(picture, 256))
+    if arguments.out.suffix.lower() == ".gif":
+        picture = replace(picture, palette=None if arguments.palette == "free" else colours_of(picture, 256))
     for note in picture.notes:
         print(f"note: {note}", file=sys.stderr)
     return picture

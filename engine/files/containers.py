@@ -95,7 +95,7 @@ def check(name: str, suffix: str, pictures: Sequence[Picture]) -> None:
         _check_pages(container, pictures)
     for picture in pictures:
         _check_depth(suffix, container, picture)
-        _check_channels(suffix, container, picture, len(pictures) > 1)
+        _check_channels(suffix, container, picture)
 
 
 def _refused(why: str, better: str) -> BadInput:
@@ -129,12 +129,19 @@ def _has_rgb_profile(picture: Picture) -> bool:
     return picture.icc_profile is not None and picture.pixels.shape[2] >= 3
 
 
-def _check_channels(suffix: str, container: Container, picture: Picture, is_page: bool) -> None:
+def _is_for_gif(palette: np.ndarray | None) -> bool:
+    if palette is None or not 0 < len(palette) <= 256:
+        return False
+    alpha = palette[..., -1]
+    return palette.shape[2] in (1, 3) or bool(np.isin(alpha, (0, 255)).all() and np.count_nonzero(alpha == 0) <= 1)
+
+
+def _check_channels(suffix: str, container: Container, picture: Picture) -> None:
     is_gray = picture.pixels.shape[2] < 3
     if picture.has_alpha and not container.alpha:
         raise _refused(f"{container.name} cannot hold transparency", ".png")
-    if suffix == ".gif" and picture.palette is None and not is_page:
-        raise _refused("GIF holds pictures of a palette only", ".png")
+    if suffix == ".gif" and not _is_for_gif(picture.palette):
+        raise _refused("GIF holds at most 256 colours, at most one of them transparent", ".png")
     if suffix in (".pgm", ".ppm") and (suffix == ".pgm") != is_gray:
         raise _refused("Gray pictures are .pgm files and coloured ones .ppm", ".png")
     without = not container.profile or (is_gray and suffix in (".webp", ".avif", ".jxl"))

@@ -269,6 +269,10 @@ def _fitting(suffix: str, picture: Picture) -> Picture:
     """Straight alpha where the kind of file has no other; no profile of gray where gray becomes RGB."""
     if picture.pixels.shape[2] < 3 and suffix in (".webp", ".avif", ".jxl"):
         picture = replace(picture, icc_profile=None)
+    if suffix == ".gif":  # its palette is of colours
+        wide = picture.rgba()[..., : 4 if picture.has_alpha else 3]
+        palette = None if picture.palette is None else Picture(picture.palette).rgba()[..., : wide.shape[2]]
+        picture = replace(picture, pixels=wide, palette=palette, associated=False)
     if picture.associated and suffix not in (".tif", ".tiff", ".exr"):
         return replace(picture, pixels=straight(picture.pixels), associated=False)
     return picture

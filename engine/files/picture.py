@@ -40,6 +40,11 @@ class Picture:
     def has_alpha(self) -> bool:
         return self.pixels.shape[2] in (2, 4)
 
+    @property
+    def is_bilevel(self) -> bool:
+        """Whether it comes from a file of black and white, 1 bit a pixel."""
+        return self.palette is not None and self.palette.ravel().tolist() == [0, 255] and self.palette.shape[2] == 1
+
     def rgba(self) -> np.ndarray:
         """What the engine sees: (H, W, 4) of the pixels' own type, straight alpha."""
         pixels = straight(self.pixels) if self.associated else self.pixels

@@ -158,7 +158,12 @@ def write(path: Path, suffix: str, frames: Sequence[Picture]) -> None:
     if first.pixels.dtype == np.uint16:
         path.write_bytes(_deep_png(first) if suffix == ".png" else _deep_ppm(first))
         return
-    images = [_indexed(picture) or _plain(picture.pixels) for picture in frames]
+    may_be_indexed = suffix in (".png", ".gif", ".bmp")
+    images = [(may_be_indexed and _indexed(each)) or _plain(each.pixels) for each in frames]
+    for image in images if suffix == ".gif" else ():  # one colour at most is transparent there
+        clear = image.info.pop("transparency", b"").find(b"\0")
+        if clear >= 0:
+            image.info["transparency"] = clear
     options = _options(suffix, first, images[0])
     if len(frames) > 1:
         durations = [picture.duration or 100 for picture in frames]
@@ -174,11 +179,10 @@ def _plain(pixels: np.ndarray) -> Image.Image:
 
 def _indexed(picture: Picture) -> Image.Image | None:
     """A 1-bit or indexed image with the file's own palette, where all colours are in it."""
-    found = indexes(picture)
-    palette = picture.palette
-    if found is None or palette is None:
+    found, palette = indexes(picture), picture.palette
+    if found is None or palette is None or (palette.shape[2] < 3 and not picture.is_bilevel):
         return None
-    if palette.shape[2] == 1:
+    if picture.is_bilevel:
         return Image.fromarray(picture.pixels[..., 0]).convert("1", dither=Image.Dither.NONE)
     image = Image.fromarray(found).convert("L")
     image = Image.frombytes("P", image.size, image.tobytes())
@@ -208,12 +212,8 @@ def _options(suffix: str, picture: Picture, image: Image.Image) -> dict[str, Any
         info = PngInfo()
         info.add_itxt("XML:com.adobe.xmp", picture.xmp.decode("utf-8", "replace"))
         options["pnginfo"] = info
-    transparency = image.info.get("transparency")
-    if transparency is not None:
-        clear = transparency.find(b"\0")
-        options["transparency"] = (clear if clear >= 0 else None) if suffix == ".gif" else transparency
-        if options["transparency"] is None:
-            del options["transparency"]
+    if suffix == ".png" and "transparency" in image.info:
+        options["transparency"] = image.info["transparency"]
     if suffix == ".gif":
         options["optimize"] = False
     return options

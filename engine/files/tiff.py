@@ -201,7 +201,7 @@ def _write_page(file: Any, picture: Picture) -> None:
         pixels = pixels.astype(np.float16)
     if picture.has_alpha:
         options["extrasamples"] = ["assocalpha" if picture.associated else "unassalpha"]
-    if indexed is not None and picture.palette is not None and channels == 1:
+    if indexed is not None and picture.is_bilevel:
         pixels, options = pixels > 0, {**options, "photometric": "minisblack", "compression": None}
     elif indexed is not None and picture.palette is not None and channels == 3:
         colours = np.zeros((256, 3), np.uint16)

@@ -142,6 +142,20 @@ def test_few_colours_stay_few(mask):
     assert Image.open(mask.with_name("out.png")).mode == "P"
 
 
+def test_gif_is_never_reduced_without_a_word(mask, capsys):
+    source, out = mask.with_name("in.png"), mask.with_name("out.gif")
+    for pixels in (_noise(1) // 20 * 20, _noise(2) // 64 * 85, _noise(3) // 64 * 85):
+        imagefile.write(source, Picture(pixels))
+        assert _inpaint(mask, source, out) == 0
+        got, outside = imagefile.read(out).rgba(), np.asarray(Image.open(mask)) == 0
+        assert np.array_equal(got[outside], Picture(pixels).rgba()[outside])
+        assert len(np.unique(got.reshape(-1, 4), axis=0)) <= 256
+    assert _inpaint(mask, source, out, "--palette", "free") == 2
+    imagefile.write(source, Picture(_noise(3)))
+    assert _inpaint(mask, source, out) == 2
+    assert capsys.readouterr().err.count("GIF holds at most 256 colours") == 2
+
+
 def test_pages_are_asked_for_and_all_can_be_treated(mask, capsys):
     source, out = mask.with_name("in.tif"), mask.with_name("out.tif")
     pages = [Picture(_noise(3)), Picture(_noise(1, np.uint16))]
@@ -161,14 +175,23 @@ def test_pages_are_asked_for_and_all_can_be_treated(mask, capsys):
             assert np.array_equal(got[outside], page.pixels[outside])
             assert not np.array_equal(got, page.pixels)
     assert _inpaint(mask, source, mask.with_name("out.png"), "--page", "all") == 2
+    capsys.readouterr()
+    for more, says in (([], "add --page 1 for one of them."), (["--page", "all"], "--page must be 1 to 2")):
+        assert cli.main(["learn", str(source), "--steps", "1", "-o", str(mask.with_name("model")), *more]) == 2
+        assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("clear", [False, True])
 @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
-def test_every_frame_of_an_animation(mask, suffix):
+def test_every_frame_of_an_animation(mask, suffix, clear):
     frames = [Image.fromarray(np.roll(_noise(3), 7 * k, 1)).quantize(60) for k in range(3)]
     source, out = mask.with_name(f"in{suffix}"), mask.with_name(f"out{suffix}")
-    frames = frames if suffix == ".gif" else [frame.convert("RGB") for frame in frames]
-    frames[0].save(source, save_all=True, append_images=frames[1:], duration=[50, 60, 70], lossless=True)
+    for frame in frames:
+        frame.info = {"transparency": 3} if clear else {}
+    if suffix != ".gif":
+        frames = [frame.convert("RGBA" if clear else "RGB") for frame in frames]
+    more = {"disposal": 2} if suffix == ".gif" else {}
+    frames[0].save(source, save_all=True, append_images=frames[1:], duration=[50, 60, 70], lossless=True, **more)
     assert _inpaint(mask, source, out, "--page", "all") == 0
     outside = np.asarray(Image.open(mask)) == 0
     with Image.open(out) as made:
@@ -176,6 +199,7 @@ def test_every_frame_of_an_animation(mask, suffix):
     for number in range(3):
         before, after = imagefile.read(source, number), imagefile.read(out, number)
         assert np.array_equal(before.rgba()[outside], after.rgba()[outside])
+        assert (before.rgba()[..., 3].min() == 0) == clear
         assert before.duration == after.duration
 
 

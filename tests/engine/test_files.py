@@ -406,6 +406,14 @@ def test_indexed_and_one_bit_files_are_written_as_such(tmp_path):
         assert np.array_equal(got.pixels[..., 0] > 0, np.asarray(bilevel))
 
 
+def test_few_colours_in_files_without_a_palette(tmp_path):
+    for palette in (np.array([[[0]], [[255]]], np.uint8), ramp(3, size=(16, 1))):
+        pixels = palette[:, 0][np.arange(80).reshape(8, 10) % len(palette)]
+        picture = Picture(pixels, palette=palette)
+        for suffix in (".webp", ".avif", ".jxl", ".pgm" if palette.shape[2] == 1 else ".ppm"):
+            assert np.array_equal(_again(tmp_path / f"a{suffix}", picture).rgba(), picture.rgba())
+
+
 def test_nearest_colours():
     colours = np.array([[[0, 0, 0]], [[255, 255, 255]], [[255, 0, 0]]], np.uint8)
     made = nearest(np.array([[[10, 0, 0], [200, 30, 20], [200, 200, 220]]], np.uint8), colours)

@@ -20,15 +20,11 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_round_trip_keeps_every_bit(tmp_path, suffix, channels, dtype):
-    if suffix == ".tif" and channels == 2:
-        pytest.skip("TIFF writers widen gray + alpha to RGBA")
     pixels = RNG.integers(0, np.iinfo(dtype).max + 1, (20, 30, channels)).astype(dtype)
     path = tmp_path / f"a{suffix}"
     imagefile.write(path, Picture(pixels))
     again = imagefile.read(path).pixels
     assert again.dtype == dtype
-    if channels == 2 and dtype == np.uint16:
-        again = again[..., [0, -1]]
     assert np.array_equal(again, pixels)
 
 
