@@ -16,14 +16,11 @@ import numpy as np
 from engine import devices
 from engine.commands import learn as learn_command
 from engine.errors import BadInput
-from engine.files import Picture, colours_of, nearest
+from engine.files import Picture, nearest
 
 if TYPE_CHECKING:
     from engine.api import Learning, Model, Step
     from engine.run import Event
-
-FEW_COLOURS = 32
-"""A picture of at most so many colours keeps them."""
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -39,7 +36,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--palette", choices=("keep", "free"),
-        help="whether the result has the picture's own colours only (default: where it has at most 32)",
+        help="whether the fill has the picture's own colours only (default: where it has few)",
     )  # fmt: skip
     command.add_argument("--device", choices=devices.KINDS)
     command.add_argument(
@@ -100,10 +97,9 @@ class Results:
         made = canvas.composite(
             picture.pixels, event.selection, event.fill, event.region, self._arguments.alpha, picture.associated
         )
-        colours = kept_colours(self._arguments, picture)
-        if colours is not None:
+        if picture.palette is not None and self._arguments.out.suffix.lower() == ".gif":
             selected = event.selection > 0
-            made[selected] = nearest(made[selected][None], colours)[0]
+            made[selected] = nearest(made[selected][None], picture.palette)[0]
         if picture.has_alpha:
             self._tell_transparency(picture, made, event.selection)
         finished = self._done.setdefault(event.variant, [])
@@ -164,12 +160,6 @@ def palette_wanted(arguments: argparse.Namespace) -> bool | None:
     if arguments.palette is None and arguments.out.suffix.lower() != ".gif":
         return None
     return bool(arguments.palette != "free")
-
-
-def kept_colours(arguments: argparse.Namespace, picture: Picture) -> np.ndarray | None:
-    """The colours that the result may have, (N, 1, C); None for any."""
-    wanted = palette_wanted(arguments)
-    return None if wanted is False else colours_of(picture, 256 if wanted else FEW_COLOURS)
 
 
 def _names(arguments: argparse.Namespace, pictures: Sequence[Picture]) -> list[Path]:
