@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine import api, devices
+from engine.bench import sparse
 from engine.bench.cost import device_name, load_average, measured, resident_mib
 from engine.errors import BadInput, EngineError
 from engine.sampling import linear_alpha_bar
@@ -61,7 +62,8 @@ ROWS = (
 
 
 def measure(model: str, size: int, rounds: int, device: str | None) -> dict[str, Any]:
-    """Time every row ``rounds`` times in turns; also the presets' totals and the memory of a large picture.
+    """Time every row ``rounds`` times in turns; also the presets' totals, the memory of a large picture, and what many
+    small places cost.
 
     Raises:
         BadInput: values out of range.
@@ -79,6 +81,8 @@ def measure(model: str, size: int, rounds: int, device: str | None) -> dict[str,
         result["presets"] = process.ask("run")["presets"]
     with _Process("large", model, size, chosen) as process:
         result["large"] = process.ask("run")
+    with _Process("sparse", model, size, chosen) as process:
+        result["sparse"] = process.ask("run")["sparse"]
     result["load"].append(load_average())
     return result
 
@@ -146,7 +150,7 @@ def table(result: dict[str, Any]) -> str:
             f"A selection of 64 × 64 in a picture of 6000 × 4000: {large['large_mib']:.0f} MiB beyond the picture and "
             f"its selection ({large['buffers_mib']:.0f} MiB); the same in 256 × 256: {large['small_mib']:.0f} MiB.",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "Many small places:", "", *sparse.table(result["sparse"])])
 
 
 class _Process:
@@ -213,7 +217,8 @@ def _prepared(row: str, model: str, size: int, device: torch.device) -> Callable
         return lambda: _presets(model, size, device)
     if row == "large":
         return lambda: _large(model, device)
-
+    if row == "sparse":
+        return lambda: {"sparse": sparse.measure(device)}
     chosen = next(r for r in ROWS if r.name == row)
     dtype = getattr(torch, chosen.dtype)
     network, loaded = _network(model, dtype, device)

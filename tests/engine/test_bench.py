@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from engine import api
-from engine.bench import cases, judge, masks, methods, report, rivals, speed
+from engine.bench import cases, judge, masks, methods, report, rivals, sparse, speed
 from engine.bench.cost import measured
 from engine.commands import cli
 from engine.devices import inference_dtype
@@ -325,11 +325,29 @@ def test_the_clocks_table_has_a_line_for_every_row():
         "rows": [{**row, "seconds_per_call": 0.057, "ratio": 1.0, "peak_mib": None}],
         "presets": [{"preset": "fast", "calls": 95, "seconds": 5.0, "measured": True}],
         "large": {"small_mib": 1.0, "large_mib": 2.0, "buffers_mib": 114.4},
+        "sparse": [
+            {"title": "b", "pixels": 9, "seconds": 2.0, "alone": 5.0, "peak_mib": 30.0},
+            {"title": "c", "pixels": 8, "seconds": 1.0, "alone": None, "peak_mib": None},
+        ],
     }
     text = speed.table(result)
+    assert "| b | 9 | 2.0 | 5.0 | 30 |" in text
+    assert "| c | 8 | 1.0 | – | – |" in text
     assert "| a | m | 64 | 35 | 2.00 (1.00 … 3.00) | 0.0570 | 1.00 | – |" in text
     assert "| fast | 95 | 5.0 | measured |" in text
     assert "2 MiB beyond the picture" in text
+
+
+def test_many_small_places_cost_less_together_than_one_by_one(monkeypatch):
+    monkeypatch.setattr(sparse, "SIZES", ((700, 520),))
+    monkeypatch.setattr(sparse, "ALONE", 1)
+    seconds = iter(range(1, 100))
+    monkeypatch.setattr(sparse.time, "process_time", lambda: 2.0 ** next(seconds))  # a busy machine must not decide
+    spots, wire = sparse.measure(CPU)
+    assert (spots["alone"], spots["seconds"]) == (20 * 2.0, 8.0)
+    assert (wire["alone"], wire["seconds"]) == (None, 32.0)
+    assert spots["pixels"] > 20 * 100
+    assert wire["pixels"] > 5 * 600
 
 
 def test_a_row_that_cannot_run_is_a_sentence():
