@@ -62,15 +62,22 @@ def cmyk_profile() -> bytes:
     return head + struct.pack(">I", 5) + b"".join(struct.pack(">4sII", *tag) for tag in tags) + body
 
 
-def psd(pixels: np.ndarray, profile: bytes | None = None, mode: int = 3) -> bytes:
-    """A merged Photoshop document of (H, W, C) uint8, uint16 or float32; mode 1 gray, 3 RGB, 4 CMYK."""
+def psd(pixels: np.ndarray, profile: bytes | None = None, mode: int = 3, transparent: bool = False) -> bytes:
+    """A merged Photoshop document of (H, W, C) uint8, uint16 or float32; mode 1 gray, 3 RGB, 4 CMYK, 9 Lab.
+
+    Args:
+        transparent: the channel after the colours is transparency, and the colours lie over white.
+    """
     height, width, channels = pixels.shape
     resources = b"8BIM" + struct.pack(">HHI", 1005, 0, 16) + struct.pack(">IHHIHH", 300 << 16, 1, 1, 300 << 16, 1, 1)
     if profile:
         resources += b"8BIM" + struct.pack(">HHI", 1039, 0, len(profile)) + profile + bytes(len(profile) % 2)
     depth = pixels.dtype.itemsize * 8
     out = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, height, width, depth, mode) + struct.pack(">I", 0)
-    out += struct.pack(">I", len(resources)) + resources + struct.pack(">IH", 0, 0)
+    layer = struct.pack(">4iH", 0, 0, 0, 0, 0) + b"8BIMnorm\xff\0\0\0" + struct.pack(">I", 12) + bytes(12)
+    layers = struct.pack(">h", -1) + layer if transparent else b""
+    section = struct.pack(">I", len(layers)) + layers + struct.pack(">I", 0) if transparent else b""
+    out += struct.pack(">I", len(resources)) + resources + struct.pack(">I", len(section)) + section + bytes(2)
     return out + pixels.transpose(2, 0, 1).astype(pixels.dtype.newbyteorder(">")).tobytes()
 
 

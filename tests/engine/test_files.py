@@ -449,6 +449,24 @@ def test_photoshop_documents(tmp_path, channels, dtype):
         imagefile.check_output(tmp_path / "b.psd", [picture])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_transparency_of_photoshop_is_told_from_a_saved_selection(tmp_path, dtype):
+    own, whole = ramp(4, dtype), np.iinfo(dtype).max
+    alpha = own[..., 3:] / whole
+    white = np.rint(own[..., :3] * alpha + whole * (1 - alpha)).astype(dtype)
+    for transparent in (True, False):
+        data = made_files.psd(np.concatenate([white, own[..., 3:]], 2), transparent=transparent)
+        picture = imagefile.read(_written(tmp_path / "a.psd", data))
+        assert picture.pixels.shape[2] == 3 + transparent
+        assert any("selections" in note for note in picture.notes) != transparent
+        if transparent:
+            error = np.abs(picture.pixels[..., :3].astype(float) - own[..., :3]) * alpha
+            assert error.max() <= 1
+            assert np.array_equal(picture.pixels[..., 3], own[..., 3])
+        else:
+            assert np.array_equal(picture.pixels, white)
+
+
 @pytest.mark.parametrize("bits", [10, 12])
 def test_deep_avif(tmp_path, bits):
     most = 2**bits - 1
