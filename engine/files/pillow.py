@@ -42,9 +42,9 @@ def read(file: Path | BinaryIO, frame: int = 0) -> Picture:
     with _opened(file) as image:
         if frame or getattr(image, "n_frames", 1) > 1:
             image.seek(frame)
+        exif, orientation = metadata.exif_bytes(image.getexif())  # of a PNG all chunks are read then
         dpi, icc = metadata.resolution(image.info.get("dpi")), image.info.get("icc_profile") or None
         xmp = metadata.upright_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
-        exif, orientation = metadata.exif_bytes(image.getexif())
         pixels, bits = _deep(file, image)
         palette = None
         notes: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,20 +46,16 @@ def read(path: Path, number: int = 0) -> Picture:
         if page.axes == "SYX":
             samples = samples.transpose(1, 2, 0)
         picture = _picture(page, samples[..., None] if samples.ndim == 2 else samples, path)
+        exif = _exif(path, page.offset, file.byteorder)
     orientation = _orientation(page)
-    xmp = page.tags.valueof(_XMP)
-    icc = page.tags.valueof(_ICC)
-    exif = _exif(path, page.offset, file.byteorder)
-    return Picture(
-        metadata.upright(picture.pixels, orientation),
-        picture.icc_profile or (bytes(icc) if icc and not picture.notes else None),
-        metadata.upright_dpi(_dpi(page), orientation),
-        exif,
-        metadata.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp),
-        picture.palette,
-        picture.associated,
-        picture.bits,
-        picture.notes,
+    xmp, icc = page.tags.valueof(_XMP), page.tags.valueof(_ICC)
+    return replace(
+        picture,
+        pixels=metadata.upright(picture.pixels, orientation),
+        icc_profile=picture.icc_profile or (bytes(icc) if icc else None),
+        dpi=metadata.upright_dpi(_dpi(page), orientation),
+        exif=exif,
+        xmp=metadata.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp),
     )
 
 

@@ -71,7 +71,7 @@ def _light(profile: bytes | None) -> list[float]:
     return list(colour.chromaticities(profile))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=some.sampled_from(["8", "16", "half", "float"]),
     channels=some.integers(1, 4),
@@ -148,6 +148,16 @@ def test_exif_and_xmp_travel_and_the_size_in_them_is_true(tmp_path, suffix, kind
     assert (found.get_ifd(34665)[40962], found.get_ifd(34665)[40963]) == (11, 9)
     assert found.get_ifd(34853)[1] == "N"
     assert (got.xmp, got.icc_profile) == (XMP, picture.icc_profile)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_a_png_says_after_its_pixels_counts_too(tmp_path, dtype):
+    imagefile.write(tmp_path / "a.png", Picture(ramp(3, dtype)))
+    data = (tmp_path / "a.png").read_bytes()
+    late = _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP) + _chunk(b"eXIf", EXIF)
+    picture = imagefile.read(_written(tmp_path / "b.png", data[:-12] + late + data[-12:]))
+    assert picture.xmp == XMP
+    assert metadata.parsed_exif(picture.exif)[271] == "Acme"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
