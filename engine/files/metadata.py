@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
+from engine.files.picture import Picture
+
 ORIENTATION, EXIF_IFD, GPS_IFD = 274, 34665, 34853
 _WIDTH, _HEIGHT = 40962, 40963
+_X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
+_INCH, _CENTIMETRE = 2, 3
 _XMP_ORIENTATION = re.compile(rb"""<tiff:Orientation>[1-8]</tiff:Orientation>|tiff:Orientation=["'][1-8]["']""")
 MAX_DPI = 1e6
 
@@ -48,16 +52,30 @@ def parsed_exif(data: bytes) -> Image.Exif:
     return exif
 
 
-def exif_of_size(data: bytes | None, width: int, height: int) -> bytes | None:
-    """EXIF for a picture of this size: what it says of its width and height is made true."""
-    if data is None:
+def exif_for(picture: Picture, resolution_too: bool = False) -> bytes | None:
+    """A picture's EXIF, in which width, height and resolution are made true where it tells them.
+
+    Args:
+        resolution_too: it tells the resolution in any case, for kinds of files that have no other place for it.
+    """
+    if picture.exif is None and not (resolution_too and picture.dpi):
         return None
-    exif = parsed_exif(data)
+    exif = parsed_exif(picture.exif) if picture.exif else Image.Exif()
     inside = exif.get_ifd(EXIF_IFD)
-    if _WIDTH not in inside and _HEIGHT not in inside:
-        return data
-    inside[_WIDTH], inside[_HEIGHT] = width, height
+    if _WIDTH in inside or _HEIGHT in inside:
+        inside[_HEIGHT], inside[_WIDTH] = picture.pixels.shape[:2]
+    if picture.dpi and (resolution_too or _X_RESOLUTION in exif):
+        exif[_X_RESOLUTION], exif[_Y_RESOLUTION] = picture.dpi
+        exif[_UNIT] = _INCH
     return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def exif_resolution(data: bytes | None) -> tuple[float, float] | None:
+    """The resolution that EXIF tells, per inch."""
+    exif = parsed_exif(data) if data else Image.Exif()
+    found = resolution((exif.get(_X_RESOLUTION), exif.get(_Y_RESOLUTION)))
+    scale = 2.54 if exif.get(_UNIT, _INCH) == _CENTIMETRE else 1.0
+    return (found[0] * scale, found[1] * scale) if found else None
 
 
 def upright_xmp(xmp: Any) -> bytes | None:

@@ -157,7 +157,7 @@ def write(path: Path, suffix: str, picture: Picture) -> None:
             spec.attribute("chromaticities", OpenImageIO.TypeDesc("float[8]"), described)
         if picture.dpi:
             spec.attribute("XResolution", picture.dpi[0])
-            spec.attribute("YResolution", picture.dpi[1])
+            spec.attribute("PixelAspectRatio", picture.dpi[1] / picture.dpi[0])  # OpenEXR has one density and this
             spec.attribute("ResolutionUnit", "in")
     else:
         icc = np.frombuffer(picture.icc_profile or colour.srgb(), np.uint8)

@@ -43,7 +43,8 @@ def read(file: Path | BinaryIO, frame: int = 0) -> Picture:
         if frame or getattr(image, "n_frames", 1) > 1:
             image.seek(frame)
         exif, orientation = metadata.exif_bytes(image.getexif())  # of a PNG all chunks are read then
-        dpi, icc = metadata.resolution(image.info.get("dpi")), image.info.get("icc_profile") or None
+        dpi = metadata.resolution(image.info.get("dpi")) or metadata.exif_resolution(exif)
+        icc = image.info.get("icc_profile") or None
         xmp = metadata.upright_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
         pixels, bits = _deep(file, image)
         palette = None
@@ -194,12 +195,11 @@ def _indexed(picture: Picture) -> Image.Image | None:
 
 def _options(suffix: str, picture: Picture, image: Image.Image) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    height, width = picture.pixels.shape[:2]
     if picture.icc_profile and suffix in (".png", ".webp"):
         options["icc_profile"] = picture.icc_profile
     if picture.dpi and suffix in (".png", ".bmp"):
         options["dpi"] = picture.dpi
-    exif = metadata.exif_of_size(picture.exif, width, height)
+    exif = metadata.exif_for(picture, suffix == ".webp")
     if exif and suffix in (".png", ".webp"):
         options["exif"] = exif
     if picture.xmp and suffix == ".webp":
@@ -230,7 +230,7 @@ def _avif(picture: Picture) -> bytes:
         pixels = pixels[..., [0, 0, 0, 1]]
     if pixels.shape[2] > 1:
         pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-    exif = metadata.exif_of_size(picture.exif, pixels.shape[1], pixels.shape[0])
+    exif = metadata.exif_for(picture, True)
     parts = [
         (cv2.IMAGE_METADATA_ICCP, picture.icc_profile),
         (cv2.IMAGE_METADATA_EXIF, exif and b"Exif\0\0" + exif),
@@ -251,14 +251,13 @@ def _deep_png(picture: Picture) -> bytes:
     import imagecodecs
 
     pixels = picture.pixels
-    height, width = pixels.shape[:2]
     encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
     chunks = b""
     if picture.icc_profile:
         chunks += _chunk(b"iCCP", b"icc\0\0" + zlib.compress(picture.icc_profile))
     if picture.dpi:
         chunks += _chunk(b"pHYs", struct.pack(">IIB", *(round(each / 0.0254) for each in picture.dpi), 1))
-    exif = metadata.exif_of_size(picture.exif, width, height)
+    exif = metadata.exif_for(picture)
     if exif:
         chunks += _chunk(b"eXIf", exif)
     if picture.xmp:

@@ -186,7 +186,7 @@ def write(path: Path, pages: Sequence[Picture]) -> None:
     with tifffile.TiffWriter(path) as file:
         for picture in pages:
             _write_page(file, picture)
-    exifs = [metadata.exif_of_size(each.exif, each.pixels.shape[1], each.pixels.shape[0]) for each in pages]
+    exifs = [metadata.exif_for(each) for each in pages]
     _append_exif(path, exifs)
 
 

@@ -197,6 +197,19 @@ def test_resolutions_in_tiff(tmp_path, ratio):
     assert found is None if 0 in ratio else found == pytest.approx((72.00001, 72.00001), rel=1e-5)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".avif", ".bmp", ".exr"])
+@pytest.mark.parametrize("with_exif", [False, True])
+def test_the_resolution_is_kept_where_there_is_a_place_for_it(tmp_path, suffix, with_exif):
+    exif = made_files.exif()
+    exif[282], exif[283], exif[296] = 72.0, 72.0, 2
+    pixels = ramp(3, np.float32 if suffix == ".exr" else np.uint8)
+    picture = Picture(pixels, dpi=(300.5, 150.25), exif=exif.tobytes()[6:] if with_exif else None)
+    got = _again(tmp_path / f"a{suffix}", picture)
+    assert got.dpi == pytest.approx(picture.dpi, abs=0.02)
+    if with_exif and got.exif and suffix != ".tif":
+        assert metadata.exif_resolution(got.exif) == pytest.approx(picture.dpi, abs=0.02)
+
+
 def test_a_camera_photograph_with_a_resolution_as_fraction(tmp_path):
     exif = Image.Exif()
     exif[282], exif[283], exif[296], exif[271] = 300.25, 300.25, 2, "Maker"
