@@ -53,16 +53,26 @@ def composite(
         associated: the original's colours are multiplied by its alpha, and so are the result's.
     """
     out = original.copy()
-    part, mask = out[region.slices], selection[region.slices]
-    whole = original.dtype.kind == "u"
-    top = np.iinfo(original.dtype).max if whole else 1
+    shown, part = selection[region.slices], out[region.slices]
+    for top in range(0, region.height, BAND):
+        columns = np.flatnonzero(shown[top : top + BAND].any(axis=0))
+        if len(columns):
+            band = np.s_[top : top + BAND, columns[0] : columns[-1] + 1]
+            _compose(part[band], shown[band], fill[band], alpha, associated)
+    return out
+
+
+def _compose(part: np.ndarray, mask: np.ndarray, fill: np.ndarray, alpha: str, associated: bool) -> None:
+    """As :func:`composite`, in place."""
+    whole = part.dtype.kind == "u"
+    top = np.iinfo(part.dtype).max if whole else 1
     m = mask[..., None].astype(np.float64) / 255
-    colours = original.shape[2] - (original.shape[2] in (2, 4))
+    colours = part.shape[2] - (part.shape[2] in (2, 4))
     paint = fill.astype(np.float64) if colours == 3 else fill.astype(np.float64) @ [[0.299], [0.587], [0.114]]
     under = part.astype(np.float64) / top
     if not whole:
         under[..., :colours] = np.where(np.isfinite(under[..., :colours]), under[..., :colours], paint)
-    if colours == original.shape[2]:
+    if colours == part.shape[2]:
         mixed = under + m * (paint - under)
     else:
         seen = under[..., -1:]
@@ -73,5 +83,4 @@ def composite(
             mixed = np.divide(mixed, covered, where=covered > 0, out=np.zeros_like(paint))
         mixed = np.concatenate([mixed, covered], axis=2)
     changed = mask > 0
-    part[changed] = (np.rint(mixed[changed] * top) if whole else mixed[changed]).astype(original.dtype)
-    return out
+    part[changed] = (np.rint(mixed[changed] * top) if whole else mixed[changed]).astype(part.dtype)

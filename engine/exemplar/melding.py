@@ -22,6 +22,8 @@ DAMPING = 0.8
 """Weight of the new value in a Jacobi sweep."""
 SWEEPS = 2
 ITERATIONS = 4
+LARGE = 3 << 22
+"""Numbers sought, from which on memory counts."""
 OVERCORRECTION = 0.5
 """Weight of the edges of a coarser grid: differences that are constant in blocks are twice as steep as those they
 stand for (Braess 1995)."""
@@ -136,7 +138,15 @@ def changes(
 
 def solutions(grid: Grid, right: np.ndarray, iterations: int = ITERATIONS) -> Iterator[np.ndarray]:
     """(H, W, C) float32 that solve the equation more and more nearly; 0 where nothing is sought. One array, which the
-    next iteration changes."""
+    next iteration changes; where it is large one channel after the other, which takes less memory."""
+    if right.shape[2] > 1 and right.size > LARGE:
+        c = np.zeros_like(right)
+        for channel in range(right.shape[2]):
+            one = slice(channel, channel + 1)
+            for solved in solutions(grid, np.ascontiguousarray(right[..., one]), iterations):
+                c[..., one] = solved
+                yield c
+        return
     levels = grid.levels()
     c, rest = np.zeros_like(right), right.copy()
     direction, before = np.zeros_like(right), np.ones(right.shape[-1], np.float32)

@@ -14,8 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine import api, canvas
-from engine.canvas import Light, extend, grain, stages
+from engine.canvas import Light, extend, grain, planning, stages
 from engine.errors import BadInput
+from engine.exemplar import melding, sources
 from engine.run import states
 
 DEPTHS = ("uint8", "uint16", "float16", "float32")
@@ -280,3 +281,34 @@ def test_fine_detail_is_made_as_strong_as_beside_it():
         assert np.array_equal(found[~inside], weaker[~inside])
     same = np.dstack([noise] * 3)[region.slices].astype(np.float32)
     assert grain.regrained(same, region, image, selection, light, (False, False)) is same
+
+
+# ---------------------------------------------------------------------------------------------------------------- size
+
+
+def test_places_beyond_what_floats_count_are_spread_evenly():
+    found = sources._spread((1 << 25) + 3, 12_000)
+    assert found[0] == 0
+    assert found[-1] == (1 << 25) + 2
+    assert bool((found.diff() > 0).all())
+
+
+def test_too_much_to_look_at_is_said_with_its_number(model, monkeypatch):
+    canvas.checked_size(10_000, 10_000)
+    with pytest.raises(BadInput, match="has 101 megapixels, and 100 is the most"):
+        canvas.checked_size(10_001, 10_000)
+    monkeypatch.setattr(planning, "MAX_LOOKED", 10_000)
+    image = picture(np.random.default_rng(0).random((130, 130)))
+    for radius in (4, 60):
+        with pytest.raises(BadInput, match="select less at a time"):
+            filled(model, image, disc((130, 130), radius))
+
+
+def test_shading_of_large_areas_is_sought_channel_by_channel(monkeypatch):
+    rng = np.random.default_rng(0)
+    grid = melding.Grid(*(rng.random((30, 40)).astype(np.float32) for _ in range(3)))
+    right = rng.normal(size=(30, 40, 3)).astype(np.float32)
+    *_, at_once = melding.solutions(grid, right)
+    monkeypatch.setattr(melding, "LARGE", 100)
+    *_, apart = melding.solutions(grid, right)
+    assert np.allclose(at_once, apart, atol=1e-5)
