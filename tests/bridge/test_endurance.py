@@ -157,6 +157,7 @@ def test_a_day_of_use_leaves_nothing_behind(mortal: Home, tried: Tried) -> None:
         before = sizes()
     for number in tried.rounds(12, 500):
         if number % 10 == 9:
+            until(lambda: mortal.status().clients == 1, "the goodbye of the last client")  # the one that asks
             mortal.kill()
             mortal.ready()
         watched = mortal.session()
