@@ -217,18 +217,21 @@ class KritaHost:
             raise Refused(shared.CLOSED_DOCUMENT)
         active = layer_of(document.activeNode())
         wanted = active if above_active else (find_node(document, target.active) if target.active else None)
-        node = document.createNode(name, "paintlayer")
-        space = Space.named(target.space)
-        if Space.of(node) != space and not node.setColorSpace(*space):
-            raise Refused(sentences.NO_SPACE)
         if target.grown is not None:
             self._grown = top(target.document)  # by now Krita's menu knows of the enlarging
+        node = document.createNode(name, "paintlayer")
+        space = Space.named(target.space)
+        converted = Space.of(node) != space
+        with self.probe.host():
+            if converted and not node.setColorSpace(*space):  # an undo step
+                raise Refused(sentences.NO_SPACE)
         parent, above = _place(document, wanted)
         with self.probe.host():
             added = parent.addChildNode(node, above)
         if not added:
             raise Refused(sentences.NOT_ADDED)
-        layer = PreviewLayer(self.probe, target, node, active.uniqueId().toString() if active is not None else "")
+        users_layer = active.uniqueId().toString() if active is not None else ""
+        layer = PreviewLayer(self.probe, target, node, users_layer, converted)
         self._repeat("give back", layer.give_back_active)
         return layer
 

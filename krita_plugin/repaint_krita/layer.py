@@ -33,8 +33,10 @@ class PreviewLayer:
     the redo. It is touched only while its document is open.
     """
 
-    def __init__(self, probe: Probe, target: Target, node: Node, users_layer: str) -> None:
+    def __init__(self, probe: Probe, target: Target, node: Node, users_layer: str, converted: bool) -> None:
+        """``converted``: another undo step, just below that of its adding, gave it its colour space."""
         self.probe = probe
+        self._steps_below = int(converted)
         self.target = target
         self._node = node
         self._space = Space.named(target.space)
@@ -166,7 +168,7 @@ class PreviewLayer:
         wanted = active.uniqueId().toString() if active is not None else self._id
         wanted = self._users_layer if wanted == self._id else wanted
         with self.probe.host():
-            if not take_back(self._top, lambda: self._home() is None):
+            if not take_back(self._top, lambda: self._home() is None, self._steps_below):
                 self._node.remove()
         active = document.activeNode()
         if wanted and (active is None or active.uniqueId().toString() != wanted):

@@ -33,8 +33,9 @@ def top(document_id: str) -> Optional[Top]:
     return Top(document_id, str(action.text()), _line())
 
 
-def take_back(ours: Optional[Top], happened: Callable[[], bool]) -> bool:
-    """Undoes the command that was on top when ``ours`` was asked for, if it is so still; whether it ``happened``."""
+def take_back(ours: Optional[Top], happened: Callable[[], bool], below: int = 0) -> bool:
+    """Undoes the command that was on top when ``ours`` was asked for, if it is so still, and so many ``below`` it that
+    are the plug-in's own, too; whether it ``happened``."""
     if ours is None or top(ours.document) != ours:
         return False
     document = find_document(ours.document)
@@ -44,8 +45,13 @@ def take_back(ours: Optional[Top], happened: Callable[[], bool]) -> bool:
         Krita.instance().action(name).trigger()
         document.waitForDone()
         if happened():
-            return True
-    return False
+            break
+    else:
+        return False
+    for _ in range(below):
+        Krita.instance().action("edit_undo").trigger()
+        document.waitForDone()
+    return True
 
 
 def _line() -> int:

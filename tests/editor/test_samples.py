@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bridge_server.client.editor.samples import GRAY_OF_RGBA, RGBA_OF_GRAY, arranged, cut, shown
 from bridge_server.client.geometry import Box
@@ -23,6 +25,25 @@ def test_a_part_is_cut(depth: str, part: Box) -> None:
     whole = picture(depth, 37, 23)
     wanted = whole[part.y : part.y + part.height, part.x : part.x + part.width]
     assert cut(whole.tobytes(), 37, part, depth) == wanted.tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(list(TYPES)), st.integers(1, 40), st.integers(1, 30), st.booleans(), st.data())
+def test_any_part_of_any_picture(depth: str, width: int, height: int, linear: bool, data: st.DataObject) -> None:
+    """Cut, with its channels in another order, and as it is shown: never a pixel too many or too few."""
+    whole = picture(depth, width, height)
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    part = Box(x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
+    wanted = whole[y : y + part.height, x : x + part.width]
+    found = cut(whole.tobytes(), width, part, depth)
+    assert found == wanted.tobytes()
+    order = tuple(data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=5)))
+    assert arranged(found, depth, 4, order) == wanted[..., list(order)].tobytes()
+    longest = data.draw(st.integers(1, 50))
+    small, columns, rows = shown(whole.tobytes(), width, part, depth, linear, longest)
+    assert len(small) == 4 * columns * rows
+    if depth != "u8" or linear:
+        assert max(columns, rows) <= max(2 * longest, 1)
 
 
 @pytest.mark.parametrize("depth", TYPES)

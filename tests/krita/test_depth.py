@@ -7,6 +7,8 @@ import base64
 import numpy as np
 import pytest
 
+from tests.driven import LONG
+
 from .desk import Desk, Document
 
 WIDTH, HEIGHT = 200, 160
@@ -89,6 +91,24 @@ colour = picture.pixelColor(2, 2)
 [colour.red(), colour.green(), colour.blue()]
 """)
     assert [abs(value - 188) <= 2 for value in (red, green, blue)] == [True] * 3
+
+
+@pytest.mark.parametrize("area", ["None", "Extend(right=32)"])
+def test_after_a_cancel_nothing_is_left_to_undo(desk: Desk, area: str) -> None:
+    """Neither of the layer's colour space, where it is not the document's own."""
+    document = desk.new(WIDTH, HEIGHT, "CMYKA", "U8", "Chemical proof")
+    desk.choose("test/gaussian-slow", LONG)
+    desk.select(document, *HOLE)
+    before = desk.fingerprint(document)
+    history = desk.host.run("str(app.action('edit_undo').text())")
+    desk.host.run(f"pump.start(settings(flow, dock().panel.values(), {area}))")
+    desk.wait_preview()
+    desk.host.wait("flow.run.layer.settled", what="Krita has made the artist's layer the active one again")
+    desk.host.run("pump.cancel()")
+    desk.wait_end()
+    assert desk.names(document) == ["Background"]
+    assert desk.fingerprint(document) == before
+    desk.host.wait(f"str(app.action('edit_undo').text()) == {history!r}", what="the history is as it was")
 
 
 @pytest.mark.parametrize("end", ["cancelled", "closed"])
