@@ -23,7 +23,7 @@ from engine.canvas.boxes import (
 )
 from engine.canvas.compositing import composite, layer, over
 from engine.canvas.light import Light, in_unit, stored
-from engine.canvas.places import Place, places
+from engine.canvas.splitting import Place, places
 from engine.canvas.planning import (
     BATCH_AREA,
     MAX_LOOKED,
