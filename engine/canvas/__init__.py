@@ -23,7 +23,6 @@ from engine.canvas.boxes import (
 )
 from engine.canvas.compositing import composite, layer, over
 from engine.canvas.light import Light, in_unit, stored
-from engine.canvas.splitting import Place, places
 from engine.canvas.planning import (
     BATCH_AREA,
     MAX_LOOKED,
@@ -39,6 +38,7 @@ from engine.canvas.planning import (
     usual_surroundings,
 )
 from engine.canvas.smooth import smooth_fill
+from engine.canvas.splitting import Place, places
 from engine.canvas.windows import OVERLAP_SHARE
 
 __all__ = [
