@@ -39,13 +39,14 @@ def suits(painting: Painting) -> bool:
     if thin:
         return False
     large = scale**2 * near.width * near.height > SMALL_AREA or selected > SMALL_SELECTION
-    return bool(large or painting.colours is not None or _smooth(painting))
-
-
-def _smooth(painting: Painting) -> bool:
+    if large:
+        return True
     known = (painting.selected == 0) & canvas.opaque(painting.image)
-    if not known.any():
-        return False
+    patches = cv2.erode(known.astype(np.uint8), np.ones((SIDE, SIDE), np.uint8), borderValue=0)
+    return bool(patches.any() and (painting.colours is not None or _smooth(painting, known)))
+
+
+def _smooth(painting: Painting, known: np.ndarray) -> bool:
     weight, colour = known.astype(np.float32), painting.light.encoded(painting.image[..., :3])
     share, blurred = (cv2.GaussianBlur(each, (0, 0), SHADING_SIGMA) for each in (weight, colour * weight[..., None]))
     shading = blurred / np.maximum(share, 1e-6)[..., None]
