@@ -13,7 +13,7 @@ it (highlights of a float picture), so they are mapped in these steps, each of w
    compared so; a network knows no more than [−1, 1], and for it what exceeds is brought into the outer part of it,
    linearly, and the rest into the inner :data:`KNEE`.
 
-A picture whose known pixels are all gray is filled with gray.
+A picture whose known pixels are all gray is filled with gray, unless a network is told what to paint.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 from engine import canvas
 from engine.canvas import palette
 from engine.errors import BadInput
-from engine.models import DEFAULT_MODEL
+from engine.models import DEFAULT_MODEL, EXEMPLAR
 from engine.sampling import DEFAULT_PRESET, MAX_SEED, PRESETS, Preset, Settings, schedule
 
 MAX_VARIANTS = 64
@@ -46,7 +46,8 @@ class Job:
             None: off.
         linear: the values are proportional to light; else they are encoded as those of sRGB are.
         palette: keep to the picture's own colours, at most 256, with a selection that acts as ``hard``; None: where
-            there are few (:mod:`engine.canvas.palette`).
+            there are few (:mod:`engine.canvas.palette`) and the model paints from the picture itself: a network may be
+            asked to paint on a blank page.
     """
 
     image: np.ndarray
@@ -120,7 +121,7 @@ def checked_selection(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _own_colours(job: Job) -> np.ndarray | None:
-    if job.palette is False:
+    if job.palette is False or (job.palette is None and job.model != EXEMPLAR):
         return None
     near = canvas.surroundings(job.selection, job.padding, job.wrap).slices
     image, known = job.image[near], job.selection[near] == 0

@@ -75,6 +75,8 @@ class Painting:
         near = canvas.surroundings(selection, job.padding, job.wrap)
         image, selected = job.image[near.slices], selection[near.slices]
         light = Light.of(image, selected == 0, job.linear, network=model.exemplar is None)
+        if guide is not None or job.label is not None:
+            light = replace(light, gray=False)  # what was asked for may have a colour
         colours = None if own is None else canvas.in_unit(own)
         if light.limits != (-1, 1):
             settings = replace(settings, clip=False)

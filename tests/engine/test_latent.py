@@ -95,6 +95,13 @@ def test_every_kind_runs_with_every_sampler(kind, preset, others):
     assert event.fill.std() > 0.01
 
 
+def test_a_prompt_may_bring_colour_to_a_gray_page():
+    gray = image().copy()
+    gray[..., :3] = gray[..., :1]
+    *_, event = api.run(replace(job(toy(), prompt="a red circle on sand", **QUICK), image=gray), toy())
+    assert np.ptp(event.fill, axis=2).mean() > 0.005
+
+
 def test_an_empty_prompt_of_a_large_model_is_nothing_at_all(others):
     """SDXL was trained with zeros in place of an absent prompt, as its index says."""
     read = api.load_model(str(others["sdxl"]), "cpu").read

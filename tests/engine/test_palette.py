@@ -9,6 +9,7 @@ import pytest
 from engine import api
 from engine.canvas import palette
 from engine.errors import BadInput
+from engine.run.job import checked_selection
 
 SHAPE = (120, 150)
 ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -96,3 +97,14 @@ def test_it_can_be_switched_off_and_on(model):
     many = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3))
     with pytest.raises(BadInput, match="more than 256 colours"):
         layer(model, picture(many), 15, palette=True)
+
+
+def test_a_network_paints_on_a_blank_page_in_any_colour():
+    image = picture(np.full((*SHAPE, 3), 255))
+    selection = np.zeros(SHAPE, np.uint8)
+    selection[20:40, 20:40] = 130
+    for name, few in (("texture", False), ("exemplar", True)):
+        acting, own = checked_selection(api.Job(image, selection, model=name))
+        assert (own is not None) == few
+        assert acting.max() == (255 if few else 130)
+    assert checked_selection(api.Job(image, selection, model="texture", palette=True))[1] is not None
