@@ -30,7 +30,7 @@ PROMISES = {
     10: "Model files run no code",
     11: "Logs hold no secret and no prompt",
     12: "Anything is killed at any moment: each job ends once, nothing finished is lost",
-    13: "Files that are read-only, damaged or of another kind: a sentence, and it starts",
+    13: "Files that are damaged or of another kind: a sentence, and it starts",
     14: "The machine sleeps: the work goes on",
     15: "Two versions meet: one sentence, nothing is lost",
     16: "A day of use: memory, files, descriptors and journal stay as they are",
