@@ -22,7 +22,7 @@ SMALL_AREA, SMALL_SELECTION = 180 * 180, 8000
 """Pixels of selection and surroundings, and of the selection alone, up to which the exemplar model compares every patch
 with all others, so that nothing is repeated; octaves copy pieces, but cost the same for any number of them."""
 
-SHADING, SHADING_SIGMA = 4.0, 4.0
+SHADING, SHADING_SIGMA = 3.0, 4.0
 """How many times shading deviates as much as detail, from which on a picture is smooth: a sky, paper, what is out of
 focus; and the deviation in pixels of the blur that tells them apart. Patches compared as they are would bring in their
 own shading as a ball or a blotch; textures have 0.1 to 2.4."""
