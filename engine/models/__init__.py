@@ -6,11 +6,10 @@ Modules that load heavy libraries are imported by who needs them: ``from engine.
 from engine.models.digest import digest
 from engine.models.memory import out_of_memory, within_memory
 from engine.models.model import Model, ModelInfo
-from engine.models.registry import DEFAULT_MODEL, EXEMPLAR, FAMILIES, autoencoder, catalogue, find, load, models_dir
+from engine.models.registry import DEFAULT_MODEL, FAMILIES, autoencoder, catalogue, find, load, models_dir
 
 __all__ = [
     "DEFAULT_MODEL",
-    "EXEMPLAR",
     "FAMILIES",
     "Model",
     "ModelInfo",

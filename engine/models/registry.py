@@ -27,9 +27,7 @@ FAMILIES = {
     "gaussian": "engine.models.gaussian",
 }
 
-EXEMPLAR = "exemplar"
-"""The model that is the picture itself."""
-DEFAULT_MODEL = EXEMPLAR
+DEFAULT_MODEL = "exemplar"
 _EMBEDDED = Path(__file__).parents[1] / "weights"
 
 
@@ -49,7 +47,7 @@ def catalogue() -> list[ModelInfo]:
     home, known = models_dir(), {entry.id: entry for entry in known_models()}
     place = _EMBEDDED / "texture"
     texture = ModelInfo("texture", "Texture", "diffusers-pixel", "GPL-3.0-or-later", place, learns=True)
-    exemplar = ModelInfo(EXEMPLAR, "From this picture", "exemplar", "GPL-3.0-or-later")
+    exemplar = ModelInfo("exemplar", "From this picture", "exemplar", "GPL-3.0-or-later")
     found = [exemplar, replace(texture, installed=_is_complete(place))]
     if home.is_dir():
         folders = (folder for folder in sorted(home.iterdir()) if folder.is_dir() and NAME.fullmatch(folder.name))

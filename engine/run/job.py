@@ -10,7 +10,7 @@ import numpy as np
 from engine import canvas
 from engine.canvas import palette
 from engine.errors import BadInput
-from engine.models import DEFAULT_MODEL, EXEMPLAR
+from engine.models import DEFAULT_MODEL
 from engine.sampling import DEFAULT_PRESET, MAX_SEED, PRESETS, Preset, Settings, schedule
 
 MAX_VARIANTS = 64
@@ -46,8 +46,8 @@ class Job:
             None: off.
         linear: the values are proportional to light; else they are encoded as those of sRGB are.
         palette: keep to the picture's own colours, at most 256, with a selection that acts as ``hard``; None: where
-            there are few (:mod:`engine.canvas.palette`) and the model paints from the picture itself: a network may be
-            asked to paint on a blank page.
+            there are two or a few more (:mod:`engine.canvas.palette`) and no prompt or label asks for something: a
+            network may paint anything on a blank page.
     """
 
     image: np.ndarray
@@ -121,12 +121,14 @@ def checked_selection(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _own_colours(job: Job) -> np.ndarray | None:
-    if job.palette is False or (job.palette is None and job.model != EXEMPLAR):
+    asked = bool(job.prompt) or job.label is not None
+    if job.palette is False or (job.palette is None and asked):
         return None
     near = canvas.surroundings(job.selection, job.padding, job.wrap).slices
     image, known = job.image[near], job.selection[near] == 0
     if job.palette is None:
-        return palette.few_colours(image, known)
+        few = palette.few_colours(image, known)
+        return few if few is not None and len(few) > 1 else None
     found = palette.colours(image, known & canvas.opaque(image), palette.MOST)
     if found is None:
         sentence = f"There are more than {palette.MOST} colours around the selection; leave the palette free."

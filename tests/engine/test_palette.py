@@ -99,12 +99,12 @@ def test_it_can_be_switched_off_and_on(model):
         layer(model, picture(many), 15, palette=True)
 
 
-def test_a_network_paints_on_a_blank_page_in_any_colour():
-    image = picture(np.full((*SHAPE, 3), 255))
+def test_what_is_asked_for_may_have_any_colour():
     selection = np.zeros(SHAPE, np.uint8)
     selection[20:40, 20:40] = 130
-    for name, few in (("texture", False), ("exemplar", True)):
-        acting, own = checked_selection(api.Job(image, selection, model=name))
+    blank, lines = picture(np.full((*SHAPE, 3), 255)), picture(LINES)
+    for image, more, few in ((blank, {}, False), (lines, {"prompt": "a red apple"}, False), (lines, {}, True)):
+        acting, own = checked_selection(api.Job(image, selection, model="texture", **more))
         assert (own is not None) == few
         assert acting.max() == (255 if few else 130)
-    assert checked_selection(api.Job(image, selection, model="texture", palette=True))[1] is not None
+    assert checked_selection(api.Job(blank, selection, model="texture", palette=True))[1] is not None
