@@ -20,6 +20,7 @@ from engine.canvas.boxes import (
     check_sizes,
     grown,
     opaque,
+    whole,
 )
 from engine.canvas.compositing import composite, layer, over
 from engine.canvas.light import Light, in_unit, stored
@@ -78,4 +79,5 @@ __all__ = [
     "stored",
     "surroundings",
     "usual_surroundings",
+    "whole",
 ]

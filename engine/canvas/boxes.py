@@ -82,11 +82,16 @@ def check(image: np.ndarray, selection: np.ndarray) -> None:
         raise BadInput("empty_selection", "Nothing is selected; select the region to repaint first.")
 
 
+def whole(dtype: np.dtype) -> int:
+    """The sample that means 1: the largest of integers."""
+    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1
+
+
 def opaque(image: np.ndarray) -> np.ndarray:
     """(H, W) bool of (H, W, 4): where the alpha is at least :data:`OPAQUE`, so that a colour is known, and it is one:
     floats may be no numbers."""
     if image.dtype.kind == "u":
-        return image[..., 3] >= OPAQUE * (np.iinfo(image.dtype).max // 255)
+        return image[..., 3] >= OPAQUE * (whole(image.dtype) // 255)
     return (image[..., 3] >= OPAQUE / 255) & np.isfinite(image).all(axis=2)
 
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from engine.canvas.boxes import Box
+from engine.canvas.boxes import Box, whole
 from engine.canvas.light import stored
 
 BAND = 128
 """Rows of a layer that are made at a time."""
 
 
+def _bands(shown: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Where something of (H, W) is shown, some rows at a time: what is between far-apart places costs nothing."""
+    for top in range(0, len(shown), BAND):
+        columns = np.flatnonzero(shown[top : top + BAND].any(axis=0))
+        if len(columns):
+            yield np.s_[top : top + BAND, columns[0] : columns[-1] + 1]
+
+
 def layer(fill: np.ndarray, selection: np.ndarray, region: Box, dtype: np.dtype) -> np.ndarray:
     """The layer to show: (H, W, 4) of the picture's type and size, the fill's own colour with A = selection."""
     out = np.zeros((*selection.shape, 4), dtype)
     shown, part = selection[region.slices], out[region.slices]
-    for top in range(0, region.height, BAND):  # so that what is between far-apart places costs nothing
-        columns = np.flatnonzero(shown[top : top + BAND].any(axis=0))
-        if not len(columns):
-            continue
-        band = np.s_[top : top + BAND, columns[0] : columns[-1] + 1]
+    for band in _bands(shown):
         part[band][..., :3] = stored(fill[band], dtype)
         part[band][..., 3] = stored(shown[band] / np.float32(255), dtype)
         part[band][part[band][..., 3] == 0] = 0
@@ -29,7 +35,7 @@ def layer(fill: np.ndarray, selection: np.ndarray, region: Box, dtype: np.dtype)
 def over(image: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """A layer (H, W, 4), as :func:`layer` makes it, over an image of the same size and type (H, W, C)."""
     height, width = shown.shape[:2]
-    top = np.iinfo(shown.dtype).max if shown.dtype.kind == "u" else 1
+    top = whole(shown.dtype)
     selection = np.rint(shown[..., 3] * np.float32(255 / top)).astype(np.uint8)
     return composite(image, selection, shown[..., :3].astype(np.float32) / top, Box(0, 0, width, height))
 
@@ -54,23 +60,19 @@ def composite(
     """
     out = original.copy()
     shown, part = selection[region.slices], out[region.slices]
-    for top in range(0, region.height, BAND):
-        columns = np.flatnonzero(shown[top : top + BAND].any(axis=0))
-        if len(columns):
-            band = np.s_[top : top + BAND, columns[0] : columns[-1] + 1]
-            _compose(part[band], shown[band], fill[band], alpha, associated)
+    for band in _bands(shown):
+        _compose(part[band], shown[band], fill[band], alpha, associated)
     return out
 
 
 def _compose(part: np.ndarray, mask: np.ndarray, fill: np.ndarray, alpha: str, associated: bool) -> None:
     """As :func:`composite`, in place."""
-    whole = part.dtype.kind == "u"
-    top = np.iinfo(part.dtype).max if whole else 1
+    integers, top = part.dtype.kind == "u", whole(part.dtype)
     m = mask[..., None].astype(np.float64) / 255
     colours = part.shape[2] - (part.shape[2] in (2, 4))
     paint = fill.astype(np.float64) if colours == 3 else fill.astype(np.float64) @ [[0.299], [0.587], [0.114]]
     under = part.astype(np.float64) / top
-    if not whole:
+    if not integers:
         under[..., :colours] = np.where(np.isfinite(under[..., :colours]), under[..., :colours], paint)
     if colours == part.shape[2]:
         mixed = under + m * (paint - under)
@@ -83,4 +85,4 @@ def _compose(part: np.ndarray, mask: np.ndarray, fill: np.ndarray, alpha: str, a
             mixed = np.divide(mixed, covered, where=covered > 0, out=np.zeros_like(paint))
         mixed = np.concatenate([mixed, covered], axis=2)
     changed = mask > 0
-    part[changed] = (np.rint(mixed[changed] * top) if whole else mixed[changed]).astype(part.dtype)
+    part[changed] = (np.rint(mixed[changed] * top) if integers else mixed[changed]).astype(part.dtype)

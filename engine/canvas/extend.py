@@ -114,8 +114,7 @@ def tile(pixels: np.ndarray, axis: str = "both", size: tuple[int, int] | None = 
 def _framed(pixels: np.ndarray, size: tuple[int, int], box: canvas.Box, kept: np.ndarray) -> Framed:
     if max(size) > canvas.MAX_SIDE:
         raise BadInput("too_large", f"The result would be larger than {canvas.MAX_SIDE} pixels a side; extend by less.")
-    most = np.iinfo(kept.dtype).max if kept.dtype.kind == "u" else 1
-    if kept.shape[2] in (2, 4) and not (kept[..., -1] >= canvas.OPAQUE / 255 * most).any():
+    if kept.shape[2] in (2, 4) and not (kept[..., -1] >= canvas.OPAQUE / 255 * canvas.whole(kept.dtype)).any():
         raise BadInput("nothing_known", "The picture is completely transparent; paint something to continue first.")
     out = np.zeros((*size, pixels.shape[2]), pixels.dtype)
     out[box.slices] = kept

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from engine.canvas.boxes import opaque
+from engine.canvas.boxes import opaque, whole
 
 OUTLIERS, BEYOND = 5, 0.2
 """Percent of the known pixels' values at each end that the range is not told by; and how far it goes on beyond the
@@ -102,7 +102,7 @@ class Light:
         0."""
         if self._plain and colours.dtype.kind == "u":
             out = colours.astype(np.float32)
-            out /= np.iinfo(self.dtype).max / 2
+            out /= whole(self.dtype) / 2
             out -= 1
             return out
         out = np.empty(colours.shape, np.float32)
@@ -182,15 +182,14 @@ def _sampled(image: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def in_unit(samples: np.ndarray) -> np.ndarray:
     """Samples of a picture as float32 in its unit: integers from 0 to 1, floats as they are."""
     out = samples.astype(np.float32)
-    if samples.dtype.kind == "u":
-        out /= np.iinfo(samples.dtype).max
+    out /= whole(samples.dtype)
     return out
 
 
 def stored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Values in a picture's unit as samples of its type: integers rounded, from 0 … 1; floats as far as they go."""
     if dtype.kind == "u":
-        return np.rint(np.clip(values, 0, 1) * np.iinfo(dtype).max).astype(dtype)
+        return np.rint(np.clip(values, 0, 1) * whole(dtype)).astype(dtype)
     most = np.finfo(dtype).max
     return values.clip(-most, most).astype(dtype)
 

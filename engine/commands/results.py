@@ -112,8 +112,7 @@ class Results:
     def _tell_transparency(self, picture: Picture, made: np.ndarray, selection: np.ndarray) -> None:
         from engine import canvas
 
-        unit = np.iinfo(made.dtype).max if made.dtype.kind == "u" else 1
-        seen = [pixels[..., -1] / unit < canvas.OPAQUE / 255 for pixels in (picture.pixels, made)]
+        seen = [pixels[..., -1] / canvas.whole(made.dtype) < canvas.OPAQUE / 255 for pixels in (picture.pixels, made)]
         if not self._told and self._arguments.alpha == "keep" and (seen[0] & seen[1] & (selection > 0)).any():
             self._told = True
             print(

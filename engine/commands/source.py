@@ -105,11 +105,11 @@ def for_engine(picture: Picture, selection: np.ndarray) -> np.ndarray:
     image = picture.rgba()
     if not picture.has_alpha:
         return image
-    whole = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
-    free, covering = selection == 0, image[..., 3] >= LEAST_COVER * whole
+    opaque = canvas.whole(image.dtype)
+    free, covering = selection == 0, image[..., 3] >= LEAST_COVER * opaque
     known = canvas.opaque(image) & free
     if not (covering & free & ~known).any() or known.sum() >= HARDLY * free.sum():
         return image
     print("note: Hardly any pixel is opaque; those that cover at least a tenth count as known.", file=sys.stderr)
-    image[..., 3] = np.where(covering, image.dtype.type(whole), image[..., 3])
+    image[..., 3] = np.where(covering, image.dtype.type(opaque), image[..., 3])
     return image

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
+from engine.canvas import whole
 from engine.errors import BadInput
-from engine.files.picture import Picture, straight, top
+from engine.files.picture import Picture, straight
 
 _SPACES = {b"RGB ": "rgb", b"GRAY": "gray", b"CMYK": "cmyk", b"Lab ": "lab"}
 _CHANNELS = {"rgb": 3, "gray": 1, "cmyk": 4, "lab": 3}
@@ -198,8 +199,8 @@ def from_cmyk(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
         return convert(pixels, profile, srgb())
     if pixels.dtype == np.uint8:
         return np.asarray(Image.fromarray(pixels, "CMYK").convert("RGB"))
-    ink = pixels.astype(np.float64) / top(pixels.dtype)
-    return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * top(pixels.dtype)).astype(pixels.dtype)
+    ink = pixels.astype(np.float64) / whole(pixels.dtype)
+    return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * whole(pixels.dtype)).astype(pixels.dtype)
 
 
 def from_lab(lab: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engine.canvas import whole
 from engine.errors import BadInput
 from engine.files import imagefile
 from engine.files.picture import Picture, straight
@@ -97,7 +98,7 @@ def _channel(pixels: np.ndarray, channel: str, name: str) -> np.ndarray:
     if alpha is not None:
         if channel == "auto" and not luma.any() and alpha.min() < alpha.max():
             return alpha  # a shape drawn in black on nothing
-        opaque = np.iinfo(pixels.dtype).max
+        opaque = whole(pixels.dtype)
         luma = (luma * alpha + opaque // 2) // opaque
     return luma.astype(pixels.dtype)
 
@@ -111,7 +112,7 @@ def _luma(pixels: np.ndarray) -> np.ndarray:
 
 
 def _check_no_photograph(pixels: np.ndarray, name: str) -> None:
-    opaque = np.iinfo(pixels.dtype).max
+    opaque = whole(pixels.dtype)
     if (pixels.shape[2] >= 3 and _coloured(pixels[..., :3], opaque)) or _rough(_luma(pixels), opaque):
         raise BadInput(
             "bad_mask",

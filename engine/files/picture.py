@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.canvas import whole
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -48,7 +50,9 @@ class Picture:
     def rgba(self) -> np.ndarray:
         """What the engine sees: (H, W, 4) of the pixels' own type, straight alpha."""
         pixels = straight(self.pixels) if self.associated else self.pixels
-        alpha = pixels[..., -1:] if self.has_alpha else np.full((*pixels.shape[:2], 1), top(pixels.dtype), pixels.dtype)
+        alpha = (
+            pixels[..., -1:] if self.has_alpha else np.full((*pixels.shape[:2], 1), whole(pixels.dtype), pixels.dtype)
+        )
         colour = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
         return np.concatenate([colour, alpha], axis=2)
 
@@ -60,16 +64,11 @@ class Picture:
         return np.rint(np.clip(np.nan_to_num(rgba), 0, 1) * 255).astype(np.uint8) if rgba.dtype != np.uint8 else rgba
 
 
-def top(dtype: np.dtype) -> int:
-    """The value that means 1."""
-    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1
-
-
 def straight(pixels: np.ndarray) -> np.ndarray:
     """Pixels with alpha last, divided by it; where it is 0 the colour stays as it is."""
     alpha = pixels[..., -1:].astype(np.float64)
     colour = pixels[..., :-1].astype(np.float64)
-    np.divide(colour, alpha / top(pixels.dtype), out=colour, where=alpha > 0)
+    np.divide(colour, alpha / whole(pixels.dtype), out=colour, where=alpha > 0)
     return _joined(colour, pixels)
 
 
@@ -78,13 +77,13 @@ def associate(pixels: np.ndarray) -> np.ndarray:
     :func:`straight`, exact for integers whose colour is at most alpha."""
     alpha = pixels[..., -1:].astype(np.float64)
     colour = pixels[..., :-1].astype(np.float64)
-    np.multiply(colour, alpha / top(pixels.dtype), out=colour, where=alpha > 0)
+    np.multiply(colour, alpha / whole(pixels.dtype), out=colour, where=alpha > 0)
     return _joined(colour, pixels)
 
 
 def _joined(colour: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype.kind == "u":
-        colour = np.clip(np.rint(colour), 0, top(pixels.dtype))
+        colour = np.clip(np.rint(colour), 0, whole(pixels.dtype))
     return np.concatenate([colour.astype(pixels.dtype), pixels[..., -1:]], axis=2)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.canvas import whole
 from engine.errors import BadInput
 from engine.files import colour, metadata
-from engine.files.picture import Picture, top
+from engine.files.picture import Picture
 
 _CHANNELS = {0: 1, 1: 1, 2: 1, 3: 3, 4: 4, 8: 1, 9: 3}
 """Colour channels by mode: bitmap, gray, indexed, RGB, CMYK, duotone, Lab."""
@@ -48,11 +49,11 @@ def read(path: Path) -> Picture:
     elif mode == _BITMAP:
         palette = np.array([[[0]], [[255]]], np.uint8)
     elif mode == _CMYK:
-        own = colour.from_cmyk(np.ascontiguousarray(top(own.dtype) - own), icc)
+        own = colour.from_cmyk(np.ascontiguousarray(whole(own.dtype) - own), icc)
     elif mode == _LAB:
         unit = 256 if own.dtype == np.uint16 else 1
         lab = own.astype(np.float64)
-        lab = np.concatenate([lab[..., :1] * 100 / top(own.dtype), lab[..., 1:] / unit - 128], axis=2)
+        lab = np.concatenate([lab[..., :1] * 100 / whole(own.dtype), lab[..., 1:] / unit - 128], axis=2)
         own = colour.from_lab(lab, own.dtype)
     if mode in (_CMYK, _LAB):
         icc = colour.srgb()
@@ -98,10 +99,10 @@ def _has_transparency(document: Any) -> bool:
 
 def _without_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Straight colours of a merged picture, which lies over white."""
-    whole = top(colours.dtype)
-    share = alpha.astype(np.float64) / whole
-    over = colours.astype(np.float64) - (1 - share) * whole
+    one = whole(colours.dtype)
+    share = alpha.astype(np.float64) / one
+    over = colours.astype(np.float64) - (1 - share) * one
     made = np.divide(over, share, out=colours.astype(np.float64), where=share > 0)
     return (
-        np.clip(np.rint(made), 0, whole).astype(colours.dtype) if colours.dtype.kind == "u" else made.astype(np.float32)
+        np.clip(np.rint(made), 0, one).astype(colours.dtype) if colours.dtype.kind == "u" else made.astype(np.float32)
     )

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from engine.canvas import whole
 from engine.errors import BadInput
 from engine.files import colour, metadata
 from engine.files.containers import MAX_PIXELS
@@ -123,13 +124,12 @@ def _picture(page: Any, samples: np.ndarray, path: Path) -> Picture:
     if samples.dtype.kind == "u" and page.bitspersample not in (8, 16):
         most = 2**page.bitspersample - 1
         bits = page.bitspersample
-        whole = 65535 if bits > 8 else 255
-        samples = ((samples.astype(np.uint32) * whole + most // 2) // most).astype(samples.dtype)
+        samples = ((samples.astype(np.uint32) * whole(samples.dtype) + most // 2) // most).astype(samples.dtype)
     elif samples.dtype.kind == "f":
         bits = 16 if samples.dtype.itemsize == 2 else None
         samples = samples.astype(np.float32)
     if kind == 0:
-        samples = (np.iinfo(samples.dtype).max if samples.dtype.kind == "u" else 1) - samples
+        samples = whole(samples.dtype) - samples
     if kind in (5, 8, 9, 10):
         return _as_rgb(page, kind, samples, colours, associated)
     return Picture(np.ascontiguousarray(samples), associated=associated, bits=bits)
@@ -151,10 +151,9 @@ def _as_rgb(page: Any, kind: int, samples: np.ndarray, colours: int, associated:
         icc = page.tags.valueof(_ICC)
         rgb = colour.from_cmyk(np.ascontiguousarray(own), bytes(icc) if icc else None)
     else:
-        top = np.iinfo(samples.dtype).max
         lab = own.astype(np.float64)
         unit = 256 if samples.dtype == np.uint16 else 1
-        lightness = lab[..., :1] * 100 / top
+        lightness = lab[..., :1] * 100 / whole(samples.dtype)
         tint = lab[..., 1:] / unit - 128
         if kind == 8:  # signed numbers
             tint = np.ascontiguousarray(own[..., 1:]).view(np.int16 if unit > 1 else np.int8).astype(np.float64) / unit

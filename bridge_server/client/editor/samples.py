@@ -17,7 +17,7 @@ WORDS: Dict[str, Literal["B", "H", "I"]]
 WORDS = {"u8": "B", "u16": "H", "f16": "H", "f32": "I"}  # integers as large as a sample
 OPAQUE = {"u8": b"\xff", "u16": b"\xff\xff", "f16": struct.pack("<e", 1.0), "f32": struct.pack("<f", 1.0)}
 RGBA_OF_GRAY = (0, 0, 0, 1)  # of Y, A
-GRAY_OF_RGBA = (1, 3)  # in a gray picture the three colours are alike
+GRAY_OF_RGBA = (1, 3)  # the three colours are alike; of what a network painted in colours, green is nearest to gray
 
 
 def cut(rgba: bytes, width: int, part: Box, depth: str) -> bytes:
