@@ -224,7 +224,7 @@ def test_a_bridge_of_another_version_can_be_stopped(
     assert main(["status"]) == 1
     assert VERSIONS_DIFFER in capsys.readouterr().out
     assert main(["stop"]) == 0
-    assert not alive(pid)
+    until(lambda: not alive(pid), "the end of the process, which has given its lock back", patience=5.0)
 
 
 # -------------------------------------------------------------------------------------------------------------- lists
