@@ -35,15 +35,16 @@ def serve(state: Path, idle_seconds: float, warm: str) -> int:
     os.umask(0o077)
     try:
         launch.private_folder(state)
-    except BridgeError as error:
-        print(error.sentence, file=sys.stderr)
+        handler = launch.PrivateLog(private_logs(state) / "bridge.log", backups=3)
+        lock = FileLock(state / BRIDGE_LOCK)
+        alone = lock.acquire(LOCK_SECONDS)  # one that is just leaving needs a moment
+    except (BridgeError, OSError) as error:
+        print(getattr(error, "sentence", launch.NOT_WRITABLE.format(place=state)), file=sys.stderr)
         return 3
-    handler = launch.PrivateLog(private_logs(state) / "bridge.log", backups=3)
     logging.basicConfig(
         handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    lock = FileLock(state / BRIDGE_LOCK)
-    if not lock.acquire(LOCK_SECONDS):  # one that is just leaving needs a moment
+    if not alone:
         print("Another RePaint bridge of this user is running.", file=sys.stderr)
         return 4
     try:

@@ -36,7 +36,6 @@ from bridge_server.work import STATE_GONE
 
 log = logging.getLogger("bridge.desk")
 
-DISK_FULL = "The disk is full, so the picture could not be kept: make some space, then click RePaint again."
 NOT_WHOLE = "The picture did not arrive completely: click RePaint again."
 SPOOL_LOST = "The picture is gone from the bridge's folder: click RePaint again."
 VERSIONS_DIFFER = "The plug-in and the bridge have different versions: close all editors, then install both again."
@@ -190,8 +189,7 @@ class Desk:
             return messages.Failed(message.job, "too_many", TOO_MANY)
         errors = [upload.error for upload in (pixels, selection) if upload is not None and upload.error]
         if errors:
-            log.error("no space for an upload: %s", errors[0])
-            return messages.Failed(message.job, "disk_full", DISK_FULL, shortened(errors[0], 4000))
+            return self._no_room(message.job, errors[0])
         size = order.width * order.height
         if (
             pixels is None
@@ -209,7 +207,7 @@ class Desk:
 
     def _no_room(self, job: str, error: DiskFull) -> messages.Failed:
         log.error("no space for job %s: %s", job, error)
-        return messages.Failed(job, "disk_full", DISK_FULL, shortened(str(error), 4000))
+        return messages.Failed(job, "disk_full", error.sentence, shortened(str(error), 4000))
 
     def _branch(self, peer: Peer, message: messages.Branch, _: Any) -> None:
         self._jobs.owned(peer.client, message.job)

@@ -217,7 +217,7 @@ def _full() -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         if _no_space(error):
-            raise DiskFull(repr(error)) from error
+            raise DiskFull(error) from error
         raise
 
 

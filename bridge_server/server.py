@@ -26,7 +26,7 @@ from bridge_server.client.checks import shortened
 from bridge_server.client.codec import MAX_PAYLOAD, Buffer
 from bridge_server.client.link import CONNECTION_FILE
 from bridge_server.clients import Clients
-from bridge_server.desk import DISK_FULL, SPOOL_LOST, Desk, version
+from bridge_server.desk import SPOOL_LOST, Desk, version
 from bridge_server.downloads import Downloads
 from bridge_server.job import Finished, Job
 from bridge_server.jobs import Jobs
@@ -211,7 +211,7 @@ class Bridge:
             self._on_work(job, message, payload)
         except DiskFull as error:
             log.error("no space for a result of job %s: %s", job.job, error)
-            self._desk.end(job, "failed", "disk_full", DISK_FULL, shortened(str(error), 4000))
+            self._desk.end(job, "failed", "disk_full", error.sentence, shortened(str(error), 4000))
         except (OSError, ValueError) as error:  # pixels missing in the spool, or pieces out of order
             log.exception("job %s", job.job)
             self._desk.end(job, "failed", "lost", SPOOL_LOST, shortened(repr(error), 4000))

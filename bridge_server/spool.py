@@ -7,20 +7,29 @@ A killed process leaves nothing torn: files are written beside and renamed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bridge_server.client.launch import private_folder, write_private
+from bridge_server.client.launch import NOT_WRITABLE, private_folder, write_private
 
 ABOUT = "about.json"
 INPUTS = ("pixels", "selection")
+DISK_FULL = "The disk is full, so the picture could not be kept: make some space, then click RePaint again."
+_LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class DiskFull(Exception):
-    """There is no space for what has to be kept (or the disk cannot be written for another reason)."""
+    """What has to be kept cannot be written; ``sentence`` says why, and what to do."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(repr(error))
+        self.sentence = DISK_FULL
+        if isinstance(error, OSError) and error.errno in _LOCKED and error.filename:
+            self.sentence = NOT_WRITABLE.format(place=Path(error.filename).parent)
 
 
 class Spool:
@@ -115,13 +124,13 @@ class Upload:
 
     def __init__(self, path: Path, size: int) -> None:
         self.path, self.size, self.received = path, size, 0
-        self.error = ""
+        self.error: DiskFull | None = None
         self._file: BinaryIO | None = None
         try:
             private_folder(path.parent)
             self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed in add and drop
         except OSError as error:
-            self.error = repr(error)
+            self.error = DiskFull(error)
 
     def add(self, offset: int, piece: bytes | memoryview) -> None:
         """Raises ValueError if the piece is not the next one."""
@@ -134,12 +143,12 @@ class Upload:
                 while written < len(piece):
                     written += self._file.write(memoryview(piece)[written:])
             except OSError as error:
-                self.error = repr(error)
+                self.error = DiskFull(error)
         if self._file is not None and (self.error or self.received == self.size):
             self._file.close()
             self._file = None
         if self.error:
-            self.path.unlink(missing_ok=True)
+            self.drop()
 
     @property
     def whole(self) -> int:
@@ -150,7 +159,8 @@ class Upload:
         if self._file is not None:
             self._file.close()
             self._file = None
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it was never there, or the folder can only be read: cleared at a start
+            self.path.unlink()
 
 
 @contextlib.contextmanager
@@ -158,7 +168,7 @@ def _full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DiskFull(repr(error)) from error
+        raise DiskFull(error) from error
 
 
 def _read(path: Path, offset: int, length: int) -> bytes:

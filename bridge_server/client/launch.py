@@ -38,6 +38,7 @@ FOLDER_OF_OTHERS = (
     "The folder {place}, where RePaint keeps its files, belongs to another user: move it away or make it yours, then "
     "try again."
 )
+NOT_WRITABLE = "RePaint cannot write to its folder {place}: make it writable for you, then try again."
 _NOBODY = 65534  # whom root is shown as within a Flatpak
 
 
@@ -125,7 +126,8 @@ def private_folder(path: Path) -> Path:
         owner = path.stat().st_uid
         if owner != os.getuid():
             raise CannotStart(FOLDER_OF_OTHERS.format(place=path), f"{path} is owned by {owner}")
-        path.chmod(0o700)
+        if path.stat().st_mode & 0o777 != 0o700:
+            path.chmod(0o700)
     return path
 
 

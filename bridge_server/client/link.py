@@ -155,6 +155,13 @@ def find_or_start(
     except BridgeError as error:
         if error.code in FINAL:
             raise
+    try:
+        return _start(recipe, client, app, give_up, timeout)
+    except OSError as error:
+        raise CannotStart(launch.NOT_WRITABLE.format(place=recipe.state), repr(error)) from None
+
+
+def _start(recipe: launch.Launch, client: str, app: str, give_up: Callable[[], bool], timeout: float) -> Link:
     launch.private_folder(recipe.state)
     lock = FileLock(recipe.state / START_LOCK)
     if not lock.acquire(timeout, give_up):

@@ -11,13 +11,15 @@ import resource
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bridge_server.client import events, launch, messages
+from bridge_server.__main__ import main
+from bridge_server.client import events, launch, link, messages
+from bridge_server.client.errors import CannotStart
 from tests.bridge.home import ENDS, PLAIN_RUN, SLOW, Ear, Home, request, submit, until
 from tests.promises import Tried, many
 
@@ -154,4 +156,57 @@ def test_wherever_the_disk_is_full(home: Home, full: Limit | Volume, tried: Trie
         assert watched.run(small)[0].rgba == undisturbed[0].rgba
         assert journal_is_whole(home)
     watched.check_ends()
+    assert not list(Path(home.state).glob("*.broken*"))
+
+
+@pytest.fixture
+def locked(home: Home) -> Iterator[Callable[[bool], None]]:
+    """Makes the state folder read-only and writable again: a mount of itself over itself."""
+    folder = str(launch.private_folder(home.state))
+    mounted = 0
+
+    def lock(on: bool) -> None:
+        nonlocal mounted
+        if not on:
+            subprocess.run(["umount", "-l", folder], check=True)
+            mounted -= 1
+            return
+        done = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip("no right to mount here")
+        mounted += 1
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+
+    yield lock
+    while mounted:
+        lock(False)
+
+
+@pytest.mark.promise(9)
+def test_a_folder_that_can_only_be_read(
+    home: Home, locked: Callable[[bool], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    home.ready()
+    watched = home.session()
+    small = request(side=64)
+    undisturbed = watched.run(small)
+
+    locked(True)
+    end = watched.end(watched.session.submit(small))
+    assert isinstance(end, events.Failed)
+    assert f"cannot write to its folder {home.state}" in end.sentence
+    locked(False)
+    assert watched.run(small)[0].rgba == undisturbed[0].rgba
+    watched.check_ends()
+    home.hang_up()
+    home.kill()
+
+    locked(True)
+    with pytest.raises(CannotStart, match="cannot write to its folder"):
+        link.find_or_start("early", "test")
+    assert main(["serve"]) == 3
+    assert "cannot write to its folder" in capfd.readouterr().err
+    locked(False)
+    again = home.session()
+    assert again.run(small)[0].rgba == undisturbed[0].rgba
     assert not list(Path(home.state).glob("*.broken*"))

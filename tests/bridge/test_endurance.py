@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import sqlite3
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from bridge_server.client import events
+from bridge_server.client import events, launch
 from tests.bridge.home import FAST, PATIENCE, PLAIN_RUN, SLOW, Home, Watched, alive, python, request, until
 from tests.bridge.test_faults import LONG, pixels
 from tests.promises import Tried, many
@@ -170,3 +173,52 @@ def test_a_day_of_use_leaves_nothing_behind(mortal: Home, tried: Tried) -> None:
         ("MiB more", "more", "more", "bytes more"), strict=True,
     ):  # fmt: skip
         tried.at_most(what, other - one, room, unit)
+
+
+_CLOCK = """
+import runpy, sys, time
+real, file, bridge = time.time, sys.argv.pop(1), sys.argv.pop(1)
+def shown():
+    with open(file) as offset:
+        return real() + float(offset.read())
+time.time = shown
+runpy.run_path(bridge, run_name="__main__")
+"""
+
+
+@pytest.mark.promise(14)
+def test_a_clock_that_is_set_back_or_ahead_changes_nothing(home: Home, tried: Tried, tmp_path: Path) -> None:
+    """A bridge with a wall clock that jumps while jobs wait, run and are kept."""
+    clock, program = tmp_path / "clock", tmp_path / "clock.py"
+    clock.write_text("0")
+    program.write_text(_CLOCK)
+    launch.write_launch_file(sys.executable, [str(program), str(clock), *home.arguments], home.state)
+    day = 86_400
+    offsets = [-day, 3600, -366 * day, 30 * day, -7200, 366 * day]
+    jobs: list[str] = []
+    for number in tried.rounds(3, len(offsets)):
+        watched = home.session("studio", history=True)
+        first = watched.session.submit(request(SLOW, seed=number, options=PLAIN_RUN))
+        jobs += [first, watched.session.submit(request(FAST, seed=100 + number))]
+        watched.wait(first, events.Progress, count=3)
+        clock.write_text(str(offsets[number]))
+        assert all(isinstance(watched.end(job), events.Done) for job in jobs[-2:])
+        watched.check_ends()
+        home.hang_up()
+        home.kill()
+        later = home.session("studio", history=True)
+        count = len(jobs)
+        until(lambda later=later, count=count: len(later.all(events.Recovered)) == count, "the whole history")
+        assert [event.job for event in later.all(events.Recovered)] == jobs, "in the order of the clicks"
+        home.hang_up()
+    home.kill()  # it keeps its journal for itself
+    base = sqlite3.connect(home.state / "journal.sqlite")
+    created = [json.loads(about)["created"] for (about,) in base.execute("SELECT about FROM jobs ORDER BY place")]
+    base.close()
+    assert created != sorted(created), "the bridge saw the clock jump"
+    shown = home.session("studio", history=True)
+    until(lambda: len(shown.all(events.Recovered)) == len(jobs), "the history")
+    for job in jobs:
+        shown.session.resume(job)
+        assert isinstance(shown.end(job), events.Done)
+        assert len(shown.of(job, events.Result)) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from bridge_server.client import codec, messages, records
 from bridge_server.client.errors import WireError
 from bridge_server.client.geometry import Box
 from tests.bridge.home import ROOT
-from tests.promises import many
+from tests.promises import Tried, many
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 RECORDS = (records.Model, records.Preset, records.Step, Box, records.Order, records.BranchRequest, records.JobEntry)
@@ -155,7 +156,7 @@ def test_depth_counts_structure_and_not_text() -> None:
 
 
 @pytest.mark.promise(5)
-@settings(max_examples=many(150, 50_000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(150, 2000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=60), max_size=12))
 def test_any_frames_are_a_message_or_a_wire_error(frames: list[bytes]) -> None:
     for candidate in (frames, [b"RPB1", *frames]):
@@ -171,7 +172,7 @@ _json = st.recursive(
 
 
 @pytest.mark.promise(5)
-@settings(max_examples=many(150, 50_000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(150, 2000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_values_are_a_message_or_a_wire_error(data: st.DataObject) -> None:
     cls = data.draw(st.sampled_from([*messages.WIRE.types.values(), *work.WORK.types.values()]))
@@ -183,6 +184,70 @@ def test_any_values_are_a_message_or_a_wire_error(data: st.DataObject) -> None:
     except WireError:
         return
     assert codec.decode(codec.encode(message, payload), wire) == (message, payload)
+
+
+def _lawful(cls: type[Any]) -> bytes:
+    """The header of a message, each field with a good value."""
+    fields = {name: sample(spec)[0] for name, (spec, _) in specified(cls).items()}
+    return json.dumps({"type": cls.TYPE, **fields}).encode()
+
+
+_TOKENS = (
+    b"null",
+    b"true",
+    b"-1",
+    b"1e999",
+    b"2.5",
+    b"[]",
+    b"{}",
+    b'"',
+    b"\\",
+    b",",
+    b":",
+    b"[",
+    b"}",
+    b"\xff",
+    b"9" * 30,
+)
+
+
+def _harmed(header: bytes, other: bytes, dice: random.Random) -> bytes:
+    """``header`` with one to four changes: bytes changed, cut out, repeated, put in, or the end of another header."""
+    harmed = bytearray(header)
+    for _ in range(dice.randint(1, 4)):
+        start = dice.randrange(len(harmed) + 1)
+        end = min(len(harmed), start + dice.randint(0, 12))
+        match dice.randrange(5):
+            case 0:
+                harmed[start : start + 1] = bytes([dice.randrange(256)])
+            case 1:
+                del harmed[start:end]
+            case 2:
+                harmed[start:start] = harmed[start:end]
+            case 3:
+                harmed[start:end] = dice.choice(_TOKENS)
+            case _:
+                harmed[start:] = other[dice.randrange(len(other)) :]
+    return bytes(harmed)
+
+
+@pytest.mark.promise(5)
+def test_harmed_messages_are_messages_or_wire_errors(tried: Tried) -> None:
+    dice = random.Random(5)
+    kinds = [(wire, cls) for wire in (messages.WIRE, work.WORK) for cls in wire.types.values()]
+    headers = [_lawful(cls) for _, cls in kinds]
+    taken = 0
+    for _ in tried.rounds(3000, 100_000):
+        number = dice.randrange(len(kinds))
+        wire, cls = kinds[number]
+        frames = [b"RPB1", _harmed(headers[number], dice.choice(headers), dice), *([b"pixels"] if cls.PAYLOAD else [])]
+        try:
+            message, payload = codec.decode(frames, wire)
+        except WireError:
+            continue
+        taken += 1
+        assert codec.decode(codec.encode(message, payload), wire) == (message, payload)
+    assert taken, "some changes leave a message"
 
 
 @pytest.mark.parametrize("name", work.WORK.types)

@@ -300,7 +300,7 @@ def test_pictures_of_an_earlier_time_come_back_with_their_branches(stage: Stage)
     first, branch = stage.session.requests
     later = Stage()
     later.host.document = Identity("another id", "key", "")
-    later.tell(recovered(branch, "b"), recovered(first, "job1", 2))
+    later.tell(recovered(first, "job1", 2), recovered(branch, "b"))
     assert sorted(later.session.calls) == ["resume b", "resume job1"]
     for job, count in (("job1", 2), ("b", 1)):
         for variant in range(count):

@@ -14,11 +14,9 @@ from bridge_server.client.editor.model import Run, Settings, Target, Variant
 from bridge_server.client.geometry import Box
 
 
-def run(key: str = "", path: str = "", seed: int = 7, created: float = 1.0) -> Run:
+def run(key: str = "", path: str = "", seed: int = 7) -> Run:
     target = Target("open", "", Box(1, 2, 30, 40), Box(5, 6, 7, 8), key, path)
-    made = Run(1, Settings("texture", "fast", seed, 2), target, None, [Variant(0, seed), Variant(1, seed + 1)])
-    made.created = created
-    return made
+    return Run(1, Settings("texture", "fast", seed, 2), target, None, [Variant(0, seed), Variant(1, seed + 1)])
 
 
 def kept(history: History, job: str, of: Run, parent: str = "", results: int = 2) -> bool:
@@ -26,13 +24,13 @@ def kept(history: History, job: str, of: Run, parent: str = "", results: int = 2
 
 
 def test_a_run_comes_back_as_it_was() -> None:
-    history, branch = History(), run("key", created=2.0)
+    history, branch = History(), run("key")
     branch.parent, branch.kind = (4, 1, 30), "idea"
-    assert kept(history, "b", branch, parent="a")
     assert kept(history, "a", run("key"))
+    assert kept(history, "b", branch, parent="a")
     assert (history.pictures(), history.bytes()) == (4, 4 * 4 * 30 * 40)
     first, second = history.take("again", "key", "")
-    assert (first.job, second.job) == ("a", "b"), "the oldest first"
+    assert (first.job, second.job) == ("a", "b"), "in the order of the bridge, which is that of the clicks"
     assert first.target == Target("again", "", Box(1, 2, 30, 40), Box(5, 6, 7, 8), "key", "")
     assert (first.settings.model, first.settings.preset) == ("texture", "fast")
     assert [variant.seed for variant in first.variants] == [7, 8]

@@ -32,7 +32,6 @@ def note(run: Run, parent_job: str = "") -> str:
         "space": run.target.space,
         "preset": run.settings.preset,
         "seed": run.settings.seed,
-        "created": run.created,
         "kind": run.kind,
         "parent": [parent_job, *run.parent[1:]] if run.parent is not None else None,
     }
@@ -54,7 +53,7 @@ class History:
         """False if its note is none of ours."""
         try:
             content = json.loads(entry.tag)
-            Box(*content["box"]), Box(*content["bounds"]), float(content["created"]), int(content["seed"])
+            Box(*content["box"]), Box(*content["bounds"]), int(content["seed"])
         except (ValueError, KeyError, TypeError):
             return False
         self.waiting[entry.job] = entry
@@ -71,9 +70,8 @@ class History:
         return sum(entry.results for entry in self.waiting.values())
 
     def take(self, document: str, key: str, path: str) -> List[Run]:
-        """The runs of this document, oldest first, without pictures; they wait no longer."""
+        """The runs of this document, in the order in which they were told, without pictures; they wait no longer."""
         mine = [job for job, found in self._notes.items() if _same(found, key, path)]
-        mine.sort(key=lambda job: self._notes[job]["created"])
         return [self._run(job, document) for job in mine]
 
     def forget(self) -> List[str]:
@@ -98,7 +96,7 @@ class History:
         )
         settings = Settings(entry.model, str(found["preset"]), int(found["seed"]), entry.variants)
         variants = [Variant(index, settings.seed + index) for index in range(entry.variants)]
-        run = Run(0, settings, target, None, variants, job=job, kind=str(found["kind"]), created=found["created"])
+        run = Run(0, settings, target, None, variants, job=job, kind=str(found["kind"]))
         self.parents[job] = found.get("parent")
         return run
 

@@ -136,7 +136,7 @@ class Machine:
 
     def _new_run(self, run: Run) -> Run:
         self.run = self.library.numbered(run)
-        run.clicked, run.created = self._clicked, time.time()
+        run.clicked = self._clicked
         self._rate.begin(run.target.document)
         return run
 

@@ -178,7 +178,6 @@ class Run:
     kind: str = ""
     job: str = ""
     shown: int = 0  # the variant that stands in the layer
-    created: float = 0.0  # wall clock, for the order after a restart
     clicked: float = 0.0
     call_seconds: float = 0.0  # of one network call, 0 while unknown
     note: str = ""  # what the engine had to say of it
