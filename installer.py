@@ -25,7 +25,8 @@ from pathlib import Path
 
 from install.doctor import doctor
 from install.environment import FLAVOURS, ROOT, Stop, run, set_up
-from install.plugins import gimp, krita, package
+from install.package import package
+from install.plugins import gimp, krita
 
 MINIMUM = (3, 11)
 

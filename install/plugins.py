@@ -1,4 +1,4 @@
-"""The plug-ins: where Krita and GIMP look for them, copied there, taken away again, packed as zips."""
+"""The plug-ins: where Krita and GIMP look for them, copied there, taken away again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import platform
 import re
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 
 from install.environment import ROOT, Stop, set_up
@@ -240,28 +239,3 @@ def version() -> str:
     tree = ast.parse((ROOT / "engine" / "version.py").read_text(encoding="utf-8"))
     values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
     return str(ast.literal_eval(values[0]))
-
-
-def package(arguments: argparse.Namespace) -> None:
-    """Write one zip for each editor: Krita's “Import Python Plugin from File” reads the one, the other is unpacked into
-    GIMP's plug-ins folder. Folders are entries of their own."""
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, files in (("repaint_krita", krita_files()), ("repaint_gimp", gimp_files())):
-        path = arguments.out / f"{name}-{version()}.zip"
-        _write_zip(path, files)
-        print(path)
-
-
-def _write_zip(path: Path, files: list[tuple[str, Path]]) -> None:
-    folders = sorted(
-        {parent.as_posix() + "/" for name, _ in files for parent in Path(name).parents if parent != Path()}
-    )
-    with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
-        for folder in folders:
-            archive.writestr(zipfile.ZipInfo(folder, (2026, 1, 1, 0, 0, 0)), b"")
-        for name, source in files:
-            info = zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.create_system = 3  # Unix: the bits below mean something
-            info.external_attr = (0o100755 if name == GIMP_STARTS else 0o100644) << 16
-            archive.writestr(info, source.read_bytes())

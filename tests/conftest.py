@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +24,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     note_promises(items)
+
+
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``installer.py package`` makes, once per run: ``kit/`` and a zip for each editor."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, str(Path(__file__).parents[1] / "installer.py"), "package", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    return out

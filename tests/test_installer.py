@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pip._vendor.packaging.markers import Marker
+from pip._vendor.packaging.requirements import Requirement
+from pip._vendor.packaging.utils import canonicalize_name
 
 import installer
-from install import environment, plugins
+from install import environment, lock, plugins
 
 ROOT = Path(__file__).parents[1]
 
@@ -119,19 +125,15 @@ def test_install_into_a_folder_works_alone_and_uninstalls(tmp_path):
     assert not plugins.uninstall_krita(target)
 
 
-def test_packages_have_folder_entries_and_the_client(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "installer.py"), "package", "--out", str(tmp_path)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    paths = [Path(line) for line in done.stdout.splitlines()]
-    both = ("repaint_krita", "repaint_gimp")
-    assert [path.name for path in paths] == [f"{plugin}-{plugins.version()}.zip" for plugin in both]
-    for path, plugin in zip(paths, both, strict=True):
+def test_packages_have_folder_entries_the_client_and_the_kit(packaged):
+    for plugin in ("repaint_krita", "repaint_gimp"):
+        path = packaged / f"{plugin}-{plugins.version()}.zip"
+        assert path.stat().st_size < 25_000_000
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             assert archive.testzip() is None
             modes = {info.filename: info.external_attr >> 16 & 0o777 for info in archive.infolist()}
+            inside = {file.name: archive.read(f"{plugin}/kit/{file.name}") for file in (packaged / "kit").iterdir()}
         assert f"{plugin}/" in names
         assert f"{plugin}/_lib/bridge_server/client/session.py" in names
         assert f"{plugin}/_lib/bridge_server/client/editor/flow.py" in names
@@ -139,9 +141,70 @@ def test_packages_have_folder_entries_and_the_client(tmp_path):
         for name in names:
             for parent in Path(name).parents:
                 assert parent == Path() or parent.as_posix() + "/" in names
-        executable = [name for name, mode in modes.items() if mode & 0o111]
+        executable = [name for name, mode in modes.items() if mode & 0o111 and not name.endswith("/")]
         assert executable == (["repaint_gimp/repaint_gimp.py"] if plugin == "repaint_gimp" else [])
-    assert "repaint_krita.desktop" in zipfile.ZipFile(paths[0]).namelist()
+        assert inside == {file.name: file.read_bytes() for file in (packaged / "kit").iterdir()}
+    assert "repaint_krita.desktop" in zipfile.ZipFile(packaged / f"repaint_krita-{plugins.version()}.zip").namelist()
+
+
+def test_kit_holds_the_wheel_that_its_lock_names(packaged):
+    kit = packaged / "kit"
+    lock = json.loads((kit / "lock.json").read_text(encoding="utf-8"))
+    (file,) = lock["project"]["files"]
+    assert sorted(path.name for path in kit.iterdir()) == ["LICENSE", "lock.json", file["name"]]
+    content = (kit / file["name"]).read_bytes()
+    assert (hashlib.sha256(content).hexdigest(), len(content)) == (file["sha256"], file["size"])
+    assert lock["index"].startswith("https://")
+    with zipfile.ZipFile(kit / file["name"]) as wheel:
+        names = set(wheel.namelist())
+    weights = "engine/weights/texture/"
+    assert {weights + "MODEL_CARD.md", weights + "unet/diffusion_pytorch_model.safetensors"} <= names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_same_commit_makes_the_same_bytes(packaged, tmp_path):
+    """Whoever builds it, with whatever umask, and whenever."""
+    variables = {**os.environ, "SOURCE_DATE_EPOCH": "1000000000", "TZ": "Asia/Tokyo"}
+    command = [sys.executable, str(ROOT / "installer.py"), "package", "--out", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, env=variables, umask=0o077)
+    made, again = ({path.relative_to(top): path for path in top.rglob("*.*")} for top in (packaged, tmp_path))
+    assert made.keys() == again.keys()
+    for name, path in made.items():
+        assert path.read_bytes() == again[name].read_bytes(), name
+
+
+@pytest.mark.parametrize("python", lock.PYTHONS)
+@pytest.mark.parametrize("system", lock.SYSTEMS)
+def test_lock_has_what_the_project_needs(system, python):
+    """For each system and Python a wheel of every package of pyproject.toml, in a version that suits."""
+    target = (system, python)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    content = json.loads(lock.LOCK.read_text(encoding="utf-8"))
+    variables = lock.environment(target)
+    there = [each for each in content["packages"] if not each["marker"] or Marker(each["marker"]).evaluate(variables)]
+    for each in [*there, content["uv"]]:
+        assert any(lock.usable(file["name"], target) for file in each["files"]), each["name"]
+    versions = {each["name"]: each["version"] for each in there}
+    for wanted in map(Requirement, project["dependencies"]):
+        if wanted.marker is None or wanted.marker.evaluate(variables):
+            assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)], prereleases=True), wanted
+    chosen = [(each["name"], each["flavour"]) for each in there]
+    assert len(set(chosen)) == len(chosen)
+    files = [file for each in content["packages"] for file in each["files"]]
+    assert all(re.fullmatch("[0-9a-f]{64}", file["sha256"]) and file["size"] > 0 for file in files)
+
+
+def test_lock_takes_other_builds_of_torch_from_a_folder(tmp_path):
+    name = "torch-2.13.0+rocm7.1-cp312-cp312-manylinux_2_28_x86_64.whl"
+    for each in (name, "triton_rocm-3.5.0-cp312-cp312-linux_x86_64.whl"):
+        (tmp_path / each).write_bytes(each.encode())
+    torch, triton = lock.builds("rocm", tmp_path)
+    assert (torch["name"], torch["version"], torch["flavour"]) == ("torch", "2.13.0+rocm7.1", "rocm")
+    assert torch["marker"] == "sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '3.12'"
+    assert torch["files"] == [{"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "size": len(name)}]
+    assert triton["name"] == "triton-rocm"
+    with pytest.raises(environment.Stop, match="no wheel of torch"):
+        lock.builds("cpu", tmp_path / "nothing")
 
 
 def test_gimp_folders_on_every_system(tmp_path):
