@@ -137,16 +137,21 @@ def _name(case: ElementTree.Element) -> str:
     return case.get("classname", "") + "::" + case.get("name", "")
 
 
-def prepare_editors(hosts: str) -> None:
-    """Installs what this machine's Krita and the root file systems need, and makes GIMP's. The tests themselves say
-    what is missing, and fail in CI."""
-    debian_root = environment.is_debian() and os.geteuid() == 0
+def prepare_krita() -> None:
+    """Installs what this machine's Krita needs."""
     missing = [tool for tool in KRITA_PROGRAMS if not shutil.which(tool)]
-    if missing and debian_root:
+    if missing and environment.is_debian() and os.geteuid() == 0:
         print(f"Installing real Krita for the tests: {', '.join(missing)} missing.", flush=True)
         environment.apt(KRITA_PACKAGES)
     elif missing:
         print(f"SKIPPING the tests in real Krita: {', '.join(missing)} missing (Debian, root: installed).")
+
+
+def prepare_editors(hosts: str) -> None:
+    """Installs what this machine's Krita and the root file systems need, and makes GIMP's. The tests themselves say
+    what is missing, and fail in CI."""
+    prepare_krita()
+    debian_root = environment.is_debian() and os.geteuid() == 0
     programs = {"debootstrap": "debootstrap", **({"bubblewrap": "bwrap"} if hosts == "all" else {})}
     if debian_root and not all(shutil.which(program) for program in programs.values()):
         environment.apt(list(programs))
@@ -192,7 +197,8 @@ def everything(hosts: str, words: Sequence[str]) -> list[Part]:
 
 def soak(words: Sequence[str]) -> list[Part]:
     """The tests that hold a promise, in full and alone on the machine, then a table."""
-    chosen = ["-m", "promise", "--ignore=tests/krita", "--ignore=tests/gimp", "--timeout=2700"]
+    prepare_krita()
+    chosen = ["-m", "promise", "--ignore=tests/gimp", "--timeout=2700"]
     part = Run("Promises", [*chosen, *words], {VARIABLE: "1"}).part()
     print("\n" + table(part.cases), flush=True)
     return [part]
