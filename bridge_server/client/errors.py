@@ -7,6 +7,7 @@
     ├── CannotStart        "cannot_start"   the bridge was started but did not come up
     ├── ConnectionLost     "lost"           the other side is gone or silent
     ├── Refused            "refused"        one side could not prove that it knows the secret
+    ├── SetUpFailed        "set_up"         the engine cannot be set up (bridge_server.client.setup)
     ├── WireError          "wire"           bytes that break docs/protocol.md
     └── JobFailed          any code         the job ended in ``Failed`` (raised by run_job only)
 
@@ -43,6 +44,10 @@ class ConnectionLost(BridgeError):
 
 class Refused(BridgeError):
     code = "refused"
+
+
+class SetUpFailed(BridgeError):
+    code = "set_up"
 
 
 class WireError(BridgeError):

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List
 
 from bridge_server.client.errors import CannotStart, NotInstalled
 
@@ -91,6 +91,12 @@ def user_folders(
         xdg("XDG_CACHE_HOME", ".cache"),
         xdg("XDG_STATE_HOME", ".local/state"),
     )
+
+
+def clean_environ() -> Dict[str, str]:
+    """The environment for another program, without what an editor's own Python and libraries put in there."""
+    foreign = ("PYTHON", "LD_", "DYLD_", "QT_", "GI_", "GTK_", "GDK_PIXBUF")
+    return {key: text for key, text in os.environ.items() if not key.startswith(foreign)}
 
 
 def launch_file() -> Path:

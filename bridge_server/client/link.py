@@ -205,8 +205,6 @@ def _lives(state: Path) -> bool:
 
 def _spawn(recipe: launch.Launch) -> subprocess.Popen[bytes]:
     """Start the bridge so that it outlives the editor, without what the editor's own Python put in the environment."""
-    foreign = ("PYTHON", "LD_", "DYLD_", "QT_", "GI_", "GTK_", "GDK_PIXBUF")
-    environ = {key: text for key, text in os.environ.items() if not key.startswith(foreign)}
     options: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
@@ -219,7 +217,7 @@ def _spawn(recipe: launch.Launch) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=str(recipe.state),
-            env=environ,
+            env=launch.clean_environ(),
             **options,
         )
     except OSError as error:

@@ -30,6 +30,10 @@ class FileLock:
         self._handle = handle
         return True
 
+    def fileno(self) -> int:
+        """The descriptor while held: a child that inherits it keeps the lock after its parent's death (not Windows)."""
+        return self._handle
+
     def release(self) -> None:
         """Give the lock back; closing the descriptor does it on every system."""
         if self._handle >= 0:

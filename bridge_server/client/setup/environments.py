@@ -1,0 +1,257 @@
+"""Environments: where they lie, what a stamp says of one, and which parts of one are broken.
+
+``<data>/engines/<version>-<hash>/`` is a virtual environment. Its ``stamp.json`` is written when all packages are in
+it: an environment without one is half made and is made again from the start.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+from bridge_server.client import launch
+from bridge_server.client.setup import sentences
+from bridge_server.client.setup.kit import PROJECT
+from bridge_server.client.setup.programs import interpreter_in, long_path, options
+from bridge_server.client.setup.sentences import say
+
+STAMP = "stamp.json"
+LOAD_SECONDS = 300.0  # the first start after a repair compiles
+_MODULES = "numpy torch diffusers transformers accelerate peft safetensors.torch zmq platformdirs PIL.Image cv2"
+_MODULES += " tifffile imagecodecs OpenImageIO psd_tools"
+_LOAD = """
+import importlib, importlib.util, sys
+for name in sys.argv[1].split():
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        print("{}\\t{}".format(name, str(error).splitlines()[0] if str(error) else type(error).__name__))
+print("loaded")
+"""
+
+
+def engines() -> Path:
+    """The folder of all environments."""
+    return launch.user_folders().data / "engines"
+
+
+def pythons() -> Path:
+    """The folder of Pythons that set-up brought."""
+    return launch.user_folders().data / "python"
+
+
+def wheels() -> Path:
+    """The folder of downloaded files."""
+    return launch.user_folders().cache / "wheels"
+
+
+def of_interpreter(interpreter: str) -> Path:
+    """The virtual environment that an interpreter belongs to; nothing is resolved, for the last step is a link."""
+    return Path(interpreter).parent.parent
+
+
+def site_packages(environment: Path) -> Path | None:
+    """Where its packages lie; None if that is gone."""
+    found = [environment / "Lib" / "site-packages", *sorted(environment.glob("lib/python3.*/site-packages"))]
+    return next((path for path in found if path.is_dir()), None)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What an environment was when it was whole.
+
+    ``kit``: its lock file's digest; ``python``: [major, minor]; ``packages``: their entries in ``site-packages``;
+    ``weights``: the project's own data files and their sizes; ``odd``: files that two packages write.
+    """
+
+    kit: str
+    project: str
+    flavour: str
+    python: List[int]
+    packages: Dict[str, List[str]]
+    weights: Dict[str, int]
+    odd: List[str]
+
+
+def read_stamp(environment: Path) -> Stamp | None:
+    """None if the environment is half made, or none of set-up's."""
+    try:
+        return Stamp(**json.loads((environment / STAMP).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_stamp(environment: Path, kit: str, project: str, flavour: str, python: Tuple[int, int]) -> None:
+    """Say that the environment is whole, as it is now. Raises OSError."""
+    packages: Dict[str, List[str]] = {}
+    weights: Dict[str, int] = {}
+    for name, files in recorded(environment):
+        packages[name] = sorted({file.split("/")[0] for file, _, _ in files if not file.startswith("..")})
+        if name == PROJECT:
+            weights = {file: size for file, _, size in files if size >= 0 and not file.endswith((".py", "RECORD"))}
+    odd = [file for _, file in damaged(environment)]
+    content = Stamp(kit, project, flavour, list(python), packages, weights, odd)
+    launch.write_private(environment / STAMP, json.dumps(vars(content)))
+
+
+def recorded(environment: Path) -> Iterator[Tuple[str, List[Tuple[str, str, int]]]]:
+    """Each package with its files: (path from site-packages, sha256 in base64 or "", size or -1).
+
+    A package whose list of files cannot be read has one file, its list, of an impossible size.
+    """
+    folder = site_packages(environment)
+    for info in sorted(folder.glob("*.dist-info")) if folder else []:
+        name = re.sub(r"[-_.]+", "-", info.name.rsplit("-", 2)[0]).lower()
+        try:
+            with open(long_path(info / "RECORD"), encoding="utf-8", newline="") as file:
+                rows = [row for row in csv.reader(file) if len(row) == 3]
+        except (OSError, ValueError, csv.Error):
+            rows = []
+        files = [(path, told.partition("=")[2], int(size) if size else -1) for path, told, size in rows]
+        yield name, files or [(info.name + "/RECORD", "", 1 << 62)]
+
+
+def damaged(environment: Path, skip: Callable[[], bool] = lambda: False) -> Iterator[Tuple[str, str]]:
+    """(package, path) of every file that is missing or has another size than when it was installed."""
+    folder = site_packages(environment)
+    for name, files in recorded(environment):
+        for path, _, size in files:
+            if path.endswith((".pyc", "RECORD")) and size < 0:
+                continue
+            try:
+                there = Path(long_path(Path(os.path.normpath(f"{folder}/{path}")))).stat().st_size
+            except OSError:
+                there = -2
+            if there == -2 or (size >= 0 and there != size and not path.endswith(".dist-info/RECORD")):
+                yield name, path
+        if skip():
+            return
+
+
+def broken_packages(environment: Path) -> List[str]:
+    """The packages that must be installed again: changed, or gone altogether."""
+    stamp = read_stamp(environment)
+    odd = set(stamp.odd) if stamp else set()
+    broken = {name for name, path in damaged(environment) if path not in odd}
+    if stamp:
+        broken |= set(stamp.packages) - {name for name, _ in recorded(environment)}
+    return sorted(broken)
+
+
+def quick_look(environment: Path, stamp: Stamp) -> str:
+    """The sentence of what is broken at first sight, or "": some milliseconds, nothing is started."""
+    if not interpreter_works(environment):
+        return say(sentences.PYTHON_GONE)
+    folder = site_packages(environment)
+    there = {path.name for path in folder.iterdir()} if folder else set()
+    gone = [name for name, entries in stamp.packages.items() if not there.issuperset(set(entries) - {"__pycache__"})]
+    if gone:
+        names = ", ".join(gone[:3]) + (" …" if len(gone) > 3 else "")
+        return say(sentences.PARTS_GONE, names=names)
+    for name, size in stamp.weights.items():
+        try:
+            whole = Path(long_path(Path(str(folder), name))).stat().st_size == size
+        except OSError:
+            whole = False
+        if not whole:
+            return say(sentences.WEIGHTS_CUT, name=name)
+    return ""
+
+
+def interpreter_works(environment: Path) -> bool:
+    """Whether the interpreter and the Python that it comes from are there."""
+    try:
+        told = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    home = re.search(r"^home\s*=\s*(.+)$", told, re.M)
+    return interpreter_in(environment).is_file() and home is not None and Path(home.group(1).strip()).is_dir()
+
+
+def broken_parts(environment: Path) -> List[str]:
+    """One sentence for each broken part; some seconds, for every file is looked at and the packages are loaded."""
+    if not interpreter_works(environment):
+        return [say(sentences.PYTHON_GONE)]
+    packages = broken_packages(environment)
+    found = [say(sentences.PACKAGE_BROKEN, name=name) for name in packages]
+    folder = site_packages(environment)
+    for name, files in recorded(environment):
+        for path, told, _ in files if name == PROJECT and folder else []:
+            whole = not told or path.endswith(".py") or _sha256(Path(str(folder), path)) == told
+            if not whole and name not in packages:
+                found.append(say(sentences.WEIGHTS_BROKEN, name=path))
+    if found:
+        return found
+    modules = " ".join(["bridge_server", "engine", *_MODULES.split()])
+    stamp = read_stamp(environment)
+    if stamp:  # a kit of other packages
+        tops = {entry for entries in stamp.packages.values() for entry in entries}
+        modules = " ".join(each for each in modules.split() if {each.split(".")[0], each + ".py"} & tops)
+    try:
+        done = subprocess.run(
+            [str(interpreter_in(environment)), "-I", "-c", _LOAD, modules],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=LOAD_SECONDS,
+            **options(),
+        )
+    except (OSError, subprocess.SubprocessError):
+        return [say(sentences.CANNOT_START)]
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    for line in lines:
+        name, tab, reason = line.partition("\t")
+        if tab:
+            found.append(say(sentences.CANNOT_LOAD, name=name, reason=reason))
+    return found if "loaded" in lines else [say(sentences.CANNOT_START)]
+
+
+def _sha256(path: Path) -> str:
+    """As RECORD has it; "" if the file cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with open(long_path(path), "rb") as file:
+            for part in iter(lambda: file.read(1 << 20), b""):
+                digest.update(part)
+    except OSError:
+        return ""
+    return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+
+
+def delete(folder: Path, patience: float = 20.0) -> None:
+    """Delete a folder with all in it. Raises OSError if a part stays for ``patience`` seconds.
+
+    On Windows a program that has just ended, or a virus scanner, keeps files for a moment.
+    """
+    deadline = time.monotonic() + (patience if sys.platform == "win32" else 0.0)
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    while folder.exists():
+        try:
+            shutil.rmtree(long_path(folder), onerror=_writable_again)  # its newer name, onexc, is younger than 3.8
+        except OSError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.3)
+
+
+def _writable_again(function: Callable[..., Any], path: str, _error: Any) -> None:
+    if not os.path.lexists(path):
+        return
+    if function not in (os.unlink, os.rmdir):
+        raise
+    Path(path).chmod(stat.S_IRWXU)
+    function(path)

@@ -1,0 +1,142 @@
+"""The plan of a set-up: what an artist sees before the click."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Tuple
+
+from bridge_server.client import launch
+from bridge_server.client.errors import BridgeError, SetUpFailed
+from bridge_server.client.setup import device as devices
+from bridge_server.client.setup import environments, pythons, sentences
+from bridge_server.client.setup.kit import PROJECT, Kit, Wheel
+from bridge_server.client.setup.pythons import Python
+from bridge_server.client.setup.sentences import say
+from bridge_server.client.setup.tags import Target
+
+SPARE = 200_000_000  # bytes that stay free
+PYTHON_SIZE = 100_000_000  # about, unpacked
+
+
+NOWHERE = Target("", "", (0, 0))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done; sizes in bytes.
+
+    ``python`` and ``device`` are words for people ("Python 3.12 of this computer", "NVIDIA GeForce …").  ``download``:
+    what is still to be fetched; ``disk``: what stays on the disk; ``problem``: "" or the sentence why it cannot start.
+    The last four are SetUp's own: the interpreter, "" if one must be fetched, how wheels see it, which packages are
+    wanted, and which of them are not in the environment yet.
+    """
+
+    folder: Path
+    python: str
+    device: str
+    flavour: str
+    download: int
+    disk: int
+    free: int
+    licence: str
+    problem: str = ""
+    interpreter: str = ""
+    target: Target = NOWHERE
+    wheels: Tuple[Wheel, ...] = ()
+    lacking: Tuple[Wheel, ...] = ()
+
+
+def plan(kit: Path, source: Path | None = None, flavour: str = "auto") -> Plan:
+    """Look at the kit and at this computer; a second or two, so call it in a thread. Raises nothing.
+
+    ``source``: a folder of wheels, from which all is taken; ``flavour``: "auto" or one of cpu, cuda, rocm, mps.
+    """
+    data = launch.user_folders().data
+    free = shutil.disk_usage(str(_nearest(data))).free
+    try:
+        read = Kit(kit)
+        python, chosen, words = _chosen(read, flavour)
+    except BridgeError as error:
+        return Plan(environments.engines(), "", "", "cpu", 0, 0, free, "", error.sentence)
+    target = python.target
+    folder = environments.engines() / read.environment_name(target, chosen)
+    wanted = tuple(read.wheels(target, chosen))
+    lacking = tuple(lacking_in(folder, read, wanted))
+    fetched = [read.uv(target), *lacking]
+    place = source or environments.wheels()
+    absent = [wheel for wheel in fetched if wheel.project != PROJECT and not there(place, wheel)]
+    download = 0 if source else sum(wheel.size - _part(place, wheel) for wheel in absent)
+    disk = read.disk(target, chosen)
+    stays = 0 if environments.read_stamp(folder) else disk
+    problem = ""
+    if source and absent:
+        problem = say(sentences.SOURCE_LACKS, place=source, name=absent[0].name)
+    elif not _writable(data):
+        problem = say(sentences.READ_ONLY, place=data)
+    elif free < download + stays + SPARE:
+        need = f"{(download + stays + SPARE) / 1e9:.1f} GB"
+        problem = say(sentences.NO_ROOM, need=need, free=f"{free / 1e9:.1f} GB")
+    said = say(sentences.OF_COMPUTER if python.executable else sentences.OWN_PYTHON, version=python.version)
+    own = (python.executable, target, wanted, lacking)
+    return Plan(folder, said, words, chosen, download, disk, free, read.licence, problem, *own)
+
+
+def _chosen(kit: Kit, wanted: str) -> Tuple[Python, str, str]:
+    """The Python, its ``executable`` empty if it must be fetched, the flavour, and words for the device.
+
+    A Python of this computer for which there is the flavour that suits; else one to be fetched for which there is; else
+    the build that there is.
+    """
+    device = devices.find()
+    here = list(pythons.find(kit.pythons, environments.pythons()))
+    others = [Python("", "{}.{}".format(*version), pythons.to_bring(version)) for version in kit.pythons]
+    trouble: BridgeError | None = None
+    for strict in (True, False):
+        for python in (*here, *others):
+            flavours = kit.flavours(python.target)
+            flavour, words = devices.chosen(device, flavours, kit.lock.get("needs", {}), wanted)
+            if flavour not in flavours and (strict or not flavours):
+                continue
+            flavour = flavour if flavour in flavours else min(flavours)
+            try:
+                kit.wheels(python.target, flavour)
+            except SetUpFailed as error:
+                trouble = trouble or error
+            else:
+                return python, flavour, words
+    raise trouble or SetUpFailed(say(sentences.NOT_FOR_COMPUTER, name="torch", computer=others[0].target.name))
+
+
+def lacking_in(folder: Path, kit: Kit, wanted: Tuple[Wheel, ...]) -> List[Wheel]:
+    """What must still be installed: everything, or what is broken in an environment that was whole once."""
+    everything = [*wanted, kit.wheel]
+    if environments.read_stamp(folder) is None or environments.site_packages(folder) is None:
+        return everything
+    broken = environments.broken_packages(folder)
+    return [wheel for wheel in everything if wheel.project in broken]
+
+
+def there(folder: Path, wheel: Wheel) -> bool:
+    """Whether a file of the right size lies in the folder."""
+    try:
+        return (folder / wheel.name).stat().st_size == wheel.size
+    except OSError:
+        return False
+
+
+def _part(folder: Path, wheel: Wheel) -> int:
+    try:
+        return min(wheel.size, (folder / (wheel.name + ".part")).stat().st_size)
+    except OSError:
+        return 0
+
+
+def _nearest(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(str(_nearest(folder)), os.W_OK)

@@ -1,0 +1,98 @@
+"""Everything that set-up says.  ``translate`` is the editor's own `tr`, if it has one; braces are filled in here."""
+
+# ruff: noqa: E501 (one sentence, one line)
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+translate: Callable[[str], str] = str
+
+
+def say(sentence: str, **fields: Any) -> str:
+    """The sentence in the artist's language, its braces filled in."""
+    text = translate(sentence)
+    for name, value in fields.items():
+        text = text.replace("{" + name + "}", str(value))
+    return text
+
+
+# ---- found ----
+MISSING = "The engine is not set up yet: click Set up."
+UNFINISHED = "The set-up of the engine was begun and not finished: click Set up to go on where it stopped."
+PYTHON_GONE = "The Python that the engine needs is gone: click Repair."
+PARTS_GONE = "Parts of the engine are missing ({names}): click Repair."
+WEIGHTS_CUT = "A file of the model is not whole ({name}): click Repair."
+OLD = "The engine is of version {old} and {new} came with this plug-in: click Update."
+FOLDER_GONE = "The folder of the engine is gone ({place}): click Set up."
+
+# ---- the plan ----
+OF_COMPUTER = "Python {version} of this computer"
+OWN_PYTHON = "Python {version}, downloaded for the engine alone"
+NO_GPU = "No GPU was found: the processor does the work"
+KIT_BROKEN = "The plug-in's folder “kit” is not whole: install the plug-in again from its zip."
+NOT_FOR_COMPUTER = "The engine cannot run on this computer: there is no {name} for {computer}."
+NO_ROOM = "There is too little room on the disk: {need} are needed and {free} are free; make room, then click Set up."
+READ_ONLY = "Nothing can be written into {place}: make it writable for you, then click Set up."
+SOURCE_LACKS = (
+    "The folder {place} lacks {name}: make it again with “installer.py package --offline”, or choose another folder."
+)
+PROCESSOR = "The processor does the work"
+NO_BUILD = "{name} (there is no build for it yet: the processor does the work)"
+OLD_DRIVER = "{name} (its driver {driver} is too old, {need} is needed: the processor does the work)"
+OLD_CARD = "{name} (too old for the engine: the processor does the work)"
+
+# ---- the steps ----
+DOWNLOAD = "Download the packages"
+COPY = "Check the packages"
+GET_PYTHON = "Get Python {version}"
+INSTALL = "Install the packages"
+TRY = "Try a small fill"
+SWITCH = "Make it the engine"
+OTHER_EDITOR = "Another program is setting the engine up; this shows how far it is."
+CANCELLED = "Stopped; what has arrived is kept, and Set up goes on from there."
+READY = "The engine is set up."
+
+# ---- what can go wrong ----
+NO_NETWORK = "{host} cannot be reached: check the network, then click Set up; it goes on where it stopped."
+STALLED = "{host} stopped sending: check the network, then click Set up; it goes on where it stopped."
+SERVER_ERROR = "{host} is out of order (it says {status}): try again later, Set up goes on where it stopped."
+DENIED = "{host} wants to know who you are (it says {status}): check the user name and password in pip's settings, then click Set up."
+PROXY_DENIED = "The proxy of this network wants a user name and a password: put them into pip's setting “proxy”, then click Set up."
+PROXY_KIND = "The proxy {proxy} is of a kind that set-up cannot use: name an http proxy in pip's setting “proxy”, then click Set up."
+WEB_PAGE = "Instead of packages a web page came from {host}: sign in to this network with a browser, or correct pip's setting “proxy”, then click Set up."
+NOT_THERE = "{name} is not at {host}: look whether pip's setting “index-url” is right, then click Set up, or use a newer plug-in."
+NO_INDEX = "{name} is not in the folders of pip's setting “find-links”, and “no-index” forbids to look elsewhere: correct them, then click Set up."
+WRONG_HASH = "{name} from {host} is not the file that it should be: try again, and if that does not help, choose another network or index."
+CERTIFICATE = "{host} cannot prove that it is itself: check the clock of this computer and pip's setting “cert”, then click Set up."
+DISK_FULL = "The disk is full: make room on the disk of {place}, then click Set up; it goes on where it stopped."
+NO_PYTHON = "Python {version} could not be downloaded: install Python {version} yourself or check the network, then click Set up."
+NOT_ALLOWED = "{program} may not be started here: allow it in the settings of the antivirus program, or move your data folder, then click Set up."
+INSTALL_FAILED = (
+    "The packages could not be installed: click Set up once more, and if that does not help, look into the log."
+)
+TRY_FAILED = "The engine was installed but does not work: {reason}"
+TRY_STUCK = "The engine was installed but did not answer: restart the computer, then click Set up."
+IN_USE = "Files of the old engine are in use ({place}): close Krita and GIMP, start one of them again and click Set up."
+UNEXPECTED = "Set-up was stopped by an error: click Set up once more, and if that does not help, look into the log."
+
+# ---- an engine that is there ----
+NO_ENGINE = "There is no engine in {place}: choose the project's folder after “installer.py” was run in it."
+ENGINE_BROKEN = "The engine in {place} does not work: {reason}"
+
+# ---- broken parts ----
+CANNOT_START = "The Python of the engine does not start: click Repair."
+PACKAGE_BROKEN = "The package {name} is not whole: click Repair."
+WEIGHTS_BROKEN = "The model's file {name} is not what it should be: click Repair."
+CANNOT_LOAD = "{name} cannot be loaded ({reason}): click Repair."
+
+# ---- removal ----
+ENGINES = "The engine with its packages"
+PYTHONS = "Python, downloaded for the engine"
+DOWNLOADS = "Downloads that set-up left"
+SETTINGS = "Settings and choices"
+LEARNED = "What was learned from your pictures"
+LOGS = "Logs and the files of the running bridge"
+MODELS = "Models that you downloaded"
+HISTORY = "The history: your pictures and their steps"
+BRIDGE_BUSY = "The engine is still working: stop the runs in Krita and GIMP, then remove it."

@@ -1,0 +1,80 @@
+"""Trying an engine: it starts a bridge of its own, which paints a small picture."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bridge_server.client import launch
+from bridge_server.client.errors import NotInstalled, SetUpFailed
+from bridge_server.client.setup import runner, sentences
+from bridge_server.client.setup.environments import of_interpreter
+from bridge_server.client.setup.programs import interpreter_in
+from bridge_server.client.setup.sentences import say
+
+SECONDS = 600.0  # the first start compiles
+STOP_SECONDS = 20.0
+LAUNCH = ("-m", "bridge_server", "serve")
+
+
+def paint(interpreter: Path, log: Path, cancelled: Callable[[], bool], inherited: int = -1) -> None:
+    """Raises SetUpFailed with the reason if it does not paint, Cancelled if cancelled."""
+    folder = launch.private_folder(launch.user_folders().cache / "trial")
+    _stop_left(interpreter, folder, log)
+    home = tempfile.mkdtemp(prefix="home-", dir=str(folder))
+    moved = {"TMPDIR": home, "TEMP": home, "TMP": home}
+    try:
+        command = [str(interpreter), "-m", "bridge_server.check"]
+        status, told = runner.run(command, log, cancelled, SECONDS, inherited, **moved)
+    finally:
+        _stop_left(interpreter, folder, log)
+    if status == 124:
+        raise SetUpFailed(say(sentences.TRY_STUCK))
+    if status:
+        lines = [line for line in told.strip().splitlines() if line.startswith("error: ")] or told.strip().splitlines()
+        reason = lines[-1][len("error: ") :] if lines[-1].startswith("error: ") else lines[-1]
+        raise runner.why(told, folder, say(sentences.TRY_FAILED, reason=reason))
+
+
+def _stop_left(interpreter: Path, folder: Path, log: Path) -> None:
+    """End the bridges of trials that were ended themselves, and remove their homes."""
+    for state in folder.glob("home-*/repaint-bridge-*/state"):
+        if (state / "connection.json").exists():
+            command = [str(interpreter), "-m", "bridge_server", "stop", "--state", str(state)]
+            runner.run(command, log, lambda: False, STOP_SECONDS)
+    shutil.rmtree(str(folder), ignore_errors=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def use(folder: Path) -> None:
+    """Use an engine that is there: a checkout with ``.venv``, or an environment.
+
+    It is tried (some seconds up to some minutes: call it in a thread), then ``launch.json`` is switched to it. Raises
+    BridgeError with a sentence.
+    """
+    found = [interpreter_in(place) for place in (folder / ".venv", folder) if interpreter_in(place).is_file()]
+    if not found:
+        raise SetUpFailed(say(sentences.NO_ENGINE, place=folder))
+    try:
+        logs = launch.private_folder(launch.private_folder(launch.user_folders().state) / "logs")
+        paint(found[0].absolute(), logs / "setup.log", lambda: False)
+        switch(found[0].absolute())
+    except SetUpFailed as error:
+        raise SetUpFailed(say(sentences.ENGINE_BROKEN, place=folder, reason=error.sentence), error.details) from None
+    except OSError as error:
+        raise runner.of_system(error, folder) from None
+
+
+def switch(interpreter: Path) -> None:
+    """From now on editors start this engine. Raises OSError."""
+    launch.write_launch_file(str(interpreter), LAUNCH, launch.user_folders().state)
+
+
+def current() -> Path | None:
+    """The environment that editors start now; None if there is none."""
+    try:
+        return of_interpreter(launch.read_launch_file().interpreter)
+    except NotInstalled:
+        return None

@@ -1,0 +1,313 @@
+"""Files at addresses: http, https and the computer's own, by pip's and uv's settings. Every trouble is one sentence."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import email.message
+import html.parser
+import http.client
+import json
+import netrc
+import re
+import socket
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
+
+from bridge_server.client.errors import SetUpFailed
+from bridge_server.client.setup import sentences
+from bridge_server.client.setup.kit import Wheel
+from bridge_server.client.setup.sentences import say
+from bridge_server.client.setup.settings import Settings
+
+BUNDLES = (  # where systems keep their certificates; an editor's own Python often knows of none
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/opt/homebrew/etc/ca-certificates/cert.pem",
+)
+ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+LARGEST_PAGE = 64 << 20
+SLOWEST = 2048  # bytes a second, over the time-out: less counts as silence
+
+
+class Stalled(SetUpFailed):
+    """The other side is silent or out of reach: worth another try."""
+
+
+class Web:
+    """Where files are and how to get them; used by several threads."""
+
+    def __init__(self, settings: Settings, index: str) -> None:
+        self._settings = settings
+        main, *others = settings.indexes
+        self._indexes = [] if settings.no_index else [each for each in (main or index, *others) if each]
+        self._pages: Dict[str, Dict[str, str]] = {}
+        self._guard = threading.Lock()
+        self._opener: urllib.request.OpenerDirector | None = None
+
+    def addresses(self, wheel: Wheel) -> Iterator[str]:
+        """Where a file of that name is: pages of files first, then the indexes, then the package's own index.
+
+        An index that cannot be asked is passed over if another one has the file. Raises SetUpFailed if none has.
+        """
+        trouble: SetUpFailed | None = None
+        own = [wheel.index] if wheel.index and not self._settings.no_index else []
+        places = [*self._settings.find_links, *(f"{each.rstrip('/')}/{wheel.project}/" for each in self._indexes + own)]
+        found = False
+        for place in places:
+            try:
+                address = self._page(place).get(wheel.name)
+            except SetUpFailed as error:
+                trouble = trouble or error
+                continue
+            if address:
+                found = True
+                yield address
+        if not found and trouble:
+            raise trouble
+
+    def missing(self, wheel: Wheel) -> SetUpFailed:
+        if not self._indexes:
+            return SetUpFailed(say(sentences.NO_INDEX, name=wheel.name))
+        return SetUpFailed(say(sentences.NOT_THERE, name=wheel.name, host=host(self._indexes[0])))
+
+    def _page(self, place: str) -> Dict[str, str]:
+        """The files of a folder or a page, by name; an address that says 404 has none."""
+        with self._guard:
+            known = self._pages.get(place)
+        if known is None:
+            known = self._read_page(place)
+            with self._guard:
+                self._pages[place] = known
+        return known
+
+    def _read_page(self, place: str) -> Dict[str, str]:
+        folder = _local(place)
+        if folder is not None:
+            if folder.is_dir() and not (folder / "index.html").is_file():
+                return {path.name: str(path) for path in folder.iterdir()}
+            page = folder / "index.html" if folder.is_dir() else folder
+            if not page.is_file():
+                return {}
+            return links(page.read_text(encoding="utf-8", errors="replace"), page.absolute().as_uri())
+        tries = 0
+        while True:
+            try:
+                with self.open(place, accept=ACCEPT) as answer:
+                    told = b"".join(iter(lambda: answer.read(1 << 16), b""))
+                break
+            except Stalled:
+                tries += 1
+                if tries == 3:
+                    raise
+                time.sleep(0.5 * tries)
+            except SetUpFailed as error:
+                if error.code == "404":
+                    return {}
+                raise
+        text = told.decode("utf-8", "replace")
+        if answer.kind.endswith("json"):
+            try:
+                files = json.loads(text)["files"]
+                return {file["filename"]: urljoin(answer.address, file["url"]) for file in files}
+            except (ValueError, KeyError, TypeError) as error:
+                raise SetUpFailed(say(sentences.WEB_PAGE, host=host(place)), f"{place}: {error!r}") from None
+        found = links(text, answer.address)
+        if not any(re.search(r"\.(whl|tar\.gz|zip)$", name) for name in found):
+            raise SetUpFailed(say(sentences.WEB_PAGE, host=host(place)), f"{place}: {text[:200]!r}")
+        return found
+
+    @contextlib.contextmanager
+    def open(self, address: str, start: int = 0, accept: str = "*/*") -> Iterator[Answer]:
+        """The content from byte ``start`` on, or from an earlier one: ``Answer.start`` says from where.
+
+        Raises SetUpFailed, Stalled if another try may help.
+        """
+        path = _local(address)
+        if path is not None:
+            with open(str(path), "rb") as file:
+                file.seek(start)
+                yield Answer(file, start, "", address, 0.0)
+            return
+        request, name = self._request(address, start, accept), host(address)
+        with _told(name):
+            answer = self._open(request)
+        with contextlib.closing(answer):
+            kind = str(answer.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+            if accept == "*/*" and kind == "text/html":
+                raise SetUpFailed(say(sentences.WEB_PAGE, host=name), f"{address} is a page")
+            if answer.status == 206:
+                told = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+                if not told or int(told.group(1)) > start:
+                    raise SetUpFailed(say(sentences.SERVER_ERROR, host=name, status="206"), str(answer.headers))
+                start = int(told.group(1))
+            else:
+                start = 0
+            yield Answer(answer, start, kind, answer.geturl(), self._settings.timeout)
+
+    def _open(self, request: urllib.request.Request) -> Any:
+        with self._guard:
+            if self._opener is None:
+                self._opener = self._make_opener()
+        return self._opener.open(request, timeout=self._settings.timeout)
+
+    def _request(self, address: str, start: int, accept: str) -> urllib.request.Request:
+        """Names and passwords of an address go into a header, as those of a netrc file do."""
+        parts = urlsplit(urldefrag(address)[0])
+        user, password = parts.username, parts.password
+        plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+        if user is None:
+            with contextlib.suppress(OSError, netrc.NetrcParseError, TypeError, ValueError):
+                user, _, password = netrc.netrc().authenticators(parts.hostname or "") or (None, None, None)
+        headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "repaint-bridge"}
+        if user is not None:
+            pair = f"{unquote(user)}:{unquote(password or '')}".encode()
+            headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        return urllib.request.Request(plain, headers=headers)
+
+    def _make_opener(self) -> urllib.request.OpenerDirector:
+        for proxy in self._settings.proxies.values():
+            if urlsplit(proxy).scheme not in ("http", "https", ""):
+                raise SetUpFailed(say(sentences.PROXY_KIND, proxy=host(proxy)), "")
+        handlers: List[Any] = [urllib.request.ProxyHandler(self._settings.proxies), _KeepsSecrets()]
+        handlers.append(_Https(self._settings))
+        return urllib.request.build_opener(*handlers)
+
+
+class Answer:
+    """What is read from an address: ``start``: which byte comes first, ``kind``: its media type."""
+
+    def __init__(self, file: Any, start: int, kind: str, address: str, timeout: float) -> None:
+        self.start, self.kind, self.address = start, kind, address
+        self._file, self._timeout = file, timeout
+        self._window, self._heard = time.monotonic(), 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most ``size``; b"" at the end. Raises Stalled."""
+        if not self._timeout:  # a file of this computer
+            return bytes(self._file.read(size))
+        with _told(host(self.address)):
+            piece = bytes(self._file.read1(size))
+            if not piece and self._file.length:  # the line was cut
+                raise http.client.IncompleteRead(b"", self._file.length)
+        self._heard += len(piece)
+        now = time.monotonic()
+        if now - self._window > self._timeout:
+            if self._heard < SLOWEST * self._timeout and piece:
+                raise Stalled(say(sentences.STALLED, host=host(self.address)), f"{self._heard} bytes in a while")
+            self._window, self._heard = now, 0
+        return piece
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Every trouble of the network as one of the sentences."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:
+            raise SetUpFailed(say(sentences.SERVER_ERROR, host=name, status="416"), str(error)) from None
+        if error.code == 407:
+            raise SetUpFailed(say(sentences.PROXY_DENIED), str(error)) from None
+        if error.code in (401, 403):
+            raise SetUpFailed(say(sentences.DENIED, host=name, status=error.code), str(error)) from None
+        if error.code in (404, 410):
+            raise SetUpFailed(say(sentences.NOT_THERE, name=error.url, host=name), str(error), "404") from None
+        raise Stalled(say(sentences.SERVER_ERROR, host=name, status=error.code), str(error)) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise SetUpFailed(say(sentences.CERTIFICATE, host=name), str(reason)) from None
+        if "Tunnel connection failed: 407" in str(reason):
+            raise SetUpFailed(say(sentences.PROXY_DENIED), str(reason)) from None
+        silent = isinstance(reason, (socket.timeout, ConnectionResetError, http.client.HTTPException))
+        sentence = sentences.STALLED if silent else sentences.NO_NETWORK
+        raise Stalled(say(sentence, host=name), repr(reason)) from None
+
+
+class _KeepsSecrets(urllib.request.HTTPRedirectHandler):
+    """A password is for the host that asks for it, not for the one that it names."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: email.message.Message, newurl: str
+    ) -> urllib.request.Request | None:
+        made = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+        if made is not None and urlsplit(newurl).hostname != urlsplit(req.full_url).hostname:
+            made.remove_header("Authorization")
+        return made
+
+
+class _Https(urllib.request.HTTPSHandler):
+    """Trusts as pip was told, or as the system does."""
+
+    def __init__(self, settings: Settings) -> None:
+        context = ssl.create_default_context()
+        if settings.certificate:
+            path = Path(settings.certificate)
+            with contextlib.suppress(OSError):
+                context.load_verify_locations(**({"capath": str(path)} if path.is_dir() else {"cafile": str(path)}))
+        elif not context.cert_store_stats()["x509_ca"]:
+            for bundle in BUNDLES:
+                if Path(bundle).is_file():
+                    context.load_verify_locations(cafile=bundle)
+                    break
+        if settings.client_certificate:
+            with contextlib.suppress(OSError):
+                context.load_cert_chain(settings.client_certificate)
+        unchecked = ssl.create_default_context()
+        unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+        self._contexts, self._trusted = (context, unchecked), settings.trusted
+        super().__init__(context=context)
+
+    def https_open(self, req: urllib.request.Request) -> Any:
+        parts = urlsplit(req.full_url)
+        trusted = {parts.hostname, parts.netloc, "*"} & set(self._trusted)
+        context = self._contexts[bool(trusted)]
+        return self.do_open(http.client.HTTPSConnection, req, context=context)
+
+
+class _Links(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: List[str] = []
+        self.base = ""
+
+    def handle_starttag(self, tag: str, attrs: List[Tuple[str, str | None]]) -> None:
+        target = dict(attrs).get("href")
+        if tag == "a" and target:
+            self.found.append(target)
+        elif tag == "base" and target:
+            self.base = target
+
+
+def links(page: str, address: str) -> Dict[str, str]:
+    """The addresses that a page names, by the last part of their path."""
+    parser = _Links()
+    parser.feed(page)
+    base = urljoin(address, parser.base)
+    found = [urldefrag(urljoin(base, each))[0] for each in parser.found]
+    return {unquote(urlsplit(each).path.rsplit("/", 1)[-1]): each for each in found}
+
+
+def host(address: str) -> str:
+    """The host of an address for people; a folder is its own name."""
+    return urlsplit(address).hostname or address
+
+
+def _local(address: str) -> Path | None:
+    """The file or folder that an address means; None if it lies in the network."""
+    if address.lower().startswith("file:"):
+        return Path(urllib.request.url2pathname(urlsplit(address).path))
+    return None if re.match(r"https?://", address, re.I) else Path(address).expanduser()

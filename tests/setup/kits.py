@@ -1,0 +1,103 @@
+"""Small kits for real set-ups: real uv, real environments, wheels of a few lines."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import uv
+
+WEIGHTS = bytes(range(256)) * 64
+CHECK = """
+import sys, pathlib
+import torch, numpy
+from engine import WEIGHTS
+if pathlib.Path(__file__).with_name("fails").exists():
+    sys.exit("error: The small picture could not be painted.")
+assert len(WEIGHTS.read_bytes()) == 16384
+print("painted through the bridge")
+"""
+PROJECT = {
+    "bridge_server/__init__.py": "",
+    "bridge_server/__main__.py": "import sys; print(*sys.argv[1:])",
+    "bridge_server/check.py": CHECK,
+    "engine/__init__.py": "import pathlib; WEIGHTS = pathlib.Path(__file__).with_name('weights') / 'model.bin'",
+    "engine/weights/model.bin": WEIGHTS,
+}
+HERE = "{}.{}".format(*sys.version_info[:2])
+
+
+def wheel(folder: Path, name: str, version: str, files: dict[str, Any], tag: str = "py3-none-any") -> dict[str, Any]:
+    """Write a wheel; its entry for a lock file."""
+    stem = f"{name.replace('-', '_')}-{version}"
+    info = f"{stem}.dist-info"
+    contents = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
+    contents[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
+    contents[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n".encode()
+    rows = []
+    for path, content in contents.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        rows.append(f"{path},sha256={digest},{len(content)}")
+    contents[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""]).encode()
+    path = folder / f"{stem}-{tag}.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for inside, content in contents.items():
+            entry = zipfile.ZipInfo(inside, (2026, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o100755 << 16
+            archive.writestr(entry, content)
+    return package(name, version, path)
+
+
+def package(name: str, version: str, path: Path, **more: Any) -> dict[str, Any]:
+    content = path.read_bytes()
+    file = {"name": path.name, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    return {"name": name, "version": version, "marker": "", "flavour": "", "files": [file], **more}
+
+
+@lru_cache
+def _uv_program() -> bytes:
+    return Path(uv.find_uv_bin()).read_bytes()
+
+
+class SmallKit:
+    """``folder``: the kit; ``wheels``: all that it needs besides, as ``package --offline`` makes it."""
+
+    def __init__(
+        self,
+        place: Path,
+        version: str = "1.0",
+        index: str = "",
+        ballast: int = 0,
+        project: dict[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.wheels = place / "kit", place / "offline"
+        self.folder.mkdir(parents=True)
+        self.wheels.mkdir()
+        own = wheel(self.folder, "repaint-bridge", version, {**PROJECT, **(project or {})})
+        flavoured = []
+        for flavour in ("cpu", "cuda"):
+            torch = wheel(self.wheels, "torch", f"2.0+{flavour}", {"torch/__init__.py": f"flavour = {flavour!r}"})
+            flavoured.append({**torch, "flavour": flavour})
+        self.lock = {
+            "version": 1,
+            "index": index,
+            "python": [HERE],
+            "project": own,
+            "uv": wheel(self.wheels, "uv", "1.0", {"uv-1.0.data/scripts/uv": _uv_program()}),
+            "packages": [
+                *flavoured,
+                wheel(self.wheels, "numpy", "2.0", {"numpy/__init__.py": "", "numpy/core.bin": bytes(ballast)}),
+                wheel(self.wheels, "zope.tiny", "1.0", {"zope/tiny.py": "x = 1"}),
+            ],
+            "disk": {"cpu": 1000},
+        }
+        self.write()
+
+    def write(self) -> None:
+        (self.folder / "lock.json").write_text(json.dumps(self.lock))
