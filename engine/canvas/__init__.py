@@ -7,7 +7,6 @@ framed pictures; :mod:`engine.canvas.palette`, few colours; :mod:`engine.canvas.
 
 from engine.canvas.boxes import (
     DEPTHS,
-    HALF,
     MAX_SIDE,
     NO_WRAP,
     OPAQUE,
@@ -19,11 +18,8 @@ from engine.canvas.boxes import (
     bounds,
     check,
     check_sizes,
-    cover,
     grown,
-    in_relation,
     opaque,
-    solid,
     whole,
 )
 from engine.canvas.compositing import composite, layer, over
@@ -49,7 +45,6 @@ from engine.canvas.windows import OVERLAP_SHARE
 __all__ = [
     "BATCH_AREA",
     "DEPTHS",
-    "HALF",
     "MAX_LOOKED",
     "MAX_MODEL_AREA",
     "MAX_SIDE",
@@ -71,9 +66,7 @@ __all__ = [
     "checked_size",
     "composite",
     "context",
-    "cover",
     "grown",
-    "in_relation",
     "in_unit",
     "layer",
     "model_input",
@@ -83,7 +76,6 @@ __all__ = [
     "places",
     "plan",
     "smooth_fill",
-    "solid",
     "stored",
     "surroundings",
     "usual_surroundings",

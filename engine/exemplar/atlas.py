@@ -115,32 +115,6 @@ class Atlas:
             for k, top, bottom, left, right in zip(number[order][begins].tolist(), *ends, strict=True)
         ]
 
-    def reached(self, top: np.ndarray, left: np.ndarray) -> np.ndarray:
-        """(G,) int32, the place of each patch that begins there: that of its first pixel on one."""
-        found = self.number[top + SIDE // 2, left + SIDE // 2]
-        for down, right in ((0, 0), (0, SIDE - 1), (SIDE - 1, 0), (SIDE - 1, SIDE - 1)):
-            found = np.where(found < 0, self.number[top + down, left + right], found)
-        return found
-
-    def twins(self, top: np.ndarray, left: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of these patches, of places ``number``, are on the picture what one before them is, and which one."""
-        ids = self.ids(top, left, number)
-        others = _first_of(ids, ids)
-        twins = np.flatnonzero(others != np.arange(len(ids)))
-        return twins, others[twins]
-
-    def copies(
-        self, unknown: np.ndarray, box: Box, rows: np.ndarray, columns: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows and columns of the pixels that are ``unknown``, (h, w) bool in a box, and are painted elsewhere in it;
-        and which of the painted ones, ``rows`` and ``columns``, these are."""
-        number = self.number[box.slices]
-        row, column = np.nonzero(unknown[: number.shape[0], : number.shape[1]] & (number >= 0))
-        mine = self.ids(rows + box.y, columns + box.x, number[rows, columns])
-        found = _first_of(self.ids(row + box.y, column + box.x, number[row, column]), mine)
-        there = found >= 0
-        return row[there], column[there], found[there]
-
     @property
     def side(self) -> int:
         """The longest of what a place sees."""
@@ -151,7 +125,7 @@ def _halved(box: Box) -> Box:
     return Box(box.x // 2, box.y // 2, box.width // 2, box.height // 2)
 
 
-def _first_of(ids: np.ndarray, among: np.ndarray) -> np.ndarray:
+def first_of(ids: np.ndarray, among: np.ndarray) -> np.ndarray:
     """For each of ``ids`` the number of the first equal one ``among`` others, −1 where there is none."""
     order = np.argsort(among, kind="stable")
     at = np.searchsorted(among[order], ids)

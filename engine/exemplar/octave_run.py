@@ -118,7 +118,6 @@ class Run:
         scale: octaves end at so many pixels per picture pixel.
         more: network calls at the finer octaves, over the usual number.
         atlas: where the picture is one.
-        cover: (H, W) float32, by how much known pixels count; all the same if None.
 
     Raises:
         BadInput: ``too_little_known``.
@@ -134,10 +133,9 @@ class Run:
         scale: float = 1.0,
         more: float = 1.0,
         atlas: Atlas | None = None,
-        cover: np.ndarray | None = None,
     ) -> None:
         self._region, self._shape, self._device, self._atlas = bounds(wanted), known.shape, device, atlas
-        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover)
+        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas)
         if not self._octaves[0].usable.any():
             raise too_little_known()
         self._levels = [

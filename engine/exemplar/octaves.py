@@ -31,10 +31,10 @@ import numpy as np
 import torch
 
 from engine import canvas
-from engine.canvas import HALF, Box, smooth_fill
+from engine.canvas import Box, smooth_fill
 from engine.exemplar import matching, melding
-from engine.exemplar.atlas import Atlas
-from engine.exemplar.groups import LEAST_SOURCES, Group, groups
+from engine.exemplar.atlas import Atlas, first_of
+from engine.exemplar.groups import Group, groups
 from engine.exemplar.patch import SIDE, all_under, distance_to_known, means, patches, vote_window
 from engine.exemplar.targets import RING, Targets
 
@@ -77,7 +77,6 @@ class Octave:
         wraps: (along y, along x): the picture is periodic.
         device: where patches are compared.
         atlas: what it is made of, where it is one.
-        cover: (H, W) float32, by how much known pixels count, 0 where unknown; all the same if None.
     """
 
     pixels: np.ndarray
@@ -86,7 +85,6 @@ class Octave:
     wraps: tuple[bool, bool]
     device: torch.device
     atlas: Atlas | None = None
-    cover: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -99,11 +97,7 @@ class Octave:
 
     @cached_property
     def usable(self) -> np.ndarray:
-        """(H, W) uint8, 1 where a patch of known pixels begins, half opaque ones if there are enough of these."""
-        if self.cover is not None:
-            solid = all_under(self.cover >= HALF)
-            if np.count_nonzero(solid) >= LEAST_SOURCES:
-                return solid.astype(np.uint8)
+        """(H, W) uint8, 1 where a patch of known pixels begins."""
         return all_under(self.known).astype(np.uint8)
 
     @cached_property
@@ -199,7 +193,7 @@ class Octave:
 
     def smooth(self) -> np.ndarray:
         """(3, N): the pixels to paint as a smooth continuation of what is known."""
-        return smooth_fill(self.pixels, self.known, self.cover)[self.box.slices][self.rows, self.columns].T
+        return smooth_fill(self.pixels, self.known)[self.box.slices][self.rows, self.columns].T
 
     def nearest(self, x: np.ndarray) -> np.ndarray:
         """(G, 2) int32: the nearest source of every target, where (3, N) is painted."""
@@ -259,11 +253,11 @@ class Octave:
         across = self._steps(places, 1)
         yield x
         known, wanted = self.known[self.box.slices], self.wanted[self.box.slices]
-        painted, cover = self.painted(x), known if self.cover is None else self.cover[self.box.slices]
+        painted = self.painted(x)
         total = np.zeros_like(painted)
         for part in self._parts:
             steps = down[part], across[part]
-            for change in melding.changes(painted[part], steps, cover[part], wanted[part], self.wraps):
+            for change in melding.changes(painted[part], steps, known[part], wanted[part], self.wraps):
                 total[part] = change
                 yield x + total[self.rows, self.columns].T
 
@@ -285,23 +279,38 @@ class Octave:
 
     @cached_property
     def target_place(self) -> np.ndarray:
-        """(G,) int32, the atlas's place of each target."""
+        """(G,) int32, the atlas's place of each target: that of its first pixel to paint or beside it."""
         assert self.atlas is not None
-        return self.atlas.reached(self.targets.top + self.box.y, self.targets.left + self.box.x)
+        number = self.atlas.number
+        rows, columns = self.targets.top + self.box.y, self.targets.left + self.box.x
+        found = number[rows + SIDE // 2, columns + SIDE // 2]
+        for down, right in ((0, 0), (0, SIDE - 1), (SIDE - 1, 0), (SIDE - 1, SIDE - 1)):
+            found = np.where(found < 0, number[rows + down, columns + right], found)
+        return found
 
     @cached_property
     def _twins(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of targets that are another one's on the picture, and of these."""
         if self.atlas is None:
             return np.zeros(0, int), np.zeros(0, int)
-        return self.atlas.twins(self.targets.top + self.box.y, self.targets.left + self.box.x, self.target_place)
+        rows, columns = self.targets.top + self.box.y, self.targets.left + self.box.x
+        ids = self.atlas.ids(rows, columns, self.target_place)
+        others = first_of(ids, ids)
+        twins = np.flatnonzero(others != np.arange(len(ids)))
+        return twins, others[twins]
 
     @cached_property
     def _copies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows and columns in the box of pixels that are painted elsewhere on the atlas, and the numbers of these."""
         if self.atlas is None:
             return np.zeros(0, int), np.zeros(0, int), np.zeros(0, int)
-        return self.atlas.copies(self._neither, self.box, self.rows, self.columns)
+        number = self.atlas.number[self.box.slices]
+        rows, columns = np.nonzero((self._neither[: number.shape[0], : number.shape[1]]) & (number >= 0))
+        places = number[rows, columns], number[self.rows, self.columns]
+        mine = self.atlas.ids(self.rows + self.box.y, self.columns + self.box.x, places[1])
+        found = first_of(self.atlas.ids(rows + self.box.y, columns + self.box.x, places[0]), mine)
+        there = found >= 0
+        return rows[there], columns[there], found[there]
 
     def _mixed(self, patches: torch.Tensor) -> np.ndarray:
         """(4, M): the targets' pixels as the weighted mean of patches (G, 3 · SIDE²) over them, and its weight."""
@@ -327,7 +336,7 @@ class Octave:
         rows, columns, number = self._copies
         seen[:, rows, columns] = x[:, number]
         self._repeat(seen)
-        weights = np.where(self._clear, self._cover / (2 * KNOWN_SIGMA**2), self._confidence / (2 * sigma**2))
+        weights = np.where(self._clear, 1 / (2 * KNOWN_SIGMA**2), self._confidence / (2 * sigma**2))
         weights[self._ignored] = 0
         return seen, weights.astype(np.float32)
 
@@ -335,11 +344,6 @@ class Octave:
     def _clear(self) -> np.ndarray:
         """(h, w) bool on the canvas: what is known."""
         return self.on_canvas(self.known)
-
-    @cached_property
-    def _cover(self) -> np.ndarray:
-        """On the canvas, by how much what is known counts."""
-        return np.ones((), np.float32) if self.cover is None else self.on_canvas(self.cover)
 
     @cached_property
     def _ignored(self) -> np.ndarray:
@@ -369,7 +373,7 @@ class Octave:
     @cached_property
     def _trust(self) -> np.ndarray:
         """(G,) float32, the weights of the targets' votes: the mean confidence of their pixels."""
-        confidence = np.where(self._clear, self._cover, self._confidence)
+        confidence = np.where(self._clear, np.float32(1), self._confidence)
         return np.ascontiguousarray(means(confidence)[self.targets.top, self.targets.left])
 
     def _voted(self, places: np.ndarray, trust: np.ndarray, sigma: float) -> np.ndarray:
@@ -407,8 +411,6 @@ class Octave:
         known = self.source[:, rows + self.box.y, columns + self.box.x]
         difference[rows, columns, :3] = (known - voted[:3, beside]).clip(-FIT_MOST, FIT_MOST).T
         difference[rows, columns, 3] = 1
-        if self.cover is not None:
-            difference[rows, columns, :3] *= self.cover[rows + self.box.y, columns + self.box.x, None]
         reach = math.ceil(3 * FIT_SIGMA)
         pads = [(reach, reach) if wraps else (0, 0) for wraps in self.wraps]
         smooth = np.pad(difference, [*pads, (0, 0)], mode="wrap") if any(self.wraps) else difference

@@ -24,6 +24,19 @@ class Pump(pump.Pump):
     def _soon(self) -> None:
         GLib.idle_add(_once, self._step)
 
+    def repeat(self, name: str, work: Callable[[], bool]) -> None:
+        ended = False
+
+        def once() -> None:
+            nonlocal ended
+            ended = work()
+
+        def tick() -> bool:
+            self.do(name, once)
+            return not ended
+
+        GLib.timeout_add(round(1000 * pump.TICK_SECONDS), tick)
+
     def _set_ticking(self, on: bool) -> None:
         if self._timer:
             GLib.source_remove(self._timer)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
-from gi.repository import Gimp
+from gi.repository import Gimp, Gio
 
 from bridge_server.client.editor import sentences as shared
 from bridge_server.client.editor.areas import extended, frame, grown_size, marks, slices
@@ -68,6 +69,13 @@ class GimpHost:
         width, height = max(1, round(scale * image.get_width())), max(1, round(scale * image.get_height()))
         with self.probe.host():
             return image.get_thumbnail(width, height, Gimp.PixbufTransparency.KEEP_ALPHA)
+
+    def open(self, path: Path) -> None:
+        """Opens a picture file in a window of its own."""
+        with self.probe.host():
+            image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(str(path)))
+            Gimp.Display.new(image)
+        self.image = str(image.get_id())
 
     # ---- reading ----
     def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:

@@ -26,7 +26,8 @@ class PageWidget(Gtk.Box):
 
     def __init__(self, page: fields.Page, panel: Panel) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
-        self._panel = panel
+        self._panel, self._name = panel, page.name
+        self.hint = note(name=page.name + "_hint")
         self.form = Form(page.fields, panel.widgets)
         self.button: Any = None
         if page.button[0]:
@@ -35,7 +36,7 @@ class PageWidget(Gtk.Box):
         self._build()
 
     def _build(self) -> None:
-        self._stack(self.form)
+        self._stack(self.form, self.hint)
 
     def _stack(self, *parts: Any) -> None:
         for part in parts:
@@ -43,6 +44,8 @@ class PageWidget(Gtk.Box):
 
     def refresh(self) -> None:
         """Shows what may have changed."""
+        if self.get_mapped():
+            self.hint.set_text(view.hint(self._panel.flow, self._name))
 
 
 class ExtendPage(PageWidget):
@@ -55,7 +58,7 @@ class ExtendPage(PageWidget):
         for box in self._sides:
             box.on_change(self._show_sides)
         self._show_sides()
-        self._stack(self.frame, self.form)
+        self._stack(self.frame, self.form, self.hint)
 
     def _show_sides(self) -> None:
         self.frame.show_sides(Extend(*(box.read() for box in self._sides)))
@@ -65,7 +68,8 @@ class ExtendPage(PageWidget):
             box.write(pixels)
 
     def refresh(self) -> None:
-        """The canvas as it is now, when that may have changed."""
+        """And the canvas as it is now, when that may have changed."""
+        super().refresh()
         if not self.get_mapped():
             return
         size = self._panel.flow.host.canvas_size()
@@ -85,9 +89,10 @@ class TilePage(PageWidget):
     def _build(self) -> None:
         self._shown: Any = None
         self.preview = named(Gtk.Image(), "tile_preview")
-        self._stack(self.form, self.preview)
+        self._stack(self.form, self.hint, self.preview)
 
     def refresh(self) -> None:
+        super().refresh()
         tile = view.tile(self._panel.flow)
         state = (tile.run.number, tile.variant.index, tile.variant.version) if tile is not None else None
         if state == self._shown or not self.get_mapped():

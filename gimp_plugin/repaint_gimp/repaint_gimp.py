@@ -31,7 +31,9 @@ def _find_modules() -> None:
         if (folder / "bridge_server" / "client" / "session.py").is_file():
             sys.path.append(str(folder))
             return
-    sys.exit("This copy of RePaint's plug-in is not complete: run “python3 installer.py gimp” in the project's folder.")
+    sys.exit(
+        "This copy of RePaint's plug-in is not complete: unpack repaint_gimp-….zip of the project's releases here."
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ window. Others speak to it through one temporary procedure, which returns at onc
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from gi.repository import Gimp, GLib, GObject
@@ -12,6 +13,7 @@ from bridge_server.client.editor.flow import Flow
 from bridge_server.client.editor.identity import client_id, open_log
 from bridge_server.client.editor.model import Refused
 from bridge_server.client.editor.probe import Probe
+from bridge_server.client.editor.setup import SetUpPage
 from bridge_server.client.launch import user_folders
 from bridge_server.client.session import Session
 
@@ -48,6 +50,7 @@ class Service:
         self.host = GimpHost(self.pump.probe)
         self.session = Session("gimp " + Gimp.version(), self.pump.notify, client_id("gimp"), history=True)
         self.pump.drive(Flow(self.host, self.session), open_log("gimp"))
+        self.set_up = SetUpPage(Path(__file__).parent / "kit", self.pump)
         self.choices = Choices(user_folders().config / "gimp.json")
 
     def install(self) -> None:
@@ -92,10 +95,12 @@ class Service:
         from .window import Window
 
         if self.window is None:
-            self.window = Window(self.pump, self.choices, user_folders().config / "gimp-window.json", self.host)
+            memory = user_folders().config / "gimp-window.json"
+            self.window = Window(self.pump, self.choices, memory, self.host, self.set_up)
         self.window.open(image, display, page, start)
 
     def close(self) -> None:
         if self.window is not None:
             self.window.remember()
+        self.set_up.close()
         self.session.close(timeout=1.0)

@@ -19,9 +19,13 @@ if not Gtk.init_check()[0]:
     raise RuntimeError("no display")  # GimpUi.init would end the process
 
 from bridge_server.client.editor import fields, view  # noqa: E402
+from bridge_server.client.editor import sentences as shared  # noqa: E402
 from bridge_server.client.editor.choices import Choices  # noqa: E402
 from bridge_server.client.editor.panel import Panel  # noqa: E402
 from bridge_server.client.editor.pump import Pump  # noqa: E402
+from bridge_server.client.editor.removal import RemovalPage  # noqa: E402
+from bridge_server.client.editor.setup import SetUpPage  # noqa: E402
+from bridge_server.client.editor.tour import Tour  # noqa: E402
 from bridge_server.client.editor.words import tr  # noqa: E402
 from bridge_server.client.launch import private_folder, write_private  # noqa: E402
 
@@ -33,6 +37,8 @@ from .gallery import THUMBNAIL, Gallery  # noqa: E402
 from .host import GimpHost  # noqa: E402
 from .lookup import find_image  # noqa: E402
 from .pages import ExtendPage, MorePage, PageWidget, TilePage  # noqa: E402
+from .setup import RemovalPanel, SetUpPanel  # noqa: E402
+from .tour import TourPanel  # noqa: E402
 from .widgets import GAP, Tabs, button, column, named, note, row  # noqa: E402
 
 TITLE = "RePaint"
@@ -43,12 +49,13 @@ IMAGE = fields.Catalogue("image", "", sentences.IMAGE, sentences.IMAGE_TIP)  # G
 class Window(Gtk.Window):
     """One in each GIMP. Closing it hides it: what runs goes on."""
 
-    def __init__(self, pump: Pump, choices: Choices, memory: Path, host: GimpHost) -> None:
+    def __init__(self, pump: Pump, choices: Choices, memory: Path, host: GimpHost, set_up: SetUpPage) -> None:
         """``memory``: the file in which size and place are kept."""
         GimpUi.init("repaint_gimp")
         super().__init__(title=TITLE, type_hint=Gdk.WindowTypeHint.UTILITY)
         self.set_role("repaint")
         self._pump, self._flow, self._host, self._memory = pump, pump.flow, host, memory
+        self._set_up = set_up
         self.fields: Dict[str, Any] = {}
         self.panel = Panel(pump, choices, self.fields, lambda: self.gallery.chosen(), lambda text: self._sure(text))
         self._build()
@@ -63,8 +70,13 @@ class Window(Gtk.Window):
         self._flow.listeners.append(self.refresh)
 
     def _forget(self) -> None:
-        if self.refresh in self._flow.listeners:
-            self._flow.listeners.remove(self.refresh)
+        for listeners, mine in (
+            (self._flow.listeners, self.refresh),
+            (self._set_up.listeners, self.set_up_panel.refresh),
+            (self._set_up.done, self.tour.tour.offer),
+        ):
+            if mine in listeners:
+                listeners.remove(mine)
 
     # ---- building ----
     def _build(self) -> None:
@@ -76,6 +88,8 @@ class Window(Gtk.Window):
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.selection_page, self.extend_page, self.tile_page, self.more_page = self.page.values()
+        self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._set_up.look))
+        self.more_page.pack_start(self.removal, False, False, 0)
         self.pages = Gtk.Stack(vhomogeneous=False, hhomogeneous=True)
         for page in fields.PAGES:
             self.pages.add_titled(self.page[page.name], page.name, tr(page.title))
@@ -83,11 +97,13 @@ class Window(Gtk.Window):
         grid = _scrolled(self.gallery)
         grid.set_shadow_type(Gtk.ShadowType.IN)
         grid.set_min_content_height(THUMBNAIL + 44)
+        self.empty = note(shared.HINT_GALLERY, name="gallery_empty")
         self.branches = BranchPanel(self.panel, self.gallery)
         left, right = column(), column()
         left.pack_start(_scrolled(column(self.form, self.download, Tabs(self.pages), self.pages)), True, True, 0)
         starts = [page.button for page in self.page.values() if page.button is not None]
         left.pack_end(column(*starts, self._build_progress(), self._build_status()), False, False, 0)
+        right.pack_start(self.empty, False, False, 0)
         right.pack_start(grid, True, True, 0)
         right.pack_end(column(self._build_variant(), self.branches), False, False, 0)
         self.halves = Gtk.Paned(position=SIZE[0] // 2, wide_handle=True)
@@ -95,11 +111,17 @@ class Window(Gtk.Window):
             half.set_border_width(GAP)
             side(half, True, False)
         self.halves.show_all()
-        self.add(self.halves)
+        self.tour = TourPanel(self._pump, Tour(self.panel, self._pump.repeat))
+        self._set_up.done.append(self.tour.tour.offer)
+        self.set_up_panel = SetUpPanel(self._pump, self._set_up, self.halves)
+        whole = column(self.set_up_panel, self.tour)
+        whole.pack_start(self.halves, True, True, 0)
+        whole.show()
+        self.add(whole)
         self.pages.connect("notify::visible-child", lambda *_: self._show_page())
         self.fields["model"].on_change(self._show_fields)
         self._show_page()
-        for hidden in (self.warning, self.restart, self.notice, self.full):
+        for hidden in (self.warning, self.restart, self.notice, self.full, self.empty):
             hidden.set_no_show_all(True)
             hidden.hide()
 
@@ -187,6 +209,7 @@ class Window(Gtk.Window):
         if display is not None:
             GimpUi.window_set_transient_for_display(self, display)
         self.present()
+        self._pump.do("look", self._set_up.look)
         self._pump.connect_once()
         self._show_image()
         self.refresh()
@@ -252,6 +275,8 @@ class Window(Gtk.Window):
         if flow.busy:
             self.notice.hide()
         self.gallery.refresh()
+        self.empty.set_visible(not flow.runs)
+        self.tour.refresh()
         chosen = self.gallery.chosen()
         self.seed_note.set_text(view.seed(chosen))
         self._enable(view.enabled(flow, chosen))

@@ -31,6 +31,7 @@ def _register() -> None:
     from bridge_server.client.editor.flow import Flow
     from bridge_server.client.editor.identity import client_id, open_log
     from bridge_server.client.editor.probe import Probe
+    from bridge_server.client.editor.setup import SetUpPage
     from bridge_server.client.launch import user_folders
     from bridge_server.client.session import Session
 
@@ -48,12 +49,15 @@ def _register() -> None:
     session = Session("krita " + application.version(), pump.notify, client_id("krita"), history=True)
     pump.drive(Flow(KritaHost(probe, pump.repeat), session), log)
     RePaintDocker.pump = pump
+    page = SetUpPage(HERE / "kit", pump)
+    RePaintDocker.set_up = page
     RePaintDocker.choices = Choices(user_folders().config / "krita.json")
     application.addExtension(RePaintExtension(application, pump))
     right = scoped(DockWidgetFactoryBase, "DockPosition", "DockRight")
     application.addDockWidgetFactory(DockWidgetFactory(DOCKER_ID, right, RePaintDocker))
     notifier = application.notifier()
     notifier.setActive(True)
+    notifier.applicationClosing.connect(page.close)
     notifier.applicationClosing.connect(lambda: session.close(timeout=1.0))
 
 
@@ -68,8 +72,8 @@ def _register_incomplete(missing: str) -> None:
             super().__init__()
             self.setWindowTitle("RePaint")
             label = QtWidgets.QLabel(
-                f"This copy of the plug-in is not complete ({missing}): run “python3 installer.py krita” in the "
-                "project's folder, then restart Krita."
+                f"This copy of the plug-in is not complete ({missing}): import the file repaint_krita-….zip of the "
+                "project's releases instead of its source, then start Krita again."
             )
             label.setTextFormat(scoped(QtCore.Qt, "TextFormat", "PlainText"))
             label.setObjectName("repaint_status")

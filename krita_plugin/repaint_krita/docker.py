@@ -6,10 +6,13 @@ from typing import Any, Dict, Optional
 
 from krita import DockWidget
 
-from bridge_server.client.editor import fields, view
+from bridge_server.client.editor import fields, sentences, view
 from bridge_server.client.editor.choices import Choices
 from bridge_server.client.editor.panel import Panel
 from bridge_server.client.editor.pump import Pump
+from bridge_server.client.editor.removal import RemovalPage
+from bridge_server.client.editor.setup import SetUpPage
+from bridge_server.client.editor.tour import Tour
 
 from .branches import BranchPanel
 from .downloads import DownloadPanel
@@ -17,6 +20,8 @@ from .forms import Form
 from .gallery import Gallery
 from .pages import ExtendPage, MorePage, PageWidget, TilePage
 from .qt import QtCore, QtWidgets, scoped
+from .setup import RemovalPanel, SetUpPanel
+from .tour import TourPanel
 from .widgets import PageButtons, ProgressBar, button, column, label, named, note, plain, row
 
 TITLE = "RePaint"
@@ -28,13 +33,16 @@ class RePaintDocker(DockWidget):
 
     pump: Optional[Pump] = None  # set by the package once; Krita makes the dockers without arguments
     choices: Optional[Choices] = None
+    set_up: Optional[SetUpPage] = None
 
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle(TITLE)
         assert self.pump is not None
         assert self.choices is not None
+        assert self.set_up is not None
         self._pump: Pump = self.pump
+        self._page: SetUpPage = self.set_up
         self._flow = self._pump.flow
         self.fields: Dict[str, Any] = {}
         self.panel = Panel(
@@ -50,7 +58,8 @@ class RePaintDocker(DockWidget):
 
     def canvasChanged(self, canvas: Any) -> None:
         self.panel.document_changed()
-        self.extend_page.refresh()
+        for page in self.page.values():
+            page.refresh()
         choices = self.panel.choices
         if canvas is not None and choices.first_time:
             choices.first_time = False
@@ -63,8 +72,13 @@ class RePaintDocker(DockWidget):
         self.raise_()
 
     def _forget(self) -> None:
-        if self.refresh in self._flow.listeners:
-            self._flow.listeners.remove(self.refresh)
+        for listeners, mine in (
+            (self._flow.listeners, self.refresh),
+            (self._page.listeners, self.set_up_panel.refresh),
+            (self._page.done, self.tour.tour.offer),
+        ):
+            if mine in listeners:
+                listeners.remove(mine)
 
     # ---- building ----
     def _build(self) -> None:
@@ -74,13 +88,16 @@ class RePaintDocker(DockWidget):
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.extend_page, self.tile_page, self.more_page = (self.page[name] for name in ("extend", "tile", "more"))
+        self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._page.look))
+        self.more_page.column.insertWidget(self.more_page.column.count() - 1, self.removal)
         self.button = self.page["selection"].button
         self.pages = named(PageButtons([page.title for page in fields.PAGES]), "pages")
         self.pages.currentChanged.connect(lambda *_: self._show_page())
         self.fields["model"].on_change(self._show_fields)
         self.gallery = Gallery(self._pump, self.refresh, self.panel.drop)
         self.branches = BranchPanel(self.panel, self.gallery)
-        self.body = QtWidgets.QWidget()
+        self.empty = note(sentences.HINT_GALLERY, name="gallery_empty")
+        rest = QtWidgets.QWidget()
         parts = (
             self.form,
             self.download,
@@ -88,11 +105,17 @@ class RePaintDocker(DockWidget):
             *self.page.values(),
             self._build_progress(),
             self._build_status(),
+            self.empty,
         )
-        layout = column(self.body, *parts)
+        layout = column(rest, *parts, margin=0)
         layout.addWidget(self.gallery, 1)
         layout.addLayout(self._build_variant())
         layout.addWidget(self.branches)
+        self.tour = TourPanel(self._pump, Tour(self.panel, self._pump.repeat))
+        self._page.done.append(self.tour.tour.offer)
+        self.set_up_panel = SetUpPanel(self._pump, self._page, rest)
+        self.body = QtWidgets.QWidget()
+        column(self.body, self.set_up_panel, self.tour).addWidget(rest, 1)
         self._show_page()
         area = QtWidgets.QScrollArea()
         area.setWidgetResizable(True)
@@ -149,6 +172,7 @@ class RePaintDocker(DockWidget):
     def showEvent(self, event: Any) -> None:
         """The session starts when the docker is first seen, so that the engine is warm at the first click."""
         super().showEvent(event)
+        self._pump.do("look", self._page.look)
         self._pump.connect_once()
 
     # ---- showing ----
@@ -177,6 +201,8 @@ class RePaintDocker(DockWidget):
         if flow.busy:
             self.notice.hide()
         self.gallery.refresh()
+        self.empty.setVisible(not flow.runs)
+        self.tour.refresh()
         chosen = self.gallery.chosen()
         self.seed_note.setText(view.seed(chosen))
         self._enable(view.enabled(flow, chosen))

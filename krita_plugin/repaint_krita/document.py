@@ -10,6 +10,7 @@ import io
 import secrets
 import time
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from krita import Document, Krita, Node, Selection
@@ -75,6 +76,13 @@ class KritaHost:
         scale = min(1.0, side / max(document.width(), document.height()))
         with self.probe.host():
             return document.thumbnail(max(1, round(scale * document.width())), max(1, round(scale * document.height())))
+
+    def open(self, path: Path) -> None:
+        """Opens a picture file in a view of its own."""
+        with self.probe.host():
+            window = Krita.instance().activeWindow()
+            if window is not None:
+                window.addView(Krita.instance().openDocument(str(path)))
 
     # ---- reading ----
     def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:

@@ -42,7 +42,6 @@ class Pump(pump.Pump):
         QtCore.QTimer.singleShot(0, self._step)
 
     def repeat(self, name: str, work: Callable[[], bool]) -> None:
-        """Calls ``work`` with every tick until it returns True."""
         timer = QtCore.QTimer(self._relay)
         timer.timeout.connect(lambda: self.do(name, lambda: work() and timer.deleteLater()))
         timer.start(round(1000 * pump.TICK_SECONDS))

@@ -24,9 +24,10 @@ class PageWidget(QtWidgets.QWidget):
 
     def __init__(self, page: fields.Page, panel: Panel) -> None:
         super().__init__()
-        self._panel = panel
+        self._panel, self._name = panel, page.name
         self.form = Form(page.fields, panel.widgets)
-        self.column = column(self, self.form)
+        self.hint = note(name=page.name + "_hint")
+        self.column = column(self, self.form, self.hint)
         if page.button[0]:
             name = "button" if page.name == "selection" else page.name + "_button"
             self.button = main_button(name, *page.button, lambda: panel.start(page.name))
@@ -35,6 +36,10 @@ class PageWidget(QtWidgets.QWidget):
 
     def refresh(self) -> None:
         """Shows what may have changed."""
+        if self.isVisible():
+            text = view.hint(self._panel.flow, self._name)
+            self.hint.setText(text)
+            self.hint.setVisible(bool(text))
 
 
 class ExtendPage(PageWidget):
@@ -58,7 +63,8 @@ class ExtendPage(PageWidget):
             box.write(pixels)
 
     def refresh(self) -> None:
-        """The canvas in front as it is now, when that may have changed."""
+        """And the canvas in front as it is now, when that may have changed."""
+        super().refresh()
         size = self._panel.flow.host.canvas_size()
         state = (size, self._panel.flow.busy)
         if state == self._shown or not self.isVisible():
@@ -80,6 +86,7 @@ class TilePage(PageWidget):
         self.column.insertWidget(2, self.preview)
 
     def refresh(self) -> None:
+        super().refresh()
         tile = view.tile(self._panel.flow)
         state = (tile.run.number, tile.variant.index, tile.variant.version) if tile is not None else None
         if state == self._shown or not self.isVisible():
@@ -153,6 +160,7 @@ class MorePage(PageWidget):
         self.picture.show_walk(view.walk(self._panel.flow, self._panel.values()))
 
     def refresh(self) -> None:
+        super().refresh()
         self.used.setText(view.history(self._panel.flow, self._panel.widgets["history_mib"].read()))
         self.show_schedule()
         self.show_memory()

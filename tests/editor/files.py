@@ -100,6 +100,13 @@ class FileHost:
         data, *size = shown(pixels.tobytes(), width, Box(0, 0, width, height), depth, linear, 2 * side)
         return ImageOps.contain(Image.frombytes("RGBA", tuple(size), data), (side, side))
 
+    def open(self, path: Path) -> None:
+        """As a document without a selection in a folder beside it."""
+        self.folder = path.with_suffix("")
+        self.folder.mkdir()
+        with Image.open(path) as picture:
+            picture.convert("RGBA").save(self.folder / "picture.png")
+
     def capture(self, settings: Settings) -> Iterator[Capture | None]:
         """A document has one picture, whatever ``settings.source`` says."""
         path = _picture(self.folder) if self.folder is not None else None
@@ -178,5 +185,7 @@ def _part(box: Box) -> tuple[slice, slice]:
 
 
 def _bounds(folder: Path) -> Box | None:
+    if not (folder / "selection.png").exists():
+        return None
     selection = Image.open(folder / "selection.png").convert("L")
     return selection_bounds(selection.tobytes(), *selection.size)

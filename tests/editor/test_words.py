@@ -16,6 +16,7 @@ from types import ModuleType
 import pytest
 
 from bridge_server.client.editor import fields, labels, sentences, texts, words
+from bridge_server.client.setup import sentences as of_the_set_up
 
 ROOT = Path(__file__).parents[2]
 EDITOR = ROOT / "bridge_server/client/editor"
@@ -38,7 +39,8 @@ def constants(module: ModuleType) -> list[str]:
 
 def shown() -> set[str]:
     krita, gimp = (own(folder) for folder in PLUGINS)
-    found = [*constants(sentences), *constants(krita), *constants(gimp), *fields.texts(), labels.ACCEPT]
+    found = [*constants(sentences), *constants(krita), *constants(gimp), *fields.texts()]
+    found += [*constants(of_the_set_up), *constants(labels)]
     found += [text for pair in labels.BUTTONS.values() for text in pair]
     found += [*labels.TIPS.values(), *labels.SURE.values(), *(text for _, text in texts.KINDS)]
     found += [*krita.ACTIONS.values(), *(text for entry in gimp.MENU.values() for text in entry)]
@@ -51,7 +53,7 @@ def test_a_language_is_complete(language: str) -> None:
     missing = sorted(shown() - set(catalogue))
     assert not missing, "\n".join(missing)
     for english, translated in catalogue.items():
-        assert re.findall(r"{\w*}", english) == re.findall(r"{\w*}", translated), english
+        assert sorted(re.findall(r"{\w*}", english)) == sorted(re.findall(r"{\w*}", translated)), english
         assert english.count("&") == translated.count("&"), english
         assert translated.strip()
     # the sentences of the bridge and the engine are shown, too

@@ -259,7 +259,7 @@ from bridge_server.client.editor import words
 from repaint_gimp.window import Window
 import pathlib
 words.choose("de")
-german = Window(pump, service.choices, pathlib.Path("/nonexistent/window.json"), host)
+german = Window(pump, service.choices, pathlib.Path("/nonexistent/window.json"), host, service.set_up)
 german.set_title("German")
 german.show()
 None

@@ -21,13 +21,13 @@ MAX_DOCUMENTS = 200
 
 
 class Choices:
-    """The file's content. ``first_time``: there was none. ``notice``: what to tell the artist once, or "" ; what its
-    braces stand for is in ``notice_fields``."""
+    """The file's content. ``first_time``: there was none. ``tour``: it is to be offered (`tour`). ``notice``: what to
+    tell the artist once, or "" ; what its braces stand for is in ``notice_fields``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notice = ""
-        self.first_time = False
+        self.first_time = self.tour = False
         self.replaced: Tuple[str, ...] = ()
         self.user = defaults()
         self.documents: Dict[str, Dict[str, Any]] = {}
@@ -52,9 +52,10 @@ class Choices:
                 self.documents[name] = {key: value for key, value in values.items() if key not in OF_THE_USER}
         while len(self.documents) > MAX_DOCUMENTS:
             self.documents.pop(next(iter(self.documents)))
+        content = {"version": 1, "user": self.user, "documents": self.documents, "tour": self.tour}
         try:
             private_folder(self.path.parent)
-            write_private(self.path, json.dumps({"version": 1, "user": self.user, "documents": self.documents}))
+            write_private(self.path, json.dumps(content))
         except (OSError, BridgeError):
             return False
         return True
@@ -78,6 +79,7 @@ class Choices:
             with contextlib.suppress(OSError):
                 self.path.replace(self._broken())
             return
+        self.tour = content.get("tour") is True
         self.user.update(self._checked(user))
         self.documents = {str(name): self._checked(found) for name, found in documents.items()}
 

@@ -11,6 +11,7 @@ own colours (`samples` helps with both).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Generator, Iterator, NamedTuple, Optional, Protocol, Tuple
 
 from .model import Capture, Picture, Settings, Target
@@ -71,6 +72,9 @@ class Host(Protocol):
     def thumbnail(self, side: int) -> Any:
         """The document in front, at most ``side`` pixels each way, as the editor's own kind of small picture; None if
         there is none."""
+
+    def open(self, path: Path) -> None:
+        """Opens a picture file, in front."""
 
     def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:
         """Reads what ``settings.area`` and ``settings.source`` ask for of the document in front (`areas` works out

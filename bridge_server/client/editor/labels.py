@@ -22,6 +22,21 @@ BUTTONS: Dict[str, Tuple[str, str]] = {
     "forget_here": ("Delete this picture's history", "Delete all variants of this document, also from disk"),
     "forget_all": ("Delete the whole history", "Delete all variants of all documents, also from disk"),
     "download": ("&Download", "Fetch the model and install it; you can go on painting with another one"),
+    "set_up": ("&Set up", "Fetch the engine and install it for you alone; nobody else's files are touched"),
+    "go_on": ("&Go on", "Go on where the last set-up stopped; what has arrived is kept"),
+    "repair": ("&Repair", "Set the engine up anew; your pictures, models and settings stay"),
+    "update": ("&Update", "Set the new engine up beside the old one, and change to it when it works"),
+    "stop_set_up": ("Cancel", "Stop; what has arrived is kept"),
+    "show_log": ("Show log", "What has been done so far, line by line"),
+    "use_engine": ("Use an engine that is there…", "Choose the folder of an engine that has been set up before"),
+    "from_folder": ("Set up from a folder…", "Without a network: choose a folder that holds all packages"),
+    "remove": ("Remove everything…", "Lists what RePaint keeps on this computer, then asks"),
+    "remove_now": ("Remove now", "Delete what is listed; there is no undo"),
+    "remove_not": ("Keep everything", "Delete nothing"),
+    "tour_begin": ("Show me", "Open a small picture and go through the first fill, in twenty seconds"),
+    "tour_no": ("No, thanks", "Do not offer it again"),
+    "tour_stop": ("Stop here", "End the tour; the picture stays open"),
+    "tour_done": ("Done", "Close this note"),
     "stop_download": ("Stop the download", "What has arrived is kept; the next download continues from there"),
 }
 TIPS: Dict[str, str] = {
@@ -35,6 +50,10 @@ TIPS: Dict[str, str] = {
     "schedule_picture": "How a run goes: from noise (top) to the picture (bottom), with jumps back up",
 }
 ACCEPT = "I accept this licence"
+WITH_MODELS = "Also the models"
+WITH_HISTORY = "Also the history of painted pictures"
+CHOOSE_ENGINE = "The folder of an engine"
+CHOOSE_SOURCE = "The folder with all packages"
 SURE = {
     "drop": "Delete the picture with the seed {seed}?",
     "forget_here": "Delete all pictures of this document?",

@@ -1,14 +1,18 @@
 """Runs `Flow` on an editor's event loop and never lets an exception reach the editor; no widget set is known here.
 
-A subclass gives three things of its event loop: `_wake`, `_soon`, `_set_ticking`. The session's network thread only
-calls `notify`; everything else happens on the GUI thread. While a run is on, a tick looks after the layer ten times a
-second; at rest nothing runs at all.
+A subclass gives four things of its event loop: `_wake`, `_soon`, `_set_ticking`, `repeat`. The session's network thread
+only calls `notify`; everything else happens on the GUI thread. While a run is on, a tick looks after the layer ten
+times a second; at rest nothing runs at all.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, List, Tuple
+import threading
+from collections import deque
+from typing import Any, Callable, Deque, List, Tuple
+
+from bridge_server.client.errors import BridgeError
 
 from . import sentences
 from .flow import Flow
@@ -34,6 +38,7 @@ class Pump:
         self._inside = False  # one of the slots below is at work
         self._waiting: List[Tuple[str, Callable[[], Any]]] = []  # what came in the meantime
         self._connected = False
+        self._answers: Deque[Tuple[str, Callable[[], Any]]] = deque()  # of threads
 
     def drive(self, flow: Flow, log_place: str) -> None:
         self.flow, self.log_place = flow, log_place
@@ -52,7 +57,31 @@ class Pump:
         """Has `_tick` called every `TICK_SECONDS`, or no longer."""
         raise NotImplementedError
 
-    # ---- from the network thread ----
+    def repeat(self, name: str, work: Callable[[], bool]) -> None:
+        """Has ``do(name, work)`` called every `TICK_SECONDS` until ``work`` returns True."""
+        raise NotImplementedError
+
+    # ---- from other threads ----
+    def aside(
+        self, name: str, work: Callable[[], Any], then: Callable[[Any], Any], failed: Callable[[str], Any]
+    ) -> None:
+        """Has ``work`` done by a thread, then ``then`` called with its answer on the GUI thread, or ``failed`` with the
+        sentence of its BridgeError."""
+
+        def thread() -> None:
+            try:
+                answer = work()
+                self._answers.append((name, lambda: then(answer)))
+            except BridgeError as error:
+                sentence = error.sentence
+                self._answers.append((name, lambda: failed(sentence)))
+            except Exception as error:
+                broken = error
+                self._answers.append((name, lambda: _throw(broken)))
+            self.notify()
+
+        threading.Thread(target=thread, name="repaint-" + name, daemon=True).start()
+
     def notify(self) -> None:
         """Cheap and thread-safe: many calls before the GUI thread comes round make one wake-up."""
         if self._asleep:
@@ -96,6 +125,8 @@ class Pump:
 
     def _events(self) -> None:
         self._asleep = True
+        while self._answers:
+            self._guarded(*self._answers.popleft())
         self._guarded("events", self.flow.pump)
         self._keep_going()
 
@@ -154,3 +185,7 @@ class Pump:
             self.probe.summary(),
             self.probe.slowest_name,
         )
+
+
+def _throw(error: Exception) -> None:
+    raise error

@@ -84,3 +84,36 @@ HISTORY = "History: {count} pictures, {used} of {limit} MiB on disk."
 HISTORY_FULL = "The history takes {used} of {limit} MiB: raise the limit or delete pictures on the page “More”."
 UNREADABLE = "The settings could not be read, so the defaults are used; the old file is kept beside them as {file}."
 SOME_REPLACED = "Some settings were out of range; their defaults are used: {names}."
+
+# ---- setting the engine up, removing it ----
+LOOKING_AT_COMPUTER = "Looking at this computer …"
+SET_UP_SIZE = "Download: {download}. On the disk: {disk} ({free} are free)."
+SET_UP_FROM = "From the folder {folder}, without a download. On the disk: {disk} ({free} are free)."
+SET_UP_WHERE = "Into: {folder}"
+SET_UP_DEVICE = "Device: {device}"
+SET_UP_PYTHON = "Runs on: {python}"
+TRYING_ENGINE = "Trying that engine …"
+NO_KIT = (
+    "This copy of the plug-in cannot set up an engine: install it from its zip file, or use an engine that is there."
+)
+REMOVAL_GOES = "This goes:"
+REMOVAL_STAYS = "This stays:"
+REMOVAL_LINE = "{what}, {size}: {place}"
+REMOVING = "Removing …"
+REMOVED = "Removed. The plug-in itself goes in the editor's own list of plug-ins."
+
+# ---- the tour ----
+TOUR_OFFER = "RePaint is ready. Shall we try it on a small picture? It takes twenty seconds."
+TOUR_SELECT = "1 of 4: Drag a rectangle around the path with the rectangular selection tool."
+TOUR_REPAINT = "2 of 4: Click RePaint selection."
+TOUR_WATCH = "Two fills take shape in a new layer. You could go on painting meanwhile."
+TOUR_CHOOSE = "3 of 4: Click the other one of the small pictures to see it in the layer."
+TOUR_UNDO = "4 of 4: Press Ctrl+Z in the picture: the layer is gone, and nothing else has changed."
+TOUR_END = "That was all. Open a picture of your own, select something, and click RePaint."
+
+# ---- where there is nothing yet ----
+HINT_SELECTION = "Select the part to repaint with any selection tool; then click the button below."
+HINT_TILE = "The button below repaints the borders; the tile then appears here, two by two."
+HINT_DOCUMENT = "Open a picture first."
+HINT_HISTORY = "Nothing has been painted yet. Every picture that you paint is kept here and on disk."
+HINT_GALLERY = "What you paint appears here."

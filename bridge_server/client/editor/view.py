@@ -183,6 +183,17 @@ def _kind(flow: Flow, run: Run) -> str:
 
 
 # ---- pages ----
+def hint(flow: Flow, page: str) -> str:
+    """What to do on a page where there is nothing yet; "" where there is something."""
+    if page == "more":
+        return ""  # `history` says it
+    if flow.host.canvas_size() is None:
+        return tr(sentences.NO_DOCUMENT if page == "selection" else sentences.HINT_DOCUMENT)
+    if page == "selection" and not flow.runs:
+        return tr(sentences.HINT_SELECTION)
+    return tr(sentences.HINT_TILE) if page == "tile" and tile(flow) is None else ""
+
+
 def tile(flow: Flow) -> Optional[Chosen]:
     """The tile that forms, or that was chosen last."""
     selected = flow.selected
@@ -212,6 +223,8 @@ def memory(flow: Flow, values: Dict[str, Any]) -> str:
 
 
 def history(flow: Flow, limit: int) -> str:
+    if not flow.library.pictures:
+        return tr(sentences.HINT_HISTORY)
     used = f"{flow.library.bytes / MIB:.1f}"
     return tr(sentences.HISTORY).format(count=flow.library.pictures, used=used, limit=limit)
 

@@ -19,7 +19,7 @@ def say(sentence: str, **fields: Any) -> str:
 
 # ---- found ----
 MISSING = "The engine is not set up yet: click Set up."
-UNFINISHED = "The set-up of the engine was begun and not finished: click Set up to go on where it stopped."
+UNFINISHED = "The set-up of the engine was begun and not finished: click Go on, and it continues where it stopped."
 PYTHON_GONE = "The Python that the engine needs is gone: click Repair."
 PARTS_GONE = "Parts of the engine are missing ({names}): click Repair."
 WEIGHTS_CUT = "A file of the model is not whole ({name}): click Repair."
@@ -50,7 +50,7 @@ INSTALL = "Install the packages"
 TRY = "Try a small fill"
 SWITCH = "Make it the engine"
 OTHER_EDITOR = "Another program is setting the engine up; this shows how far it is."
-CANCELLED = "Stopped; what has arrived is kept, and Set up goes on from there."
+CANCELLED = "Stopped; what has arrived is kept, and Go on continues from there."
 READY = "The engine is set up."
 
 # ---- what can go wrong ----

@@ -1,0 +1,351 @@
+"""The set-up page without an editor: what it shows of each state, what its buttons do, and that nothing waits.
+
+The set-up itself is played by hand here; tests/setup shows that it plays true.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge_server.client import events, launch
+from bridge_server.client import setup as real
+from bridge_server.client.editor import labels, words
+from bridge_server.client.editor.probe import Probe
+from bridge_server.client.editor.pump import Pump
+from bridge_server.client.editor.removal import RemovalPage
+from bridge_server.client.editor.setup import SetUpPage
+from bridge_server.client.errors import BridgeError
+from tests.editor.stage import Stage
+
+MB = 10**6
+PLAN = real.Plan(
+    Path("/data/engines/1"), "Python 3.12 of this computer", "NVIDIA GeForce", "cuda", 640 * MB, 1800 * MB, 9000 * MB,
+    "GPL-3.0-or-later",
+)  # fmt: skip
+MISSING = real.Found("missing", "The engine is not set up yet: click Set up.")
+
+
+class PaperJob:
+    def __init__(self, kit: Path, plan: real.Plan, source: Path | None) -> None:
+        self.asked = (kit, plan, source)
+        self.log = launch.user_folders().state / "setup.log"
+        self.now = real.Shown()
+        self.calls: list[str] = []
+
+    def start(self) -> None:
+        self.now = real.Shown((real.StepShown("Download the packages"), real.StepShown("Try a small fill")), "running")
+
+    def cancel(self) -> None:
+        self.calls.append("cancel")
+
+    def join(self, _timeout: float) -> None:
+        self.calls.append("join")
+
+    def shown(self) -> real.Shown:
+        return self.now
+
+    def show(self, now: str, sentence: str = "", **first: Any) -> None:
+        steps = (replace(self.now.steps[0], **first), self.now.steps[1])
+        self.now = real.Shown(steps, now, sentence)
+
+
+class PaperDoor:
+    """Of `bridge_server.client.setup`."""
+
+    def __init__(self) -> None:
+        self.state = MISSING
+        self.answer: real.Plan | BridgeError = PLAN
+        self.gate = threading.Event()
+        self.gate.set()
+        self.planned: list[Path | None] = []
+        self.jobs: list[PaperJob] = []
+        self.used: list[Path] = []
+        self.removed: list[tuple[bool, bool]] = []
+
+    def found(self, _kit: Path | None) -> real.Found:
+        return self.state
+
+    def plan(self, _kit: Path, source: Path | None) -> real.Plan:
+        self.gate.wait(20)
+        self.planned.append(source)
+        if isinstance(self.answer, BridgeError):
+            raise self.answer
+        return self.answer
+
+    def SetUp(self, kit: Path, plan: real.Plan, source: Path | None) -> PaperJob:
+        self.jobs.append(PaperJob(kit, plan, source))
+        return self.jobs[-1]
+
+    def use(self, folder: Path) -> None:
+        self.used.append(folder)
+        if folder.name == "nothing":
+            raise BridgeError("There is no engine in that folder: choose another one.")
+        self.state = real.Found("ready", "")
+
+    def removable(self) -> real.Removal:
+        models, history = real.sentences.MODELS, real.sentences.HISTORY
+        stays = [(models, Path("/m"), 2100 * MB), (history, Path("/h"), 34 * MB)]
+        return real.Removal([("The engine with its packages", Path("/e"), 1800 * MB)], stays)
+
+    def remove(self, with_models: bool, with_history: bool) -> None:
+        self.removed.append((with_models, with_history))
+
+
+class PaperPump(Pump):
+    """Its event loop is `Room.turn`."""
+
+    def __init__(self) -> None:
+        super().__init__(Probe(), logging.getLogger("test_setup"))
+        self.repeated: list[tuple[str, Callable[[], bool]]] = []
+
+    def _wake(self) -> None: ...
+
+    def _soon(self) -> None: ...
+
+    def _set_ticking(self, on: bool) -> None: ...
+
+    def repeat(self, name: str, work: Callable[[], bool]) -> None:
+        self.repeated.append((name, work))
+
+
+class Room:
+    def __init__(self, kit: Path) -> None:
+        self.stage, self.door, self.pump = Stage(), PaperDoor(), PaperPump()
+        self.pump.drive(self.stage.flow, "")
+        kit.mkdir(exist_ok=True)
+        self.page = SetUpPage(kit, self.pump, self.door)
+        self.offered = 0
+        self.page.done.append(lambda: setattr(self, "offered", self.offered + 1))
+
+    def turn(self) -> None:
+        """One turn of the event loop, when the threads are done."""
+        for thread in threading.enumerate():
+            if thread.name.startswith("repaint-"):
+                thread.join(5)
+        self.pump._events()
+        self.pump.repeated = [each for each in self.pump.repeated if not each[1]()]
+
+    def look(self) -> None:
+        self.page.look()
+        self.turn()
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
+    monkeypatch.setenv(launch.HOME_VARIABLE, str(tmp_path / "home"))
+    return Room(tmp_path / "kit")
+
+
+def test_a_working_engine_shows_nothing(room: Room) -> None:
+    room.door.state = real.Found("ready", "")
+    room.look()
+    assert not room.page.shown().visible
+    assert not room.door.planned, "nothing is looked for"
+
+
+def test_what_will_be_done_is_said_before_the_click(room: Room) -> None:
+    room.door.gate.clear()
+    began = time.monotonic()
+    room.page.look()
+    assert time.monotonic() - began < 0.5, "the plan is made aside"
+    shown = room.page.shown()
+    assert (shown.visible, shown.alone, shown.can_start) == (True, True, False)
+    assert shown.text.splitlines() == [MISSING.sentence, "Looking at this computer …"]
+    room.page.start()
+    assert not room.door.jobs, "not without a plan"
+    room.door.gate.set()
+    room.turn()
+    shown = room.page.shown()
+    assert (shown.button, shown.can_start, shown.runs) == ("set_up", True, False)
+    assert shown.text.splitlines() == [
+        MISSING.sentence,
+        "Download: 640 MB. On the disk: 1.8 GB (9.0 GB are free).",
+        f"Into: {PLAN.folder}",
+        "Device: NVIDIA GeForce",
+        "Runs on: Python 3.12 of this computer",
+        "Licence: GPL-3.0-or-later",
+    ]
+
+
+def test_it_runs_to_its_end_and_offers_the_tour(room: Room) -> None:
+    room.look()
+    room.page.start()
+    room.page.start()
+    [job] = room.door.jobs
+    job.show("running", state="running", done=160 * MB, total=640 * MB, seconds=20.0)
+    room.turn()
+    shown = room.page.shown()
+    assert (shown.runs, shown.can_stop, shown.fraction, shown.progress) == (True, True, 0.25, "60 s left")
+    assert shown.steps.splitlines() == ["▸ Download the packages · 160 MB of 640 MB · 20 s", "○ Try a small fill"]
+    job.show("done", "The engine is set up.", state="done", done=640 * MB, total=640 * MB, seconds=80.0)
+    room.door.state = real.Found("ready", "")
+    room.turn()
+    assert not room.page.shown().visible
+    assert (room.offered, room.pump.repeated) == (1, [])
+    assert room.stage.flow.sentence == "Starting the engine …"
+
+
+def test_cancel_then_go_on(room: Room) -> None:
+    room.look()
+    room.page.start()
+    room.page.cancel()
+    room.page.cancel()
+    [job] = room.door.jobs
+    assert job.calls == ["cancel"]
+    assert (room.page.shown().can_stop, room.page.shown().progress) == (False, "Stopping …")
+    wheels = launch.user_folders().cache / "wheels"
+    wheels.mkdir(parents=True)
+    (wheels / "one.whl.part").touch()
+    job.show("cancelled", "Stopped; what has arrived is kept.")
+    room.turn()
+    room.turn()
+    shown = room.page.shown()
+    assert (shown.button, shown.runs, shown.can_start, shown.is_error) == ("go_on", False, True, False)
+    assert shown.sentence == "Stopped; what has arrived is kept."
+    room.page.start()
+    assert len(room.door.jobs) == 2
+    assert room.page.shown().sentence == ""
+
+
+def test_what_failed_is_said_and_can_be_tried_again(room: Room) -> None:
+    room.look()
+    room.page.start()
+    room.door.jobs[0].show("failed", "The disk is full.", state="failed", seconds=3.0)
+    room.turn()
+    room.turn()
+    shown = room.page.shown()
+    assert (shown.sentence, shown.is_error, shown.can_start, shown.button) == (
+        "The disk is full.",
+        True,
+        True,
+        "set_up",
+    )
+    assert shown.steps.startswith("✗ Download the packages · 3 s")
+    assert room.offered == 0
+
+
+def test_an_obstacle_is_looked_at_again_at_the_click(room: Room) -> None:
+    room.door.answer = replace(PLAN, problem="There is too little room.")
+    room.look()
+    assert (room.page.shown().sentence, room.page.shown().is_error) == ("There is too little room.", True)
+    room.page.start()
+    room.turn()
+    assert not room.door.jobs
+    room.door.answer = PLAN
+    room.page.start()
+    room.turn()
+    assert len(room.door.jobs) == 1
+    assert room.page.shown().sentence == ""
+
+
+def test_a_folder_instead_of_a_network(room: Room, tmp_path: Path) -> None:
+    room.look()
+    room.door.answer = replace(PLAN, download=0)
+    room.page.take_from(tmp_path)
+    room.turn()
+    assert room.door.planned == [None, tmp_path]
+    assert f"From the folder {tmp_path}, without a download." in room.page.shown().text
+    room.page.start()
+    assert room.door.jobs[0].asked[2] == tmp_path
+
+
+def test_an_engine_that_is_there(room: Room, tmp_path: Path) -> None:
+    room.look()
+    room.page.use(tmp_path / "nothing")
+    assert room.page.shown().sentence == "Trying that engine …"
+    room.turn()
+    assert room.page.shown().sentence.startswith("There is no engine in that folder")
+    assert room.page.shown().is_error
+    room.page.use(tmp_path)
+    room.turn()
+    assert not room.page.shown().visible
+    assert room.door.used == [tmp_path / "nothing", tmp_path]
+
+
+@pytest.mark.parametrize(("state", "button", "alone"), [("broken", "repair", True), ("old", "update", False)])
+def test_repair_and_update(room: Room, state: str, button: str, alone: bool) -> None:
+    room.door.state = real.Found(state, "why")
+    room.look()
+    shown = room.page.shown()
+    assert (shown.visible, shown.button, shown.alone) == (True, button, alone)
+    assert shown.text.startswith("why")
+    room.stage.tell(events.Connected((), (), "1"))
+    assert room.page.shown().visible == (state == "old"), "a bridge that answers is an engine that is there"
+
+
+def test_a_bridge_that_does_not_start_makes_it_look_again(room: Room) -> None:
+    room.door.state = real.Found("ready", "")
+    room.look()
+    room.door.state = real.Found("broken", "The Python of the engine does not start: click Repair.")
+    room.stage.tell(events.Disconnected("It could not be started.", "cannot_start"))
+    room.turn()
+    assert room.page.shown().button == "repair"
+
+
+def test_without_a_kit_it_says_so(tmp_path: Path, room: Room) -> None:
+    page = SetUpPage(tmp_path / "none", room.pump, room.door)
+    page.look()
+    assert page.shown().sentence.startswith("This copy of the plug-in cannot set up an engine")
+    assert not page.shown().can_start
+
+
+def test_the_log_and_the_end_of_the_editor(room: Room) -> None:
+    room.look()
+    assert not room.page.shown().has_log
+    room.page.start()
+    room.page.show_log(True)
+    assert "No such file" in room.page.shown().log
+    [job] = room.door.jobs
+    job.log.parent.mkdir(parents=True)
+    job.log.write_text("x" * 30_000 + "\nthe last line\n")
+    assert room.page.shown().log.endswith("the last line\n")
+    assert len(room.page.shown().log) == 20_000
+    room.page.close()
+    assert job.calls == ["cancel", "join"]
+
+
+def test_it_speaks_the_artists_language(room: Room) -> None:
+    words.choose("de")
+    try:
+        room.door.state = real.Found("missing", real.sentences.say(real.sentences.MISSING))
+        room.look()
+        assert room.page.shown().text.startswith("Die Engine ist noch nicht eingerichtet: klicke auf Einrichten.")
+        assert words.tr(labels.BUTTONS["set_up"][0]).replace("&", "") == "Einrichten"
+    finally:
+        words.choose("en")
+
+
+def test_what_goes_and_what_stays_is_listed_before_anything_is_removed(room: Room) -> None:
+    gone: list[bool] = []
+    page = RemovalPage(room.pump, lambda: gone.append(True), room.door)
+    assert not page.shown().asks
+    page.ask()
+    assert page.shown().text == "Looking at this computer …"
+    room.turn()
+    assert page.shown().text.splitlines() == [
+        "This goes:",
+        "· The engine with its packages, 1.8 GB: /e",
+        "",
+        "This stays:",
+        "· Models that you downloaded, 2.1 GB: /m",
+        "· The history: your pictures and their steps, 34.0 MB: /h",
+    ]
+    page.include(True, False)
+    assert page.shown().text.index("Models") < page.shown().text.index("stays")
+    page.leave()
+    assert (page.shown().text, room.door.removed) == ("", [])
+    page.ask()
+    room.turn()
+    page.include(False, True)
+    page.remove()
+    room.turn()
+    assert (room.door.removed, gone) == ([(False, True)], [True])
+    assert page.shown().text.startswith("Removed.")
