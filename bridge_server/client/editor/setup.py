@@ -69,7 +69,7 @@ class SetUpPage:
         self._sentence, self._is_error = "", False
         self._source: Optional[Path] = None
         self._waiting = self._stopping = False  # for a thread; for the job's end
-        self._heard = (self._flow.no_bridge, False)
+        self._heard = (self._flow.no_bridge, self._works())
         self._flow.listeners.append(self._listen)
 
     # ---- commands ----
@@ -77,7 +77,7 @@ class SetUpPage:
         """Whether there is a working engine, and if not, what a set-up would do."""
         found = self._door.found(self._kit if self._kit.is_dir() else None)
         self.state, self._why = found.state, found.sentence
-        if self.state != "ready" and self.plan is None:
+        if self._needed() and self.plan is None:
             self._make_plan()
         self._changed()
 
@@ -116,11 +116,17 @@ class SetUpPage:
 
     # ---- what happens by itself ----
     def _listen(self) -> None:
-        """The bridge may have told that there is no engine, or that it does not start."""
-        heard = (self._flow.no_bridge, self._flow.engine == "down")
+        """The bridge may have come, or told that there is no engine or that it does not start."""
+        heard = (self._flow.no_bridge, self._works())
         if heard != self._heard:
             self._heard = heard
             self._pump.do("look", self.look)
+
+    def _works(self) -> bool:
+        return self._flow.connected and self._flow.engine != "down"
+
+    def _needed(self) -> bool:
+        return self.state == "old" or (self.state != "ready" and not self._works())
 
     def _tick(self) -> bool:
         """Looks how far the job is; True when it has ended."""
@@ -187,8 +193,7 @@ class SetUpPage:
 
     # ---- what a window draws ----
     def shown(self) -> Shown:
-        works = self._flow.connected and self._flow.engine != "down"
-        if self.job is None and (self.state == "ready" or (works and self.state != "old")):
+        if self.job is None and not self._needed():
             return Shown()
         going = self.job.shown() if self.job is not None else self._last
         fraction, progress = _progress(going)
