@@ -27,6 +27,7 @@ log = logging.getLogger("repaint.setup")
 
 AT_ONCE = 4
 TRIES = 4  # of each address, when it stops sending
+PAUSE = 0.5  # seconds before the first of them, then twice as long
 PIECE = 1 << 16
 
 
@@ -146,11 +147,11 @@ class _Work:
             try:
                 self._go_on(wheel, address, part)
             except Stalled as error:
-                tries = 1 if _size(part) > before else tries + 1
+                tries = 1 if _size(part) > before + PIECE else tries + 1
                 log.warning("%s: %s", address, error.details)
                 if tries >= TRIES:
                     raise
-                self._stopped.wait(0.5 * 2**tries)
+                self._stopped.wait(PAUSE * 2**tries)
                 continue
             if self._stopped.is_set():
                 return

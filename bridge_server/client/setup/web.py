@@ -35,7 +35,7 @@ BUNDLES = (  # where systems keep their certificates; an editor's own Python oft
     "/opt/homebrew/etc/ca-certificates/cert.pem",
 )
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
-LARGEST_PAGE = 64 << 20
+PAUSE = 0.5  # seconds before a page is asked for again
 SLOWEST = 2048  # bytes a second, over the time-out: less counts as silence
 
 
@@ -50,6 +50,8 @@ class Web:
         self._settings = settings
         main, *others = settings.indexes
         self._indexes = [] if settings.no_index else [each for each in (main or index, *others) if each]
+        named = (urlsplit(each) for each in (*self._indexes, *settings.find_links))
+        self._names = {each.netloc.rpartition("@")[2]: each for each in named if each.username}
         self._pages: Dict[str, Dict[str, str]] = {}
         self._guard = threading.Lock()
         self._opener: urllib.request.OpenerDirector | None = None
@@ -109,7 +111,7 @@ class Web:
                 tries += 1
                 if tries == 3:
                     raise
-                time.sleep(0.5 * tries)
+                time.sleep(PAUSE * tries)
             except SetUpFailed as error:
                 if error.code == "404":
                     return {}
@@ -161,10 +163,12 @@ class Web:
         return self._opener.open(request, timeout=self._settings.timeout)
 
     def _request(self, address: str, start: int, accept: str) -> urllib.request.Request:
-        """Names and passwords of an address go into a header, as those of a netrc file do."""
+        """Names and passwords of a server's addresses go into a header, as those of a netrc file do."""
         parts = urlsplit(urldefrag(address)[0])
-        user, password = parts.username, parts.password
-        plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+        server = parts.netloc.rpartition("@")[2]
+        plain = urlunsplit((parts.scheme, server, parts.path, parts.query, ""))
+        named = self._names.get(server, parts)
+        user, password = named.username, named.password
         if user is None:
             with contextlib.suppress(OSError, netrc.NetrcParseError, TypeError, ValueError):
                 user, _, password = netrc.netrc().authenticators(parts.hostname or "") or (None, None, None)

@@ -1,0 +1,201 @@
+"""The downloads against an index that misbehaves: each trouble is one sentence, and what arrived is kept."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge_server.client.errors import SetUpFailed
+from bridge_server.client.setup import fetch, web
+from bridge_server.client.setup.kit import Wheel
+from bridge_server.client.setup.runner import Cancelled
+from tests.setup import kits
+from tests.setup.index import Index, serving
+
+SIZE = 1_000_000
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with serving(folder) as one:
+        yield one
+
+
+@pytest.fixture
+def big(index: Index) -> Wheel:
+    content = random.Random(1).randbytes(SIZE)
+    return as_wheel(kits.wheel(index.folder, "big", "1.0+cpu", {"big.bin": content}))
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "PAUSE", 0.01)
+    monkeypatch.setattr(web, "PAUSE", 0.01)
+
+
+def as_wheel(package: dict) -> Wheel:
+    file = package["files"][0]
+    return Wheel(package["name"], package["version"], file["name"], file["sha256"], file["size"])
+
+
+def get(folder: Path, index: str, *wheels: Wheel, cancelled: threading.Event | None = None) -> list[int]:
+    told: list[int] = []
+    stop = cancelled.is_set if cancelled else lambda: False
+    fetch.fetch(list(wheels), folder, True, index, told.append, stop)
+    return told
+
+
+def sentence(folder: Path, index: str, *wheels: Wheel) -> str:
+    with pytest.raises(SetUpFailed) as raised:
+        get(folder, index, *wheels)
+    return raised.value.sentence
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_both_kinds_of_index(home: Path, index: Index, big: Wheel, json: bool) -> None:
+    index.json = json
+    others = [as_wheel(kits.wheel(index.folder, f"small-{n}", "1.0", {f"s{n}.py": ""})) for n in range(9)]
+    told = get(home / "wheels", index.address, big, *others)
+    assert told[-1] == sum(wheel.size for wheel in (big, *others))
+    assert told == sorted(told)
+    assert sorted(path.name for path in (home / "wheels").iterdir()) == sorted(w.name for w in (big, *others))
+    asked = len(index.asked)
+    get(home / "wheels", index.address, big, *others)
+    assert len(index.asked) == asked, "what is there was asked for again"
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_goes_on_after_cancel(home: Path, index: Index, big: Wheel, ranges: bool) -> None:
+    index.stop_after = SIZE // 2
+    index.ranges = ranges
+    cancel = threading.Event()
+    threading.Timer(0.5, cancel.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        get(home / "wheels", index.address, big, cancelled=cancel)
+    assert time.monotonic() - began < 1.0
+    part = home / "wheels" / f"{big.name}.part"
+    kept = part.stat().st_size
+    assert kept >= SIZE // 2
+    time.sleep(0.1)
+    index.stop_after = -1
+    get(home / "wheels", index.address, big)
+    assert index.asked[-1][1] == f"bytes={kept}-"
+    assert index.sent < SIZE * (1.2 if ranges else 1.7)
+
+
+def test_goes_on_by_itself_after_a_cut_line(home: Path, index: Index, big: Wheel) -> None:
+    index.stop_after, index.stop = SIZE // 3, "cut"
+    get(home / "wheels", index.address, big)
+    assert index.asked[-1][1].startswith("bytes=")
+
+
+def test_harmed_remains_are_fetched_anew(home: Path, index: Index, big: Wheel) -> None:
+    (home / "wheels").mkdir(parents=True)
+    (home / "wheels" / f"{big.name}.part").write_bytes(bytes(5000))
+    get(home / "wheels", index.address, big)
+    (home / "wheels" / f"{big.name}.part").write_bytes(bytes(2 * big.size))
+    (home / "wheels" / big.name).write_bytes(bytes(big.size))
+    get(home / "wheels", index.address, big)
+
+
+@pytest.mark.parametrize("stop", ["hang", "drip"])
+def test_stalls(home: Path, index: Index, big: Wheel, stop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "1")
+    monkeypatch.setattr(fetch, "TRIES", 2)
+    index.stop_after, index.stop = SIZE // 2, stop
+    assert sentence(home / "wheels", index.address, big) == (
+        "127.0.0.1 stopped sending: check the network, then click Set up; it goes on where it stopped."
+    )
+    assert (home / "wheels" / f"{big.name}.part").stat().st_size >= SIZE // 2
+
+
+def test_no_network(home: Path, big: Wheel) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        said = sentence(home / "wheels", f"http://127.0.0.1:{taken.getsockname()[1]}/simple", big)
+    start = "cannot be reached: check the network, then click Set up; it goes on where it stopped."
+    assert said == "127.0.0.1 " + start
+    assert sentence(home / "wheels", "http://index.invalid/simple", big) == "index.invalid " + start
+
+
+def test_wrong_hash(home: Path, index: Index, big: Wheel) -> None:
+    index.harm = True
+    assert sentence(home / "wheels", index.address, big).startswith(f"{big.name} from 127.0.0.1 is not the file")
+    assert list((home / "wheels").iterdir()) == []
+
+
+@pytest.mark.parametrize("login", [True, "files"])
+def test_a_proxy_that_answers_with_a_page(home: Path, index: Index, big: Wheel, login: bool | str) -> None:
+    index.login = login
+    said = sentence(home / "wheels", index.address, big)
+    assert said.startswith("Instead of packages a web page came from 127.0.0.1: sign in to this network")
+
+
+def test_a_package_that_is_not_there(home: Path, index: Index, big: Wheel) -> None:
+    (index.folder / big.name).unlink()
+    assert sentence(home / "wheels", index.address, big).startswith(f"{big.name} is not at 127.0.0.1: look whether")
+    kits.wheel(index.folder, "big", "0.9", {"big.bin": b"old"})
+    assert sentence(home / "wheels", index.address, big).startswith(f"{big.name} is not at 127.0.0.1: look whether")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "is not at 127.0.0.1: look whether"),
+        (403, "127.0.0.1 wants to know who you are (it says 403)"),
+        (407, "The proxy of this network wants a user name"),
+        (503, "127.0.0.1 is out of order (it says 503): try again later"),
+    ],
+)
+def test_refusals(home: Path, index: Index, big: Wheel, status: int, said: str) -> None:
+    index.status = status
+    assert said in sentence(home / "wheels", index.address, big)
+
+
+def test_names_and_passwords(home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.user = "zoë:p@ss"
+    assert "wants to know who you are" in sentence(home / "wheels", index.address, big)
+    monkeypatch.setenv("PIP_INDEX_URL", index.address.replace("//", "//zo%C3%AB:p%40ss@"))
+    get(home / "wheels", "http://index.invalid/simple", big)
+
+
+def test_through_a_proxy(home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To an http proxy the whole address is told: the stand-in takes its last part."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{index.server_port}")
+    get(home / "wheels", "http://index.invalid/simple", big)
+    assert index.asked[0][0] == "http://index.invalid/simple/big/"
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    assert sentence(home / "other", "http://index.invalid/simple", big).startswith("The proxy 127.0.0.1 is of a kind")
+
+
+def test_folders_and_other_indexes(
+    home: Path, index: Index, big: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "mirror" / "big"
+    local.mkdir(parents=True)
+    (local / "index.html").write_text(f'<a href="../../index/{big.name.replace("+", "%2B")}">x</a>')
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{local.parent.as_uri()} {index.address}")
+    get(home / "first", "http://index.invalid/simple", big)
+    assert not index.asked
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index.folder))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    get(home / "second", "http://index.invalid/simple", big)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert "“find-links”" in sentence(home / "third", index.address, big)
+
+
+def test_a_folder_that_cannot_be_written(home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(fetch, "open", refuse, raising=False)
+    assert sentence(home / "wheels", index.address, big).startswith(f"Nothing can be written into {home}")
