@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""RePaint Bridge's installer: plain standard library, can be run again at any time.
+"""RePaint Bridge from a checkout, for developers; artists install a zip in their editor. Plain standard library, can be
+run again at any time.
 
     python3 installer.py demo       set up, repaint a bundled photograph through the bridge, write demo/
     python3 installer.py test       set up what the tests need and run them  [--quick|--soak] [--hosts own|usual|all]
-    python3 installer.py krita      install the plug-in into Krita          [--target DIR] [--uninstall]
-    python3 installer.py gimp       install the plug-in into GIMP 3         [--target DIR] [--uninstall]
+    python3 installer.py package    the plug-ins as zips for artists, and the kit   [--out DIR] [--offline DIR]
+    python3 installer.py krita      set up, install the plug-in into Krita  [--target DIR] [--uninstall]
+    python3 installer.py gimp       set up, install the plug-in into GIMP 3 [--target DIR] [--uninstall]
     python3 installer.py doctor     what is here, what is missing, what to do
-    python3 installer.py package    the plug-ins as zips for other machines       [--out DIR]
 
-Everything goes into .venv beside this file. `krita` and `gimp` also copy the plug-in to where the editor looks for it.
+Everything goes into .venv beside this file. The last three are those of `repaint-bridge`, the project's own program.
 Only `test` changes the system: run as root on Debian, it installs the editors that it tests (tests/run.py).
 """
 
@@ -23,10 +24,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from install.doctor import doctor
-from install.environment import FLAVOURS, ROOT, Stop, run, set_up
-from install.package import package
-from install.plugins import gimp, krita
+from bridge_server.manage import places
+from install.environment import FLAVOURS, ROOT, Stop, run, set_up, venv_python, works
+from install.package import PYTHONS, SYSTEMS, package
 
 MINIMUM = (3, 11)
 
@@ -42,6 +42,25 @@ def test(arguments: argparse.Namespace) -> None:
     run([str(python), "-m", "tests.run", *kind, "--hosts", arguments.hosts, "--", *arguments.pytest])
 
 
+def plugin(arguments: argparse.Namespace) -> None:
+    """krita and gimp: set up if there is something to install, then as ``repaint-bridge`` does."""
+    somewhere = arguments.command == "krita" or arguments.target or places.gimp_configurations(*places.here())
+    if somewhere and not arguments.uninstall:
+        set_up("", arguments.torch)
+    options = ["--target", str(arguments.target.absolute())] if arguments.target else []
+    bridge(arguments.command, *options, *(["--uninstall"] if arguments.uninstall else []))
+
+
+def doctor(_arguments: argparse.Namespace) -> None:
+    bridge("doctor")
+
+
+def bridge(*words: str) -> None:
+    """A command of ``repaint-bridge``, by .venv's interpreter if there is one."""
+    python = venv_python() if works(venv_python()) else Path(sys.executable)
+    run([str(python), "-m", "bridge_server", *words])
+
+
 def _newer_python() -> str | None:
     for minor in range(14, MINIMUM[1] - 1, -1):
         found = shutil.which(f"python3.{minor}")
@@ -52,15 +71,15 @@ def _newer_python() -> str | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 with a sentence, or that of the command which was run."""
-    parser = argparse.ArgumentParser(description="RePaint Bridge's installer; see README.md.")
+    parser = argparse.ArgumentParser(description="RePaint Bridge from a checkout; see README.md.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, function, text in (
         ("demo", demo, "repaint a bundled photograph through the bridge, write demo/"),
         ("test", test, "set up what the tests need and run them"),
-        ("krita", krita, "install the plug-in into Krita"),
-        ("gimp", gimp, "install the plug-in into GIMP 3"),
+        ("package", package, "write the plug-ins as zips, and the kit that is in them"),
+        ("krita", plugin, "install the plug-in into Krita"),
+        ("gimp", plugin, "install the plug-in into GIMP 3"),
         ("doctor", doctor, "what is here, what is missing, what to do"),
-        ("package", package, "write the plug-ins as zips"),
     ):
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=function)
@@ -78,13 +97,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             command.add_argument("pytest", nargs="*", help="passed on to pytest, in every editor (after --)")
         if name in ("krita", "gimp"):
-            text = (
-                "Krita's resource folder" if name == "krita" else "GIMP's configuration folder, for instance …/GIMP/3.0"
-            )
+            text = "Krita's resource folder" if name == "krita" else "GIMP's configuration folder, such as …/GIMP/3.0"
             command.add_argument("--target", type=Path, metavar="DIR", help=text)
             command.add_argument("--uninstall", action="store_true")
         if name == "package":
             command.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR")
+            command.add_argument("--offline", type=Path, metavar="DIR", help="fetch all packages into this folder, too")
+            command.add_argument("--system", choices=SYSTEMS, default="", help="… for this one (default: as here)")
+            command.add_argument("--python", choices=PYTHONS, default=PYTHONS[0], help="… with this Python there")
+            command.add_argument("--flavour", choices=FLAVOURS, default="auto", help="… for this build of torch")
     arguments = parser.parse_args(argv)
     if not arguments.command:
         parser.print_help()
@@ -92,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     before = os.umask(0o022)
     os.umask(before | 0o022)  # what is installed is started later: nobody else may change it
     try:
-        status: int | None = arguments.run(arguments)
+        arguments.run(arguments)
     except Stop as stop:
         print(f"error: {stop}", file=sys.stderr)
         return 1
@@ -101,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     finally:
         os.umask(before)
-    return status or 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
-"""python -m bridge_server serve | status | stop
+"""repaint-bridge COMMAND, or python -m bridge_server COMMAND
 
 serve   run the bridge in the foreground; plug-ins start it by themselves, so this is for looking on
 status  one line per fact about the running bridge; exit status 1 if there is none
 stop    shut it down in order; jobs that were not finished stay in the journal
+krita   install the plug-in into Krita, with this engine
+gimp    install the plug-in into GIMP 3, with this engine
+doctor  what is here, what is missing, what to do; exit status 1 if something must be done
+uninstall   remove everything, told before it goes: plug-ins, the engine that set-up made, settings
 """
 
 from __future__ import annotations
@@ -102,21 +106,59 @@ def stop(state: Path) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0; 1 with a sentence, or what the command says above; 2 usage."""
     parser = argparse.ArgumentParser(
-        prog="python -m bridge_server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="repaint-bridge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["serve", "status", "stop"])
-    parser.add_argument("--state", type=Path, default=launch.user_folders().state, help="folder of the connection file")
-    parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help="leave after so long without use")
-    parser.add_argument("--warm", default="exemplar", help="model to load at the start")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in ("serve", "status", "stop", "krita", "gimp", "doctor", "uninstall"):
+        command = commands.add_parser(name)
+        if name in ("serve", "status", "stop"):
+            text = "folder of the connection file"
+            command.add_argument("--state", type=Path, default=launch.user_folders().state, help=text)
+        if name == "serve":
+            text = "leave after so long without use"
+            command.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help=text)
+            command.add_argument("--warm", default="exemplar", help="model to load at the start")
+        if name in ("krita", "gimp"):
+            folder = "Krita's resource folder" if name == "krita" else "GIMP's configuration folder, such as …/GIMP/3.0"
+            command.add_argument("--target", type=Path, metavar="DIR", help=folder)
+            command.add_argument("--uninstall", action="store_true", help="take it away again")
+        if name == "uninstall":
+            command.add_argument("--models", action="store_true", help="also the models that were downloaded")
+            command.add_argument("--history", action="store_true", help="also the pictures of the histories")
+            command.add_argument("--yes", action="store_true", help="do not ask")
     chosen = parser.parse_args(arguments)
     if chosen.command == "serve":
         return serve(chosen.state, chosen.idle_seconds, chosen.warm)
-    return status(chosen.state) if chosen.command == "status" else stop(chosen.state)
+    if chosen.command in ("status", "stop"):
+        return status(chosen.state) if chosen.command == "status" else stop(chosen.state)
+    return _manage(chosen)
 
 
-if __name__ == "__main__":
+def _manage(chosen: argparse.Namespace) -> int:
+    from bridge_server.manage import doctor, plugins, uninstall
+
+    try:
+        if chosen.command == "doctor":
+            return doctor.doctor()
+        if chosen.command == "uninstall":
+            return uninstall.uninstall(chosen.models, chosen.history, chosen.yes)
+        install = plugins.krita if chosen.command == "krita" else plugins.gimp
+        install(chosen.target, chosen.uninstall)
+    except BridgeError as error:
+        print(f"error: {error.sentence}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def start() -> None:
+    """The program ``repaint-bridge``."""
     exit_status = main()
     logging.shutdown()
     sys.stdout.flush()
     os._exit(exit_status)  # nothing of libzmq may keep a process that has given its lock back
+
+
+if __name__ == "__main__":
+    start()

@@ -164,13 +164,22 @@ def _install_torch(python: Path, flavour: str) -> None:
     _pip(python, dry, "the choice of torch")
     metadata = json.loads(report.read_text(encoding="utf-8"))["install"][0]["metadata"]
     if wrong_build(flavour, platform.system(), metadata.get("requires_dist", [])):
-        _pip(python, ["install", "uv"], f"uv, which finds torch's {flavour} build")
         backend = "cpu" if flavour == "cpu" else "auto"
-        command = [str(python), "-m", "uv", "pip", "install", "--python", str(python), "--torch-backend", backend]
+        command = [*uv(python), "pip", "install", "--python", str(python), "--torch-backend", backend]
         if _stream([*command, requirement], f"torch ({flavour})") == 0:
             return
         print(f"The {flavour} build of torch is out of reach; taking the registry's default build.", flush=True)
     _pip(python, ["install", requirement], "torch")
+
+
+def uv(python: Path) -> list[str]:
+    """The command uv of that Python; .venv gets it if it lacks it."""
+    command = [str(python), "-m", "uv"]
+    if subprocess.run([*command, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+        if python != venv_python():
+            raise Stop(f"uv is missing: run “{python} -m pip install uv”, then this again.")
+        _pip(python, ["install", "uv"], "uv")
+    return command
 
 
 def _pip(python: Path, arguments: Sequence[str], what: str) -> None:

@@ -7,23 +7,41 @@ import argparse
 import base64
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
-from install.environment import ROOT, Stop, venv_python, works
-from install.plugins import GIMP_STARTS, gimp_files, krita_files, version
+from bridge_server.client import setup
+from bridge_server.client.errors import BridgeError
+from bridge_server.client.setup.fetch import fetch
+from bridge_server.client.setup.kit import Kit
+from bridge_server.client.setup.tags import Target
+from bridge_server.manage import version
+from bridge_server.manage.plugins import GIMP_STARTS, KIT, gimp_files, krita_files
+from install import environment
+from install.environment import ROOT, Stop
 
 DATE = (2026, 1, 1, 0, 0, 0)
-KIT = "kit"
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+SYSTEMS = {
+    "linux-x86_64": ("linux", "x86_64"),
+    "linux-aarch64": ("linux", "aarch64"),
+    "windows": ("win32", "AMD64"),
+    "macos": ("darwin", "arm64"),
+}
+"""Name: ``sys.platform`` and ``platform.machine()``."""
+OLDEST = {"linux-x86_64": (2, 28), "linux-aarch64": (2, 28), "windows": (0, 0), "macos": (14, 0)}
+"""The oldest glibc and macOS that torch runs on."""
 
 
 def package(arguments: argparse.Namespace) -> None:
     """Write ``kit/`` and the two zips: Krita's “Import Python Plugin from File” reads the one, the other is unpacked
-    into GIMP's plug-ins folder."""
+    into GIMP's plug-ins folder. ``--offline``: also fetch all packages, for set-up from a folder."""
     kit = make_kit(arguments.out)
     inside = [(path.name, path.read_bytes()) for path in kit.iterdir()]
     for plugin, files in (("repaint_krita", krita_files()), ("repaint_gimp", gimp_files())):
@@ -32,6 +50,39 @@ def package(arguments: argparse.Namespace) -> None:
         contents.update({f"{plugin}/{KIT}/{name}": content for name, content in inside})
         write_zip(path, contents, folders=True)
         print(path)
+
+    if arguments.offline:
+        collect(kit, arguments.offline, arguments.system, arguments.python, arguments.flavour)
+
+
+def collect(kit: Path, folder: Path, system: str, python: str, flavour: str) -> None:
+    """Fetch into ``folder`` what a set-up with this kit fetches: on this computer, or for another ``system``."""
+    try:
+        if system:
+            target = Target(*SYSTEMS[system], (3, int(python.partition(".")[2])), OLDEST[system])
+            chosen = flavour if flavour != "auto" else "mps" if system == "macos" else "cpu"
+            wheels = [Kit(kit).uv(target), *Kit(kit).wheels(target, chosen)]
+        else:
+            plan = setup.plan(kit, flavour=flavour)
+            wheels = [Kit(kit).uv(plan.target), *plan.wheels]
+            if not plan.wheels:
+                raise Stop(plan.problem)
+        folder.mkdir(parents=True, exist_ok=True)
+        total = sum(wheel.size for wheel in wheels)
+        fetch(wheels, folder, True, Kit(kit).index, _shown(total), lambda: False)
+    except BridgeError as error:
+        raise Stop(error.sentence) from None
+    print(f"\n{len(wheels)} files, {total / 1e6:.0f} MB, for set-up from a folder: {folder}")
+
+
+def _shown(total: int) -> Callable[[int], None]:
+    """Shows how much has arrived, where somebody looks on."""
+
+    def told(done: int) -> None:
+        if sys.stdout.isatty():
+            print(f"\r{done / 1e6:.0f} of {total / 1e6:.0f} MB", end="", flush=True)
+
+    return told
 
 
 def make_kit(out: Path) -> Path:
@@ -42,12 +93,11 @@ def make_kit(out: Path) -> Path:
     wheel = build_wheel(kit)
     lock = json.loads((ROOT / "install" / "lock.json").read_text(encoding="utf-8"))
     content = wheel.read_bytes()
-    lock["index"] = _index()
-    lock["project"] = {
-        "name": lock["project"],
-        "version": version(),
-        "files": [{"name": wheel.name, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}],
-    }
+    file = {"name": wheel.name, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    lock.update(project={"name": "repaint-bridge", "version": version(), "files": [file]}, index=_index())
+    for each in lock["packages"]:
+        if "+" in each["version"]:
+            each["index"] = _torch_index(each["version"].partition("+")[2])
     (kit / "lock.json").write_text(json.dumps(lock, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
     shutil.copyfile(ROOT / "LICENSE", kit / "LICENSE")
     return kit
@@ -60,6 +110,21 @@ def _index() -> str:
     return PyPI.simple_url
 
 
+def _torch_index(backend: str) -> str:
+    """The address of the index with torch's builds for "cpu", "rocm7.1" …; uv knows it, and says it before it asks."""
+    options = ["--no-config", "--offline", "--no-cache", "--verbose", "pip", "compile", "--torch-backend", backend, "-"]
+    command = [*environment.uv(_python()), *options]
+    done = subprocess.run(command, input="torch", capture_output=True, text=True, errors="replace")
+    found = re.search(r"GET request for: (\S+)/torch/", done.stderr)
+    if found is None:
+        raise Stop(f"uv does not say where torch's builds for {backend} lie: run “{_python()} -m pip install -U uv”.")
+    return found[1]
+
+
+def _python() -> Path:
+    return environment.venv_python() if environment.works(environment.venv_python()) else Path(sys.executable)
+
+
 def build_wheel(folder: Path) -> Path:
     """Build the project's wheel, from a copy of what is its own, into ``folder``."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,8 +133,7 @@ def build_wheel(folder: Path) -> Path:
             place = copy / path.relative_to(ROOT)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
-        python = venv_python() if works(venv_python()) else Path(sys.executable)
-        command = [str(python), "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(built), str(copy)]
+        command = [str(_python()), "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(built), str(copy)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=scratch)
         if done.returncode:
             raise Stop(f"The wheel could not be built: {(done.stderr or done.stdout).strip().splitlines()[-1]}")

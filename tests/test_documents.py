@@ -11,10 +11,10 @@ import pytest
 
 import installer
 from bridge_server.client.editor import german
+from bridge_server.manage import version
 from engine.commands.cli import main as engine_command
 from engine.models.entries import known_models
 from engine.sampling.presets import PRESETS
-from install import plugins
 from tests.hosts import ROOTS
 
 ROOT = Path(__file__).parents[1]
@@ -98,7 +98,7 @@ def _commands(page: Path) -> list[str]:
 def test_commands_are_understood(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     """Parsed for real. The engine then finds that the pictures are missing; the installer does nothing here."""
     monkeypatch.chdir(tmp_path)
-    for name in ("demo", "test", "krita", "gimp", "doctor", "package"):
+    for name in ("demo", "test", "plugin", "doctor", "package"):
         monkeypatch.setattr(installer, name, lambda _arguments: None)
     for command in _commands(page):
         for one, other in (("KIND", "adm-64"), ("legacy|new", "legacy"), ("[", ""), ("]", ""), (" W ", " 1 ")):
@@ -119,8 +119,8 @@ def test_presets_models_and_versions_are_the_codes() -> None:
     models = _text(DOCS / "guide/models.md")
     assert {entry.id for entry in known_models()} <= set(re.findall(r"`([\w-]+)`", models))
     for page in PAGES:
-        for version in re.findall(r"repaint_(?:krita|gimp)-([\d.]+\d)", _text(page)):
-            assert version == plugins.version(), page
+        for named in re.findall(r"repaint_(?:krita|gimp)-([\d.]+\d)", _text(page)):
+            assert named == version(), page
 
 
 def test_editors_named_in_readme_are_those_of_the_report() -> None:

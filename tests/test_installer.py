@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +18,9 @@ from pip._vendor.packaging.requirements import Requirement
 from pip._vendor.packaging.utils import canonicalize_name
 
 import installer
-from install import environment, lock, plugins
+from bridge_server.manage import places, plugins, version
+from install import environment, lock
+from install import package as packages
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,16 +71,18 @@ def test_wrong_build(flavour, system, requirements, wrong):
 
 def test_krita_folders_on_every_system():
     home = Path("/h")
-    linux = plugins.krita_resources("Linux", {}, home)
-    assert linux == [home / ".local/share/krita", home / ".var/app/org.kde.krita/data/krita"]
-    assert plugins.krita_resources("Linux", {"XDG_DATA_HOME": "/d"}, home)[0] == Path("/d/krita")
-    assert plugins.krita_resources("Windows", {"APPDATA": "/r"}, home) == [Path("/r/krita")]
-    assert plugins.krita_resources("Darwin", {}, home) == [home / "Library/Application Support/Krita"]
+    linux = places.krita_resources("Linux", {}, home)
+    flatpak, snap = home / ".var/app/org.kde.krita/data/krita", home / "snap/krita/current/.local/share/krita"
+    assert linux == [home / ".local/share/krita", flatpak, snap]
+    assert [places.sandbox(folder) for folder in linux] == ["", "flatpak", "snap"]
+    assert places.krita_resources("Linux", {"XDG_DATA_HOME": "/d"}, home)[0] == Path("/d/krita")
+    assert places.krita_resources("Windows", {"APPDATA": "/r"}, home) == [Path("/r/krita")]
+    assert places.krita_resources("Darwin", {}, home) == [home / "Library/Application Support/Krita"]
     for system in ("Linux", "Windows", "Darwin"):
-        folders, settings = plugins.krita_resources(system, {}, home), plugins.krita_settings(system, {}, home)
+        folders, settings = places.krita_resources(system, {}, home), places.krita_settings(system, {}, home)
         assert len(folders) == len(settings)
         assert all(path.name == "kritarc" for path in settings)
-    assert plugins.krita_settings("Darwin", {}, home) == [home / "Library/Preferences/kritarc"]
+    assert places.krita_settings("Darwin", {}, home) == [home / "Library/Preferences/kritarc"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_install_into_a_folder_works_alone_and_uninstalls(tmp_path):
 
 def test_packages_have_folder_entries_the_client_and_the_kit(packaged):
     for plugin in ("repaint_krita", "repaint_gimp"):
-        path = packaged / f"{plugin}-{plugins.version()}.zip"
+        path = packaged / f"{plugin}-{version()}.zip"
         assert path.stat().st_size < 25_000_000
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -144,7 +145,7 @@ def test_packages_have_folder_entries_the_client_and_the_kit(packaged):
         executable = [name for name, mode in modes.items() if mode & 0o111 and not name.endswith("/")]
         assert executable == (["repaint_gimp/repaint_gimp.py"] if plugin == "repaint_gimp" else [])
         assert inside == {file.name: file.read_bytes() for file in (packaged / "kit").iterdir()}
-    assert "repaint_krita.desktop" in zipfile.ZipFile(packaged / f"repaint_krita-{plugins.version()}.zip").namelist()
+    assert "repaint_krita.desktop" in zipfile.ZipFile(packaged / f"repaint_krita-{version()}.zip").namelist()
 
 
 def test_kit_holds_the_wheel_that_its_lock_names(packaged):
@@ -160,6 +161,8 @@ def test_kit_holds_the_wheel_that_its_lock_names(packaged):
     weights = "engine/weights/texture/"
     assert {weights + "MODEL_CARD.md", weights + "unet/diffusion_pytorch_model.safetensors"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    sources = [path for _, path in (*plugins.krita_files(), *plugins.gimp_files())]
+    assert {path.relative_to(ROOT).as_posix() for path in sources} <= names
 
 
 def test_the_same_commit_makes_the_same_bytes(packaged, tmp_path):
@@ -201,7 +204,8 @@ def test_lock_takes_other_builds_of_torch_from_a_folder(tmp_path):
     torch, triton = lock.builds("rocm", tmp_path)
     assert (torch["name"], torch["version"], torch["flavour"]) == ("torch", "2.13.0+rocm7.1", "rocm")
     assert torch["marker"] == "sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '3.12'"
-    assert torch["files"] == [{"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "size": len(name)}]
+    (file,) = torch["files"]
+    assert (file["name"], file["sha256"], file["size"]) == (name, hashlib.sha256(name.encode()).hexdigest(), len(name))
     assert triton["name"] == "triton-rocm"
     with pytest.raises(environment.Stop, match="no wheel of torch"):
         lock.builds("cpu", tmp_path / "nothing")
@@ -209,17 +213,18 @@ def test_lock_takes_other_builds_of_torch_from_a_folder(tmp_path):
 
 def test_gimp_folders_on_every_system(tmp_path):
     home = Path("/h")
-    linux = plugins.gimp_folders("Linux", {}, home)
-    assert linux == [home / ".config/GIMP", home / ".var/app/org.gimp.GIMP/config/GIMP"]
-    assert plugins.gimp_folders("Linux", {"XDG_CONFIG_HOME": "/c"}, home)[0] == Path("/c/GIMP")
-    assert plugins.gimp_folders("Windows", {"APPDATA": "/r"}, home) == [Path("/r/GIMP")]
-    assert plugins.gimp_folders("Darwin", {}, home) == [home / "Library/Application Support/GIMP"]
+    linux = places.gimp_folders("Linux", {}, home)
+    flatpak, snap = home / ".var/app/org.gimp.GIMP/config/GIMP", home / "snap/gimp/current/.config/GIMP"
+    assert linux == [home / ".config/GIMP", flatpak, snap]
+    assert places.gimp_folders("Linux", {"XDG_CONFIG_HOME": "/c"}, home)[0] == Path("/c/GIMP")
+    assert places.gimp_folders("Windows", {"APPDATA": "/r"}, home) == [Path("/r/GIMP")]
+    assert places.gimp_folders("Darwin", {}, home) == [home / "Library/Application Support/GIMP"]
     for name in (".config/GIMP/2.10", ".config/GIMP/3.0", ".config/GIMP/3.2", ".var/app/org.gimp.GIMP/config/GIMP/3.0"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / ".config/GIMP/3.0.old").mkdir()
-    found = [path.relative_to(tmp_path).as_posix() for path in plugins.gimp_configurations("Linux", {}, tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in places.gimp_configurations("Linux", {}, tmp_path)]
     assert found == [".config/GIMP/3.0", ".config/GIMP/3.2", ".var/app/org.gimp.GIMP/config/GIMP/3.0"]
-    assert plugins.gimp_configurations("Linux", {"GIMP3_DIRECTORY": "/g"}, tmp_path) == [Path("/g")]
+    assert places.gimp_configurations("Linux", {"GIMP3_DIRECTORY": "/g"}, tmp_path) == [Path("/g")]
 
 
 def test_gimp_plugin_is_installed_whole_and_taken_away(tmp_path):
@@ -243,41 +248,43 @@ def test_gimp_plugin_is_installed_whole_and_taken_away(tmp_path):
     assert not plugins.uninstall_gimp(tmp_path)
 
 
-def test_gimp_command_installs_everywhere_and_writes_the_launch_file(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(plugins, "set_up", lambda _extra, _torch: Path(sys.executable))
-    monkeypatch.setattr(plugins.Path, "home", classmethod(lambda _cls: tmp_path))
-    monkeypatch.setattr(plugins.platform, "system", lambda: "Linux")
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path / "rb"))
-    monkeypatch.syspath_prepend(str(ROOT))
-    for version in ("3.0", "3.2"):
-        (tmp_path / ".config/GIMP" / version).mkdir(parents=True)
+@pytest.fixture
+def own_home(tmp_path, monkeypatch):
+    """A home that has never seen the project, for this process and those it starts."""
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "GIMP3_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "Zoë’s home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(home / "rb"))
+    monkeypatch.setattr(installer, "set_up", lambda _extra, _torch: Path(sys.executable))
+    return home
+
+
+def test_gimp_command_installs_everywhere_and_writes_the_launch_file(own_home, capfd):
+    folders = [own_home / ".config/GIMP" / name for name in ("3.0", "3.2")]
+    for folder in folders:
+        folder.mkdir(parents=True)
     assert installer.main(["gimp"]) == 0
-    for version in ("3.0", "3.2"):
-        assert (tmp_path / ".config/GIMP" / version / "plug-ins" / plugins.GIMP_STARTS).stat().st_mode & 0o111
-    content = json.loads((tmp_path / "rb/config/launch.json").read_text())
+    for folder in folders:
+        assert (folder / "plug-ins" / plugins.GIMP_STARTS).stat().st_mode & 0o111
+    content = json.loads((own_home / "rb/config/launch.json").read_text())
     assert content["interpreter"] == sys.executable
-    assert "Filters ▸ RePaint" in capsys.readouterr().out
-    assert installer.main(["gimp", "--target", str(tmp_path / "elsewhere")]) == 0
-    assert (tmp_path / "elsewhere/plug-ins" / plugins.GIMP_STARTS).is_file()
+    assert content["arguments"] == ["-m", "bridge_server", "serve"]
+    assert "Filters ▸ RePaint" in capfd.readouterr().out
+    assert installer.main(["gimp", "--target", str(own_home / "elsewhere")]) == 0
+    assert (own_home / "elsewhere/plug-ins" / plugins.GIMP_STARTS).is_file()
 
 
 @pytest.mark.parametrize("command", ["krita", "gimp"])
-def test_nobody_else_can_change_what_is_installed(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(plugins, "set_up", lambda _extra, _torch: Path(sys.executable))
-    monkeypatch.setattr(plugins.Path, "home", classmethod(lambda _cls: tmp_path))
-    monkeypatch.setattr(plugins.platform, "system", lambda: "Linux")
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "GIMP3_DIRECTORY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path / "rb"))
-    monkeypatch.syspath_prepend(str(ROOT))
-    (tmp_path / ".config/GIMP/3.0").mkdir(parents=True)
+def test_nobody_else_can_change_what_is_installed(command, own_home):
+    (own_home / ".config/GIMP/3.0").mkdir(parents=True)
     before = os.umask(0)
     try:
         assert installer.main([command]) == 0
     finally:
         assert os.umask(before) == 0
-    found = [path for path in tmp_path.rglob("*") if path.is_relative_to(tmp_path / "rb") or "repaint" in path.name]
+    found = [path for path in own_home.rglob("*") if path.is_relative_to(own_home / "rb") or "repaint" in path.name]
     assert len(found) >= 5
     for path in found:
         assert path.stat().st_mode & 0o022 == 0, path
@@ -285,13 +292,17 @@ def test_nobody_else_can_change_what_is_installed(command, tmp_path, monkeypatch
             assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_launch_file_is_written_where_plugins_look(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path))
-    monkeypatch.syspath_prepend(str(ROOT))
-    plugins.write_launch_file(Path(sys.executable))
-    content = json.loads((tmp_path / "config" / "launch.json").read_text())
-    assert content["interpreter"] == sys.executable
-    assert content["arguments"] == ["-m", "bridge_server", "serve"]
+def test_an_editor_in_a_sandbox_gets_no_engine_that_it_cannot_start(own_home, capfd):
+    """Flatpak's and snap's: one sentence each, and nothing is written there."""
+    folders = [own_home / ".var/app/org.kde.krita/data/krita", own_home / "snap/krita/current/.local/share/krita"]
+    for folder in (own_home / ".local/share/krita", *folders):
+        folder.mkdir(parents=True)
+    assert installer.main(["krita"]) == 0
+    said = capfd.readouterr().out
+    for folder, sandbox in zip(folders, ("flatpak", "snap"), strict=True):
+        assert f"Not installed into {folder}: an editor from {sandbox} cannot start programs outside" in said
+        assert not any(folder.iterdir())
+    assert (own_home / ".local/share/krita/pykrita/repaint_krita.desktop").is_file()
 
 
 @pytest.mark.parametrize("command", ["demo", "krita", "gimp", "test"])
@@ -323,160 +334,33 @@ def _program(path: Path, script: str) -> Path:
     return path
 
 
-class Broken:
-    """A copy of the project with an environment that can be broken, a home, and what doctor says of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root, self.home = folder / "project", folder / "home"
-        self.home.mkdir()
-        self.variables = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "REPAINT_BRIDGE_HOME": str(self.home / "rb")}
-        ignore = shutil.ignore_patterns("*.pyc", "jury", "photo", "assets")  # what numba has compiled comes along
-        for name in ("engine", "bridge_server", "krita_plugin", "gimp_plugin", "install"):
-            shutil.copytree(ROOT / name, self.root / name, ignore=ignore)
-        for name in ("installer.py", "pyproject.toml"):
-            shutil.copy(ROOT / name, self.root)
-        make = [sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(self.root / ".venv")]
-        subprocess.run(make, check=True)
-        (self.packages,) = self.root.glob(".venv/lib/python*/site-packages")
-        (installed,) = {Path(place) for place in sys.path if place.endswith("site-packages")}
-        for path in installed.iterdir():
-            if path.name != "__pycache__" and "__editable__" not in path.name:
-                (self.packages / path.name).symlink_to(path)
-        resources = self.home / ".local/share/krita"
-        resources.mkdir(parents=True)
-        plugins.install_krita(resources)
-        self.plugin = resources / "pykrita/repaint_krita"
-        self.launch = self.home / "rb/config/launch.json"
-        self.launch.parent.mkdir(parents=True)
-        (self.packages / "project.pth").write_text(str(self.root))
-        self.write_launch(self.root / ".venv/bin/python")
-
-    def write_launch(self, interpreter: Path) -> None:
-        content = {"version": 1, "interpreter": str(interpreter), "arguments": [], "state": str(self.home / "rb/state")}
-        self.launch.write_text(json.dumps(content))
-
-    def doctor(self) -> tuple[int, list[str]]:
-        """Exit status, and the sentences under “What to do”."""
-        command = [sys.executable, str(self.root / "installer.py"), "doctor"]
-        done = subprocess.run(command, capture_output=True, text=True, env=self.variables, cwd=self.home)
-        assert not done.stderr, done.stderr
-        _, _, todo = done.stdout.partition("What to do:\n")
-        if not todo:
-            assert "Nothing to do." in done.stdout, done.stdout
-            assert "painted through the bridge" in done.stdout
-        return done.returncode, [line.strip() for line in todo.split("\n\n")[0].splitlines() if line.strip()]
-
-
-@pytest.fixture
-def broken(tmp_path: Path) -> Broken:
-    return Broken(tmp_path)
-
-
-def test_gimp_needs_a_gimp_3(without_engine):
+def test_gimp_needs_a_gimp_3(own_home, monkeypatch, capfd):
     """Without a configuration folder nothing is set up; GIMP 2.10 is named as too old."""
-    broken = without_engine
-    _program(broken.home / "gimp", "echo GNU Image Manipulation Program version 2.10.34")
-
-    def say(*words: str) -> subprocess.CompletedProcess[str]:
-        variables = {**broken.variables, "PATH": f"{broken.home}:/usr/bin:/bin"}
-        command = [sys.executable, str(broken.root / "installer.py"), *words]
-        return subprocess.run(command, capture_output=True, text=True, env=variables)
-
-    done = say("gimp")
-    assert done.returncode == 1
-    assert "start GIMP 3 once" in done.stderr
-    assert "GIMP 2.10.34 has no Python 3" in done.stderr
-    assert "too old: it has no Python 3" in say("doctor").stdout
-    plugins.install_gimp(broken.home / ".config/GIMP/3.0")
-    assert f"installed in {broken.home / '.config/GIMP/3.0'}" in say("doctor").stdout
-    assert "Removed from" in say("gimp", "--uninstall").stdout
-    assert "was not installed" in say("gimp", "--uninstall").stdout
+    _program(own_home / "gimp", "echo GNU Image Manipulation Program version 2.10.34")
+    monkeypatch.setenv("PATH", f"{own_home}:/usr/bin:/bin")
+    monkeypatch.setattr(installer, "set_up", lambda *_: pytest.fail("nothing is to be set up"))
+    with pytest.raises(SystemExit, match="1"):
+        installer.main(["gimp"])
+    said = capfd.readouterr().err
+    assert "start GIMP 3 once" in said
+    assert "GIMP 2.10.34 has no Python 3" in said
+    plugins.install_gimp(own_home / ".config/GIMP/3.0")
+    installer.main(["gimp", "--uninstall"])
+    installer.main(["gimp", "--uninstall"])
+    said = capfd.readouterr().out
+    assert "Removed from" in said
+    assert "was not installed" in said
 
 
-@pytest.fixture
-def without_engine(broken: Broken) -> Broken:
-    """Doctor is fast then."""
-    shutil.rmtree(broken.root / ".venv")
-    broken.write_launch(Path(sys.executable))
-    return broken
-
-
-def _without(package: str):
-    def take(broken: Broken) -> None:
-        for path in broken.packages.glob(f"{package}*"):
-            path.unlink()
-
-    return take
-
-
-def _cut(broken: Broken) -> None:
-    (weights,) = broken.root.glob("engine/weights/texture/unet/*.safetensors")
-    with open(weights, "r+b") as file:
-        file.truncate(weights.stat().st_size // 2)
-
-
-def _damage_package(broken: Broken) -> None:
-    (broken.packages / "zmq").unlink()
-    (broken.packages / "zmq").mkdir()
-    (broken.packages / "zmq/__init__.py").write_text("raise ImportError('libzmq.so.5: file too short')")
-
-
-WITH_ENGINE = {
-    "no pyzmq": (_without("pyzmq"), ["again: pyzmq must be installed"]),
-    "no safetensors": (_without("safetensors"), ["again: safetensors must be installed"]),
-    "package damaged": (_damage_package, ["Delete the folder .venv, then run", "zmq cannot be loaded"]),
-    "no weights": (lambda one: shutil.rmtree(one.root / "engine/weights"), ["Get the folder engine/weights/texture"]),
-    "half of the weights": (_cut, ["Get the folder engine/weights/texture again"]),
-}
-WITHOUT_ENGINE = {
-    "half a plug-in": (lambda one: (one.plugin / "docker.py").unlink(), ["“python3 installer.py krita” again"]),
-    "moved": (lambda one: one.write_launch(Path("/gone/python")), ["the project was moved"]),
-    "launch file damaged": (lambda one: one.launch.write_text("{"), ["not set up for this user yet"]),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("state", WITH_ENGINE)
-def test_doctor_names_what_is_broken_in_the_engine(state: str, broken: Broken) -> None:
-    """In one sentence, and only that."""
-    harm, words = WITH_ENGINE[state]
-    harm(broken)
-    status, todo = broken.doctor()
-    assert (status, len(todo)) == (1, 1), todo
-    assert all(word in todo[0] for word in words), todo
-
-
-@pytest.mark.parametrize("state", WITHOUT_ENGINE)
-def test_doctor_names_what_is_broken_elsewhere(state: str, without_engine: Broken) -> None:
-    harm, words = WITHOUT_ENGINE[state]
-    harm(without_engine)
-    status, todo = without_engine.doctor()
-    assert (status, len(todo)) == (1, 2), todo
-    assert "to set up the engine" in todo[0]
-    assert all(word in todo[1] for word in words), todo
-
-
-@pytest.fixture
-def full_disk(without_engine: Broken) -> Iterator[None]:
-    folder = without_engine.home / "rb/state"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no right to mount a tmpfs here")
-    with contextlib.suppress(OSError), open(folder / "ballast", "wb") as file:
-        file.write(bytes(2 << 20))
-    yield
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@pytest.mark.usefixtures("full_disk")
-def test_doctor_says_that_the_disk_is_full(without_engine: Broken) -> None:
-    status, todo = without_engine.doctor()
-    assert status == 1
-    assert "Make room on the disk of" in todo[0]
-    assert "it is full" in todo[0]
-
-
-@pytest.mark.slow
-def test_doctor_has_nothing_to_do_when_a_fill_comes_out(broken: Broken) -> None:
-    assert broken.doctor() == (0, [])
+def test_offline_folder_for_another_system(packaged, tmp_path, monkeypatch):
+    """Everything that a set-up there asks for, uv included, from an index on this machine."""
+    asked = []
+    monkeypatch.setattr(packages, "fetch", lambda wheels, folder, *_: asked.extend((wheels, folder)))
+    packages.collect(packaged / "kit", tmp_path / "folder", "windows", "3.13", "auto")
+    wheels, folder = asked
+    names = {wheel.project: wheel.name for wheel in wheels}
+    assert folder == tmp_path / "folder"
+    assert names["uv"].endswith("win_amd64.whl")
+    assert names["torch"] == "torch-2.13.0-cp313-cp313-win_amd64.whl"
+    assert "colorama" in names
+    assert not [name for name in names if name.startswith("nvidia")]

@@ -215,7 +215,7 @@ def test_top_level():
     names = {path.relative_to(ROOT).parts[0] for path in _tracked()}
     allowed = {
         "README.md", "installer.py", "pyproject.toml", "LICENSE", "CHANGELOG.md", ".ci", ".gitignore", "engine",
-        "bridge_server", "krita_plugin", "gimp_plugin", "tests", "docs", "install", "CONTRIBUTING.md",
+        "bridge_server", "krita_plugin", "gimp_plugin", "tests", "docs", "install", "CONTRIBUTING.md", ".github",
     }  # fmt: skip
     assert names <= allowed, names - allowed
 

@@ -27,7 +27,7 @@ REPOSITORY = HERE.parent.parent
 sys.path.append(str(REPOSITORY))
 
 from bridge_server.client import launch  # noqa: E402
-from install import plugins  # noqa: E402
+from bridge_server.manage import plugins  # noqa: E402
 from tests.driven import Display, Driven, HostFailure, end  # noqa: E402
 from tests.hosts import ROOTS, CannotBuild, hosts_cache  # noqa: E402
 

@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 sys.path.append(str(REPOSITORY))
 
-from install import plugins  # noqa: E402
+from bridge_server.manage import plugins  # noqa: E402
 from tests.driven import Display, Driven, HostFailure, end  # noqa: E402
 from tests.hosts import CannotBuild, Krita, chosen_krita, hosts_cache  # noqa: E402
 

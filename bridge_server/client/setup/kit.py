@@ -6,7 +6,7 @@
      "python": ["3.11", "3.12"],                               the versions that suit, the best one first
      "project": PACKAGE,                                       its one file lies in the kit itself
      "uv": PACKAGE, "packages": [PACKAGE, …],
-     "disk": {"cpu": 1900000000, "cpu-win32-amd64": …, …},     bytes of an environment: by flavour, or nearer
+     "disk": {"cpu": 1900000000, "cpu-win32-amd64-3.12": …},   bytes of an environment: by flavour, or nearer
      "licence": "GPL-3.0-or-later",                            may be left out, and so may
      "needs": {"cuda": {"driver": "580", "capability": "7.5"}}}    the oldest driver and card of a flavour
 
@@ -107,7 +107,8 @@ class Kit:
         """Bytes of a finished environment, or a guess by its wheels."""
         known = self.lock.get("disk", {})
         guess = 4 * sum(wheel.size for wheel in self.wheels(target, flavour))
-        return int(known.get(f"{flavour}-{target.name}") or known.get(flavour) or guess)
+        nearest = "{}-{}-{}.{}".format(flavour, target.name, *target.python)
+        return int(known.get(nearest) or known.get(flavour) or guess)
 
     def environment_name(self, target: Target, flavour: str) -> str:
         """For instance "0.6.0-1a2b3c4d": another one for other packages, another flavour or another Python."""

@@ -1,42 +1,25 @@
-"""The plug-ins: where Krita and GIMP look for them, copied there, taken away again."""
+"""The plug-ins: copied to where Krita and GIMP look for them, and taken away again."""
 
 from __future__ import annotations
 
-import argparse
-import ast
 import os
-import platform
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-from install.environment import ROOT, Stop, set_up
+from bridge_server.client import launch
+from bridge_server.client.errors import BridgeError
+from bridge_server.manage import ROOT, places
 
 GIMP_STARTS = "repaint_gimp/repaint_gimp.py"
+LIB, KIT = "_lib", "kit"
 TICK = "Settings ▸ Configure Krita ▸ Python Plugin Manager, tick RePaint, start Krita again."
-
-
-def krita_resources(system: str, environment: dict[str, str], home: Path) -> list[Path]:
-    """Krita's resource folders that may exist, the usual one first."""
-    if system == "Windows":
-        roaming = environment.get("APPDATA") or str(home / "AppData" / "Roaming")
-        return [Path(roaming) / "krita"]
-    if system == "Darwin":
-        return [home / "Library" / "Application Support" / "Krita"]
-    data = environment.get("XDG_DATA_HOME") or str(home / ".local" / "share")
-    return [Path(data) / "krita", home / ".var" / "app" / "org.kde.krita" / "data" / "krita"]
-
-
-def krita_settings(system: str, environment: dict[str, str], home: Path) -> list[Path]:
-    """The kritarc that belongs to each folder of :func:`krita_resources`."""
-    if system == "Windows":
-        local = environment.get("LOCALAPPDATA") or str(home / "AppData" / "Local")
-        return [Path(local) / "kritarc"]
-    if system == "Darwin":
-        return [home / "Library" / "Preferences" / "kritarc"]
-    config = environment.get("XDG_CONFIG_HOME") or str(home / ".config")
-    return [Path(config) / "kritarc", home / ".var" / "app" / "org.kde.krita" / "config" / "kritarc"]
+SANDBOXED = (
+    "Not installed into {folder}: an editor from {sandbox} cannot start programs outside of its sandbox. Install the "
+    "plug-in's zip in it instead; it brings an engine of its own."
+)
 
 
 def krita_files() -> list[tuple[str, Path]]:
@@ -48,16 +31,21 @@ def krita_files() -> list[tuple[str, Path]]:
     return files + _client_files("repaint_krita")
 
 
+def gimp_files() -> list[tuple[str, Path]]:
+    """(name inside GIMP's plug-ins folder, source file) with the client inside."""
+    source = ROOT / "gimp_plugin"
+    files = [(path.relative_to(source).as_posix(), path) for path in _sources(source / "repaint_gimp")]
+    return files + _client_files("repaint_gimp")
+
+
 def _client_files(plugin: str) -> list[tuple[str, Path]]:
     """The client inside a plug-in's folder."""
     paths = [ROOT / "bridge_server" / "__init__.py", *_sources(ROOT / "bridge_server" / "client")]
-    return [(f"{plugin}/_lib/{path.relative_to(ROOT).as_posix()}", path) for path in paths]
+    return [(f"{plugin}/{LIB}/{path.relative_to(ROOT).as_posix()}", path) for path in paths]
 
 
 def _sources(folder: Path) -> list[Path]:
-    return sorted(
-        p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts and "_lib" not in p.parts
-    )
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not {"__pycache__", LIB, KIT} & set(p.parts))
 
 
 def krita_place(target: Path, name: str) -> Path:
@@ -66,9 +54,11 @@ def krita_place(target: Path, name: str) -> Path:
 
 
 def _keep_private(target: Path | None) -> None:
-    """What an editor will run is this user's own, with the caches that Python adds; a folder that was named is not."""
-    if target is None:
-        os.umask(0o077)
+    """What an editor will run is this user's own, with the caches that Python adds; in a folder that was named others
+    may read, but not change it."""
+    before = os.umask(0o077)
+    if target is not None:
+        os.umask(before | 0o022)
 
 
 def install_krita(target: Path) -> None:
@@ -115,57 +105,43 @@ def enabled_in_krita(settings: Path) -> bool:
     return settings.is_file() and "enable_repaint_krita=true" in settings.read_text(encoding="utf-8").splitlines()
 
 
-def krita(arguments: argparse.Namespace) -> None:
-    here = platform.system(), dict(os.environ), Path.home()
-    pairs = list(zip(krita_resources(*here), krita_settings(*here), strict=True))
-    if arguments.target:
-        chosen: list[tuple[Path, Path | None]] = [(arguments.target, None)]
-    else:
-        chosen = [(folder, settings) for folder, settings in pairs if folder.is_dir()] or [pairs[0]]
-    if arguments.uninstall:
+def krita(target: Path | None, uninstall: bool) -> None:
+    """Install or remove Krita's plug-in, in ``target`` or wherever a Krita of this user's looks."""
+    pairs = list(zip(places.krita_resources(*places.here()), places.krita_settings(*places.here()), strict=True))
+    chosen: list[tuple[Path, Path | None]] = [(target, None)] if target else []
+    if not target:
+        chosen += [(folder, settings) for folder, settings in pairs if folder.is_dir()] or [pairs[0]]
+    if uninstall:
         removed = [folder for folder, _ in chosen if uninstall_krita(folder)]
         for folder, settings in chosen:
             if settings and settings.is_file() and folder in removed:
                 enable_in_krita(settings, enabled=False)
-        print("\n".join(f"Removed from {f}." for f in removed) or "The plug-in was not installed there.")
+        _say_removed(removed)
         return
-    python = set_up("", arguments.torch)
-    _keep_private(arguments.target)
+    _keep_private(target)
     for folder, settings in chosen:
+        if settings and _sandboxed(folder):
+            continue
         install_krita(folder)
         if settings:
             enable_in_krita(settings)
         print(f"Installed into {folder}.")
-    write_launch_file(python)
+    write_launch_file()
     print("Start Krita (again); the docker is under Settings ▸ Dockers ▸ RePaint.")
-    if not arguments.target:
+    if not target:
         print("If it is not there:", TICK)
 
 
-def gimp_folders(system: str, environment: dict[str, str], home: Path) -> list[Path]:
-    """The folders of GIMP's configuration, in which each version has one of its own."""
-    if system == "Windows":
-        return [Path(environment.get("APPDATA") or str(home / "AppData" / "Roaming")) / "GIMP"]
-    if system == "Darwin":
-        return [home / "Library" / "Application Support" / "GIMP"]
-    config = environment.get("XDG_CONFIG_HOME") or str(home / ".config")
-    return [Path(config) / "GIMP", home / ".var" / "app" / "org.gimp.GIMP" / "config" / "GIMP"]
+def _sandboxed(folder: Path) -> bool:
+    """Whether it belongs to an editor in a sandbox, which cannot use this engine; says so."""
+    sandbox = places.sandbox(folder)
+    if sandbox:
+        print(SANDBOXED.format(folder=folder, sandbox=sandbox))
+    return bool(sandbox)
 
 
-def gimp_configurations(system: str, environment: dict[str, str], home: Path) -> list[Path]:
-    """The configuration folders of every GIMP 3 that has been started here (3.0, 3.2 …)."""
-    moved = environment.get("GIMP3_DIRECTORY", "")
-    if moved and Path(moved).is_absolute():
-        return [Path(moved)]
-    found = [path for folder in gimp_folders(system, environment, home) for path in sorted(folder.glob("3.*"))]
-    return [path for path in found if path.is_dir() and re.fullmatch(r"3\.\d+", path.name)]
-
-
-def gimp_files() -> list[tuple[str, Path]]:
-    """(name inside GIMP's plug-ins folder, source file) with the client inside."""
-    source = ROOT / "gimp_plugin"
-    files = [(path.relative_to(source).as_posix(), path) for path in _sources(source / "repaint_gimp")]
-    return files + _client_files("repaint_gimp")
+def _say_removed(folders: list[Path]) -> None:
+    print("\n".join(f"Removed from {folder}." for folder in folders) or "The plug-in was not installed there.")
 
 
 def install_gimp(target: Path) -> None:
@@ -187,24 +163,24 @@ def uninstall_gimp(target: Path) -> bool:
     return True
 
 
-def gimp(arguments: argparse.Namespace) -> None:
-    found = gimp_configurations(platform.system(), dict(os.environ), Path.home())
-    chosen = [arguments.target] if arguments.target else found
-    if arguments.uninstall:
-        removed = [folder for folder in chosen if uninstall_gimp(folder)]
-        print("\n".join(f"Removed from {f}." for f in removed) or "The plug-in was not installed there.")
+def gimp(target: Path | None, uninstall: bool) -> None:
+    """Install or remove GIMP's plug-in, in ``target`` or wherever a GIMP 3 of this user's looks."""
+    chosen = [target] if target else places.gimp_configurations(*places.here())
+    if uninstall:
+        _say_removed([folder for folder in chosen if uninstall_gimp(folder)])
         return
     if not chosen:
-        raise Stop(
+        raise BridgeError(
             "no configuration folder of GIMP 3 was found; start GIMP 3 once, so that it makes one, then run this again "
             "(or name the folder with --target)." + _too_old_gimp()
         )
-    python = set_up("", arguments.torch)
-    _keep_private(arguments.target)
+    _keep_private(target)
     for folder in chosen:
+        if not target and _sandboxed(folder):
+            continue
         install_gimp(folder)
         print(f"Installed into {folder}.")
-    write_launch_file(python)
+    write_launch_file()
     print("Start GIMP (again); RePaint is in the menu Filters ▸ RePaint.")
 
 
@@ -223,19 +199,7 @@ def _too_old_gimp() -> str:
     return f" GIMP {version} has no Python 3: RePaint needs GIMP 3.0 or newer." if version.startswith("2.") else ""
 
 
-def write_launch_file(python: Path) -> None:
-    """Tell the plug-ins where this project's interpreter is."""
-    from bridge_server.client import launch
-    from bridge_server.client.errors import BridgeError
-
-    try:
-        path = launch.write_launch_file(str(python), ["-m", "bridge_server", "serve"], launch.user_folders().state)
-    except BridgeError as error:
-        raise Stop(error.sentence) from None
+def write_launch_file() -> None:
+    """Tell the plug-ins to start the bridge by this interpreter."""
+    path = launch.write_launch_file(sys.executable, ["-m", "bridge_server", "serve"], launch.user_folders().state)
     print(f"Plug-ins start the bridge by {path}.")
-
-
-def version() -> str:
-    tree = ast.parse((ROOT / "engine" / "version.py").read_text(encoding="utf-8"))
-    values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
-    return str(ast.literal_eval(values[0]))
