@@ -25,6 +25,7 @@ from bridge_server.client import launch, messages, proof
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import MAX_PAYLOAD, Buffer
 from bridge_server.client.link import CONNECTION_FILE
+from bridge_server.client.setup.running import after_good_start
 from bridge_server.clients import Clients
 from bridge_server.desk import SPOOL_LOST, Desk, version
 from bridge_server.downloads import Downloads
@@ -318,6 +319,8 @@ class Bridge:
         """Its state or the catalogue is another now."""
         if self._engine.state == "starting":  # also one that was killed because it did not stop
             self._news.say_steps_gone()
+        elif self._engine.idle:
+            after_good_start()
         self._news.say_catalogue()
 
 

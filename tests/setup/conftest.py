@@ -10,7 +10,7 @@ import pytest
 from bridge_server.client import launch
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in list(os.environ):
         if variable.startswith(("PIP_", "UV_")) or variable.lower().endswith("_proxy"):

@@ -1,38 +1,92 @@
-"""The whole road with real uv: a folder of wheels to an environment that starts."""
+"""The whole road with real uv: wheels to an environment that starts, whatever comes in between."""
 
 from __future__ import annotations
 
+import json
+import random
+import shutil
 import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from bridge_server.client import launch, setup
+from bridge_server.client.errors import BridgeError
+from bridge_server.client.locks import FileLock
+from bridge_server.client.setup import environments, fetch, running, web
+from bridge_server.client.setup.programs import interpreter_in
+from tests.setup.index import Index, serving
 from tests.setup.kits import HERE, SmallKit
+
+STEPS = ["Download the packages", "Install the packages", "Try a small fill", "Make it the engine"]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "PAUSE", 0.01)
+    monkeypatch.setattr(web, "PAUSE", 0.01)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> SmallKit:
+    return SmallKit(tmp_path / "one")
+
+
+@pytest.fixture
+def index(kit: SmallKit) -> Iterator[Index]:
+    with serving(kit.wheels) as one:
+        kit.lock["index"] = one.address
+        kit.write()
+        yield one
+
+
+def begin(kit: SmallKit, source: Path | None = None) -> setup.SetUp:
+    one = setup.SetUp(kit.folder, setup.plan(kit.folder, source), source)
+    one.start()
+    return one
 
 
 def run(kit: SmallKit, source: Path | None = None) -> setup.Shown:
     """Plan and set up; how it ended."""
-    one = setup.SetUp(kit.folder, setup.plan(kit.folder, source), source)
-    one.start()
+    one = begin(kit, source)
     one.join(60)
     shown = one.shown()
     assert shown.state != "running", shown
     return shown
 
 
-def test_from_a_folder_of_wheels_to_an_engine(home: Path, tmp_path: Path) -> None:
-    kit = SmallKit(tmp_path)
+def good(kit: SmallKit, source: Path | None = None) -> None:
+    shown = run(kit, source)
+    assert shown.state == "done", (shown, launch.user_folders().state.joinpath("logs/setup.log").read_text())
+    assert setup.found(kit.folder) == setup.Found("ready")
+
+
+def program(kit: SmallKit) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.setup.program", str(kit.folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+
+
+def until(shown: setup.SetUp, label: str) -> None:
+    deadline = time.monotonic() + 30
+    while not any(step.label == label and step.state == "running" for step in shown.shown().steps):
+        assert time.monotonic() < deadline, shown.shown()
+        time.sleep(0.005)
+
+
+def test_from_a_folder_of_wheels_to_an_engine(home: Path, kit: SmallKit) -> None:
     assert setup.found(kit.folder) == setup.Found("missing", "The engine is not set up yet: click Set up.")
     plan = setup.plan(kit.folder, kit.wheels)
     assert (plan.problem, plan.flavour, plan.download) == ("", "cpu", 0)
     assert plan.python.startswith(f"Python {HERE}.")
+    before = sorted(kit.wheels.iterdir())
     shown = run(kit, kit.wheels)
     assert (shown.state, shown.sentence) == ("done", "The engine is set up.")
-    assert [(step.label, step.state) for step in shown.steps] == [
-        ("Check the packages", "done"),
-        ("Install the packages", "done"),
-        ("Try a small fill", "done"),
-        ("Make it the engine", "done"),
-    ]
+    assert [step.label for step in shown.steps] == ["Check the packages", *STEPS[1:]]
+    assert {step.state for step in shown.steps} == {"done"}
     assert shown.steps[0].done == shown.steps[0].total > 10_000_000
     assert setup.found(kit.folder) == setup.Found("ready")
     recipe = launch.read_launch_file()
@@ -40,3 +94,241 @@ def test_from_a_folder_of_wheels_to_an_engine(home: Path, tmp_path: Path) -> Non
     assert said.stdout == "serve\n"
     assert setup.broken_parts(plan.folder) == []
     assert not (home / "cache" / "wheels").exists()
+    assert sorted(kit.wheels.iterdir()) == before
+    (kit.wheels / "numpy-2.0-py3-none-any.whl").unlink()
+    assert setup.plan(kit.folder, kit.wheels).problem == ""  # nothing of it is needed any more
+
+
+def test_a_folder_that_lacks_something(kit: SmallKit) -> None:
+    numpy = kit.wheels / "numpy-2.0-py3-none-any.whl"
+    content = numpy.read_bytes()
+    numpy.write_bytes(content[:-1] + b"!")
+    assert run(kit, kit.wheels).sentence.startswith(f"{numpy.name} from {kit.wheels} is not the file")
+    numpy.unlink()
+    assert setup.plan(kit.folder, kit.wheels).problem == (
+        f"The folder {kit.wheels} lacks {numpy.name}: make it again with “installer.py package --offline”, or choose "
+        "another folder."
+    )
+
+
+def test_a_kit_that_is_not_whole(kit: SmallKit) -> None:
+    said = "The plug-in's folder “kit” is not whole: install the plug-in again from its zip."
+    (kit.folder / kit.lock["project"]["files"][0]["name"]).write_bytes(b"PK")
+    assert setup.plan(kit.folder).problem == said
+    (kit.folder / "lock.json").unlink()
+    assert setup.plan(kit.folder).problem == said
+    assert setup.found(kit.folder).state == "missing"
+
+
+def test_cancel_and_go_on(kit: SmallKit, index: Index) -> None:
+    index.stop_after = 20_000_000
+    one = begin(kit)
+    while index.sent < index.stop_after:
+        time.sleep(0.01)
+    began = time.monotonic()
+    one.cancel()
+    one.join(5)
+    assert time.monotonic() - began < 0.5
+    assert one.shown().state == "cancelled"
+    assert setup.found(kit.folder).sentence == (
+        "The set-up of the engine was begun and not finished: click Go on, and it continues where it stopped."
+    )
+    assert setup.plan(kit.folder).download < sum(p.stat().st_size for p in kit.wheels.iterdir()) - 19_000_000
+    index.stop_after = -1
+    one = begin(kit)
+    until(one, STEPS[1])
+    one.cancel()
+    one.join(5)
+    assert one.shown().state == "cancelled"
+    good(kit)
+    assert index.sent < 1.05 * sum(p.stat().st_size for p in kit.wheels.iterdir())
+
+
+def test_killed_at_any_moment(kit: SmallKit, index: Index) -> None:
+    """Each round is killed a little later, until one gets through."""
+    delays = random.Random(24)
+    for number in range(40):
+        child = program(kit)
+        assert child.stdout is not None
+        label = STEPS[min(number // 3, 3)]
+        for line in child.stdout:
+            if line.strip() == label or line.startswith("done"):
+                break
+        time.sleep(delays.random() * 0.4)
+        child.kill()
+        child.wait()
+        if number >= 11 or setup.found(kit.folder).state == "ready":
+            break
+        assert setup.found(kit.folder).state == "missing"
+    good(kit)
+    assert setup.broken_parts(setup.plan(kit.folder).folder) == []
+    assert index.sent < 1.3 * sum(p.stat().st_size for p in kit.wheels.iterdir())
+
+
+def test_two_at_once(kit: SmallKit, index: Index) -> None:
+    children = [program(kit) for _ in range(2)]
+    told = [child.communicate(timeout=60)[0] for child in children]
+    assert [each.splitlines()[-1] for each in told] == ["done The engine is set up."] * 2, told
+    assert sum("Another program is setting" in each or STEPS[1] in each for each in told) == 2
+    assert index.sent < 1.05 * sum(p.stat().st_size for p in kit.wheels.iterdir())
+
+
+def test_the_second_shows_the_first_ones_progress(kit: SmallKit, index: Index) -> None:
+    index.stop_after = 1_000_000
+    first, second = begin(kit), begin(kit)
+    deadline = time.monotonic() + 10
+    while not second.shown().steps or second.shown().steps[0].done < 500_000:
+        assert time.monotonic() < deadline, second.shown()
+        time.sleep(0.05)
+    second.cancel()
+    second.join(5)
+    assert second.shown().state == "cancelled"
+    assert first.shown().state == "running"
+    first.cancel()
+    first.join(5)
+
+
+def test_an_update_leaves_what_works(
+    home: Path, kit: SmallKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good(kit, kit.wheels)
+    old = setup.plan(kit.folder).folder
+    bad = SmallKit(tmp_path / "bad", "1.1", project={"bridge_server/fails": "x"})
+    assert setup.found(bad.folder) == setup.Found(
+        "old", "The engine is of version 1.0 and 1.1 came with this plug-in: click Update."
+    )
+    shown = run(bad, bad.wheels)
+    assert shown.state == "failed"
+    assert shown.sentence == ("The engine was installed but does not work: The small picture could not be painted.")
+    assert environments.current() == old
+    assert setup.found(kit.folder) == setup.Found("ready")
+    running.tidy(old)  # a set-up is unfinished: nothing may go
+    assert len(list(environments.engines().iterdir())) == 2
+    new = SmallKit(tmp_path / "new", "1.2")
+    good(new, new.wheels)
+    assert setup.found(kit.folder) == setup.Found("ready"), "an older plug-in takes the newer engine"
+    current = environments.current()
+    assert current is not None
+    assert current.name.startswith("1.2-")
+    assert old.is_dir()
+    running.tidy(old)  # the old bridge, if it still runs
+    assert old.is_dir()
+    (home / "cache" / "wheels").mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(sys, "prefix", str(current))
+    running.after_good_start()
+    for thread in threading.enumerate():
+        if thread.name == "repaint-tidy":
+            thread.join()
+    assert list(environments.engines().iterdir()) == [current]
+    assert not list((home / "cache").iterdir())
+
+
+def test_repair_fetches_what_is_broken(kit: SmallKit, index: Index) -> None:
+    good(kit)
+    folder = setup.plan(kit.folder).folder
+    packages = environments.site_packages(folder)
+    assert packages is not None
+    running.tidy(folder)
+
+    shutil.rmtree(packages / "numpy")
+    assert setup.found(kit.folder) == setup.Found("broken", "Parts of the engine are missing (numpy): click Repair.")
+    assert setup.broken_parts(folder) == ["The package numpy is not whole: click Repair."]
+    index.asked.clear()
+    good(kit)
+    files = [path for path, _ in index.asked if path.startswith("/files/")]
+    assert sorted(path.rsplit("/", 1)[1].split("-")[0] for path in files) == ["numpy", "uv"]
+
+    for path in (packages / "zope.tiny-1.0.dist-info", packages / "zope"):
+        shutil.rmtree(path)
+    assert "zope-tiny" in setup.found(kit.folder).sentence
+    good(kit)
+
+    weights = packages / "engine" / "weights" / "model.bin"
+    weights.write_bytes(weights.read_bytes()[:100])
+    assert setup.found(kit.folder) == setup.Found(
+        "broken", "A file of the model is not whole (engine/weights/model.bin): click Repair."
+    )
+    good(kit)
+    weights.write_bytes(bytes(weights.stat().st_size))  # the same size
+    assert setup.found(kit.folder).state == "ready"
+    assert setup.broken_parts(folder) == [
+        "The model's file engine/weights/model.bin is not what it should be: click Repair."
+    ]
+
+    interpreter = interpreter_in(folder)
+    interpreter.unlink()
+    interpreter.symlink_to("/nowhere/python3")
+    assert setup.found(kit.folder) == setup.Found("broken", "The Python that the engine needs is gone: click Repair.")
+    assert setup.broken_parts(folder) == ["The Python that the engine needs is gone: click Repair."]
+    good(kit)
+    assert setup.broken_parts(folder) == []
+
+    (folder / "stamp.json").unlink()
+    assert setup.found(kit.folder).state == "broken"
+    good(kit)
+    shutil.rmtree(folder)
+    assert setup.found(kit.folder).sentence == f"The folder of the engine is gone ({folder}): click Set up."
+    good(kit)
+
+
+def test_a_bridge_is_not_started_during_a_repair() -> None:
+    state = launch.private_folder(launch.user_folders().state)
+    lock = running.keep_stopped()
+    assert not FileLock(state / "start.lock").acquire(0.0)
+    lock.release()
+    assert FileLock(state / "start.lock").acquire(0.0)
+
+
+def test_use_an_engine_that_is_there(kit: SmallKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good(kit, kit.wheels)
+    folder = setup.plan(kit.folder).folder
+    monkeypatch.setenv(launch.HOME_VARIABLE, str(tmp_path / "other"))
+    with pytest.raises(BridgeError) as raised:
+        setup.use(tmp_path)
+    assert raised.value.sentence.startswith(f"There is no engine in {tmp_path}: choose the project's folder")
+    setup.use(folder)
+    assert setup.found(kit.folder) == setup.Found("ready")
+    packages = environments.site_packages(folder)
+    assert packages is not None
+    (packages / "bridge_server" / "fails").write_text("")
+    with pytest.raises(BridgeError) as raised:
+        setup.use(folder)
+    assert raised.value.sentence == (f"The engine in {folder} does not work: The small picture could not be painted.")
+
+
+def test_removing_everything(home: Path, kit: SmallKit) -> None:
+    good(kit, kit.wheels)
+    folders = launch.user_folders()
+    for name in ("models/big.bin", "setup-left"):
+        (folders.data / name).parent.mkdir(parents=True, exist_ok=True)
+        (folders.data / name).write_bytes(bytes(1000))
+    for name in ("spool/job", "journal.sqlite", "logs/krita.log"):
+        (folders.state / name).parent.mkdir(parents=True, exist_ok=True)
+        (folders.state / name).write_bytes(bytes(500))
+    (folders.config / "krita.json").write_text("{}")
+    both = setup.removable()
+    assert [words for words, _, _ in both.stays] == [
+        "Models that you downloaded",
+        "The history: your pictures and their steps",
+        "The history: your pictures and their steps",
+    ]
+    assert both.stays[0][1:] == (folders.data / "models", 1000)
+    assert ("The engine with its packages", folders.data / "engines") in [row[:2] for row in both.goes]
+    setup.remove(with_models=False, with_history=False)
+    left = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+    assert left == ["data/models/big.bin", "state/journal.sqlite", "state/spool/job"]
+    assert setup.found(kit.folder).state == "missing"
+    setup.remove(with_models=True, with_history=True)
+    assert not any(path.is_dir() for path in folders.__dict__.values())
+    assert setup.removable() == setup.Removal([], [])
+
+
+def test_the_progress_file_is_read_by_anybody(kit: SmallKit, index: Index) -> None:
+    index.stop_after = 100
+    one = begin(kit)
+    until(one, STEPS[0])
+    time.sleep(0.2)
+    told = json.loads((launch.user_folders().data / "setup.json").read_text())
+    assert [step["label"] for step in told["steps"]] == STEPS
+    one.cancel()
+    one.join(5)

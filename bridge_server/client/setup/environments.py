@@ -23,12 +23,15 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from bridge_server.client import launch
+from bridge_server.client.errors import NotInstalled
 from bridge_server.client.setup import sentences
 from bridge_server.client.setup.kit import PROJECT
 from bridge_server.client.setup.programs import interpreter_in, long_path, options
 from bridge_server.client.setup.sentences import say
 
 STAMP = "stamp.json"
+LOCK = "setup.lock"  # in the data folder, held by the set-up that runs and by the programs that it starts
+PROGRESS = "setup.json"  # beside it while a set-up is not finished: how far it is, for other editors to show
 LOAD_SECONDS = 300.0  # the first start after a repair compiles
 _MODULES = "numpy torch diffusers transformers accelerate peft safetensors.torch zmq platformdirs PIL.Image cv2"
 _MODULES += " tifffile imagecodecs OpenImageIO psd_tools"
@@ -61,6 +64,14 @@ def wheels() -> Path:
 def of_interpreter(interpreter: str) -> Path:
     """The virtual environment that an interpreter belongs to; nothing is resolved, for the last step is a link."""
     return Path(interpreter).parent.parent
+
+
+def current() -> Path | None:
+    """The environment that editors start now; None if there is none."""
+    try:
+        return of_interpreter(launch.read_launch_file().interpreter)
+    except NotInstalled:
+        return None
 
 
 def site_packages(environment: Path) -> Path | None:
@@ -124,31 +135,34 @@ def recorded(environment: Path) -> Iterator[Tuple[str, List[Tuple[str, str, int]
         yield name, files or [(info.name + "/RECORD", "", 1 << 62)]
 
 
-def damaged(environment: Path, skip: Callable[[], bool] = lambda: False) -> Iterator[Tuple[str, str]]:
-    """(package, path) of every file that is missing or has another size than when it was installed."""
+def damaged(environment: Path) -> Iterator[Tuple[str, str]]:
+    """(package, path) of every file that is missing or has another size than when it was installed.
+
+    Of the project itself also those that have other bytes.
+    """
     folder = site_packages(environment)
     for name, files in recorded(environment):
-        for path, _, size in files:
-            if path.endswith((".pyc", "RECORD")) and size < 0:
-                continue
+        for path, told, size in files:
+            place = Path(long_path(Path(os.path.normpath(f"{folder}/{path}"))))
             try:
-                there = Path(long_path(Path(os.path.normpath(f"{folder}/{path}")))).stat().st_size
+                there = place.stat().st_size
             except OSError:
-                there = -2
-            if there == -2 or (size >= 0 and there != size and not path.endswith(".dist-info/RECORD")):
+                if size >= 0 or not path.endswith(".pyc"):
+                    yield name, path
+                continue
+            if size not in (-1, there) or (name == PROJECT and told and _sha256(place) != told):
                 yield name, path
-        if skip():
-            return
 
 
-def broken_packages(environment: Path) -> List[str]:
-    """The packages that must be installed again: changed, or gone altogether."""
+def broken_files(environment: Path) -> Dict[str, List[str]]:
+    """The packages that must be installed again, with the files that are changed: none if it is gone altogether."""
     stamp = read_stamp(environment)
-    odd = set(stamp.odd) if stamp else set()
-    broken = {name for name, path in damaged(environment) if path not in odd}
-    if stamp:
-        broken |= set(stamp.packages) - {name for name, _ in recorded(environment)}
-    return sorted(broken)
+    there = {name for name, _ in recorded(environment)}
+    broken: Dict[str, List[str]] = {name: [] for name in (stamp.packages if stamp else {}) if name not in there}
+    for name, path in damaged(environment):
+        if stamp is None or path not in stamp.odd:
+            broken.setdefault(name, []).append(path)
+    return broken
 
 
 def quick_look(environment: Path, stamp: Stamp) -> str:
@@ -185,14 +199,13 @@ def broken_parts(environment: Path) -> List[str]:
     """One sentence for each broken part; some seconds, for every file is looked at and the packages are loaded."""
     if not interpreter_works(environment):
         return [say(sentences.PYTHON_GONE)]
-    packages = broken_packages(environment)
-    found = [say(sentences.PACKAGE_BROKEN, name=name) for name in packages]
-    folder = site_packages(environment)
-    for name, files in recorded(environment):
-        for path, told, _ in files if name == PROJECT and folder else []:
-            whole = not told or path.endswith(".py") or _sha256(Path(str(folder), path)) == told
-            if not whole and name not in packages:
-                found.append(say(sentences.WEIGHTS_BROKEN, name=path))
+    found = []
+    for name, paths in sorted(broken_files(environment).items()):
+        weights = [path for path in paths if name == PROJECT and not path.endswith(".py")]
+        if weights and weights == paths:
+            found.append(say(sentences.WEIGHTS_BROKEN, name=weights[0]))
+        else:
+            found.append(say(sentences.PACKAGE_BROKEN, name=name))
     if found:
         return found
     modules = " ".join(["bridge_server", "engine", *_MODULES.split()])
@@ -222,9 +235,9 @@ def _sha256(path: Path) -> str:
     """As RECORD has it; "" if the file cannot be read."""
     digest = hashlib.sha256()
     try:
-        with open(long_path(path), "rb") as file:
-            for part in iter(lambda: file.read(1 << 20), b""):
-                digest.update(part)
+        with open(str(path), "rb") as file:
+            for piece in iter(lambda: file.read(1 << 20), b""):
+                digest.update(piece)
     except OSError:
         return ""
     return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()

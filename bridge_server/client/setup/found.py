@@ -30,7 +30,8 @@ def found(kit: Path | None = None) -> Found:
         recipe = launch.read_launch_file()
     except NotInstalled as error:
         if not launch.launch_file().exists():
-            return Found("missing", say(sentences.UNFINISHED if environments.wheels().is_dir() else sentences.MISSING))
+            begun = (launch.user_folders().data / environments.PROGRESS).exists()
+            return Found("missing", say(sentences.UNFINISHED if begun else sentences.MISSING))
         return Found("broken", error.sentence)
     environment = environments.of_interpreter(recipe.interpreter)
     stamp = environments.read_stamp(environment)

@@ -115,7 +115,7 @@ def lacking_in(folder: Path, kit: Kit, wanted: Tuple[Wheel, ...]) -> List[Wheel]
     everything = [*wanted, kit.wheel]
     if environments.read_stamp(folder) is None or environments.site_packages(folder) is None:
         return everything
-    broken = environments.broken_packages(folder)
+    broken = environments.broken_files(folder)
     return [wheel for wheel in everything if wheel.project in broken]
 
 

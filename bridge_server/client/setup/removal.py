@@ -14,7 +14,6 @@ from bridge_server.client.locks import FileLock
 from bridge_server.client.setup import environments, running, sentences
 from bridge_server.client.setup.runner import of_system
 from bridge_server.client.setup.sentences import say
-from bridge_server.client.setup.steps import LOCK
 
 Row = Tuple[str, Path, int]
 _KINDS = {
@@ -59,7 +58,7 @@ def remove(with_models: bool, with_history: bool) -> None:
     Some seconds: call it in a thread. Raises BridgeError with a sentence; what is left then goes the next time.
     """
     data = launch.user_folders().data
-    lock = FileLock(data / LOCK)
+    lock = FileLock(data / environments.LOCK)
     try:
         if data.is_dir() and not lock.acquire(0.0):
             raise SetUpFailed(say(sentences.OTHER_EDITOR))

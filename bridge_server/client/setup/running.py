@@ -1,13 +1,22 @@
-"""The bridge that runs now, seen from set-up: stopping it."""
+"""The bridge that runs now, seen from set-up: stopping it, and what it removes after its first good start."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import re
 import secrets
+import sys
+import threading
+from pathlib import Path
 
 from bridge_server.client import launch, messages
 from bridge_server.client.errors import BridgeError
-from bridge_server.client.link import BRIDGE_LOCK, Link, read_connection_file
+from bridge_server.client.link import BRIDGE_LOCK, START_LOCK, START_SECONDS, Link, read_connection_file
 from bridge_server.client.locks import FileLock
+from bridge_server.client.setup import environments
+
+log = logging.getLogger("repaint.setup")
 
 
 def stop(patience: float = 10.0, only_idle: bool = False) -> bool:
@@ -42,3 +51,48 @@ def _gone(patience: float) -> bool:
         return False
     lock.release()
     return True
+
+
+def keep_stopped() -> FileLock:
+    """Stop the bridge; as long as the lock is held, nobody starts another one."""
+    state = launch.private_folder(launch.user_folders().state)
+    lock = FileLock(state / START_LOCK)
+    lock.acquire(START_SECONDS)
+    stop()
+    return lock
+
+
+def after_good_start() -> None:
+    """To be called by a bridge whose engine is ready: what its set-up does not need any more goes, in a thread."""
+    if Path(sys.prefix).parent == environments.engines():
+        threading.Thread(target=tidy, args=(Path(sys.prefix),), name="repaint-tidy", daemon=True).start()
+
+
+def tidy(environment: Path) -> None:
+    """Remove downloads, and environments and Pythons other than those of ``environment``.
+
+    Not while a set-up runs or is unfinished, and not by an engine that is no longer the one that editors start.
+    """
+    folders = launch.user_folders()
+    lock = FileLock(folders.data / environments.LOCK)
+    if not lock.acquire(0.0):
+        return
+    try:
+        if (folders.data / environments.PROGRESS).exists() or environments.current() != environment:
+            return
+        home = re.search(r"^home\s*=\s*(.+)$", (environment / "pyvenv.cfg").read_text(encoding="utf-8"), re.M)
+        python = Path(home.group(1).strip()) if home else environment
+        places = [folders.cache / "wheels", folders.cache / "uv", folders.cache / "trial"]
+        for folder, kept in ((environments.engines(), environment), (environments.pythons(), python.resolve())):
+            others = list(folder.iterdir()) if folder.is_dir() else []
+            places += [
+                each for each in others if each not in (kept, *kept.parents) and each.resolve() not in kept.parents
+            ]
+        for place in places:
+            with contextlib.suppress(FileNotFoundError):
+                environments.delete(place) if place.is_dir() else place.unlink()
+                log.info("removed %s", place)
+    except OSError as error:
+        log.warning("something stays: %r", error)  # until the next start
+    finally:
+        lock.release()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 import time
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, List, Tuple
 
 from bridge_server.client import launch
 from bridge_server.client.errors import BridgeError, SetUpFailed
 from bridge_server.client.locks import FileLock
-from bridge_server.client.setup import environments, fetch, pythons, runner, sentences, trial
+from bridge_server.client.setup import environments, fetch, pythons, runner, running, sentences, trial
 from bridge_server.client.setup.kit import Kit, Wheel
 from bridge_server.client.setup.plans import Plan, lacking_in
 from bridge_server.client.setup.programs import interpreter_in
@@ -23,8 +24,6 @@ from bridge_server.client.setup.sentences import say
 
 log = logging.getLogger("repaint.setup")
 
-LOCK = "setup.lock"
-PROGRESS = "setup.json"  # what another editor shows meanwhile
 INSTALL_SECONDS = 3600.0
 PYTHON_SECONDS = 1800.0
 
@@ -64,6 +63,7 @@ class SetUp:
         self._began = 0.0
         self._told = 0.0
         self._lock: FileLock | None = None
+        self._start_lock: FileLock | None = None
 
     def start(self) -> None:
         self._shown = Shown(state="running")
@@ -94,8 +94,9 @@ class SetUp:
             try:
                 self._steps()
             finally:
-                if self._lock:
-                    self._lock.release()
+                for lock in (self._lock, self._start_lock):
+                    if lock:
+                        lock.release()
         except Cancelled:
             self._end("cancelled", say(sentences.CANCELLED))
         except BridgeError as error:
@@ -116,12 +117,12 @@ class SetUp:
 
     def _alone(self) -> None:
         """Wait for the lock, showing how far its holder is."""
-        lock = FileLock(launch.user_folders().data / LOCK)
+        lock = FileLock(launch.user_folders().data / environments.LOCK)
         while not lock.acquire(0.0):
             if self._cancel.is_set():
                 raise Cancelled
             try:
-                told = json.loads((launch.user_folders().data / PROGRESS).read_text(encoding="utf-8"))
+                told = json.loads((launch.user_folders().data / environments.PROGRESS).read_text(encoding="utf-8"))
                 steps = tuple(StepShown(**each) for each in told["steps"])
             except (OSError, ValueError, TypeError, KeyError):
                 steps = ()
@@ -151,6 +152,7 @@ class SetUp:
             each()
             self._step(number, "done")
             log.info("%s: %.1f s", self._shown.steps[number].label, time.monotonic() - self._began)
+        (launch.user_folders().data / environments.PROGRESS).unlink()
 
     def _step(self, number: int, state: str, done: int = -1, total: int = -1) -> None:
         """Show one step's state; another editor reads it from a file."""
@@ -164,7 +166,7 @@ class SetUp:
             self._told = time.monotonic()
             try:
                 text = json.dumps({"steps": [asdict(step) for step in steps]})
-                launch.write_private(launch.user_folders().data / PROGRESS, text)
+                launch.write_private(launch.user_folders().data / environments.PROGRESS, text)
             except OSError:  # a full disk is told by the step that needs it
                 pass
 
@@ -187,10 +189,24 @@ class SetUp:
         return self._source or environments.wheels()
 
     def _fetch(self, kit: Kit, wanted: List[Wheel]) -> None:
-        def told(done: int) -> None:
-            self._step(0, "running", done)
+        """uv first: it knows where torch's builds lie that the usual index does not have."""
+        before = 0
 
-        fetch.fetch(wanted, self._place(), self._source is None, kit.index, told, self._stop)
+        def told(done: int) -> None:
+            self._step(0, "running", before + done)
+
+        how = (self._place(), self._source is None, kit.index, told, self._stop)
+        fetch.fetch(wanted[:1], *how)
+        before = sum(wheel.size for wheel in wanted[:1])
+        fetch.fetch([self._with_index(kit, wheel) for wheel in wanted[1:]], *how)
+
+    def _with_index(self, kit: Kit, wheel: Wheel) -> Wheel:
+        """A build such as 2.13.0+cpu with the address of its index, out of uv."""
+        build = wheel.version.partition("+")[2]
+        if not build or wheel.index or self._source:
+            return wheel
+        found = re.search(rb"https://[a-z0-9.-]+/whl/(?=cpu)", self._uv(kit).read_bytes())
+        return replace(wheel, index=found.group().decode() + build if found else "")
 
     def _uv(self, kit: Kit) -> Path:
         """The program itself, taken out of its wheel."""
@@ -245,6 +261,8 @@ class SetUp:
         whole = environments.read_stamp(folder) is not None
         if whole and not lacking and environments.interpreter_works(folder):
             return
+        if folder == environments.current():
+            self._start_lock = running.keep_stopped()
         if not whole:
             environments.delete(folder)
         if not environments.interpreter_works(folder):
@@ -266,7 +284,9 @@ class SetUp:
 
     def _try(self) -> None:
         inherited = self._lock.fileno() if self._lock else -1
-        trial.paint(interpreter_in(self._plan.folder), self.log, self._stop, inherited)
+        interpreter = interpreter_in(self._plan.folder)
+        trial.paint(interpreter, self.log, self._stop, sentences.TRY_FAILED, inherited)
 
     def _switch(self) -> None:
         trial.switch(interpreter_in(self._plan.folder))
+        running.stop(only_idle=True)  # the editors start the new one

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge_server.client import launch
-from bridge_server.client.errors import NotInstalled, SetUpFailed
+from bridge_server.client.errors import SetUpFailed
 from bridge_server.client.setup import runner, sentences
-from bridge_server.client.setup.environments import of_interpreter
 from bridge_server.client.setup.programs import interpreter_in
 from bridge_server.client.setup.sentences import say
 
@@ -19,8 +18,8 @@ STOP_SECONDS = 20.0
 LAUNCH = ("-m", "bridge_server", "serve")
 
 
-def paint(interpreter: Path, log: Path, cancelled: Callable[[], bool], inherited: int = -1) -> None:
-    """Raises SetUpFailed with the reason if it does not paint, Cancelled if cancelled."""
+def paint(interpreter: Path, log: Path, cancelled: Callable[[], bool], failed: str, inherited: int = -1) -> None:
+    """Raises SetUpFailed with ``failed``, its {reason} filled in, if it does not paint; Cancelled if cancelled."""
     folder = launch.private_folder(launch.user_folders().cache / "trial")
     _stop_left(interpreter, folder, log)
     home = tempfile.mkdtemp(prefix="home-", dir=str(folder))
@@ -35,7 +34,7 @@ def paint(interpreter: Path, log: Path, cancelled: Callable[[], bool], inherited
     if status:
         lines = [line for line in told.strip().splitlines() if line.startswith("error: ")] or told.strip().splitlines()
         reason = lines[-1][len("error: ") :] if lines[-1].startswith("error: ") else lines[-1]
-        raise runner.why(told, folder, say(sentences.TRY_FAILED, reason=reason))
+        raise runner.why(told, folder, say(failed, reason=reason))
 
 
 def _stop_left(interpreter: Path, folder: Path, log: Path) -> None:
@@ -59,10 +58,8 @@ def use(folder: Path) -> None:
         raise SetUpFailed(say(sentences.NO_ENGINE, place=folder))
     try:
         logs = launch.private_folder(launch.private_folder(launch.user_folders().state) / "logs")
-        paint(found[0].absolute(), logs / "setup.log", lambda: False)
+        paint(found[0].absolute(), logs / "setup.log", lambda: False, say(sentences.ENGINE_BROKEN, place=folder))
         switch(found[0].absolute())
-    except SetUpFailed as error:
-        raise SetUpFailed(say(sentences.ENGINE_BROKEN, place=folder, reason=error.sentence), error.details) from None
     except OSError as error:
         raise runner.of_system(error, folder) from None
 
@@ -70,11 +67,3 @@ def use(folder: Path) -> None:
 def switch(interpreter: Path) -> None:
     """From now on editors start this engine. Raises OSError."""
     launch.write_launch_file(str(interpreter), LAUNCH, launch.user_folders().state)
-
-
-def current() -> Path | None:
-    """The environment that editors start now; None if there is none."""
-    try:
-        return of_interpreter(launch.read_launch_file().interpreter)
-    except NotInstalled:
-        return None
