@@ -74,6 +74,7 @@ class Session:
         self._wake_writer.setblocking(False)
         self._closing = False
         self._resting = False  # the bridge said goodbye: it is not started again before it is needed
+        self._again = False  # but it was asked to, so that another engine can be started
         self._waiting = Waiting(notify or (lambda: None))
         # what follows belongs to the network thread
         self._thread = threading.Thread(target=self._run, name="repaint-bridge", daemon=True)
@@ -143,6 +144,11 @@ class Session:
         """Ask for a new engine process after EngineDown(will_retry=False)."""
         self._needed()
         self._command(self._jobs.say, messages.RestartEngine())
+
+    def restart_bridge(self) -> None:
+        """Have the bridge end in order and start the one that the launch file names now."""
+        self._again = True
+        self._command(self._jobs.say, messages.Stop())
 
     def download(self, model: str, licence: str) -> None:
         """Fetch a model of the catalogue whose licence, as the catalogue says it, the artist has agreed to.
@@ -307,7 +313,7 @@ class Session:
             self._downloads += 1
             self._waiting.put(message)
         elif isinstance(message, messages.Bye):
-            self._resting = not self._jobs
+            self._resting, self._again = not self._jobs and not self._again, False
             raise ConnectionLost("The RePaint bridge has stopped; it starts again when it is needed.", message.reason)
         elif isinstance(message, messages.Error) and message.code == NO_HELLO:
             raise ConnectionLost("The RePaint bridge lost this editor; reconnecting.", message.details)

@@ -131,6 +131,9 @@ class PaperSession:
     def restart_engine(self) -> None:
         self.calls.append("restart")
 
+    def restart_bridge(self) -> None:
+        self.calls.append("restart bridge")
+
     def set_preview_interval(self, seconds: float) -> None:
         self.calls.append(f"interval {seconds}")
 

@@ -283,6 +283,17 @@ def test_repair_and_update(room: Room, state: str, button: str, alone: bool) -> 
     assert drawn[-1] == (state == "old"), "a bridge that answers is an engine that is there"
 
 
+def test_after_an_update_the_new_engine_is_started(room: Room) -> None:
+    room.door.state = real.Found("old", "why")
+    room.stage.tell(events.Connected((), (), "1"))
+    room.look()
+    room.page.start()
+    room.door.state = real.Found("ready", "")
+    room.door.jobs[0].show("done")
+    room.turn()
+    assert room.stage.session.calls == ["restart bridge"]
+
+
 def test_a_bridge_that_does_not_start_makes_it_look_again(room: Room) -> None:
     room.door.state = real.Found("ready", "")
     room.look()

@@ -151,6 +151,8 @@ class SetUpPage:
     def _ended_well(self) -> None:
         self.plan = self._source = self._last = None
         self._say("")
+        if self._flow.connected and not self._flow.busy:
+            self._flow.session.restart_bridge()
         self._flow.say(sentences.STARTING_ENGINE)
         self.look()
         for listener in self.done if self.state == "ready" else []:

@@ -1,0 +1,277 @@
+"""From the zip to a fill by mouse and keyboard, in a home that has never seen the project; and what can come between.
+
+The first test sets up the whole engine, from a folder of wheels. The others have a kit of a few small wheels and an
+index on this machine (tests/setup): what they set up is no engine, but page, downloads and environment are real.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge_server.__main__ import main as bridge_command
+from bridge_server.client import launch
+from tests.setup.index import Index, serving
+from tests.setup.kits import SmallKit
+from tests.wheels import all_wheels, remember
+
+from .desk import Desk
+from .host import Display, KritaHost, chosen_krita
+from .test_installed import import_zip
+
+PANEL = "dock().set_up_panel"
+PAGE = "dock()._page"
+KEPT = 15_000_000  # bytes that have come when the index is held; uv alone is larger
+HELD = 0.5  # seconds for which the GUI thread may be held while both cores work
+NO_SETTINGS = {"PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
+HERE = pytest.mark.skipif(chosen_krita().root is not None, reason="this Krita's root has no Python for the engine")
+
+
+def zip_of(packaged: Path) -> Path:
+    [archive] = packaged.glob("repaint_krita-*.zip")
+    return archive
+
+
+def type_folder(host: KritaHost, folder: Path) -> None:
+    """Into the dialogue that asks for a folder or a file."""
+    host.wait("QtWidgets.QApplication.activeModalWidget() is not None", what="the dialogue")
+    time.sleep(0.5)
+    host.xdo("type", "--delay", "5", str(folder))
+    host.keys("Return")
+    host.wait(
+        "not isinstance(QtWidgets.QApplication.activeModalWidget(), QtWidgets.QFileDialog)",
+        what="the dialogue is closed",
+    )
+
+
+@HERE
+def test_from_the_zip_to_a_fill(
+    display: Display, packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheels = all_wheels(packaged / "kit")
+    home = tmp_path / "home of RePaint"
+    monkeypatch.setenv(launch.HOME_VARIABLE, str(home))  # for the bridge that this test asks and stops
+    host = KritaHost(tmp_path, display=display, plugin=False, environment={launch.HOME_VARIABLE: str(home)})
+    settings = host.home / ".config/kritarc"
+    settings.write_text("[python]\nenable_repaint_test_driver=true\n")
+    try:
+        host.start()
+        host.run("QtCore.QTimer.singleShot(0, Krita.instance().action('plugin_importer_file').trigger)")
+        type_folder(host, zip_of(packaged))
+        host.wait("isinstance(QtWidgets.QApplication.activeModalWidget(), QtWidgets.QMessageBox)")
+        host.keys("alt+y")  # enable it? (requires a restart)
+        host.wait("QtWidgets.QApplication.activeModalWidget() is None")
+        host.run(
+            "QtCore.QTimer.singleShot(0, Krita.instance().action('file_quit').trigger)"
+        )  # what writes its settings
+        assert host.process is not None
+        host.process.wait(20)
+        host.process = None
+        assert "enable_repaint_krita=true" in settings.read_text()
+        host.start()
+        desk = Desk(host)
+        host.wait(f"{PANEL}.main.isEnabled() and {PANEL}.main.isVisible()", what="the plan is made")
+        assert not host.run("dock().button.isVisible()"), "there is nothing to paint with yet"
+        text = host.run(f"{PANEL}.about.text()")
+        for part in ("not set up yet", "Download: ", "On the disk: 1.9 GB", str(home / "data/engines"), "GPL-3.0"):
+            assert part in text
+        desk.click("set_up_panel.take_from")
+        type_folder(host, wheels)
+        host.wait(f"'without a download' in {PANEL}.about.text() and {PANEL}.main.isEnabled()")
+        remember(host, PAGE)
+        host.run("driver.gaps.clear()\ndriver.record_gaps = True")
+        began = time.monotonic()
+        desk.click("set_up_panel.main")
+        host.wait(f"{PANEL}.bar.isVisible()")
+        host.wait("'▸ Try a small fill' in seen[-1]", seconds=300, what="the engine is tried")
+        desk.screenshot("trying")
+        host.wait("flow.connected and flow.engine == 'ready'", seconds=400, what="the engine is ready")
+        print("set up within", time.monotonic() - began)
+        gaps = host.run("driver.record_gaps = False\nsorted(driver.gaps)[-3:]")
+        print("GUI thread held for", gaps)
+        assert gaps[-1] < HELD
+        seen = host.run("driver.watchers.clear()\nseen")
+        assert any("▸ Check the packages" in each or "▸ Install the packages" in each for each in seen)
+        assert all(" · " in each for each in seen), "seconds are told"
+        assert host.run("dock().button.isVisible() and dock().button.isEnabled()"), "without a restart"
+        assert not host.run(f"{PANEL}.isVisible()")
+        assert not (home / "cache/wheels").exists()
+        take_the_tour(desk)
+        host.stop()
+        host.start()
+        desk = Desk(host)
+        host.wait("flow.connected and flow.engine == 'ready'", seconds=90)
+        assert not host.run("dock().tour.isVisible()"), "it is offered once"
+        host.stop()
+    finally:
+        host.kill()
+        bridge_command(["stop"])
+
+
+def take_the_tour(desk: Desk) -> None:
+    """By mouse, through its four steps; the fill arrives and one undo removes it."""
+    host, text = desk.host, "dock().tour.text.text()"
+    host.wait("dock().tour.isVisible()", what="the tour is offered")
+    desk.click("tour.begin")
+    host.wait("app.activeDocument() is not None", what="its picture")
+    host.wait(f"{text}.startswith('1 of 4')")
+    host.run("documents['tour'] = app.activeDocument()\ndocuments['tour'].waitForDone()")
+    host.run("app.action('KisToolSelectRectangular').trigger()\napp.activeWindow().qwindow().raise_()")
+    x, y = host.run("center(canvas())")
+    host.drag(x - 60, y - 40, x + 60, y + 60)
+    host.wait(f"{text}.startswith('2 of 4')", what="the selection was seen")
+    desk.screenshot("tour")
+    before = host.run("hashlib.sha256(shown(documents['tour'])).hexdigest()")
+    desk.click("button")
+    host.wait("flow.busy")
+    desk.wait_end(120)
+    host.wait(f"{text}.startswith('3 of 4')", what="the fill has arrived")
+    assert host.run("hashlib.sha256(shown(documents['tour'])).hexdigest()") != before
+    assert host.run("dock().gallery.count()") == 2
+    other = "1 - dock().gallery.currentRow()"
+    place = host.run(
+        f"r = dock().gallery.visualItemRect(dock().gallery.item({other}))\n"
+        "dock().widget().ensureWidgetVisible(dock().gallery)\n"
+        "p = dock().gallery.viewport().mapToGlobal(r.center())\n[p.x(), p.y()]"
+    )
+    host.click(*place)
+    host.wait(f"{text}.startswith('4 of 4')", what="the other one is chosen")
+    host.wait("not flow.has_steps")
+    host.run("canvas().setFocus()")
+    host.keys("ctrl+z")
+    host.wait(f"{text}.startswith('That was all')", what="the undo was seen")
+    assert host.run("hashlib.sha256(shown(documents['tour'])).hexdigest()") == before
+    desk.click("tour.close_button")
+    host.wait("not dock().tour.isVisible()")
+    host.run("documents['tour'].setModified(False)")
+
+
+# ---------------------------------------------------------------- with a small kit
+
+
+class Shop:
+    """A Krita before its set-up, with a small kit, and the index that has what the kit asks for."""
+
+    def __init__(
+        self, work: Path, display: Display, archive: Path, kit: SmallKit, index: Index, folder: Path | None = None
+    ) -> None:
+        self.kit, self.index, self.folder = kit, index, folder or work / "home of RePaint"
+        self.host = KritaHost(
+            work,
+            display=display,
+            plugin=False,
+            environment={launch.HOME_VARIABLE: str(self.folder), "PIP_INDEX_URL": index.address, **NO_SETTINGS},
+        )
+        self.host.start()
+        assert import_zip(self.host, archive) == ["repaint_krita"]
+        self.host.stop()
+        inside = self.host.home / ".local/share/krita/pykrita/repaint_krita/kit"
+        shutil.rmtree(inside)
+        shutil.copytree(self.kit.folder, inside)
+        self.start()
+
+    def start(self) -> None:
+        """And waits until the page can be clicked."""
+        self.host.start()
+        self.desk = Desk(self.host)
+        self.host.wait(f"{PANEL}.main.isEnabled() and {PANEL}.main.isVisible()", what="the plan is made")
+
+    def begin(self, hold: bool = False) -> None:
+        """Clicks the main button; with ``hold`` the index stops in the middle."""
+        self.index.stop_after = self.index.sent + KEPT if hold else -1
+        self.desk.click("set_up_panel.main")
+        if hold:
+            self.host.wait(
+                f"' of ' in {PANEL}.steps.text() and {PANEL}.bar.value() > 100", what="the download is under way"
+            )
+
+    def go_on(self) -> None:
+        """To the end; what had come is not fetched again."""
+        sent, whole = self.index.sent, sum(path.stat().st_size for path in self.kit.wheels.iterdir())
+        self.begin()
+        self.wait_done()
+        assert self.index.sent - sent < whole - KEPT / 2
+
+    def wait_done(self) -> None:
+        self.host.wait(f"{PAGE}.state == 'ready'", seconds=90, what="it is set up")
+
+    def said(self) -> str:
+        return str(self.host.run(f"{PANEL}.sentence.text()"))
+
+
+@pytest.fixture
+def shop(display: Display, packaged: Path, tmp_path: Path) -> Iterator[Shop]:
+    kit = SmallKit(tmp_path / "made")
+    with serving(kit.wheels) as index:
+        one = Shop(tmp_path / "krita", display, zip_of(packaged), kit, index)
+        yield one
+        one.host.kill()
+
+
+@HERE
+def test_cancel_and_go_on(shop: Shop) -> None:
+    host = shop.host
+    shop.begin(hold=True)
+    shop.desk.screenshot("downloading")
+    shop.desk.click("set_up_panel.stop")
+    host.wait(f"{PANEL}.main.isVisible() and {PANEL}.main.isEnabled()", seconds=5, what="it has stopped")
+    assert shop.said() == "Stopped; what has arrived is kept, and Go on continues from there."
+    assert host.run(f"{PANEL}.main.text()") == "&Go on"
+    shop.go_on()
+    host.stop()
+
+
+@HERE
+def test_killed_while_it_sets_up_and_gone_on(shop: Shop) -> None:
+    shop.begin(hold=True)
+    shop.host.kill()
+    shop.start()
+    assert shop.host.run(f"{PANEL}.main.text()") == "&Go on"
+    assert "begun and not finished" in shop.host.run(f"{PANEL}.about.text()")
+    shop.go_on()
+    shop.host.stop()
+
+
+@HERE
+def test_two_editors_at_once(shop: Shop, display: Display, packaged: Path, tmp_path: Path) -> None:
+    """The second shows what the first does, and both are ready at its end."""
+    shop.begin(hold=True)
+    second = Shop(tmp_path / "second", display, zip_of(packaged), shop.kit, shop.index, shop.folder)
+    try:
+        second.host.xdo("windowraise", second.host.xdo("search", "--pid", second.host.process.pid).split()[-1])
+        second.host.run(f"{PANEL}.main.click()")
+        second.host.wait(f"'Another program is setting the engine up' in {PANEL}.sentence.text()")
+        second.host.wait(f"' of ' in {PANEL}.steps.text()", what="how far the first is")
+        second.desk.screenshot("another")
+        shop.index.stop_after = -1
+        shop.index.let_go.set()
+        shop.wait_done()
+        second.wait_done()
+        second.host.stop()
+    finally:
+        second.host.kill()
+    shop.host.stop()
+
+
+@HERE
+def test_what_goes_wrong_is_a_sentence_in_the_page(shop: Shop) -> None:
+    host = shop.host
+    shop.index.harm = True
+    shop.begin()
+    host.wait(f"'is not the file that it should be' in {PANEL}.sentence.text()", seconds=30)
+    host.wait(f"{PANEL}.main.isEnabled()", what="it can be tried again")
+    assert host.run(f"{PANEL}.steps.text()").startswith("✗ Download the packages")
+    shop.desk.click("set_up_panel.log_button")
+    host.wait(f"'set-up of' in {PANEL}.log.toPlainText()", what="the log")
+    shop.desk.screenshot("wrong-hash")
+    shop.index.harm = False
+    shop.index.shutdown()
+    shop.index.server_close()
+    shop.desk.click("set_up_panel.main")
+    host.wait(f"'cannot be reached: check the network' in {PANEL}.sentence.text()", seconds=60)
+    host.stop()

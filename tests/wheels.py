@@ -1,0 +1,66 @@
+"""All packages of this machine's set-up, kept for the tests beside the editors of tests/hosts.py: some 450 MB, fetched
+once, by pip's and uv's own settings."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge_server.client import setup
+from bridge_server.client.errors import BridgeError
+from bridge_server.client.setup import fetch
+from bridge_server.client.setup.kit import PROJECT, Kit
+
+from .hosts import hosts_cache
+
+
+def all_wheels(kit: Path) -> Path:
+    """The folder with what the kit asks for on this machine; skips where there is no network."""
+    plan = setup.plan(kit)
+    read = Kit(kit)
+    folder = hosts_cache() / "wheels"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [read.uv(plan.target), *(wheel for wheel in plan.wheels if wheel.project != PROJECT)]
+    try:
+        with open(hosts_cache() / "wheels.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            fetch.fetch(wanted, folder, True, read.index, lambda _: None, lambda: False)
+    except BridgeError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(error.sentence)
+        pytest.skip(error.sentence)
+    names = {wheel.name for wheel in wanted}
+    for path in folder.iterdir():
+        if path.name not in names:  # of an older lock file
+            path.unlink()
+    return folder
+
+
+def lend(folder: Path, place: Path) -> Path:
+    """The same files in a folder that an editor in a root file system sees, too."""
+    shutil.copytree(folder, place, copy_function=_link)
+    return place
+
+
+def _link(source: str, target: str) -> Any:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def remember(host: Any, page: str) -> None:
+    """Has the page's steps noted as they are shown, inside an editor."""
+    host.run(f"""
+seen = []
+def note_steps():
+    text = {page}.shown().steps
+    if text and (not seen or seen[-1] != text): seen.append(text)
+driver.watchers["seen"] = note_steps
+None
+""")
