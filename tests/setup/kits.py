@@ -50,6 +50,7 @@ def wheel(folder: Path, name: str, version: str, files: dict[str, Any], tag: str
         for inside, content in contents.items():
             entry = zipfile.ZipInfo(inside, (2026, 1, 1, 0, 0, 0))
             entry.external_attr = 0o100755 << 16
+            entry.compress_type = zipfile.ZIP_STORED if any(content[:100]) else zipfile.ZIP_DEFLATED
             archive.writestr(entry, content)
     return package(name, version, path)
 

@@ -18,7 +18,7 @@ from bridge_server.client.setup.sentences import say
 from bridge_server.client.setup.tags import Target
 
 SPARE = 200_000_000  # bytes that stay free
-PYTHON_SIZE = 100_000_000  # about, unpacked
+MUCH = 1.5
 
 
 NOWHERE = Target("", "", (0, 0))
@@ -87,27 +87,39 @@ def plan(kit: Path, source: Path | None = None, flavour: str = "auto") -> Plan:
 def _chosen(kit: Kit, wanted: str) -> Tuple[Python, str, str]:
     """The Python, its ``executable`` empty if it must be fetched, the flavour, and words for the device.
 
-    A Python of this computer for which there is the flavour that suits; else one to be fetched for which there is; else
-    the build that there is.
+    A Python of this computer, unless a build for another one is much smaller: not every build is for every Python.
     """
     device = devices.find()
-    here = list(pythons.find(kit.pythons, environments.pythons()))
-    others = [Python("", "{}.{}".format(*version), pythons.to_bring(version)) for version in kit.pythons]
     trouble: BridgeError | None = None
-    for strict in (True, False):
-        for python in (*here, *others):
-            flavours = kit.flavours(python.target)
-            flavour, words = devices.chosen(device, flavours, kit.lock.get("needs", {}), wanted)
-            if flavour not in flavours and (strict or not flavours):
-                continue
-            flavour = flavour if flavour in flavours else min(flavours)
-            try:
-                kit.wheels(python.target, flavour)
-            except SetUpFailed as error:
-                trouble = trouble or error
-            else:
+
+    def flavour_for(target: Target) -> Tuple[str, str]:
+        there = kit.flavours(target)
+        flavour, words = devices.chosen(device, there, kit.lock.get("needs", {}), wanted)
+        return flavour if flavour in there or not there else min(there), words
+
+    fetched: List[Tuple[int, Python, str, str]] = []
+    for version in kit.pythons:
+        python = Python("", "{}.{}".format(*version), pythons.to_bring(version))
+        flavour, words = flavour_for(python.target)
+        try:
+            kit.wheels(python.target, flavour)
+        except SetUpFailed as error:
+            trouble = trouble or error
+        else:
+            fetched.append((kit.disk(python.target, flavour), python, flavour, words))
+    smallest = min((size for size, _, _, _ in fetched), default=0)
+    for python in pythons.find(kit.pythons, environments.pythons()):
+        flavour, words = flavour_for(python.target)
+        try:
+            kit.wheels(python.target, flavour)
+        except SetUpFailed as error:
+            trouble = trouble or error
+        else:
+            if not smallest or kit.disk(python.target, flavour) <= MUCH * smallest:
                 return python, flavour, words
-    raise trouble or SetUpFailed(say(sentences.NOT_FOR_COMPUTER, name="torch", computer=others[0].target.name))
+    if not fetched:
+        raise trouble or SetUpFailed(say(sentences.KIT_BROKEN))
+    return min(fetched, key=lambda each: each[0])[1:]
 
 
 def lacking_in(folder: Path, kit: Kit, wanted: Tuple[Wheel, ...]) -> List[Wheel]:

@@ -101,15 +101,16 @@ def candidates(versions: Sequence[Tuple[int, int]], own: Path) -> Iterator[str]:
 def find(versions: Sequence[Tuple[int, int]], own: Path) -> Iterator[Python]:
     """The suitable Pythons of this computer, by the order of ``versions``; each is asked only when its turn comes."""
     others: List[Python] = []
-    asked = set()
+    asked, known = set(), set()
     for path in candidates(versions, own):
         real = os.path.realpath(path)
         if real in asked:
             continue
         asked.add(real)
         python = ask(path)
-        if python is None or python.target.python not in versions:
+        if python is None or python.target.python not in versions or python.executable in known:
             continue
+        known.add(python.executable)
         if f"{python.target.python[0]}.{python.target.python[1]}" in Path(path).name or path.startswith(str(own)):
             yield python
         else:

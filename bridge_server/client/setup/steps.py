@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import threading
 import time
 import zipfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, List, Tuple
 
@@ -189,24 +188,10 @@ class SetUp:
         return self._source or environments.wheels()
 
     def _fetch(self, kit: Kit, wanted: List[Wheel]) -> None:
-        """uv first: it knows where torch's builds lie that the usual index does not have."""
-        before = 0
-
         def told(done: int) -> None:
-            self._step(0, "running", before + done)
+            self._step(0, "running", done)
 
-        how = (self._place(), self._source is None, kit.index, told, self._stop)
-        fetch.fetch(wanted[:1], *how)
-        before = sum(wheel.size for wheel in wanted[:1])
-        fetch.fetch([self._with_index(kit, wheel) for wheel in wanted[1:]], *how)
-
-    def _with_index(self, kit: Kit, wheel: Wheel) -> Wheel:
-        """A build such as 2.13.0+cpu with the address of its index, out of uv."""
-        build = wheel.version.partition("+")[2]
-        if not build or wheel.index or self._source:
-            return wheel
-        found = re.search(rb"https://[a-z0-9.-]+/whl/(?=cpu)", self._uv(kit).read_bytes())
-        return replace(wheel, index=found.group().decode() + build if found else "")
+        fetch.fetch(wanted, self._place(), self._source is None, kit.index, told, self._stop)
 
     def _uv(self, kit: Kit) -> Path:
         """The program itself, taken out of its wheel."""
