@@ -20,26 +20,34 @@ from bridge_server.manage import plugins, version
 ROOT = Path(__file__).parents[1]
 
 
-class Engine:
-    """An environment as set-up makes it, of the kit's wheel and this Python's packages, and a plug-in with a kit."""
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory, packaged: Path) -> Path:
+    """An environment as set-up makes it, of the kit's wheel and this Python's packages."""
+    environment = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(environment)], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (installed,) = {Path(place) for place in sys.path if place.endswith("site-packages")}
+    for path in installed.iterdir():
+        if not path.name.startswith(("__", "repaint_bridge")):
+            (packages / path.name).symlink_to(path)
+    (wheel,) = packaged.glob("kit/*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    environments.write_stamp(environment, "", version(), "cpu", sys.version_info[:2])
+    return environment
 
-    def __init__(self, folder: Path, kit: Path) -> None:
+
+class Engine:
+    """A copy of such an environment that can be broken, in a home, and a plug-in with a kit."""
+
+    def __init__(self, folder: Path, whole: Path, kit: Path) -> None:
         self.home = folder / "Zoë’s home"
         resources, base = self.home / ".local/share/krita", self.home / "rb"
         self.variables = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "REPAINT_BRIDGE_HOME": str(base)}
         self.environment = base / "data/engines" / f"{version()}-12345678"
-        make = [sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(self.environment)]
-        subprocess.run(make, check=True)
+        shutil.copytree(whole, self.environment, symlinks=True)
         (self.packages,) = self.environment.glob("lib/python*/site-packages")
-        (installed,) = {Path(place) for place in sys.path if place.endswith("site-packages")}
-        for path in installed.iterdir():
-            if not path.name.startswith(("__", "repaint_bridge")):
-                (self.packages / path.name).symlink_to(path)
-        (wheel,) = kit.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(self.packages)
         (self.weights,) = self.packages.glob("engine/weights/texture/unet/*.safetensors")
-        environments.write_stamp(self.environment, "", version(), "cpu", sys.version_info[:2])
         self.stamp = self.environment / environments.STAMP
         plugins.install_krita(resources)
         self.plugin = resources / "pykrita/repaint_krita"
@@ -80,8 +88,8 @@ class Engine:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, packaged: Path) -> Engine:
-    return Engine(tmp_path, packaged / "kit")
+def engine(tmp_path: Path, whole: Path, packaged: Path) -> Engine:
+    return Engine(tmp_path, whole, packaged / "kit")
 
 
 def _without(package: str) -> Callable[[Engine], None]:
@@ -119,7 +127,7 @@ def _older(engine: Engine) -> None:
 
 def _half(engine: Engine) -> None:
     engine.launch.unlink()
-    (engine.home / "rb/cache/wheels").mkdir(parents=True)
+    (engine.home / "rb/data" / environments.PROGRESS).touch()
 
 
 def _wrong_kit(engine: Engine) -> None:
@@ -142,7 +150,7 @@ BROKEN: dict[str, tuple[Callable[[Engine], object], str]] = {
     "launch file broken": (lambda engine: engine.launch.write_text("{"), "not set up for this user yet"),
     "launch file of others": (lambda engine: engine.launch.chmod(0o666), "Another user of this computer owns or can"),
     "engine gone": (lambda engine: shutil.rmtree(engine.environment), "The folder of the engine is gone"),
-    "half set up": (_half, "was begun and not finished: click Set up to go on"),
+    "half set up": (_half, "was begun and not finished: click"),
     "half repaired": (lambda engine: engine.stamp.unlink(), "click Repair."),
     "wrong kit": (_wrong_kit, "“kit” is not whole: install the plug-in again from its zip."),
     "older engine": (_older, f"The engine is of version 0.0.9 and {version()} came with this plug-in: click Update."),

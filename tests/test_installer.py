@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -163,6 +164,31 @@ def test_kit_holds_the_wheel_that_its_lock_names(packaged):
     assert any(name.endswith("licenses/LICENSE") for name in names)
     sources = [path for _, path in (*plugins.krita_files(), *plugins.gimp_files())]
     assert {path.relative_to(ROOT).as_posix() for path in sources} <= names
+
+
+IMPORTER = Path("/usr/share/krita/pykrita/plugin_importer/plugin_importer.py")
+
+
+@pytest.mark.skipif(not IMPORTER.is_file(), reason="no Krita here")
+def test_kritas_importer_takes_the_zip_and_of_the_source_archive_what_says_which_zip_to_take(packaged, tmp_path):
+    """By Krita's own code. “Download ZIP” lacks the client; the plug-in then names the right file."""
+    spec = importlib.util.spec_from_file_location("plugin_importer", IMPORTER)
+    importer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(importer)
+    source = tmp_path / "repaint-bridge-main.zip"
+    archive = ["git", "archive", "--format=zip", "--prefix=repaint-bridge-main/", f"--output={source}", "HEAD"]
+    if subprocess.run(archive, cwd=ROOT).returncode:
+        pytest.skip("not a git checkout")
+    for path, whole in ((packaged / f"repaint_krita-{version()}.zip", True), (source, False)):
+        resources = tmp_path / path.stem
+        resources.mkdir()
+        (plugin,) = importer.PluginImporter(str(path), str(resources), lambda _plugin: True).import_all()
+        assert plugin["name"] == "repaint_krita"
+        folder = resources / "pykrita/repaint_krita"
+        assert (resources / "actions/repaint_krita.action").is_file()
+        assert (folder / "kit/lock.json").is_file() is whole
+        assert (folder / "_lib/bridge_server/client/session.py").is_file() is whole
+        assert "repaint_krita-….zip" in (folder / "__init__.py").read_text(encoding="utf-8")
 
 
 def test_the_same_commit_makes_the_same_bytes(packaged, tmp_path):

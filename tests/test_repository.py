@@ -148,6 +148,14 @@ def test_client_imports_nothing_of_the_plugins_or_the_server():
                 assert not _under(name, "bridge_server.client.editor"), f"{path} imports {name}"
 
 
+def test_what_manages_the_installation_needs_no_package():
+    """It runs from a checkout in which nothing has been set up."""
+    for path in (ROOT / "bridge_server" / "manage").rglob("*.py"):
+        for name in _imports(path):
+            own = any(_under(name, other) for other in ("bridge_server.client", "bridge_server.manage"))
+            assert own or name == "bridge_server" or name.split(".")[0] in STDLIB, f"{path} imports {name}"
+
+
 def test_gtk_is_imported_by_the_window_only():
     """A console has no display; whatever the service imports at its start must do without."""
     window = {"window", "branches", "downloads", "forms", "framing", "gallery", "pages", "setup", "tour", "widgets"}

@@ -90,7 +90,8 @@ def _write_settings(home: Path) -> None:
 def _install_driver(home: Path) -> Path:
     pykrita = home / ".local/share/krita/pykrita"
     pykrita.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "driver/repaint_test_driver.desktop", pykrita)
+    # Its own name would make Krita import the driver, too, from an archive of the repository.
+    shutil.copy(HERE / "driver/desktop-entry", pykrita / "repaint_test_driver.desktop")
     shutil.copytree(
         HERE / "driver/repaint_test_driver",
         pykrita / "repaint_test_driver",
