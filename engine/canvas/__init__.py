@@ -7,6 +7,7 @@ framed pictures; :mod:`engine.canvas.palette`, few colours; :mod:`engine.canvas.
 
 from engine.canvas.boxes import (
     DEPTHS,
+    HALF,
     MAX_SIDE,
     NO_WRAP,
     OPAQUE,
@@ -18,8 +19,11 @@ from engine.canvas.boxes import (
     bounds,
     check,
     check_sizes,
+    cover,
     grown,
+    in_relation,
     opaque,
+    solid,
     whole,
 )
 from engine.canvas.compositing import composite, layer, over
@@ -45,6 +49,7 @@ from engine.canvas.windows import OVERLAP_SHARE
 __all__ = [
     "BATCH_AREA",
     "DEPTHS",
+    "HALF",
     "MAX_LOOKED",
     "MAX_MODEL_AREA",
     "MAX_SIDE",
@@ -66,7 +71,9 @@ __all__ = [
     "checked_size",
     "composite",
     "context",
+    "cover",
     "grown",
+    "in_relation",
     "in_unit",
     "layer",
     "model_input",
@@ -76,6 +83,7 @@ __all__ = [
     "places",
     "plan",
     "smooth_fill",
+    "solid",
     "stored",
     "surroundings",
     "usual_surroundings",

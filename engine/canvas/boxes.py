@@ -10,7 +10,12 @@ from engine.errors import BadInput
 
 MAX_SIDE = 16384
 OPAQUE = 250
-"""Alpha of 255 from which on the colour of a pixel counts as known; what is more transparent may hold any colour."""
+"""Alpha of 255 from which on a pixel counts as opaque."""
+COVER, HALF = 0.1, 0.5
+"""Alpha from which on the colour of a pixel counts, by its alpha; what is more transparent may hold any colour. And
+alpha from which on it counts where it does wholly or not at all: for networks, and for what is copied."""
+HARDLY = 0.1
+"""Of the pixels whose colour counts: where a smaller share is opaque, alpha is seen in relation to that of so many."""
 DEPTHS = ("uint8", "uint16", "float16", "float32")
 """Types of a picture's samples. Integers span 0 … 1; floats hold any number, but for alpha."""
 WRAPS = ("", "x", "y", "both")
@@ -88,11 +93,47 @@ def whole(dtype: np.dtype) -> int:
 
 
 def opaque(image: np.ndarray) -> np.ndarray:
-    """(H, W) bool of (H, W, 4): where the alpha is at least :data:`OPAQUE`, so that a colour is known, and it is one:
-    floats may be no numbers."""
+    """(H, W) bool of (H, W, 4): where the alpha is at least :data:`OPAQUE` and the colour is one: floats may be no
+    numbers."""
     if image.dtype.kind == "u":
         return image[..., 3] >= OPAQUE * (whole(image.dtype) // 255)
-    return (image[..., 3] >= OPAQUE / 255) & np.isfinite(image).all(axis=2)
+    return (image[..., 3] >= OPAQUE / 255) & _numbers(image)
+
+
+def solid(image: np.ndarray) -> np.ndarray:
+    """(H, W) bool of (H, W, 4): where the alpha is at least :data:`HALF` and the colour is one."""
+    return (image[..., 3] >= HALF * whole(image.dtype)) & _numbers(image)
+
+
+def cover(image: np.ndarray) -> np.ndarray | None:
+    """(H, W) float32 of (H, W, 4): by how much each pixel's colour counts. That is its alpha; 1 where it is opaque, 0
+    below :data:`COVER`. None where nothing is in between."""
+    alpha, full = image[..., 3], opaque(image)
+    if full.all():
+        return None
+    partly = (alpha >= COVER * whole(image.dtype)) & ~full & _numbers(image)
+    if not partly.any():
+        return None
+    return np.where(partly, alpha / np.float32(whole(image.dtype)), full).astype(np.float32)
+
+
+def in_relation(image: np.ndarray, selected: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 4); where hardly any pixel outside the selection is opaque, with its alpha in relation to that
+    of the most opaque ones."""
+    if opaque(image).all():
+        return image
+    alpha = image[..., 3][(selected == 0) & (image[..., 3] >= COVER * whole(image.dtype))]
+    if not alpha.size or np.count_nonzero(alpha >= OPAQUE / 255 * whole(image.dtype)) >= HARDLY * alpha.size:
+        return image
+    most, out = np.float64(np.percentile(alpha, 100 * (1 - HARDLY))), image.copy()
+    shares = np.minimum(1, image[..., 3] / most) * whole(image.dtype)
+    out[..., 3] = np.rint(shares) if image.dtype.kind == "u" else shares
+    return out
+
+
+def _numbers(image: np.ndarray) -> np.ndarray | bool:
+    """Where all samples are numbers; floats may hold others."""
+    return True if image.dtype.kind == "u" else np.isfinite(image).all(axis=2)
 
 
 def check_sizes(image: tuple[int, int], selection: tuple[int, int]) -> None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from engine.canvas.boxes import Box, Geometry, axes, bounds, grown, opaque
+from engine.canvas.boxes import Box, Geometry, axes, bounds, grown, solid
 from engine.canvas.light import Light
 from engine.canvas.smooth import smooth_fill
 from engine.canvas.windows import windows
@@ -186,11 +186,11 @@ def model_input(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """y (1, 3, H, W), as ``light`` encodes the picture, and keep (1, 1, H, W) in {0, 1} at model size.
 
-    A pixel is known only where the selection is 0 and the source is opaque; at another scale only where all source
-    pixels under it are known. Padding is unknown.
+    A pixel is known only where the selection is 0 and the source at least half opaque; at another scale only where all
+    source pixels under it are known. Padding is unknown.
     """
     crop, selected = image[plan.region.slices], selection[plan.region.slices]
-    known = (selected == 0) & opaque(crop)
+    known = (selected == 0) & solid(crop)
     y = light.encoded(crop[..., :3])
     if plan.scaled != known.shape:
         shrinks = plan.scaled[0] < known.shape[0]

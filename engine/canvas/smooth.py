@@ -6,16 +6,18 @@ import cv2
 import numpy as np
 
 
-def smooth_fill(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
+def smooth_fill(pixels: np.ndarray, known: np.ndarray, cover: np.ndarray | None = None) -> np.ndarray:
     """Known pixels as they are, the others a mean of known ones, of near ones where there are enough.
 
     Args:
         pixels: (H, W, C) float32.
         known: (H, W) bool, at least one.
+        cover: (H, W) float32, by how much each counts, 0 where unknown; all the same if None.
     """
     size = (known.shape[1], known.shape[0])
-    weight = known.astype(np.float32)
-    around = np.broadcast_to(pixels[known].mean(axis=0), pixels.shape)
+    weight = known.astype(np.float32) if cover is None else cover
+    mean = np.average(pixels[known], 0, None if cover is None else cover[known])
+    around = np.broadcast_to(mean, pixels.shape)
     for cell in (64, 16, 4):
         small = (-(-size[0] // cell), -(-size[1] // cell))
         share, colour = (

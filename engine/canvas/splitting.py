@@ -135,7 +135,8 @@ def _costs(cells: _Cells, whole: Box) -> np.ndarray:
 def _parted(cells: _Cells, whole: Box, cuts: int = 0) -> tuple[float, list[_Cells]]:
     """The least to look at, in pixels, and the parts that these cells are cut into for it."""
     alone = float(_costs(cells, whole)[-1])
-    best = None if alone <= SMALL * cells.margin.max() ** 2 or cuts == MOST_CUTS else _best_cut(cells, whole)
+    small = len(cells.margin) == 1 or alone <= SMALL * cells.margin.max() ** 2
+    best = None if small or cuts == MOST_CUTS else _best_cut(cells, whole)
     if best is None:
         return alone, [cells]
     crossed, *halves = best

@@ -42,14 +42,14 @@ LONG = 2 * BLOCK
 """A picture that wraps is cut into blocks along the sides longer than this."""
 
 
-def order(selection: np.ndarray, opaque: np.ndarray, geometry: Geometry, wrap: str = "") -> np.ndarray:
+def order(selection: np.ndarray, solid: np.ndarray, geometry: Geometry, wrap: str = "") -> np.ndarray:
     """When each pixel is painted: (H, W) int32, −1 where nothing is selected, else the number of its stage, 0 ….
 
     It depends on the selection and on what lies around it only, so that a picture and a crop of it give the same.
 
     Args:
         selection: (H, W) uint8, at least one pixel > 0.
-        opaque: (H, W) bool; known is what is opaque and not selected.
+        solid: (H, W) bool; known is what is solid and not selected.
         geometry: of the model; models of whole scenes paint everything in one stage.
         wrap: as in :class:`engine.api.Job`.
     """
@@ -58,7 +58,7 @@ def order(selection: np.ndarray, opaque: np.ndarray, geometry: Geometry, wrap: s
     if not geometry.any_scale:
         return out
     wraps = canvas.axes(wrap)
-    number = _bands(selected, selected | ~opaque, wraps, geometry)
+    number = _bands(selected, selected | ~solid, wraps, geometry)
     box = canvas.bounds(selection)
     long = [wrapped and length > LONG for wrapped, length in zip(wraps, selection.shape, strict=True)]
     margin = 2 * canvas.context(box, geometry)

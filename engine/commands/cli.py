@@ -264,7 +264,7 @@ def _job(arguments: argparse.Namespace, picture: Picture, selection: np.ndarray,
     from engine.files import colour
 
     return api.Job(
-        image=source.for_engine(picture, selection),
+        image=picture.rgba(),
         selection=selection,
         model=model.info.id,
         preset=arguments.preset,

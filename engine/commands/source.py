@@ -12,18 +12,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from engine import canvas
 from engine.errors import BadInput
 from engine.files import Picture, colours_of
 from engine.untrusted import own_input
 
 STREAM = Path("-")
-HARDLY = 0.1
-"""Of the pixels that are not selected: a smaller share of opaque ones is too small to paint from."""
-LEAST_COVER = 0.1
-"""Alpha from which on the colour of a pixel means something."""
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -97,19 +90,3 @@ def read(arguments: argparse.Namespace, page: int) -> Picture:
     for note in picture.notes:
         print(f"note: {note}", file=sys.stderr)
     return picture
-
-
-def for_engine(picture: Picture, selection: np.ndarray) -> np.ndarray:
-    """What the engine sees, see :meth:`engine.files.Picture.rgba`. Only opaque pixels are known to it; where hardly any
-    that is not selected is, those that cover at least a tenth count as such, and a sentence says so."""
-    image = picture.rgba()
-    if not picture.has_alpha:
-        return image
-    opaque = canvas.whole(image.dtype)
-    free, covering = selection == 0, image[..., 3] >= LEAST_COVER * opaque
-    known = canvas.opaque(image) & free
-    if not (covering & free & ~known).any() or known.sum() >= HARDLY * free.sum():
-        return image
-    print("note: Hardly any pixel is opaque; those that cover at least a tenth count as known.", file=sys.stderr)
-    image[..., 3] = np.where(covering, image.dtype.type(opaque), image[..., 3])
-    return image

@@ -99,21 +99,61 @@ class Atlas:
         right = np.array([box.x - left for box, left in zip(seen, self.lefts, strict=True)], np.int64)
         return ((rows + down[number]) << 32) + columns + right[number] + SIDE
 
-    def around(self, rows: np.ndarray, columns: np.ndarray, by: int) -> list[Box]:
-        """For each place with some of these pixels of the atlas their box, grown by so many pixels within what the
-        place sees."""
-        number = self.number[rows, columns]
-        order = np.argsort(number, kind="stable")
-        begins = np.flatnonzero(np.diff(number[order], prepend=-1))
-        ends = [
+    def closer(self, rows: np.ndarray, columns: np.ndarray, box: Box) -> tuple[Atlas, np.ndarray, np.ndarray]:
+        """What is around these pixels of a box on the atlas, packed closer, and rows and columns on that of each."""
+        found, part = np.unique(self.number[rows + box.y, columns + box.x], return_inverse=True)
+        order = np.argsort(part, kind="stable")
+        begins = np.flatnonzero(np.diff(part[order], prepend=-1))
+        top, bottom, left, right = (
             extreme.reduceat(along[order], begins).tolist()
             for along in (rows, columns)
             for extreme in (np.minimum, np.maximum)
-        ]
-        return [
-            grown(Box(left, top, right - left + 1, bottom - top + 1), by, self.seen(k))
-            for k, top, bottom, left, right in zip(number[order][begins].tolist(), *ends, strict=True)
-        ]
+        )
+        boxes = []
+        for k, number in enumerate(found.tolist()):
+            seen, own = self.seen(number), Box(left[k], top[k], right[k] - left[k] + 1, bottom[k] - top[k] + 1)
+            boxes.append(grown(own, 1, replace(seen, x=seen.x - box.x, y=seen.y - box.y)))
+        sheet = Atlas.of([Place(box, box) for box in boxes], SIDE)
+        down, across = (
+            np.array([to - start for to, start in zip(tos, starts, strict=True)])
+            for tos, starts in ((sheet.tops, [box.y for box in boxes]), (sheet.lefts, [box.x for box in boxes]))
+        )
+        return sheet, rows + down[part], columns + across[part]
+
+    def strips(self, area: int) -> list[slice]:
+        """Its rows in parts of about that many pixels, between which no place lies."""
+        out, first = [], 0
+        for top in [*sorted(set(self.tops))[1:], self.shape[0]]:
+            if (top - first) * self.shape[1] >= area or top == self.shape[0]:
+                out.append(slice(first, top))
+                first = top
+        return out
+
+    def reached(self, top: np.ndarray, left: np.ndarray) -> np.ndarray:
+        """(G,) int32, the place of each patch that begins there: that of its first pixel on one."""
+        found = self.number[top + SIDE // 2, left + SIDE // 2]
+        for down, right in ((0, 0), (0, SIDE - 1), (SIDE - 1, 0), (SIDE - 1, SIDE - 1)):
+            found = np.where(found < 0, self.number[top + down, left + right], found)
+        return found
+
+    def twins(self, top: np.ndarray, left: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of these patches, of places ``number``, are on the picture what one before them is, and which one."""
+        ids = self.ids(top, left, number)
+        others = _first_of(ids, ids)
+        twins = np.flatnonzero(others != np.arange(len(ids)))
+        return twins, others[twins]
+
+    def copies(
+        self, unknown: np.ndarray, box: Box, rows: np.ndarray, columns: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows and columns of the pixels that are ``unknown``, (h, w) bool in a box, and are painted elsewhere in it;
+        and which of the painted ones, ``rows`` and ``columns``, these are."""
+        number = self.number[box.slices]
+        row, column = np.nonzero(unknown[: number.shape[0], : number.shape[1]] & (number >= 0))
+        mine = self.ids(rows + box.y, columns + box.x, number[rows, columns])
+        found = _first_of(self.ids(row + box.y, column + box.x, number[row, column]), mine)
+        there = found >= 0
+        return row[there], column[there], found[there]
 
     @property
     def side(self) -> int:
@@ -125,7 +165,7 @@ def _halved(box: Box) -> Box:
     return Box(box.x // 2, box.y // 2, box.width // 2, box.height // 2)
 
 
-def first_of(ids: np.ndarray, among: np.ndarray) -> np.ndarray:
+def _first_of(ids: np.ndarray, among: np.ndarray) -> np.ndarray:
     """For each of ``ids`` the number of the first equal one ``among`` others, −1 where there is none."""
     order = np.argsort(among, kind="stable")
     at = np.searchsorted(among[order], ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,65 +28,119 @@ REACH = 3.0
 """How far away these may be on an atlas, in sides of a square of a place's pixels to paint: :data:`NEARNESS` rules out
 others."""
 
+PART, BATCH = 1024, 4096
+"""Targets that are compared with all of them at a time, which bounds the memory; and those of several places, about."""
+
 
 @dataclass(frozen=True)
 class Group:
-    """Targets that are compared with the same source patches at the coarsest octave.
+    """Targets that are compared with the same source patches at the coarsest octave; or, with one more dimension in
+    front, B places at once, each of whose targets are compared with the sources there.
 
     Attributes:
-        targets: (G,), their numbers.
+        targets: (G,), their numbers; where there are several places one may come more than once.
         rows, columns: (S,), where the source patches begin.
         stock: (S, 3 · SIDE²), these.
         squares: (S, SIDE²) of them, summed over the colours.
         farness: (G, S), nats against each source patch for each target.
     """
 
-    targets: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
+    targets: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
     stock: torch.Tensor
     squares: torch.Tensor
     farness: torch.Tensor
 
+    @classmethod
+    def of(
+        cls, octave: Octave, targets: np.ndarray, rows: np.ndarray, columns: np.ndarray, painted: np.ndarray
+    ) -> Group:
+        """Of (…, G) targets and (…, S) sources; ``painted``: (…), pixels to paint, by which farness counts."""
+        stock = patches(octave.source, rows.reshape(-1), columns.reshape(-1)).view(*rows.shape, -1)
+        squares = stock.view(*rows.shape, 3, -1).square().sum(-2)
+        farness = torch.zeros(())
+        begins = octave.targets.top[targets] + octave.box.y, octave.targets.left[targets] + octave.box.x
+        for begin, source, period in zip(begins, (rows, columns), octave.periods, strict=True):
+            apart = np.abs(begin[..., :, None] - source[..., None, :]).astype(np.float32)
+            if period:
+                apart = np.minimum(apart, float(period) - apart)
+            farness = farness + torch.from_numpy(apart).square()
+        farness = farness * torch.from_numpy(NEARNESS / painted[..., None, None])
+        numbers, down, right = (torch.from_numpy(each) for each in (targets, rows, columns))
+        return cls(numbers, down, right, stock, squares, farness.float())
 
-def groups(octave: Octave) -> list[Group]:
+    def average(self, query: torch.Tensor, heavy: torch.Tensor, out: torch.Tensor) -> None:
+        """The posterior means of these targets into ``out``; all three of all targets, (G, 3 · SIDE²) what is seen,
+        (G, SIDE²) the weights of squared differences, and the former again."""
+        for at, farness in zip(self.targets.split(PART, -1), self.farness.split(PART, -2), strict=True):
+            w = heavy[at]
+            weighed = query[at] * w.repeat(*[1] * at.dim(), 3)
+            logits = 2 * weighed @ self.stock.mT - w @ self.squares.mT - farness
+            out[at] = torch.softmax(logits, -1) @ self.stock
+
+    def nearest(self, query: torch.Tensor, out: np.ndarray) -> None:
+        """The nearest sources, (G, 2), of these targets into ``out``."""
+        energy = 0.5 * self.squares.sum(-1)[..., None, :]
+        for at in self.targets.split(PART, -1):
+            best = (query[at] @ self.stock.mT - energy).argmax(-1)
+            places = [each.expand(*at.shape[:-1], -1).gather(-1, best) for each in (self.rows, self.columns)]
+            out[at.numpy()] = torch.stack(places, -1).numpy()
+
+
+def of(octave: Octave) -> list[Group]:
     """All targets with all source patches; of an atlas, those of each place with the sources there."""
     rows, columns = np.nonzero(octave.usable)
     count, atlas = len(octave.targets.top), octave.atlas
     most = max(LEAST_SOURCES, MOST_PAIRS // count)
     if atlas is None:
-        return [_group(octave, np.arange(count), rows, columns, len(octave.rows), most)]
+        return [Group.of(octave, np.arange(count), *_some(rows, columns, most), np.array(len(octave.rows)))]
     whole = Box(0, 0, octave.shape[1], octave.shape[0])
-    of_pixel = atlas.number[octave.rows + octave.box.y, octave.columns + octave.box.x]
-    out = []
-    for number in np.unique(octave.target_place).tolist():
-        targets, painted = np.flatnonzero(octave.target_place == number), int((of_pixel == number).sum())
+    of_pixel = np.bincount(atlas.number[octave.rows + octave.box.y, octave.columns + octave.box.x])
+    order = np.argsort(octave.target_place, kind="stable")
+    begins = np.flatnonzero(np.diff(octave.target_place[order], prepend=-1))
+    alike: dict[int, list[tuple[np.ndarray, ...]]] = {}
+    for targets in np.split(order, begins[1:]):
+        number = int(octave.target_place[targets[0]])
+        painted = int(of_pixel[number]) if number < len(of_pixel) else 0
         top, left = octave.targets.top[targets] + octave.box.y, octave.targets.left[targets] + octave.box.x
-        begins = Box(int(left.min()), int(top.min()), int(np.ptp(left)) + 1, int(np.ptp(top)) + 1)
-        near, seen = grown(begins, round(REACH * math.sqrt(painted)) + SIDE, whole), atlas.seen(number)
+        reached = Box(int(left.min()), int(top.min()), int(np.ptp(left)) + 1, int(np.ptp(top)) + 1)
+        near, seen = grown(reached, round(REACH * math.sqrt(painted)) + SIDE, whole), atlas.seen(number)
         y, x = max(seen.y, near.y), max(seen.x, near.x)
         bottom, right = min(seen.y + seen.height, near.y + near.height), min(seen.x + seen.width, near.x + near.width)
         here = np.nonzero(octave.usable[y:bottom, x:right])
         enough = len(here[0]) >= LEAST_SOURCES
-        own = (here[0] + y, here[1] + x) if enough else (rows, columns)
-        out.append(_group(octave, targets, own[0], own[1], max(1, painted), most))
-    return out
+        own = _some(*((here[0] + y, here[1] + x) if enough else (rows, columns)), most)
+        alike.setdefault(len(own[0]), []).append((targets, *own, np.array(max(1, painted))))
+    return [Group.of(octave, *batch) for places in alike.values() for batch in _batches(places)]
 
 
-def _group(
-    octave: Octave, targets: np.ndarray, rows: np.ndarray, columns: np.ndarray, painted: int, most: int
-) -> Group:
-    """With at most so many of these sources, evenly spread; ``painted``: pixels to paint, by which farness counts."""
-    if len(rows) > most:
-        chosen = np.linspace(0, len(rows) - 1, most).astype(int)
-        rows, columns = rows[chosen], columns[chosen]
-    stock = patches(octave.source, rows, columns)
-    squares = stock.view(len(stock), 3, -1).square().sum(1)
-    farness = torch.zeros(())
-    begins = octave.targets.top[targets] + octave.box.y, octave.targets.left[targets] + octave.box.x
-    for begin, source, period in zip(begins, (rows, columns), octave.periods, strict=True):
-        apart = np.abs(begin[:, None] - source[None]).astype(np.float32)
-        if period:
-            apart = np.minimum(apart, float(period) - apart)
-        farness = farness + torch.from_numpy(apart).square()
-    return Group(targets, rows, columns, stock, squares, farness * (NEARNESS / painted))
+def voted(patches: torch.Tensor, trust: np.ndarray, window: np.ndarray, under: torch.Tensor, out: torch.Tensor) -> None:
+    """Adds to (4, pixels): the colours of patches (G, 3 · SIDE²), weighed by the ``trust`` in each and by the place in
+    it, and the weights. ``under``: (G, SIDE²), which pixels those of a patch are."""
+    within = torch.from_numpy(window).flatten()
+    for begin in range(0, len(patches), PART):
+        part = patches[begin : begin + PART].view(-1, 3, SIDE**2)
+        weights = torch.from_numpy(trust[begin : begin + PART, None]) * within
+        values = torch.cat([part * weights[:, None], weights[:, None]], 1)
+        out.index_add_(1, under[begin : begin + PART].flatten(), values.permute(1, 0, 2).reshape(4, -1))
+
+
+def _batches(places: list[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]]:
+    """Places with the same number of sources together, those of about as many targets; where there are fewer, the first
+    one comes again."""
+    places.sort(key=lambda place: len(place[0]))
+    while places:
+        most = len(places[-1][0])
+        number = max(1, BATCH // most)
+        last, places = places[-number:], places[:-number]
+        filled = [np.append(each[0], np.full(most - len(each[0]), each[0][0])) for each in last]
+        yield [np.stack(filled), *(np.stack([each[k] for each in last]) for k in (1, 2, 3))]
+
+
+def _some(rows: np.ndarray, columns: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many of these, evenly spread."""
+    if len(rows) <= most:
+        return rows, columns
+    chosen = np.linspace(0, len(rows) - 1, most).astype(int)
+    return rows[chosen], columns[chosen]

@@ -106,7 +106,7 @@ def _cycle(levels: list[tuple[Grid, np.ndarray]], right: np.ndarray) -> np.ndarr
 def changes(
     picture: np.ndarray,
     steps: tuple[np.ndarray, np.ndarray],
-    known: np.ndarray,
+    cover: np.ndarray,
     wanted: np.ndarray,
     wraps: tuple[bool, bool],
 ) -> Iterator[np.ndarray]:
@@ -115,18 +115,20 @@ def changes(
     Args:
         picture: (H, W, 3) float32 in [−1, 1], painted.
         steps: (H, W, 3) each, by how much the pixel below and the one to the right should differ from each pixel.
-        known, wanted: (H, W) bool; what is neither is not looked at.
+        cover: (H, W) bool or float32, by how much known pixels count; 0 where unknown.
+        wanted: (H, W) bool; what is neither is not looked at.
         wraps: (along y, along x): the picture is periodic.
     """
     right = np.zeros(picture.shape, np.float32)
     diagonal = wanted / np.float32(REACH**2)
     edges = []
+    counts = np.where(wanted, np.float32(1), cover)
     for axis, step in enumerate(steps):
         miss = step - (np.roll(picture, -1, axis) - picture)
         here, there = wanted, np.roll(wanted, -1, axis)
-        seen = (here | known) & (there | np.roll(known, -1, axis))
+        seen = np.minimum(counts, np.roll(counts, -1, axis))
         if not wraps[axis]:
-            seen[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = False
+            seen[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0
         weight = seen / (1 + (np.abs(miss).max(2) / MOST) ** 4)
         flow = weight[..., None] * miss
         right += np.roll(flow, 1, axis) - flow

@@ -118,6 +118,7 @@ class Run:
         scale: octaves end at so many pixels per picture pixel.
         more: network calls at the finer octaves, over the usual number.
         atlas: where the picture is one.
+        cover: (H, W) float32, by how much known pixels count; all the same if None.
 
     Raises:
         BadInput: ``too_little_known``.
@@ -133,9 +134,10 @@ class Run:
         scale: float = 1.0,
         more: float = 1.0,
         atlas: Atlas | None = None,
+        cover: np.ndarray | None = None,
     ) -> None:
         self._region, self._shape, self._device, self._atlas = bounds(wanted), known.shape, device, atlas
-        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas)
+        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover)
         if not self._octaves[0].usable.any():
             raise too_little_known()
         self._levels = [
@@ -253,9 +255,7 @@ class Run:
         """The finished state of the finest octave with its shading evened out."""
         assert places is not None
         x = state.x[0, :, 0].cpu().numpy()
-        for better in self._octaves[-1].melded(places, x):
-            x = better
-            yield
+        x = yield from self._octaves[-1].melded(places, x)
         return replace(state, x=torch.from_numpy(x).to(state.x)[None, :, None])
 
     def _carried(self, stage: int, matches: np.ndarray | None, coarsest: torch.Tensor | None, seed: int) -> np.ndarray:

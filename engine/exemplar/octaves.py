@@ -22,7 +22,7 @@ After the very last call shading is evened out between pieces that were copied f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,15 +31,14 @@ import numpy as np
 import torch
 
 from engine import canvas
-from engine.canvas import Box, smooth_fill
-from engine.exemplar import matching, melding
-from engine.exemplar.atlas import Atlas, first_of
-from engine.exemplar.groups import Group, groups
+from engine.canvas import HALF, Box, smooth_fill
+from engine.exemplar import groups, matching, melding
+from engine.exemplar.atlas import Atlas
 from engine.exemplar.patch import SIDE, all_under, distance_to_known, means, patches, vote_window
 from engine.exemplar.targets import RING, Targets
 
-PART = 1024
-"""Targets that are compared with all of them at a time; bounds the memory."""
+STRIP = 1 << 18
+"""Pixels of a sheet that shading is evened out on at a time."""
 ROUNDS, ROUNDS_BELOW = 2, 200_000
 """Rounds of :func:`engine.exemplar.matching.improve` in a call. Where so many pixels or more are to be painted it is
 one, in twice as many calls, so that none takes long."""
@@ -77,6 +76,7 @@ class Octave:
         wraps: (along y, along x): the picture is periodic.
         device: where patches are compared.
         atlas: what it is made of, where it is one.
+        cover: (H, W) float32, by how much known pixels count, 0 where unknown; all the same if None.
     """
 
     pixels: np.ndarray
@@ -85,6 +85,7 @@ class Octave:
     wraps: tuple[bool, bool]
     device: torch.device
     atlas: Atlas | None = None
+    cover: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,7 +98,11 @@ class Octave:
 
     @cached_property
     def usable(self) -> np.ndarray:
-        """(H, W) uint8, 1 where a patch of known pixels begins."""
+        """(H, W) uint8, 1 where a patch of known pixels begins, half opaque ones if there are enough of these."""
+        if self.cover is not None:
+            solid = all_under(self.cover >= HALF)
+            if np.count_nonzero(solid) >= groups.LEAST_SOURCES:
+                return solid.astype(np.uint8)
         return all_under(self.known).astype(np.uint8)
 
     @cached_property
@@ -160,7 +165,7 @@ class Octave:
     @property
     def pairs(self) -> int:
         """Pairs of a target and a source patch that :meth:`exact` compares."""
-        return sum(len(group.targets) * len(group.rows) for group in self._groups)
+        return sum(group.farness.numel() for group in self._groups)
 
     @property
     def rounds(self) -> int:
@@ -193,16 +198,14 @@ class Octave:
 
     def smooth(self) -> np.ndarray:
         """(3, N): the pixels to paint as a smooth continuation of what is known."""
-        return smooth_fill(self.pixels, self.known)[self.box.slices][self.rows, self.columns].T
+        return smooth_fill(self.pixels, self.known, self.cover)[self.box.slices][self.rows, self.columns].T
 
     def nearest(self, x: np.ndarray) -> np.ndarray:
         """(G, 2) int32: the nearest source of every target, where (3, N) is painted."""
-        query = patches(self._seen(x, 1.0)[0], self.targets.top, self.targets.left)
+        query = patches(self._seen(x, 1.0, own=True)[0], self.targets.top, self.targets.left)
         out = np.empty((len(query), 2), np.int32)
         for group in self._groups:
-            energy, found = 0.5 * group.squares.sum(1), query[group.targets].split(PART)
-            best = torch.cat([(part @ group.stock.T - energy).argmax(1) for part in found]).numpy()
-            out[group.targets] = np.stack([group.rows, group.columns], 1)[best]
+            group.nearest(query, out)
         return out
 
     def copied(self, places: np.ndarray) -> np.ndarray:
@@ -232,34 +235,36 @@ class Octave:
     def exact(self, x: np.ndarray, sigma: float) -> np.ndarray:
         """x̂_0 (3, N) of x_t/√ᾱ (3, N), from the exact posterior over all source patches."""
         targets = self.targets
-        seen, weights = self._seen(x, sigma)
+        seen, weights = self._seen(x, sigma, own=True)
         query = patches(seen, targets.top, targets.left)
         heavy = patches(weights[None], targets.top, targets.left)
         mean = torch.empty_like(query)
         for group in self._groups:
-            for begin in range(0, len(group.targets), PART):
-                part = slice(begin, begin + PART)
-                at = group.targets[part]
-                w = heavy[at]
-                logits = 2 * (query[at] * w.repeat(1, 3)) @ group.stock.T - w @ group.squares.T - group.farness[part]
-                mean[at] = torch.softmax(logits, 1) @ group.stock
-        return self._fitted(self._mixed(mean))
+            group.average(query, heavy, mean)
+        sums = torch.zeros((4, self.box.height * self.box.width))
+        groups.voted(mean, self._trust, vote_window(VOTE_SIGMA), self._under, sums)
+        votes = sums.view(4, self.box.height, self.box.width).numpy()[:, targets.rows, targets.columns]
+        return self._fitted(np.concatenate([votes[:3] / np.maximum(votes[3], 1e-12), votes[3:]]))
 
-    def melded(self, places: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:
-        """(3, N): the finished pixels ``x`` with shading that goes on across the borders of copied pieces, better and
-        better (:mod:`engine.exemplar.melding`)."""
-        down = self._steps(places, 0)
-        yield x
-        across = self._steps(places, 1)
-        yield x
-        known, wanted = self.known[self.box.slices], self.wanted[self.box.slices]
-        painted = self.painted(x)
-        total = np.zeros_like(painted)
-        for part in self._parts:
-            steps = down[part], across[part]
-            for change in melding.changes(painted[part], steps, known[part], wanted[part], self.wraps):
-                total[part] = change
-                yield x + total[self.rows, self.columns].T
+    def melded(self, places: np.ndarray, x: np.ndarray) -> Generator[None, None, np.ndarray]:
+        """(3, N): the finished pixels ``x`` with shading that goes on across the borders of copied pieces
+        (:mod:`engine.exemplar.melding`)."""
+        box, (sheet, rows, columns) = self.box.slices, self._sheet
+        cover = self.known if self.cover is None else self.cover
+        given = [self._steps(places, 0)]
+        yield
+        given += [self._steps(places, 1), self.painted(x), cover[box], self.wanted[box]]
+        yield
+        strips = [slice(None)]
+        if sheet is not None:
+            given, strips = [sheet.packed(each) for each in given], sheet.strips(STRIP)
+        total = np.zeros_like(given[2])
+        for strip in strips:
+            down, across, painted, counts, wanted = (each[strip] for each in given)
+            for total[strip] in melding.changes(painted, (down, across), counts, wanted, self.wraps):
+                yield
+        inside = self._inside[0]
+        return x + total[rows[inside], columns[inside]].T
 
     def _steps(self, places: np.ndarray, axis: int) -> np.ndarray:
         """(h, w, 3) in the box: by how much the next pixel along an axis differs, as the matches say."""
@@ -273,77 +278,69 @@ class Octave:
         return steps
 
     @cached_property
-    def _groups(self) -> list[Group]:
+    def _groups(self) -> list[groups.Group]:
         """All targets with all source patches; of an atlas, those of each place with the sources there."""
-        return groups(self)
+        return groups.of(self)
 
     @cached_property
     def target_place(self) -> np.ndarray:
-        """(G,) int32, the atlas's place of each target: that of its first pixel to paint or beside it."""
+        """(G,) int32, the atlas's place of each target."""
         assert self.atlas is not None
-        number = self.atlas.number
-        rows, columns = self.targets.top + self.box.y, self.targets.left + self.box.x
-        found = number[rows + SIDE // 2, columns + SIDE // 2]
-        for down, right in ((0, 0), (0, SIDE - 1), (SIDE - 1, 0), (SIDE - 1, SIDE - 1)):
-            found = np.where(found < 0, number[rows + down, columns + right], found)
-        return found
+        return self.atlas.reached(self.targets.top + self.box.y, self.targets.left + self.box.x)
 
     @cached_property
     def _twins(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of targets that are another one's on the picture, and of these."""
         if self.atlas is None:
             return np.zeros(0, int), np.zeros(0, int)
-        rows, columns = self.targets.top + self.box.y, self.targets.left + self.box.x
-        ids = self.atlas.ids(rows, columns, self.target_place)
-        others = first_of(ids, ids)
-        twins = np.flatnonzero(others != np.arange(len(ids)))
-        return twins, others[twins]
+        return self.atlas.twins(self.targets.top + self.box.y, self.targets.left + self.box.x, self.target_place)
 
     @cached_property
     def _copies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows and columns in the box of pixels that are painted elsewhere on the atlas, and the numbers of these."""
         if self.atlas is None:
             return np.zeros(0, int), np.zeros(0, int), np.zeros(0, int)
-        number = self.atlas.number[self.box.slices]
-        rows, columns = np.nonzero((self._neither[: number.shape[0], : number.shape[1]]) & (number >= 0))
-        places = number[rows, columns], number[self.rows, self.columns]
-        mine = self.atlas.ids(self.rows + self.box.y, self.columns + self.box.x, places[1])
-        found = first_of(self.atlas.ids(rows + self.box.y, columns + self.box.x, places[0]), mine)
-        there = found >= 0
-        return rows[there], columns[there], found[there]
-
-    def _mixed(self, patches: torch.Tensor) -> np.ndarray:
-        """(4, M): the targets' pixels as the weighted mean of patches (G, 3 · SIDE²) over them, and its weight."""
-        window = torch.from_numpy(vote_window(VOTE_SIGMA)).flatten()
-        weights = torch.from_numpy(self._trust)[:, None] * window
-        values = torch.cat([patches.view(len(patches), 3, -1) * weights[:, None], weights[:, None]], 1)
-        sums = torch.zeros((4, self.box.height * self.box.width))
-        sums.index_add_(1, self._under, values.permute(1, 0, 2).reshape(4, -1))
-        mixed = sums.view(4, self.box.height, self.box.width).numpy()[:, self.targets.rows, self.targets.columns]
-        return np.concatenate([mixed[:3] / np.maximum(mixed[3], 1e-12), mixed[3:]])
+        return self.atlas.copies(self._neither, self.box, self.rows, self.columns)
 
     @cached_property
     def _under(self) -> torch.Tensor:
-        """(G · SIDE²,), which pixel of the box each pixel of the targets is."""
+        """(G, SIDE²), which pixel of the box each pixel of the targets is."""
         along = np.arange(SIDE)
         rows = (self.targets.top[:, None] + along) % self.box.height
         columns = (self.targets.left[:, None] + along) % self.box.width
-        return torch.from_numpy((rows[:, :, None] * self.box.width + columns[:, None]).reshape(-1))
+        return torch.from_numpy((rows[:, :, None] * self.box.width + columns[:, None]).reshape(len(rows), -1))
 
-    def _seen(self, x: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-        seen = self.on_canvas(self.pixels).transpose(2, 0, 1).copy()
+    def _seen(self, x: np.ndarray, sigma: float, own: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """What is compared and the weights of its pixels, on the canvas; ``own``: for the caller alone, else the same
+        arrays at every call."""
+        seen, weights = (each.copy() for each in self._still) if own else self._still
         seen[:, self.rows, self.columns] = x
         rows, columns, number = self._copies
         seen[:, rows, columns] = x[:, number]
         self._repeat(seen)
-        weights = np.where(self._clear, 1 / (2 * KNOWN_SIGMA**2), self._confidence / (2 * sigma**2))
-        weights[self._ignored] = 0
-        return seen, weights.astype(np.float32)
+        weights.reshape(-1)[self._unclear] = self._confidence.reshape(-1)[self._unclear] / (2 * sigma**2)
+        return seen, weights
+
+    @cached_property
+    def _still(self) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`_seen`, of known pixels; 0 elsewhere."""
+        weights = np.where(self._clear, self._cover / np.float32(2 * KNOWN_SIGMA**2), np.float32(0))
+        return self.on_canvas(self.pixels).transpose(2, 0, 1).copy(), weights
+
+    @cached_property
+    def _unclear(self) -> np.ndarray:
+        """Numbers of the canvas's pixels that are painted, here or elsewhere on the atlas."""
+        return np.flatnonzero(~(self._clear | self._ignored))
 
     @cached_property
     def _clear(self) -> np.ndarray:
         """(h, w) bool on the canvas: what is known."""
         return self.on_canvas(self.known)
+
+    @cached_property
+    def _cover(self) -> np.ndarray:
+        """On the canvas, by how much what is known counts."""
+        return np.ones((), np.float32) if self.cover is None else self.on_canvas(self.cover)
 
     @cached_property
     def _ignored(self) -> np.ndarray:
@@ -373,7 +370,7 @@ class Octave:
     @cached_property
     def _trust(self) -> np.ndarray:
         """(G,) float32, the weights of the targets' votes: the mean confidence of their pixels."""
-        confidence = np.where(self._clear, np.float32(1), self._confidence)
+        confidence = np.where(self._clear, self._cover, self._confidence)
         return np.ascontiguousarray(means(confidence)[self.targets.top, self.targets.left])
 
     def _voted(self, places: np.ndarray, trust: np.ndarray, sigma: float) -> np.ndarray:
@@ -407,32 +404,35 @@ class Octave:
         inside, ring = self._inside
         beside = ring[voted[3, ring] > 0]
         rows, columns = targets.rows[beside], targets.columns[beside]
-        difference = np.zeros((self.box.height, self.box.width, 4), np.float32)
+        sheet, row, column = self._sheet
+        shape = (self.box.height, self.box.width) if sheet is None else sheet.shape
+        difference = np.zeros((*shape, 4), np.float32)
         known = self.source[:, rows + self.box.y, columns + self.box.x]
-        difference[rows, columns, :3] = (known - voted[:3, beside]).clip(-FIT_MOST, FIT_MOST).T
-        difference[rows, columns, 3] = 1
+        misses = np.ones((len(rows), 4), np.float32)
+        misses[:, :3] = (known - voted[:3, beside]).clip(-FIT_MOST, FIT_MOST).T
+        if self.cover is not None:
+            misses[:, :3] *= self.cover[rows + self.box.y, columns + self.box.x, None]
+        difference[row[beside], column[beside]] = misses
         reach = math.ceil(3 * FIT_SIGMA)
         pads = [(reach, reach) if wraps else (0, 0) for wraps in self.wraps]
-        smooth = np.pad(difference, [*pads, (0, 0)], mode="wrap") if any(self.wraps) else difference
-        for part in [(slice(None), slice(None))] if any(self.wraps) else self._parts:
-            smooth[part] = cv2.GaussianBlur(
-                smooth[part], (2 * reach + 1, 2 * reach + 1), FIT_SIGMA, borderType=cv2.BORDER_CONSTANT
-            )
+        if any(self.wraps):
+            difference = np.pad(difference, [*pads, (0, 0)], mode="wrap")
+        smooth = cv2.GaussianBlur(difference, (2 * reach + 1,) * 2, FIT_SIGMA, borderType=cv2.BORDER_CONSTANT)
         near = self._near_known
-        at = smooth[self.rows[near] + pads[0][0], self.columns[near] + pads[1][0]]
+        at = smooth[row[inside[near]] + pads[0][0], column[inside[near]] + pads[1][0]]
         share = at[:, 3:]
         out: np.ndarray = np.take(voted[:3], inside, axis=1)
         out[:, near] += (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
         return out
 
     @cached_property
-    def _parts(self) -> list[tuple[slice, slice]]:
-        """Parts of the box that hold all that is painted and have nothing to do with each other."""
-        box = self.box
+    def _sheet(self) -> tuple[Atlas | None, np.ndarray, np.ndarray]:
+        """Where on an atlas something is painted, packed closer, and rows and columns there of the targets' pixels;
+        of one picture it is the box."""
+        rows, columns = self.targets.rows, self.targets.columns
         if self.atlas is None:
-            return [Box(0, 0, box.width, box.height).slices]
-        around = self.atlas.around(self.rows + box.y, self.columns + box.x, SIDE + RING)
-        return [Box(each.x - box.x, each.y - box.y, each.width, each.height).slices for each in around]
+            return None, rows, columns
+        return self.atlas.closer(rows, columns, self.box)
 
     @cached_property
     def _inside(self) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,7 @@ def pyramid(
     device: torch.device,
     scale: float = 1.0,
     atlas: Atlas | None = None,
+    cover: np.ndarray | None = None,
 ) -> list[Octave]:
     """The octaves of a job, the coarsest first.
 
@@ -46,12 +47,15 @@ def pyramid(
         known, wanted: (H, W) bool, of which no pixel is both.
         scale: of the finest octave, in its pixels per picture pixel.
         atlas: where the picture is one; it is halved as often as its lengths can be.
+        cover: (H, W) float32, by how much known pixels count; all the same if None.
     """
     # To the border of the picture it is as far as to what is known: what reaches it is known on one side only.
     depth = scale * float(distance_to_known(known, wraps, cv2.DIST_C, border=1)[wanted].max())
     area = scale**2 * np.count_nonzero(wanted)
     shape = np.array(known.shape) * scale
-    made = [Octave(np.where(known[..., None], pixels, np.float32(0)), known, wanted, wraps, device, atlas)]
+    pixels = np.where(known[..., None], pixels, np.float32(0))
+    cover = None if cover is None else np.where(known, cover, np.float32(0))
+    made = [Octave(pixels, known, wanted, wraps, device, atlas, cover)]
     if scale != 1:
         made = [_scaled(made[0], shape)]
     while made[-1].atlas.align > 1 if made[-1].atlas else depth > COARSEST_DEPTH or area > COARSEST_AREA:
@@ -75,14 +79,20 @@ def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
     """The picture at another scale: of that (height, width), rounded."""
     height, width = (max(1, round(float(length))) for length in shape)
     how = cv2.INTER_AREA if height <= octave.shape[0] else cv2.INTER_LINEAR
-    share, colour, some = (
-        cv2.resize(each, (width, height), interpolation=how)
-        for each in (octave.known.astype(np.float32), octave.pixels, octave.wanted.astype(np.float32))
-    )
-    known = share > 1 - 1e-4
+
+    def resized(values: np.ndarray) -> np.ndarray:
+        return cv2.resize(values, (width, height), interpolation=how)
+
+    known, cover = resized(octave.known.astype(np.float32)) > 1 - 1e-4, None
+    wanted = (resized(octave.wanted.astype(np.float32)) > 1e-6) & ~known
+    if octave.cover is None:
+        colour = resized(octave.pixels)
+    else:
+        cover = np.where(known, resized(octave.cover), np.float32(0))
+        colour = resized(octave.pixels * octave.cover[..., None]) / np.maximum(cover, 1e-6)[..., None]
     atlas = octave.atlas and octave.atlas.coarser()
     colour = np.where(known[..., None], colour, np.float32(0))
-    return Octave(colour, known, (some > 1e-6) & ~known, octave.wraps, octave.device, atlas)
+    return Octave(colour, known, wanted, octave.wraps, octave.device, atlas, cover)
 
 
 def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Learn this texture: fine-tune a texture model on the known pixels of one picture.
 
 Crops of the known part are noised and the network learns to undo it, as in :mod:`engine.learning.train`, from the
-weights it has. Unknown pixels (selected or not opaque) never count: their colour is wiped before anything looks at the
-picture, crops avoid them where they can, and the loss leaves them out. A tenth of the known pixels is held out too;
-their loss decides which weights are handed over, and ends learning early when it only rises.
+weights it has. Unknown pixels (selected or more than half transparent) never count: their colour is wiped before
+anything looks at the picture, crops avoid them where they can, and the loss leaves them out. A tenth of the known
+pixels is held out too; their loss decides which weights are handed over, and ends learning early when it only rises.
 
 A time budget cannot give the same weights twice. What *is* determined, on one machine with one number of threads, is
 the result of a number of steps: the rate is constant, weights are averaged over the last part of the way, and every
@@ -203,7 +203,7 @@ def known_part(
     box = canvas.Box(left, top, right - left, bottom - top)
     size = (max(1, round(box.height * scale)), max(1, round(box.width * scale)))
     part = image[box.slices]
-    wiped = unknown[box.slices] | ~canvas.opaque(part)
+    wiped = unknown[box.slices] | ~canvas.solid(part)
     part = np.where(wiped[..., None], part.dtype.type(0), part)
     if size != wiped.shape:  # what scaling mixes with the wiped pixels is not known either
         wiped = cv2.dilate(wiped.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0

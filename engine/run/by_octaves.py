@@ -30,7 +30,8 @@ own shading as a ball or a blotch; textures have 0.1 to 2.4."""
 
 def suits(painting: Painting) -> bool:
     """Whether the model is the picture itself, and what can be looked at so large that comparing all with all takes too
-    long, or smooth, or of few colours: only octaves copy what is there without scaling it."""
+    long, or smooth, of few colours or partly transparent: only octaves copy what is there without scaling it, and weigh
+    pixels."""
     if painting.model.exemplar is None:
         return False
     near, scale = painting.near, painting.job.scale or 1.0
@@ -41,9 +42,10 @@ def suits(painting: Painting) -> bool:
     large = scale**2 * near.width * near.height > SMALL_AREA or selected > SMALL_SELECTION
     if large:
         return True
-    known = (painting.selected == 0) & canvas.opaque(painting.image)
+    known = painting.known
     patches = cv2.erode(known.astype(np.uint8), np.ones((SIDE, SIDE), np.uint8), borderValue=0)
-    return bool(patches.any() and (painting.colours is not None or _smooth(painting, known)))
+    of_kind = painting.colours is not None or painting.cover is not None
+    return bool(patches.any() and (of_kind or _smooth(painting, known)))
 
 
 def _smooth(painting: Painting, known: np.ndarray) -> bool:
@@ -83,18 +85,19 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
 
 
 def _run(painting: Painting) -> octave_run.Run:
-    job, image, selected, atlas = painting.job, painting.image, painting.selected, None
+    job, image, atlas = painting.job, painting.image, None
     with within_memory():
-        wanted, known = selected > 0, (selected == 0) & canvas.opaque(image)
+        wanted, known, cover = painting.selected > 0, painting.known, painting.cover
         if not any(painting.wraps) and job.scale in (None, 1):
             atlas = octave_run.atlas(wanted, known, job.padding)
         if atlas is not None:
             image, wanted, known = atlas.packed(image), atlas.packed(wanted) & atlas.owned(), atlas.packed(known)
+            cover = None if cover is None else atlas.packed(cover)
         canvas.checked_size(*known.shape)
         pixels = painting.light.encoded(image[..., :3])
         scale = canvas.checked_scale(job.scale, painting.near) if job.scale else 1.0
         device = painting.model.device
-        return octave_run.Run(pixels, known, wanted, painting.wraps, device, scale, painting.finer, atlas)
+        return octave_run.Run(pixels, known, wanted, painting.wraps, device, scale, painting.finer, atlas, cover)
 
 
 def _whole(painting: Painting, parts: list[tuple[canvas.Box, np.ndarray]]) -> np.ndarray:

@@ -125,7 +125,7 @@ def _own_colours(job: Job) -> np.ndarray | None:
     if job.palette is False or (job.palette is None and asked):
         return None
     near = canvas.surroundings(job.selection, job.padding, job.wrap).slices
-    image, known = job.image[near], job.selection[near] == 0
+    image, known = canvas.in_relation(job.image[near], job.selection[near]), job.selection[near] == 0
     if job.palette is None:
         few = palette.few_colours(image, known)
         return few if few is not None and len(few) > 1 else None

@@ -29,7 +29,8 @@ class Painting:
     Attributes:
         selection: (H, W) uint8, as it acts.
         near: the part of the picture that a fill can look at.
-        image, selected: picture and selection in ``near``.
+        image, selected: picture, its alpha :func:`~engine.canvas.in_relation`, and selection in ``near``.
+        cover: (H, W) float32 as of :func:`engine.canvas.cover`, in ``near``; None where no pixel is partly transparent.
         light: the way of the picture's values to the model and back.
         colours: (N, 3) float32 in the picture's unit, which the fill keeps to; None where it may have any.
         region: the box around the selection, in the picture.
@@ -46,6 +47,7 @@ class Painting:
     near: Box
     image: np.ndarray
     selected: np.ndarray
+    cover: np.ndarray | None
     light: Light
     colours: np.ndarray | None
     region: Box
@@ -73,7 +75,8 @@ class Painting:
         interval = (job.guidance_start, job.guidance_stop)
         guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
         near = canvas.surroundings(selection, job.padding, job.wrap)
-        image, selected = job.image[near.slices], selection[near.slices]
+        selected = selection[near.slices]
+        image = canvas.in_relation(job.image[near.slices], selected)
         light = Light.of(image, selected == 0, job.linear, network=model.exemplar is None)
         if guide is not None or job.label is not None:
             light = replace(light, gray=False)  # what was asked for may have a colour
@@ -81,9 +84,14 @@ class Painting:
         if light.limits != (-1, 1):
             settings = replace(settings, clip=False)
         return cls(
-            job, model, selection, near, image, selected, light, colours, canvas.bounds(selection), wraps, schedule,
-            settings, preset.finer, model.label_number(job.label), guide,
+            job, model, selection, near, image, selected, canvas.cover(image), light, colours,
+            canvas.bounds(selection), wraps, schedule, settings, preset.finer, model.label_number(job.label), guide,
         )  # fmt: skip
+
+    @property
+    def known(self) -> np.ndarray:
+        """(H, W) bool, in ``near``: where a colour counts."""
+        return (self.selected == 0) & (canvas.opaque(self.image) if self.cover is None else self.cover > 0)
 
     def final(self, fill: np.ndarray) -> np.ndarray:
         """The fill of a finished run, (H, W, 3) float32 in the picture's unit, in the colours that it keeps to; of a

@@ -47,7 +47,8 @@ def run(job: Job, model: Model, cache: Cache | None = None, preset: Preset | Non
     painting, chosen = Painting.of(job, model, preset), seeds(job.seed, job.variants)
     if job.learn is not None:
         unknown, scale = painting.selection > 0, job.scale or 1.0
-        learned = yield from adapt.learn(job.image, unknown, painting.light, model, job.learn, scale=scale)
+        image = canvas.in_relation(job.image, unknown)
+        learned = yield from adapt.learn(image, unknown, painting.light, model, job.learn, scale=scale)
         painting = replace(painting, model=adapt.with_learned(model, learned))
     attempts = 1
     if job.wrap and model.geometry.any_scale:
@@ -78,7 +79,8 @@ def resume(
     if job.learn is not None:
         painting = Painting.of(job, model)
         unknown = painting.selection > 0
-        learned = adapt.recall(job.image, unknown, painting.light, model, job.learn, job.scale or 1.0)
+        image = canvas.in_relation(job.image, unknown)
+        learned = adapt.recall(image, unknown, painting.light, model, job.learn, job.scale or 1.0)
         if learned is None:
             raise BadInput("bad_state", "What this run had learned of the picture is no longer here; run it again.")
         model = adapt.with_learned(model, learned)

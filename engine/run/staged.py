@@ -105,8 +105,8 @@ class Staged:
     def __init__(self, painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> None:
         self._painting, self._seeds, self._attempt, self._start = painting, seeds, attempt, start
         canvas.checked_size(*painting.selected.shape)
-        opaque = canvas.opaque(painting.image)
-        self._order = stages.order(painting.selected, opaque, painting.model.geometry, painting.job.wrap)
+        solid = canvas.solid(painting.image)
+        self._order = stages.order(painting.selected, solid, painting.model.geometry, painting.job.wrap)
         region = painting.region
         nothing = np.zeros((region.height, region.width, 3), np.float32)
         self._painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)

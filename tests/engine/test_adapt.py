@@ -113,7 +113,7 @@ def test_what_is_in_the_hole_changes_nothing(model, home, side, scale):
     image, unknown = _picture(), np.zeros((128, 120), bool)
     unknown[40 : 40 + side, 20 : 20 + side] = True
     image[:8, :8, 3] = 0
-    image[100:110, 60:70, 3] = 200
+    image[100:110, 60:70, 3] = 100
     _, first = _learn(image, unknown, model, steps=4, scale=scale)
     other = image.copy()
     other[unknown] = np.random.default_rng(0).integers(0, 256, (int(unknown.sum()), 4))

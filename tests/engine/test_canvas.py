@@ -133,7 +133,7 @@ def test_composite_keeps_gray_gray_and_covers_transparency():
 def test_transparent_and_softly_selected_pixels_are_unknown():
     image, selection = _picture(64, 64), _selected(64, 64, 20, 20, 10, 10)
     selection[40, 40] = 1
-    image[5, 5:8, 3] = 254, 250, 249  # almost opaque counts as known, from 250 on
+    image[5, 5:8, 3] = 254, 128, 127  # a network knows a colour or does not
     plan = canvas.plan(selection, TEXTURE)
     _, keep = canvas.model_input(image, selection, plan, canvas.Light())
     keep = keep[0, 0, : plan.scaled[0], : plan.scaled[1]].numpy()

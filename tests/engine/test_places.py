@@ -123,6 +123,34 @@ def test_around_a_joint_what_the_neighbour_paints_is_seen(model):
     assert (corners[:, twins] != corners[:, others]).any(axis=0).all()
 
 
+@pytest.mark.parametrize("shape", [spots, wire])
+def test_places_are_worked_on_together_but_apart(model, shape):
+    """All targets of the coarsest octave, each with sources of its own place; and all that is painted on one sheet."""
+    octave = by_octaves._run(Painting.of(api.Job(picture(900, 1200), shape(900, 1200)), model))._octaves[0]
+    groups = octave._groups
+    assert len(groups) < len(octave.atlas.places)
+    asked = np.concatenate([group.targets.numpy().reshape(-1) for group in groups])
+    assert np.array_equal(np.unique(asked), np.arange(len(octave.targets.top)))
+    for group in groups:
+        theirs = octave.atlas.reached(group.rows.numpy(), group.columns.numpy())
+        assert (theirs == octave.target_place[group.targets][:, :1]).all()
+    sheet, rows, columns = octave._sheet
+    assert np.prod(sheet.shape) < 0.7 * np.prod(octave.atlas.shape)
+    assert len(np.unique(rows * sheet.shape[1] + columns)) == len(rows)
+    values = np.random.default_rng(0).random((octave.box.height, octave.box.width))
+    assert np.array_equal(sheet.packed(values)[rows, columns], values[octave.targets.rows, octave.targets.columns])
+    strips = sheet.strips(300)
+    assert [0, *(strip.stop for strip in strips[:-1])] == [strip.start for strip in strips]
+    assert strips[-1].stop == sheet.shape[0]
+    inside = [strip.start <= top < strip.stop for top in sheet.tops for strip in strips]
+    ends = [
+        strip.start < top + place.seen.height <= strip.stop
+        for top, place in zip(sheet.tops, sheet.places, strict=True)
+        for strip in strips
+    ]
+    assert inside == ends
+
+
 def test_a_run_counts_and_costs_the_same_in_a_larger_picture(model):
     small, large = (api.Job(picture(h, w), spots(h, w), **QUICK) for h, w in ((600, 900), (1200, 1800)))
     steps = [[event for event in api.run(job, model) if isinstance(event, api.Step)] for job in (small, large)]
