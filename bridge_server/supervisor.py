@@ -18,9 +18,10 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import zmq
 
@@ -293,38 +294,59 @@ class Supervisor:
         self._listener.worker_died(job, "The RePaint engine stopped unexpectedly; it is being started again.", True)
 
     def _handle(self, message: Any, payload: Buffer | None) -> None:
-        if isinstance(message, work.Beat):
-            self._idle_for, self._loading, self.calls_total = message.idle_for, message.loading, message.calls_total
-        elif isinstance(message, work.Ready):
-            self.presets, self.device = message.presets, message.device
-            self.state, self.sentence = "ready", ""
-            self._listener.engine_changed()
-        elif isinstance(message, work.Models):
-            models = self._pages.whole(message)
-            if models is not None and models.models != self.models:
-                self.models = models.models
-                if self.state != "starting":  # else with `ready`
-                    self._listener.engine_changed()
-        elif isinstance(message, work.Broken):
-            log.error("the engine cannot start: %s", message.details)
-            self.state, self.sentence = "down", message.sentence
-        elif isinstance(message, work.Online):
-            pass
+        kind = type(message)
+        if kind in self._of_itself:
+            self._of_itself[kind](self, message)
         elif isinstance(message, (messages.Steps, messages.View)):
             self._listener.from_shelf(message, payload)
-        elif isinstance(message, messages.Error) and (not self.job or message.job != self.job):
+        elif isinstance(message, (OfJob, messages.Error)) and message.job == self.job and self.job:
+            if kind in self._of_the_job:
+                self._of_the_job[kind](self, message)
+            self._listener.from_worker(message, payload)
+        elif isinstance(message, messages.Error):
             log.error("the worker could not say %s: %s", message.about, message.details)
             self._listener.unsaid(message.sentence)
-        elif isinstance(message, (OfJob, messages.Error)) and message.job == self.job and self.job:
-            if isinstance(message, work.Idle):
-                self.job, self.state = "", "ready"
-                self.calls_total = message.calls_total
-                if message.calls_after_cancel >= 0:
-                    self.calls_after_cancel = message.calls_after_cancel
-                self._cancelled_at = 0.0
-            elif isinstance(message, (messages.Learning, messages.Progress)):
-                self._idle_for = 0.0
-            self._listener.from_worker(message, payload)
+
+    def _on_beat(self, message: work.Beat) -> None:
+        self._idle_for, self._loading, self.calls_total = message.idle_for, message.loading, message.calls_total
+
+    def _on_ready(self, message: work.Ready) -> None:
+        self.presets, self.device = message.presets, message.device
+        self.state, self.sentence = "ready", ""
+        self._listener.engine_changed()
+
+    def _on_models(self, message: work.Models) -> None:
+        models = self._pages.whole(message)
+        if models is not None and models.models != self.models:
+            self.models = models.models
+            if self.state != "starting":  # else with `ready`
+                self._listener.engine_changed()
+
+    def _on_broken(self, message: work.Broken) -> None:
+        log.error("the engine cannot start: %s", message.details)
+        self.state, self.sentence = "down", message.sentence
+
+    def _on_idle(self, message: work.Idle) -> None:
+        self.job, self.state = "", "ready"
+        self.calls_total = message.calls_total
+        if message.calls_after_cancel >= 0:
+            self.calls_after_cancel = message.calls_after_cancel
+        self._cancelled_at = 0.0
+
+    def _on_progress(self, _message: messages.Learning | messages.Progress) -> None:
+        self._idle_for = 0.0
+
+    _of_itself: ClassVar[dict[type, Callable[..., None]]] = {
+        work.Beat: _on_beat,
+        work.Ready: _on_ready,
+        work.Models: _on_models,
+        work.Broken: _on_broken,
+    }
+    _of_the_job: ClassVar[dict[type, Callable[..., None]]] = {
+        work.Idle: _on_idle,
+        messages.Learning: _on_progress,
+        messages.Progress: _on_progress,
+    }
 
     def _send(self, message: Any, payload: Buffer | None = None) -> None:
         if not self._route:
