@@ -16,6 +16,7 @@ Only `test` changes the system: run as root on Debian, it installs the editors t
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import platform
 import shutil
@@ -110,6 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.command:
         parser.print_help()
         return 2
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no failure
+            stream.reconfigure(errors="backslashreplace")
     before = os.umask(0o022)
     os.umask(before | 0o022)  # what is installed is started later: nobody else may change it
     try:

@@ -12,6 +12,7 @@ uninstall   remove everything, told before it goes: plug-ins, the engine that se
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import secrets
@@ -129,6 +130,9 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--history", action="store_true", help="also the pictures of the histories")
             command.add_argument("--yes", action="store_true", help="do not ask")
     chosen = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no failure
+            stream.reconfigure(errors="backslashreplace")
     if chosen.command == "serve":
         return serve(chosen.state, chosen.idle_seconds, chosen.warm)
     if chosen.command in ("status", "stop"):

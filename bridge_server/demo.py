@@ -8,6 +8,7 @@ says how long it took. Uses a home of its own, so that a bridge of the user's is
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ def main() -> int:
     parser.add_argument("--model", default="exemplar", metavar="IDS", help="default: %(default)s")
     parser.add_argument("--preset", default="fast")
     arguments = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a bar that a terminal cannot show is no failure
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments.out.mkdir(parents=True, exist_ok=True)
     with own_home():
         try:

@@ -61,6 +61,18 @@ class Limits:
     quit: float = 1.0
 
 
+def own_interpreter() -> tuple[str, dict[str, str]]:
+    """This interpreter and the variables with which it finds this environment.
+
+    On Windows the python.exe of a virtual environment only starts the real one, so that the process which was started
+    is not the one which says hello. multiprocessing starts its processes this way, too.
+    """
+    base = getattr(sys, "_base_executable", sys.executable)
+    if sys.platform == "win32" and base != sys.executable:
+        return base, {"__PYVENV_LAUNCHER__": sys.executable}
+    return sys.executable, {}
+
+
 class Listener(Protocol):
     """What the supervisor tells the bridge."""
 
@@ -235,14 +247,15 @@ class Supervisor:
             return
         password = secrets.token_hex(32)
         self._gate.passwords[_DOMAIN] = (b"worker", password.encode())
+        interpreter, told = own_interpreter()
         with open(self._folder / "worker-output.log", "wb") as output:  # what native libraries say when they die
             process = subprocess.Popen(
-                [sys.executable, "-m", "bridge_server.worker", str(self._folder)],
+                [interpreter, "-m", "bridge_server.worker", str(self._folder)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 # passive: OpenMP threads that wait must not take the editor's cores
-                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": python_path()},
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **told, "PYTHONPATH": python_path()},
             )
         self._process = process
         self._since = self._heard = time.monotonic()

@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,10 +207,23 @@ def write_private(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        Path(name).replace(path)
+        _replace(Path(name), path)
     except BaseException:
         Path(name).unlink()
         raise
+
+
+def _replace(new: Path, path: Path, patience: float = 2.0) -> None:
+    """``new`` takes the place of ``path``. On Windows that must wait while another program has the file open."""
+    deadline = time.monotonic() + (patience if sys.platform == "win32" else 0.0)
+    while True:
+        try:
+            new.replace(path)
+            return
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
 
 
 def write_launch_file(interpreter: str, arguments: Sequence[str], state: Path) -> Path:

@@ -1,0 +1,71 @@
+"""Set-up within a sandbox as flatpak and snap lay it out: folders of its own, the rest read-only, processes apart."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.setup.kits import SmallKit
+
+ROOT = Path(__file__).parents[2]
+CODE = """
+import sys
+from pathlib import Path
+from bridge_server.client import launch, setup
+kit, wheels = map(Path, sys.argv[1:])
+before = setup.found(kit).state
+one = setup.SetUp(kit, setup.plan(kit, wheels), wheels)
+one.start()
+one.join(60)
+print(before, one.shown().state, setup.found(kit).state, launch.read_launch_file().interpreter, sep="\\n")
+"""
+
+
+def _flatpak(home: Path) -> dict[str, str]:
+    own = home / ".var/app/org.kde.krita"
+    folders = {"DATA": "data", "CONFIG": "config", "CACHE": "cache", "STATE": ".local/state"}
+    return {"HOME": str(home), **{f"XDG_{name}_HOME": str(own / folder) for name, folder in folders.items()}}
+
+
+def _snap(home: Path) -> dict[str, str]:
+    return {"HOME": str(home / "snap/krita/12")}
+
+
+@pytest.mark.parametrize(("variables", "place"), [(_flatpak, ".var/app/org.kde.krita/data"), (_snap, "snap/krita/12")])
+def test_set_up_within_a_sandbox_stays_in_its_folders(variables, place, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    told = variables(home)
+    for folder in told.values():
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    (home / "Pictures").mkdir()
+    kit = SmallKit(tmp_path)
+    sandbox = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/var/tmp"]
+    sandbox += ["--bind", str(home), str(home), "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-net"]
+    sandbox += [
+        "--die-with-parent",
+        "--clearenv",
+        "--setenv",
+        "PATH",
+        "/usr/bin:/bin",
+        "--setenv",
+        "TMPDIR",
+        "/var/tmp",
+    ]
+    for name, value in told.items():
+        sandbox += ["--setenv", name, value]
+    if not shutil.which("bwrap") or subprocess.run([*sandbox, "true"], capture_output=True).returncode:
+        pytest.skip("no sandbox can be made here")
+    done = subprocess.run(
+        [*sandbox, sys.executable, "-c", CODE, str(kit.folder), str(kit.wheels)],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    before, how, after, interpreter = done.stdout.splitlines()
+    assert (before, how, after) == ("missing", "done", "ready"), done.stderr
+    assert Path(interpreter).is_relative_to(home / place)
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert files
+    assert all(path.is_relative_to(home / ".var/app/org.kde.krita") or "snap" in path.parts for path in files)
