@@ -70,7 +70,7 @@ def test_readme_is_a_page_for_artists() -> None:
     assert text.count("```") // 2 <= 3
     for command in ("python3 installer.py demo", "python3 installer.py test"):
         assert command in text
-    for word in ("PatchMatch", "never tried", "--uninstall"):
+    for word in ("PatchMatch", "never tried", "Set up", "Remove everything"):
         assert word in text
 
 

@@ -3,27 +3,40 @@
 With the bundled photograph and its selection: the whole screen while the preview forms (krita.jpg) and after the end
 (krita-done.jpg), and the docker alone, each page at 250 and at 360 pixels, in every language given
 (docker-PAGE-WIDTH.png, docker-PAGE-WIDTH-LANGUAGE.png); the docker with a model that is not installed
-(docker-licence-…) and while the tests' toy model is downloaded from a hub on this machine (docker-downloading-…).
+(docker-licence-…) and while the tests' toy model is downloaded from a hub on this machine (docker-downloading-…). The
+road from the zip to the first fill (road-….jpg, docker-set-up-….png, docker-tour-….png), with all packages of a real
+set-up coming from an index on this machine; --road: nothing but this.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
+
+import pytest
 
 import tests.conftest  # noqa: F401  (the run's own home, before anything of the project is imported)
 from bridge_server.__main__ import main as bridge_command
+from bridge_server.client import launch
 from tests import toy_hub
 from tests.desk import write_launch_file
 from tests.driven import keep_picture
 from tests.engine.standin_hub import StandIn
+from tests.setup.index import Index, serving
+from tests.wheels import all_wheels
 
 from .conftest import start_krita
 from .desk import Desk, Document
 from .host import REPOSITORY, Display, KritaHost
+from .test_set_up import NO_SETTINGS, type_folder, zip_of
 
 WIDTHS = (250, 360)
+ROAD = (1000, 750)  # the screen of the pictures of the road
 PAGES = ("repaint", "extend", "tile", "more")
 ARRANGE = """
 for docker in app.activeWindow().qwindow().findChildren(QtWidgets.QDockWidget):
@@ -57,8 +70,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--part", type=float, default=0.2, help="of the run at which the picture is taken")
     parser.add_argument("--languages", nargs="*", default=["de"], help="besides English")
+    parser.add_argument("--road", action="store_true", help="only the road from the zip to the first fill")
     parser.add_argument("--pages-only", action="store_true", help="not the pictures of the whole screen")
     chosen = parser.parse_args()
+    if not chosen.pages_only:
+        _take_road(chosen)
+    if chosen.road:
+        return
     write_launch_file(warm=chosen.model)
     display = Display(1280, 1000)
     try:
@@ -117,12 +135,18 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
 
 
 def _take_docker(
-    host: KritaHost, folder: Path, chosen: argparse.Namespace, name: str, page: int, language: str = "en"
+    host: KritaHost,
+    folder: Path,
+    chosen: argparse.Namespace,
+    name: str,
+    page: int,
+    language: str = "en",
+    height: int = 960,
 ) -> None:
     """The docker alone, at both widths."""
     for width in WIDTHS:
-        host.run(FLOAT.format(page=page, width=width, height=960))
-        host.wait(f"dock().isFloating() and [dock().width(), dock().height()] == [{width}, 960]")
+        host.run(FLOAT.format(page=page, width=width, height=height))
+        host.wait(f"dock().isFloating() and [dock().width(), dock().height()] == [{width}, {height}]")
         host.wait("not dock().branches._timer.isActive() and not flow.has_steps")
         shot = folder / "docker.png"
         host.run(f"dock().grab().save({str(shot)!r})")
@@ -146,6 +170,65 @@ def _take_download(host: KritaHost, folder: Path, chosen: argparse.Namespace, hu
     _take_docker(host, folder, chosen, "downloading", 0)
     host.run("flow.stop_download()")
     host.wait("flow.downloads.now is None")
+
+
+def _take_road(chosen: argparse.Namespace) -> None:
+    """In a home of the usual folders, whose paths are shown."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        dist, work = Path(folder) / "dist", Path(tempfile.gettempdir()) / "mia"
+        subprocess.run([sys.executable, str(REPOSITORY / "installer.py"), "package", "--out", str(dist)], check=True)
+        display = Display(*ROAD)
+        with serving(all_wheels(dist / "kit")) as index:
+            variables = {"PIP_INDEX_URL": index.address, **NO_SETTINGS}
+            host = KritaHost(work, display=display, plugin=False, environment=variables)
+            patch.delenv(launch.HOME_VARIABLE)
+            for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+                patch.setenv(name, host.environment[name])
+            try:
+                _walk(host, Path(folder), chosen, index, zip_of(dist))
+                host.stop()
+            finally:
+                host.kill()
+                bridge_command(["stop"])
+                display.close()
+                shutil.rmtree(work)
+
+
+def _walk(host: KritaHost, folder: Path, chosen: argparse.Namespace, index: Index, archive: Path) -> None:
+    host.start()
+    host.run("app = Krita.instance()\napp.activeWindow().qwindow().showMaximized()")
+    host.run("QtCore.QTimer.singleShot(0, app.action('plugin_importer_file').trigger)")
+    type_folder(host, archive)
+    host.wait("isinstance(QtWidgets.QApplication.activeModalWidget(), QtWidgets.QMessageBox)")
+    time.sleep(1)
+    keep_picture(host.screenshot("import", folder), chosen.out / "road-import.jpg")
+    host.keys("alt+y")
+    host.wait("QtWidgets.QApplication.activeModalWidget() is None")
+    host.stop()
+    host.start()
+    desk = Desk(host)
+    host.run(ARRANGE)
+    host.run("app.activeWindow().qwindow().findChild(QtWidgets.QDockWidget, 'KisLayerBox').hide()")
+    host.wait("dock().set_up_panel.main.isEnabled()")
+    document = desk.open(REPOSITORY / "engine/assets/demo.jpg")
+    host.run("canvas().setFocus()")
+    host.keys("2")  # the whole picture
+    index.stop_after, index.stop = 230_000_000, "drip"
+    desk.click("set_up_panel.main")
+    host.xdo("mousemove", ROAD[0] - 1, ROAD[1] - 1)
+    host.wait("dock()._page.job.shown().steps[0].done > 225000000", seconds=60)
+    time.sleep(2)
+    keep_picture(host.screenshot("set-up", folder), chosen.out / "road-set-up.jpg")
+    _take_docker(host, folder, chosen, "set-up", 0, height=380)
+    host.run("dock().setFloating(False)")
+    index.stop_after = -1
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=600)
+    _take_docker(host, folder, chosen, "tour", 0, height=420)
+    host.run("dock().setFloating(False)\ndock().tour.tour.close()")
+    _select(host, document)
+    desk.choose(chosen.model, seed=chosen.seed)
+    desk.repaint(900)
+    keep_picture(host.screenshot("fill", folder), chosen.out / "road-fill.jpg")
 
 
 def _select(host: KritaHost, document: Document) -> None:
