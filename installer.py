@@ -8,8 +8,9 @@ run again at any time.
     python3 installer.py krita      set up, install the plug-in into Krita  [--target DIR] [--uninstall]
     python3 installer.py gimp       set up, install the plug-in into GIMP 3 [--target DIR] [--uninstall]
     python3 installer.py doctor     what is here, what is missing, what to do
+    python3 installer.py uninstall  remove everything but this folder       [--models] [--history] [--yes]
 
-Everything goes into .venv beside this file. The last three are those of `repaint-bridge`, the project's own program.
+Everything goes into .venv beside this file. The last four are those of `repaint-bridge`, the project's own program.
 Only `test` changes the system: run as root on Debian, it installs the editors that it tests (tests/run.py).
 """
 
@@ -56,6 +57,10 @@ def doctor(_arguments: argparse.Namespace) -> None:
     bridge("doctor")
 
 
+def uninstall(arguments: argparse.Namespace) -> None:
+    bridge("uninstall", *(f"--{name}" for name in ("models", "history", "yes") if getattr(arguments, name)))
+
+
 def bridge(*words: str) -> None:
     """A command of ``repaint-bridge``, by .venv's interpreter if there is one."""
     python = venv_python() if works(venv_python()) else Path(sys.executable)
@@ -81,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("krita", plugin, "install the plug-in into Krita"),
         ("gimp", plugin, "install the plug-in into GIMP 3"),
         ("doctor", doctor, "what is here, what is missing, what to do"),
+        ("uninstall", uninstall, "remove everything but this folder"),
     ):
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=function)
@@ -101,6 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = "Krita's resource folder" if name == "krita" else "GIMP's configuration folder, such as …/GIMP/3.0"
             command.add_argument("--target", type=Path, metavar="DIR", help=text)
             command.add_argument("--uninstall", action="store_true")
+        if name == "uninstall":
+            command.add_argument("--models", action="store_true", help="also the models that were downloaded")
+            command.add_argument("--history", action="store_true", help="also the pictures of the histories")
+            command.add_argument("--yes", action="store_true", help="do not ask")
         if name == "package":
             command.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR")
             command.add_argument("--offline", type=Path, metavar="DIR", help="fetch all packages into this folder, too")

@@ -98,7 +98,7 @@ def _commands(page: Path) -> list[str]:
 def test_commands_are_understood(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     """Parsed for real. The engine then finds that the pictures are missing; the installer does nothing here."""
     monkeypatch.chdir(tmp_path)
-    for name in ("demo", "test", "plugin", "doctor", "package"):
+    for name in ("demo", "test", "plugin", "doctor", "uninstall", "package"):
         monkeypatch.setattr(installer, name, lambda _arguments: None)
     for command in _commands(page):
         for one, other in (("KIND", "adm-64"), ("legacy|new", "legacy"), ("[", ""), ("]", ""), (" W ", " 1 ")):
