@@ -7,6 +7,7 @@ all of them.  The installer writes ``launch.json`` so that a plug-in finds the p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.handlers
@@ -27,13 +28,10 @@ aside: List[Path] = []  # what this process has set aside, by its new name
 
 NAME = "repaint-bridge"
 HOME_VARIABLE = "REPAINT_BRIDGE_HOME"
-NOT_INSTALLED = (
-    "The RePaint engine is not set up for this user yet: run “python3 installer.py krita” (or gimp) in the project's "
-    "folder once, then click again."
-)
+NOT_INSTALLED = "The RePaint engine is not set up for this user yet: open RePaint in Krita or GIMP and click Set up."
 LAUNCH_OF_OTHERS = (
     "Another user of this computer owns or can change {place}, by which RePaint is started: delete it or make it yours "
-    "alone (“chmod go-w”), then run “python3 installer.py krita” (or gimp) in the project's folder again."
+    "alone (“chmod go-w”), then open RePaint and click Set up."
 )
 FOLDER_OF_OTHERS = (
     "The folder {place}, where RePaint keeps its files, belongs to another user: move it away or make it yours, then "
@@ -233,6 +231,20 @@ def write_launch_file(interpreter: str, arguments: Sequence[str], state: Path) -
     content = {"version": 1, "interpreter": str(interpreter), "arguments": list(arguments), "state": str(state)}
     write_private(path, json.dumps(content, indent=1) + "\n")
     return path
+
+
+def trouble_file(interpreter: str) -> Path:
+    """Where it is noted that the engine of this interpreter does not start: beside its virtual environment."""
+    environment = Path(interpreter).parent.parent
+    return environment.with_name(environment.name + ".trouble")
+
+
+def note_trouble(interpreter: str, reason: str) -> None:
+    """Note that an engine that was set up does not start, for the set-up page; any other is its owner's affair."""
+    file = trouble_file(interpreter)
+    if file.parent == user_folders().data / "engines":
+        with contextlib.suppress(OSError):
+            write_private(file, reason)
 
 
 def read_launch_file() -> Launch:

@@ -25,6 +25,7 @@ IN_USE, PROTOCOL, NO_HELLO = "in_use", "protocol", "no_hello"  # codes of the br
 FINAL = (IN_USE, PROTOCOL)  # there is a bridge, and another try or another bridge would not help
 HELLO_SECONDS = 2.0  # the whole of connecting, handshake and welcome
 START_SECONDS = 45.0
+NOT_STARTED = "The RePaint bridge could not be started: open RePaint and click Repair, or restart the computer."
 
 children: List[subprocess.Popen[bytes]] = []  # bridges that this process has started: kept to be reaped
 
@@ -187,9 +188,10 @@ def _start(recipe: launch.Launch, client: str, app: str, give_up: Callable[[], b
                 process = _spawn(recipe)
             elif process.poll() is not None:
                 reason = f"it ended with status {process.returncode}; see bridge.log in {recipe.state / 'logs'}"
+                launch.note_trouble(recipe.interpreter, f"exit status {process.returncode}")
                 break
             time.sleep(0.02)
-        raise CannotStart("The RePaint bridge could not be started: run “python3 installer.py doctor”.", reason)
+        raise CannotStart(NOT_STARTED, reason)
     finally:
         lock.release()
 
@@ -222,7 +224,7 @@ def _spawn(recipe: launch.Launch) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise CannotStart(
-            "The RePaint engine's own Python is gone: run “python3 installer.py krita” once more.", repr(error)
+            "The RePaint engine's own Python is gone: open RePaint and click Repair.", repr(error)
         ) from None
     children.append(child)
     return child

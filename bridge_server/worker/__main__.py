@@ -25,7 +25,7 @@ from engine.untrusted import own_input
 
 log = logging.getLogger("worker")
 
-_ENGINE_MISSING = "The RePaint engine is not installed completely: run “python3 installer.py doctor”."
+_ENGINE_MISSING = "The RePaint engine is not whole: open RePaint and click Repair."
 
 
 def leave(status: int = 0) -> None:

@@ -134,12 +134,12 @@ def test_after_a_stop_an_idle_session_rests_until_it_is_needed(
 
 def test_without_a_launch_file_a_sentence_says_what_to_run(home: Home) -> None:
     launch.launch_file().unlink()
-    with pytest.raises(NotInstalled, match=r"installer\.py"):
+    with pytest.raises(NotInstalled, match="click Set up"):
         launch.read_launch_file()
     watched = home.session()
     news = until(lambda: watched.all(events.Disconnected), "the sentence")
     assert news[0].code == "not_installed"
-    assert "python3 installer.py krita" in news[0].sentence
+    assert "open RePaint" in news[0].sentence
     launch.write_launch_file(sys.executable, home.arguments, home.state)
     until(lambda: watched.all(events.Connected), "a connection, by itself")
 
@@ -152,7 +152,7 @@ def test_a_bridge_that_cannot_start_is_said(home: Home, interpreter: str, argume
     launch.write_launch_file(interpreter, arguments, home.state)
     with pytest.raises(CannotStart) as caught:
         link.find_or_start("x", "x")
-    assert "installer.py" in caught.value.sentence
+    assert "click Repair" in caught.value.sentence
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_engine_not_set_up(work: Path) -> None:
         status, message, layers = desk.call("plug-in-repaint-selection", image, seconds=20, seed=7)
         assert (status, layers) == ("execution-error", [None])
         assert "not set up for this user yet" in message
-        assert "installer.py" in message
+        assert "click Set up" in message
         assert desk.fingerprint(image) == before
         host.stop()
     finally:

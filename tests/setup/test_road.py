@@ -16,6 +16,7 @@ import pytest
 
 from bridge_server.client import launch, setup
 from bridge_server.client.errors import BridgeError
+from bridge_server.client.link import find_or_start
 from bridge_server.client.locks import FileLock
 from bridge_server.client.setup import environments, fetch, running, web
 from bridge_server.client.setup.programs import interpreter_in
@@ -269,6 +270,44 @@ def test_repair_fetches_what_is_broken(kit: SmallKit, index: Index) -> None:
     shutil.rmtree(folder)
     assert setup.found(kit.folder).sentence == f"The folder of the engine is gone ({folder}): click Set up."
     good(kit)
+
+
+@pytest.mark.usefixtures("index")
+def test_killed_during_a_repair(kit: SmallKit) -> None:
+    good(kit)
+    folder = setup.plan(kit.folder).folder
+    packages = environments.site_packages(folder)
+    assert packages is not None
+    for number in range(5):
+        shutil.rmtree(packages / "torch")
+        (packages / "engine" / "weights" / "model.bin").write_bytes(b"")
+        child = program(kit)
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.strip() == STEPS[1]:
+                break
+        time.sleep(0.08 * number)
+        child.kill()
+        child.wait()
+        (packages / "torch").mkdir(exist_ok=True)  # what is only half there, too
+        assert setup.found(kit.folder).state in ("broken", "ready")
+        good(kit)
+        assert setup.broken_parts(folder) == []
+
+
+def test_an_engine_that_does_not_start_is_offered_for_repair(kit: SmallKit) -> None:
+    good(kit, kit.wheels)
+    interpreter = launch.read_launch_file().interpreter
+    launch.note_trouble(interpreter, "no module named zmq")
+    assert setup.found(kit.folder) == setup.Found(
+        "broken", "The engine does not start (no module named zmq): click Repair."
+    )
+    good(kit, kit.wheels)
+    launch.note_trouble(sys.executable, "not one of ours")
+    assert not launch.trouble_file(sys.executable).exists()
+    with pytest.raises(BridgeError):  # the stand-in says its arguments and ends
+        find_or_start("x", "x")
+    assert setup.found(kit.folder).sentence == "The engine does not start (exit status 0): click Repair."
 
 
 def test_a_bridge_is_not_started_during_a_repair() -> None:

@@ -343,6 +343,8 @@ WORDS = {
     "The engine was installed but did not answer: restart the computer, then click Set up.": "Die Engine ist installiert, antwortet aber nicht: starte den Rechner neu, dann versuche es noch einmal.",
     "Files of the old engine are in use ({place}): close Krita and GIMP, start one of them again and click Set up.": "Dateien der alten Engine werden benutzt ({place}): schließe Krita und GIMP, starte eines davon neu und versuche es noch einmal.",
     "Set-up was stopped by an error: click Set up once more, and if that does not help, look into the log.": "Ein Fehler hat das Einrichten angehalten: versuche es noch einmal, und wenn das nicht hilft, sieh ins Protokoll.",
+    "The engine is not whole: click Repair.": "Die Engine ist nicht vollständig: klicke auf Reparieren.",
+    "The engine does not start ({reason}): click Repair.": "Die Engine startet nicht ({reason}): klicke auf Reparieren.",
     "There is no engine in {place}: choose the project's folder after “installer.py” was run in it.": "In {place} ist keine Engine: wähle den Ordner des Projekts, nachdem darin „installer.py“ gelaufen ist.",
     "The engine in {place} does not work: {reason}": "Die Engine in {place} geht nicht: {reason}",
     "The Python of the engine does not start: click Repair.": "Das Python der Engine startet nicht: klicke auf Reparieren.",

@@ -77,7 +77,7 @@ def chosen(device: Device, there: Set[str], needs: Mapping[str, Any], wanted: st
     ``there``: the lock file's flavours for this platform; ``needs``: its oldest drivers and cards, by flavour.
     """
     if wanted not in ("auto", device.flavour):
-        return (wanted, wanted.upper()) if wanted in there else ("cpu", say(sentences.PROCESSOR))
+        return (wanted, wanted.upper()) if wanted in there - {"cpu"} else ("cpu", say(sentences.PROCESSOR))
     if device.flavour == "cpu":
         return "cpu", say(sentences.NO_GPU)
     if device.flavour not in there:

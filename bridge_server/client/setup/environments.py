@@ -7,6 +7,7 @@ it: an environment without one is half made and is made again from the start.
 from __future__ import annotations
 
 import base64
+import collections
 import csv
 import hashlib
 import json
@@ -85,7 +86,7 @@ class Stamp:
     """What an environment was when it was whole.
 
     ``kit``: its lock file's digest; ``python``: [major, minor]; ``packages``: their entries in ``site-packages``;
-    ``weights``: the project's own data files and their sizes; ``odd``: files that two packages write.
+    ``weights``: the project's own data files and their sizes.
     """
 
     kit: str
@@ -94,7 +95,6 @@ class Stamp:
     python: List[int]
     packages: Dict[str, List[str]]
     weights: Dict[str, int]
-    odd: List[str]
 
 
 def read_stamp(environment: Path) -> Stamp | None:
@@ -113,8 +113,7 @@ def write_stamp(environment: Path, kit: str, project: str, flavour: str, python:
         packages[name] = sorted({file.split("/")[0] for file, _, _ in files if not file.startswith("..")})
         if name == PROJECT:
             weights = {file: size for file, _, size in files if size >= 0 and not file.endswith((".py", "RECORD"))}
-    odd = [file for _, file in damaged(environment)]
-    content = Stamp(kit, project, flavour, list(python), packages, weights, odd)
+    content = Stamp(kit, project, flavour, list(python), packages, weights)
     launch.write_private(environment / STAMP, json.dumps(vars(content)))
 
 
@@ -138,11 +137,15 @@ def recorded(environment: Path) -> Iterator[Tuple[str, List[Tuple[str, str, int]
 def damaged(environment: Path) -> Iterator[Tuple[str, str]]:
     """(package, path) of every file that is missing or has another size than when it was installed.
 
-    Of the project itself also those that have other bytes.
+    Of the project itself also those that have other bytes; but no files that two packages write.
     """
     folder = site_packages(environment)
-    for name, files in recorded(environment):
+    packages = list(recorded(environment))
+    owners = collections.Counter(path for _, files in packages for path, _, _ in files)
+    for name, files in packages:
         for path, told, size in files:
+            if owners[path] > 1:
+                continue
             place = Path(long_path(Path(os.path.normpath(f"{folder}/{path}"))))
             try:
                 there = place.stat().st_size
@@ -160,8 +163,7 @@ def broken_files(environment: Path) -> Dict[str, List[str]]:
     there = {name for name, _ in recorded(environment)}
     broken: Dict[str, List[str]] = {name: [] for name in (stamp.packages if stamp else {}) if name not in there}
     for name, path in damaged(environment):
-        if stamp is None or path not in stamp.odd:
-            broken.setdefault(name, []).append(path)
+        broken.setdefault(name, []).append(path)
     return broken
 
 
@@ -192,7 +194,8 @@ def interpreter_works(environment: Path) -> bool:
     except (OSError, ValueError):
         return False
     home = re.search(r"^home\s*=\s*(.+)$", told, re.M)
-    return interpreter_in(environment).is_file() and home is not None and Path(home.group(1).strip()).is_dir()
+    base = Path(home.group(1).strip()) / ("python.exe" if sys.platform == "win32" else "") if home else None
+    return interpreter_in(environment).is_file() and base is not None and base.exists()
 
 
 def broken_parts(environment: Path) -> List[str]:
@@ -243,18 +246,18 @@ def _sha256(path: Path) -> str:
     return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
 
 
-def delete(folder: Path, patience: float = 20.0) -> None:
-    """Delete a folder with all in it. Raises OSError if a part stays for ``patience`` seconds.
+def delete(path: Path, patience: float = 20.0) -> None:
+    """Delete a file, or a folder with all in it, if it is there. Raises OSError if it stays for ``patience`` seconds.
 
     On Windows a program that has just ended, or a virus scanner, keeps files for a moment.
     """
     deadline = time.monotonic() + (patience if sys.platform == "win32" else 0.0)
-    if folder.is_symlink():
-        folder.unlink()
-        return
-    while folder.exists():
+    while os.path.lexists(str(path)):
         try:
-            shutil.rmtree(long_path(folder), onerror=_writable_again)  # its newer name, onexc, is younger than 3.8
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(long_path(path), onerror=_writable_again)  # its newer name, onexc, is younger than 3.8
+            else:
+                path.unlink()
         except OSError:
             if time.monotonic() >= deadline:
                 raise

@@ -38,9 +38,14 @@ def found(kit: Path | None = None) -> Found:
     if not environment.is_dir():
         return Found("missing", say(sentences.FOLDER_GONE, place=environment))
     if stamp is None:  # a checkout's own, or one that an interrupted repair has left
-        whole = environments.interpreter_works(environment) and environment.parent != environments.engines()
-        return Found("ready") if whole else Found("broken", say(sentences.PYTHON_GONE))
+        if environment.parent == environments.engines():
+            return Found("broken", say(sentences.NOT_WHOLE))
+        works = environments.interpreter_works(environment)
+        return Found("ready") if works else Found("broken", say(sentences.PYTHON_GONE))
     broken = environments.quick_look(environment, stamp)
+    trouble = launch.trouble_file(recipe.interpreter)
+    if not broken and trouble.is_file():
+        broken = say(sentences.NOT_STARTING, reason=trouble.read_text(encoding="utf-8", errors="replace"))
     if broken:
         return Found("broken", broken)
     new = project_version(kit) if kit and (kit / "lock.json").is_file() else ""

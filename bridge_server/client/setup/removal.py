@@ -68,10 +68,8 @@ def remove(with_models: bool, with_history: bool) -> None:
         lock.release()
         for sentence, path in list(_entries()):
             asked = {sentences.MODELS: with_models, sentences.HISTORY: with_history}.get(sentence, True)
-            if asked and path.is_dir() and not path.is_symlink():
+            if asked:
                 environments.delete(path)
-            elif asked:
-                path.unlink()
         for folder in sorted(_folders(), key=lambda each: -len(each.parts)):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 import secrets
@@ -78,6 +77,7 @@ def tidy(environment: Path) -> None:
     if not lock.acquire(0.0):
         return
     try:
+        environments.delete(launch.trouble_file(sys.executable))
         if (folders.data / environments.PROGRESS).exists() or environments.current() != environment:
             return
         home = re.search(r"^home\s*=\s*(.+)$", (environment / "pyvenv.cfg").read_text(encoding="utf-8"), re.M)
@@ -89,8 +89,8 @@ def tidy(environment: Path) -> None:
                 each for each in others if each not in (kept, *kept.parents) and each.resolve() not in kept.parents
             ]
         for place in places:
-            with contextlib.suppress(FileNotFoundError):
-                environments.delete(place) if place.is_dir() else place.unlink()
+            if place.exists():
+                environments.delete(place)
                 log.info("removed %s", place)
     except OSError as error:
         log.warning("something stays: %r", error)  # until the next start

@@ -69,6 +69,14 @@ def read(
     )
 
 
+def for_uv(settings: Settings) -> Dict[str, str]:
+    """Variables by which uv, too, goes through the proxies and trusts the certificates that only pip was told of."""
+    variables = {f"{scheme.upper()}_PROXY": proxy for scheme, proxy in settings.proxies.items() if scheme != "no"}
+    if settings.certificate:
+        variables["SSL_CERT_FILE"] = settings.certificate
+    return variables
+
+
 def _list(text: str) -> List[str]:
     return text.split()
 

@@ -14,7 +14,7 @@ from typing import Any, List, Tuple
 from bridge_server.client import launch
 from bridge_server.client.errors import BridgeError, SetUpFailed
 from bridge_server.client.locks import FileLock
-from bridge_server.client.setup import environments, fetch, pythons, runner, running, sentences, trial
+from bridge_server.client.setup import environments, fetch, pythons, runner, running, sentences, settings, trial
 from bridge_server.client.setup.kit import Kit, Wheel
 from bridge_server.client.setup.plans import Plan, lacking_in
 from bridge_server.client.setup.programs import interpreter_in
@@ -151,7 +151,7 @@ class SetUp:
             each()
             self._step(number, "done")
             log.info("%s: %.1f s", self._shown.steps[number].label, time.monotonic() - self._began)
-        (launch.user_folders().data / environments.PROGRESS).unlink()
+        environments.delete(launch.user_folders().data / environments.PROGRESS)
 
     def _step(self, number: int, state: str, done: int = -1, total: int = -1) -> None:
         """Show one step's state; another editor reads it from a file."""
@@ -229,7 +229,8 @@ class SetUp:
         words = say(sentences.NO_PYTHON, version=version)
         arguments = ("python", "install", version, "--no-bin", "--no-registry")
         kit = Kit(self._kit)
-        self._uv_run(kit, *arguments, otherwise=words, patience=PYTHON_SECONDS, UV_PYTHON_DOWNLOADS="manual")
+        variables = {"UV_PYTHON_DOWNLOADS": "manual", **settings.for_uv(settings.read())}
+        self._uv_run(kit, *arguments, otherwise=words, patience=PYTHON_SECONDS, **variables)
 
     def _interpreter(self) -> str:
         if self._plan.interpreter:
@@ -250,6 +251,8 @@ class SetUp:
             self._start_lock = running.keep_stopped()
         if not whole:
             environments.delete(folder)
+        cache = environments.engines() / ".cache"
+        environments.delete(cache)  # what a killed set-up left may have two names, and have been harmed by the other
         if not environments.interpreter_works(folder):
             options = ("--allow-existing", "--no-project", "--no-config", "--offline", "--python", self._interpreter())
             self._uv_run(kit, "venv", *options, str(folder), otherwise=words, patience=INSTALL_SECONDS)
@@ -264,13 +267,17 @@ class SetUp:
             target = ("--python", str(interpreter_in(folder)), "-r", str(wanted))
             command = ("pip", "install", *options, *places, *again, *target)
             self._uv_run(kit, *command, otherwise=words, patience=INSTALL_SECONDS)
-        environments.delete(environments.engines() / ".cache")
+        environments.delete(cache)
+        broken = environments.broken_files(folder)
+        if broken:
+            raise SetUpFailed(words, f"still broken: {broken}")
         environments.write_stamp(folder, kit.digest, kit.version, plan.flavour, plan.target.python)
 
     def _try(self) -> None:
         inherited = self._lock.fileno() if self._lock else -1
         interpreter = interpreter_in(self._plan.folder)
         trial.paint(interpreter, self.log, self._stop, sentences.TRY_FAILED, inherited)
+        environments.delete(launch.trouble_file(str(interpreter)))
 
     def _switch(self) -> None:
         trial.switch(interpreter_in(self._plan.folder))

@@ -108,7 +108,7 @@ def holds(marker: str, target: Target) -> bool:
     }
     try:
         return bool(_evaluated(ast.parse(marker.strip(), mode="eval").body, values))
-    except (SyntaxError, KeyError) as error:
+    except (SyntaxError, KeyError, ValueError) as error:
         raise ValueError(f"marker {marker!r}: {error!r}") from None
 
 
