@@ -307,30 +307,9 @@ class Supervisor:
         self._listener.worker_died(job, "The RePaint engine stopped unexpectedly; it is being started again.", True)
 
     def _handle(self, message: Any, payload: Buffer | None) -> None:
-<<<<<<< HEAD
         kind = type(message)
         if kind in self._of_itself:
             self._of_itself[kind](self, message)
-=======
-        if isinstance(message, work.Beat):
-            self._idle_for, self._loading, self.calls_total = message.idle_for, message.loading, message.calls_total
-        elif isinstance(message, work.Ready):
-            self.presets, self.device = message.presets, message.device
-            self.state, self.sentence = "ready", ""
-            self._listener.engine_changed()
-        elif isinstance(message, work.Models):
-            models = self._pages.whole(message)
-            if models is not None and models.models != self.models:
-                self.models = models.models
-                if self.state != "starting":  # else with `ready`
-                    self._listener.engine_changed()
-        elif isinstance(message, work.Broken):
-            log.error("the engine cannot start: %s", message.details)
-            launch.note_trouble(sys.executable, shortened(message.details, 200))
-            self.state, self.sentence = "down", message.sentence
-        elif isinstance(message, work.Online):
-            pass
->>>>>>> a1145b1 (Set-up: an engine that does not start is offered for repair; what a killed set-up left in uv's cache is not trusted; other systems by stand-ins; sentences name the set-up page)
         elif isinstance(message, (messages.Steps, messages.View)):
             self._listener.from_shelf(message, payload)
         elif isinstance(message, (OfJob, messages.Error)) and message.job == self.job and self.job:
@@ -358,6 +337,7 @@ class Supervisor:
 
     def _on_broken(self, message: work.Broken) -> None:
         log.error("the engine cannot start: %s", message.details)
+        launch.note_trouble(sys.executable, shortened(message.details, 200))
         self.state, self.sentence = "down", message.sentence
 
     def _on_idle(self, message: work.Idle) -> None:

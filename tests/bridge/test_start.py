@@ -177,7 +177,7 @@ def test_an_engine_that_cannot_be_imported_is_said(home: Home, tmp_path: Path) -
     end = watched.end(job)
     assert isinstance(end, events.Failed)
     assert end.code == "engine_down"
-    assert "doctor" in end.sentence
+    assert "restart the engine" in end.sentence
     assert "no torch here" in home.log()
     assert home.status().engine == "down"
 

@@ -137,14 +137,15 @@ def recorded(environment: Path) -> Iterator[Tuple[str, List[Tuple[str, str, int]
 def damaged(environment: Path) -> Iterator[Tuple[str, str]]:
     """(package, path) of every file that is missing or has another size than when it was installed.
 
-    Of the project itself also those that have other bytes; but no files that two packages write.
+    Of the project itself also those that have other bytes. Not scripts, which an engine does not need, and not files
+    that two packages write.
     """
     folder = site_packages(environment)
     packages = list(recorded(environment))
     owners = collections.Counter(path for _, files in packages for path, _, _ in files)
     for name, files in packages:
         for path, told, size in files:
-            if owners[path] > 1:
+            if owners[path] > 1 or path.startswith(".."):
                 continue
             place = Path(long_path(Path(os.path.normpath(f"{folder}/{path}"))))
             try:
