@@ -76,7 +76,7 @@ def _refused(name: str) -> Any:
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value of JSON is of the type of an annotation: numbers, texts, flags, None, lists of them, choices."""
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return any(fits(value, each) for each in typing.get_args(hint))
     if typing.get_origin(hint) is typing.Literal:
         return value in typing.get_args(hint)

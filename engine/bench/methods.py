@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from engine.bench.cases import Case, rolled, rolled_back
 from engine.bench.rivals import RIVALS, Rival
 from engine.errors import BadInput
 from engine.learning import adapt
-from engine.sampling import PRESETS, Preset
+from engine.sampling import PRESETS, CorrectorSettings, Preset, RePaintSettings, Settings
 
 EXEMPLAR_CODE = ("exemplar/*.py", "canvas/smooth.py")
 """Modules of the engine that the exemplar model's pictures depend on."""
@@ -123,17 +123,17 @@ def preset_of(spec: str) -> Preset:
     """The preset of that name, or one made of ad-hoc settings."""
     if spec in PRESETS:
         return PRESETS[spec]
+    settings: Settings
     if match := _REPAINT.fullmatch(spec):
         steps, length, samples = (int(match[k]) for k in (1, 2, 3))
-        settings = replace(PRESETS["repaint"].settings, kappa=float(match[4]))
         if match[5].isalpha():
-            settings = replace(settings, variance=match[5])  # type: ignore[arg-type]
+            settings = RePaintSettings(kappa=float(match[4]), variance=match[5])  # type: ignore[arg-type]
         else:
-            settings = replace(settings, eta=float(match[5]))
+            settings = RePaintSettings(kappa=float(match[4]), variance="auto", eta=float(match[5]))
     elif match := _CORRECTOR.fullmatch(spec):
         steps, length, samples = int(match[1]), int(match[1]), 1
-        settings = replace(
-            PRESETS["quality"].settings, corrections=int(match[2]), pull=float(match[3]), step_size=float(match[4])
+        settings = CorrectorSettings(
+            spacing="karras", corrections=int(match[2]), pull=float(match[3]), step_size=float(match[4])
         )
     else:
         raise BadInput(

@@ -26,17 +26,17 @@ from engine.exemplar.octaves import Octave
 from engine.sampling import (
     Diffusion,
     Noise,
+    RePaintSettings,
     Schedule,
     Settings,
     State,
     calls_left,
-    corrected,
     linear_alpha_bar,
     plain,
-    repaint,
+    sampler_of,
 )
 
-FINE_SETTINGS = Settings(kappa=0.0)
+FINE_SETTINGS = RePaintSettings(kappa=0.0)
 """Settings of the runs at finer octaves."""
 START_SIGMA = 1.5
 """σ at which the coarsest octave begins, from a smooth continuation of what is known. From pure noise holes in
@@ -248,8 +248,7 @@ class Run:
             x = diffusion.noised(first, diffusion.steps - 1, noise.draw(first))
             state = State(0, 0, x, first, noise.draws)
         nothing = torch.zeros_like(state.x)
-        walk = corrected if settings.corrections else repaint
-        return walk(network, diffusion, schedule, nothing, nothing[:, :1], noise, settings, state)
+        return sampler_of(settings)(network, diffusion, schedule, nothing, nothing[:, :1], noise, settings, state)
 
     def _melded(self, state: State, places: np.ndarray | None) -> Generator[None, None, State]:
         """The finished state of the finest octave with its shading evened out."""

@@ -33,7 +33,7 @@ from engine.learning.train import (
     load_config,
 )
 from engine.models import unet
-from engine.sampling import Diffusion, Noise, Settings, plot, repaint, schedule
+from engine.sampling import Diffusion, Noise, RePaintSettings, plot, sampler_of, schedule
 
 WINDOW = 128
 """Longest side of one network call; on larger pictures overlapped windows are fused. With 96 extensions drift sooner,
@@ -121,13 +121,13 @@ def draw_samples(network: torch.nn.Module, levels: int = SAMPLE_LEVELS) -> Image
     device = devices.chosen()
     predict = unet.predictor(network, device)
     process = Diffusion(alpha_bars().double().numpy(), levels, "v_prediction")
-    rows = []
+    rows, settings = [], RePaintSettings(kappa=0.0)
     for row in range(SAMPLE_ROWS):
         seeds = range(row * SAMPLE_COLUMNS, (row + 1) * SAMPLE_COLUMNS)
         nothing = torch.zeros(SAMPLE_COLUMNS, 3, SAMPLE_SIDE, SAMPLE_SIDE, device=device)
-        steps = repaint(
+        steps = sampler_of(settings)(
             lambda x, timestep: predict(x, timestep, None), process, schedule.plain(levels),
-            nothing, torch.zeros_like(nothing[:, :1]), Noise(seeds), Settings(kappa=0.0),
+            nothing, torch.zeros_like(nothing[:, :1]), Noise(seeds), settings,
         )  # fmt: skip
         *_, last = steps
         rows.append(torch.cat(list(last.x), dim=2))

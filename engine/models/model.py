@@ -120,9 +120,8 @@ class Model:
         """A run's settings as this model takes them: no clipping of latents, its own η where that is left to it, and
         where the first levels are left out, those at which the model decides nothing are, too."""
         return replace(
-            asked,
+            asked.with_eta(self.eta),
             clip=asked.clip and self.space.clip,
-            eta=self.eta if asked.models_eta else asked.eta,
             first_alpha_bar=max(asked.first_alpha_bar, self.blind_below) if asked.first_alpha_bar else 0.0,
         )
 

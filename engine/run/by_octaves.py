@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -59,7 +58,7 @@ def _smooth(painting: Painting, known: np.ndarray) -> bool:
 def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
     """All octaves of all variants, in turns; ``start``: where to go on."""
     run, begun = _run(painting), None
-    coarsest = painting.schedule, replace(painting.settings, models_eta=False)
+    coarsest = painting.schedule, painting.settings.with_eta(None)
     draws, spent = attempt.draws, attempt.calls
     if start is not None:
         begun = _begun(run, coarsest, start)

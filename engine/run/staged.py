@@ -32,9 +32,8 @@ from engine.sampling import (
     State,
     calls_left,
     conditioned,
-    corrected,
     left_out,
-    repaint,
+    sampler_of,
     windowed,
 )
 
@@ -203,7 +202,7 @@ class Staged:
         y = entered.y if walk.stage else entered.y.expand(len(seeds), -1, -1, -1)
         settings = model.settings(walk.settings)
         sampler = partial(
-            corrected if settings.corrections else repaint,
+            sampler_of(settings),
             self._network(part.plan, entered),
             schedule=walk.schedule,
             keep=entered.keep,
@@ -266,7 +265,7 @@ class Staged:
             return settings.calls(walk.schedule)
         timesteps = model.diffusion(walk.schedule.steps, model.settings(settings)).timesteps
         return sum(
-            (1 + settings.corrections * (t > 0)) * guide.evaluations(int(timesteps[t]), len(model.alpha_bar))
+            settings.calls_at(t) * guide.evaluations(int(timesteps[t]), len(model.alpha_bar))
             for t, s in pairwise(walk.schedule.levels)
             if s < t
         )

@@ -18,7 +18,7 @@ from engine import canvas
 from engine.exemplar import octave_run
 from engine.run.job import checked_selection, preset_of, resolve
 from engine.run.painting import ATTEMPT_DRAWS, ATTEMPTS
-from engine.sampling import MAX_SEED
+from engine.sampling import MAX_SEED, CorrectorSettings
 from engine.untrusted import parsed, require_file
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def check(kept: Kept) -> None:
     for tensor in numbers:
         _require(tensor is None or bool(abs(tensor).max() <= MAX_VALUE), "a number of a tensor")  # NaN is not
     _check_settings(kept)
-    most = preset_of(job).settings.corrections
+    most = preset_of(job).settings.calls_at(1) - 1
     _require(0 <= state.position < len(levels), "the position")
     _require(0 <= state.corrections <= most, "the corrections made")
     if state.corrections:
@@ -119,10 +119,11 @@ def check(kept: Kept) -> None:
 def _check_settings(kept: Kept) -> None:
     """Those of the preset, or of octaves; a branch may make fewer corrections."""
     preset, settings = preset_of(kept.job).settings, kept.settings
-    usual = [preset, replace(preset, models_eta=False), octave_run.FINE_SETTINGS]
-    _require(0 <= settings.corrections <= preset.corrections, "the corrections")
-    usual = [replace(each, corrections=settings.corrections, clip=settings.clip) for each in usual]
-    _require(settings in usual, "the settings")
+    if isinstance(settings, CorrectorSettings) and isinstance(preset, CorrectorSettings):
+        _require(1 <= settings.corrections <= preset.corrections, "the corrections")
+        preset = replace(preset, corrections=settings.corrections)
+    usual = [preset, preset.with_eta(None), octave_run.FINE_SETTINGS]
+    _require(settings in [replace(each, clip=settings.clip) for each in usual], "the settings")
 
 
 def _require(fine: bool, what: str) -> None:

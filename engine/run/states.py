@@ -7,6 +7,7 @@ result; with another seed, or with jumps back up the schedule, a relative of it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import tempfile
@@ -22,7 +23,7 @@ from safetensors.torch import save_file
 from engine.errors import BadInput, EngineError
 from engine.run import state_file
 from engine.run.job import Job, resolve
-from engine.sampling import Schedule, Settings, State, calls_left
+from engine.sampling import CorrectorSettings, RePaintSettings, Schedule, Settings, State, calls_left
 from engine.untrusted import fields
 from engine.version import __version__
 
@@ -153,7 +154,9 @@ def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) ->
     stage = kept.state.call + kept.left
     budget = max(kept.left, stage // 2) + stage // 20
     settings = kept.settings
-    while way(settings, to, rest).left > budget and settings.corrections > 1:
+    while isinstance(settings, CorrectorSettings) and way(settings, to, rest).left > budget:
+        if settings.corrections == 1:
+            break
         settings = replace(settings, corrections=settings.corrections - 1)
     over = way(settings, to, rest).left - budget
     return way(settings, _straighter(to, over, settings), rest if late else _straighter(rest, over, settings))
@@ -164,7 +167,7 @@ def _at_coarsest(kept: Kept) -> Kept:
     if kept.octave is None or kept.octave.coarsest is None:
         return kept
     schedule, settings = resolve(kept.job)
-    settings = replace(settings, clip=kept.settings.clip)
+    settings = replace(settings.with_eta(None), clip=kept.settings.clip)
     picture, call = kept.octave.coarsest, settings.calls(schedule) - 1
     state = State(call, len(schedule.levels) - 2, picture, picture, kept.state.draws)
     first = kept.octave.first
@@ -183,7 +186,7 @@ def _straighter(path: tuple[int, ...], calls: int, settings: Settings) -> tuple[
         if back > here + 1:
             loops.append((here, back))
         here = back
-    costs = [(back - here) // 2 * (settings.corrections + 1) for here, back in loops]
+    costs = [(back - here) // 2 * settings.calls_at(1) for here, back in loops]
     gone: set[int] = set()
     for number in range(1, len(loops) + 1):
         if sum(costs[k] for k in gone) >= calls:
@@ -218,7 +221,7 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
         "version": __version__,
         "digest": kept.digest,
         "levels": kept.schedule.levels,
-        "settings": asdict(kept.settings),
+        "settings": {"kind": type(kept.settings).__name__, **asdict(kept.settings)},
         "seed": kept.seed,
         "job": job,
         "state": {name: getattr(kept.state, name) for name in ("call", "position", "draws", "corrections")},
@@ -248,6 +251,17 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
         scratch.unlink(missing_ok=True)
 
 
+def _settings(content: dict[str, Any]) -> Settings:
+    """The settings of a file; those written before each sampler had a class of its own are of both."""
+    known = {each.__name__: each for each in (RePaintSettings, CorrectorSettings)}
+    if "kind" in content:
+        kind = known[content["kind"]]
+        return kind(**fields(kind, {name: value for name, value in content.items() if name != "kind"}))
+    kind = CorrectorSettings if content["corrections"] else RePaintSettings
+    content = content | ({"eta": "model"} if content["models_eta"] else {})
+    return kind(**fields(kind, {each.name: content[each.name] for each in dataclasses.fields(kind)}))
+
+
 def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
     """Read a state file; returns the state and the caller's ``extra`` and ``original``.
 
@@ -273,7 +287,7 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
             Job(image, selection, **fields(Job, NEW_OPTIONS | meta["job"], "image", "selection")),
             **fields(Kept, {name: meta[name] for name in ("digest", "seed")} | meta["stage"], *_PARTS),
             schedule=Schedule(tuple(meta["levels"])),
-            settings=Settings(**fields(Settings, meta["settings"])),
+            settings=_settings(meta["settings"]),
             state=State(**(fields(State, meta["state"], "x", "x0_hat", "drift") | tensors)),
             painted=painted,
             octave=octave,

@@ -1,7 +1,7 @@
 """Sampling by the papers: schedules, the diffusion process, RePaint, its corrector, guidance, presets of these."""
 
 from engine.sampling.anchor import Anchor
-from engine.sampling.corrector import corrected
+from engine.sampling.corrector import CorrectorSettings, sampler_of
 from engine.sampling.diffusion import (
     LEAST_ALPHA_BAR,
     Diffusion,
@@ -15,7 +15,7 @@ from engine.sampling.fusion import windowed
 from engine.sampling.guidance import Guide, Words, conditioned, left_out
 from engine.sampling.noise import MAX_SEED, Noise
 from engine.sampling.presets import DEFAULT_PRESET, PRESETS, Preset
-from engine.sampling.sampler import Guidance, Settings, State, calls_left, repaint
+from engine.sampling.sampler import Guidance, RePaintSettings, Settings, State, calls_left
 from engine.sampling.schedule import Schedule, plain
 from engine.sampling.space import Entered, Known, Pixels, Space
 
@@ -25,6 +25,7 @@ __all__ = [
     "MAX_SEED",
     "PRESETS",
     "Anchor",
+    "CorrectorSettings",
     "Diffusion",
     "Entered",
     "Guidance",
@@ -35,6 +36,7 @@ __all__ = [
     "Pixels",
     "Prediction",
     "Preset",
+    "RePaintSettings",
     "Schedule",
     "Settings",
     "Space",
@@ -42,12 +44,11 @@ __all__ = [
     "Words",
     "calls_left",
     "conditioned",
-    "corrected",
     "cosine_alpha_bar",
     "flow_alpha_bar",
     "left_out",
     "linear_alpha_bar",
     "plain",
-    "repaint",
+    "sampler_of",
     "windowed",
 ]

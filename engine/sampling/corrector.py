@@ -11,15 +11,35 @@ region starts from noise like the hole, which measures better in closed form tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 
 from engine.sampling.diffusion import Diffusion, Network
 from engine.sampling.noise import Noise
-from engine.sampling.sampler import Guidance, Settings, State
+from engine.sampling.sampler import Guidance, RePaintSettings, Settings, State, repaint
 from engine.sampling.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class CorrectorSettings(Settings):
+    """How :func:`corrected` steps.
+
+    Attributes:
+        corrections: Langevin steps at each level above 0, at least 1.
+        pull: λ, how strongly the known region holds in a correction, a number without unit.
+        step_size: of a correction, in units of 1 − ᾱ. Both were chosen on procedural pictures, see
+            docs/reports/comparison.md.
+    """
+
+    corrections: int = 5
+    pull: float = 5.0
+    step_size: float = 0.8
+
+    def calls_at(self, t: int) -> int:
+        return 1 + (self.corrections if t > 0 else 0)
 
 
 def corrected(
@@ -29,7 +49,7 @@ def corrected(
     y: torch.Tensor,
     keep: torch.Tensor,
     noise: Noise,
-    settings: Settings,
+    settings: CorrectorSettings,
     start: State | None = None,
     guidance: Guidance | None = None,
 ) -> Iterator[State]:
@@ -77,6 +97,15 @@ def corrected(
         done, drift = 0, None
         call += 1
         yield State(call, position + 1, x, x0_hat, noise.draws)
+
+
+def sampler_of(settings: Settings) -> Callable[..., Iterator[State]]:
+    """The loop that takes these settings; its other arguments are those of :func:`repaint`."""
+    loops: dict[type[Settings], Callable[..., Iterator[State]]] = {
+        RePaintSettings: repaint,
+        CorrectorSettings: corrected,
+    }
+    return loops[type(settings)]
 
 
 def _relax(x: torch.Tensor, damping: torch.Tensor, drift: torch.Tensor, dt: float, noise: Noise) -> torch.Tensor:

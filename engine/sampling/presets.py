@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.sampling.sampler import Settings
+from engine.sampling.corrector import CorrectorSettings
+from engine.sampling.sampler import RePaintSettings, Settings
 from engine.sampling.schedule import Schedule, uniform
 
 
@@ -51,7 +52,7 @@ PRESETS = {
             "fast",
             "Fast",
             *FAST,
-            Settings(kappa=0.0, models_eta=True, first_alpha_bar=FAST_ALPHA_BAR, anchored=True),
+            RePaintSettings(kappa=0.0, eta="model", first_alpha_bar=FAST_ALPHA_BAR, anchored=True),
         ),
         Preset(
             "quality",
@@ -59,10 +60,10 @@ PRESETS = {
             20,
             20,
             1,
-            Settings(spacing="karras", corrections=5),
+            CorrectorSettings(spacing="karras", corrections=5),
             finer=1.5,
         ),
-        Preset("repaint", "RePaint, the paper's reference", 250, 10, 10, Settings(variance="auto"), 3.0),
+        Preset("repaint", "RePaint, the paper's reference", 250, 10, 10, RePaintSettings(variance="auto"), 3.0),
     )
 }
 DEFAULT_PRESET = "fast"

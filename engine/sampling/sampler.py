@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 
@@ -30,41 +30,51 @@ Guidance = Callable[[torch.Tensor, int], torch.Tensor]
 
 @dataclass(frozen=True)
 class Settings:
-    """How the loop steps.
+    """What every sampler is told; each has a class of its own with what else it takes.
+
+    Attributes:
+        clip: limit x̂_0 to [−1, 1] (pixel models).
+        spacing, first_alpha_bar: of the levels over the model's timesteps, see
+            :class:`engine.sampling.diffusion.Diffusion`.
+        anchored: hold the estimates of models that need it to the surroundings (:attr:`engine.models.Model.anchor`).
+    """
+
+    clip: bool = True
+    spacing: Spacing = "even"
+    first_alpha_bar: float = 0.0
+    anchored: bool = False
+
+    def calls_at(self, t: int) -> int:  # noqa: ARG002 - not the same for all samplers
+        """Network calls of the step down from level ``t``."""
+        return 1
+
+    def calls(self, schedule: Schedule, first: int = 0) -> int:
+        """Network calls of a run from entry ``first`` of the schedule on: the unit of progress."""
+        return sum(self.calls_at(t) for t, s in pairwise(schedule.levels[first:]) if s < t)
+
+    def with_eta(self, eta: float | None) -> Self:  # noqa: ARG002
+        """The same with a model's own η, if that is left to the model."""
+        return self
+
+
+@dataclass(frozen=True)
+class RePaintSettings(Settings):
+    """How :func:`repaint` steps.
 
     Attributes:
         kappa: share of fresh noise in the known region, 0 … 1; 1 is RePaint.
         variance: of a step: ``small`` β̃, ``large`` β, ``learned`` the model's own range, ``auto`` learned where the
             model has such an output and small elsewhere.
-        eta: None for the DDPM step; 0 … 1 for a DDIM step with that share of its noise (Song et al. 2021, Eq. 16).
-        models_eta: take the model's own η (:attr:`engine.models.Model.eta`) instead.
-        clip: limit x̂_0 to [−1, 1] (pixel models).
-        spacing, first_alpha_bar: of the levels over the model's timesteps, see
-            :class:`engine.sampling.diffusion.Diffusion`.
-        anchored: hold the estimates of models that need it to the surroundings (:attr:`engine.models.Model.anchor`).
-        corrections: Langevin steps per level; above 0 the loop is :func:`engine.sampling.corrector.corrected`, in
-            which the first four values do not act.
-        pull: λ, how strongly the known region holds in a correction, a number without unit.
-        step_size: of a correction, in units of 1 − ᾱ. Both were chosen on procedural pictures, see
-            docs/reports/comparison.md.
+        eta: None for the DDPM step; 0 … 1 for a DDIM step with that share of its noise (Song et al. 2021, Eq. 16);
+            ``model`` for the model's own (:attr:`engine.models.Model.eta`).
     """
 
     kappa: float = 1.0
     variance: Variance = "small"
-    eta: float | None = None
-    models_eta: bool = False
-    clip: bool = True
-    spacing: Spacing = "even"
-    first_alpha_bar: float = 0.0
-    anchored: bool = False
-    corrections: int = 0
-    pull: float = 5.0
-    step_size: float = 0.8
+    eta: float | Literal["model"] | None = None
 
-    def calls(self, schedule: Schedule, first: int = 0) -> int:
-        """Network calls of a run from entry ``first`` of the schedule on: the unit of progress."""
-        downs = [t for t, s in pairwise(schedule.levels[first:]) if s < t]
-        return len(downs) + self.corrections * sum(t > 0 for t in downs)
+    def with_eta(self, eta: float | None) -> Self:
+        return replace(self, eta=eta) if self.eta == "model" else self
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ def calls_left(state: State | None, schedule: Schedule, settings: Settings) -> i
     """Network calls from ``state``, or from the beginning, to the end of its schedule."""
     if state is None:
         return settings.calls(schedule)
-    done = min(state.corrections, settings.corrections)  # at the level in work
+    done = min(state.corrections, settings.calls_at(schedule.levels[state.position]) - 1)  # at the level in work
     return settings.calls(schedule, state.position) - done
 
 
@@ -110,7 +120,7 @@ def repaint(
     y: torch.Tensor,
     keep: torch.Tensor,
     noise: Noise,
-    settings: Settings,
+    settings: RePaintSettings,
     start: State | None = None,
     guidance: Guidance | None = None,
 ) -> Iterator[State]:
@@ -158,12 +168,13 @@ def _step(
     estimate: Estimate,
     t: int,
     noise: Noise,
-    settings: Settings,
+    settings: RePaintSettings,
     guidance: Guidance | None,
 ) -> torch.Tensor:
     """x_{t−1} from x_t: DDPM, or DDIM where ``eta`` is set. No noise at the last step."""
     deviation: float | torch.Tensor
     if settings.eta is not None:
+        assert settings.eta != "model", "with_eta says which"
         before = diffusion.alpha_bar(t - 1)
         deviation = settings.eta * math.sqrt(float(diffusion.posterior_variances[t]))
         direction = math.sqrt(max(1 - before - deviation**2, 0.0)) * estimate.epsilon

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ import torch
 
 from engine.errors import BadInput
 from engine.sampling import schedule
-from engine.sampling.corrector import corrected
+from engine.sampling.corrector import CorrectorSettings, corrected, sampler_of
 from engine.sampling.diffusion import Diffusion, cosine_alpha_bar, linear_alpha_bar
 from engine.sampling.noise import Noise
 from engine.sampling.presets import PRESETS
-from engine.sampling.sampler import Settings, repaint
+from engine.sampling.sampler import RePaintSettings, repaint
 from tests.engine.exact import DATA, gaussian_network
 
 PROBLEMS = json.loads((DATA / "closed_form_problems.json").read_text())
@@ -27,10 +28,10 @@ SAMPLES = 8_000
 def _run(network, y, known, preset="quality", samples=SAMPLES, seed=3):
     """x_0 of ``samples`` runs, shape (samples, n), and the calls made, without clipping."""
     chosen = PRESETS[preset]
-    settings = Settings(**{**vars(chosen.settings), "clip": False})
+    settings = replace(chosen.settings.with_eta(None), clip=False)
     diffusion = Diffusion(ALPHA_BAR, chosen.steps, spacing=settings.spacing)
     y = torch.tensor(y).expand(1, 1, samples, len(y)).contiguous()
-    sampler = corrected if settings.corrections else repaint
+    sampler = sampler_of(settings)
     states = sampler(network, diffusion, chosen.schedule, y, torch.tensor(known).float(), Noise([seed]), settings)
     last = deque(states, maxlen=1).pop()
     assert last.call == chosen.calls
@@ -81,7 +82,7 @@ def test_quality_beats_plain_masking_at_the_same_cost():
     diffusion = Diffusion(ALPHA_BAR, 115)
     row = torch.tensor(y).expand(1, 1, SAMPLES, len(y)).contiguous()
     keep = torch.tensor(known).float()
-    *_, last = repaint(network, diffusion, schedule.plain(115), row, keep, Noise([3]), Settings(clip=False))
+    *_, last = repaint(network, diffusion, schedule.plain(115), row, keep, Noise([3]), RePaintSettings(clip=False))
     plain = _errors(last.x[0, 0].double().numpy()[:, ~known], mean, spread)
     quality = _errors(_run(network, y, known)[0][:, ~known], mean, spread)
     assert plain[0] > quality[0]
@@ -128,7 +129,7 @@ def test_calls_are_counted_with_corrections():
         seen.append(timestep)
         return inner(x, timestep)
 
-    settings = Settings(spacing="karras", corrections=2, clip=False)
+    settings = CorrectorSettings(spacing="karras", corrections=2, clip=False)
     diffusion = Diffusion(ALPHA_BAR, 20, spacing="karras")
     states = list(
         corrected(network, diffusion, levels, torch.zeros(1, 1, 4, 2), torch.tensor([1.0, 0.0]), Noise([1]), settings)
@@ -139,7 +140,7 @@ def test_calls_are_counted_with_corrections():
 
 def test_resumed_in_the_middle_of_a_level_equals_uninterrupted():
     levels = schedule.uniform(8, 3, 2)
-    settings = Settings(spacing="karras", corrections=3, clip=True)
+    settings = CorrectorSettings(spacing="karras", corrections=3, clip=True)
     network, diffusion = gaussian_network(ALPHA_BAR), Diffusion(ALPHA_BAR, 8, spacing="karras")
     y, keep = torch.full((1, 1, 3, 2), 0.3), torch.tensor([1.0, 0.0])
     whole = list(corrected(network, diffusion, levels, y, keep, Noise([5]), settings))

@@ -16,7 +16,7 @@ from engine.commands import models as commands
 from engine.errors import BadInput, EngineError
 from engine.models import convert, find, models_dir
 from engine.sampling.presets import PRESETS
-from engine.sampling.sampler import Settings
+from engine.sampling.sampler import RePaintSettings
 from tests.engine import guided_reference as reference
 from tests.engine.guided_reference import Shape
 from tests.engine.test_convert import CLASSIFIER, _classifier_config, _config, _relative, _weights, _x
@@ -142,7 +142,7 @@ def test_an_unconditional_model_needs_no_label_but_takes_one_for_its_classifier(
 def test_the_models_own_variance_counts(monkeypatch):
     """A six-channel model's learned range is used without being asked for, and is not the fixed variance."""
     for variance in ("learned", "small"):
-        preset = replace(PRESETS["repaint"], name=variance, settings=Settings(variance=variance))
+        preset = replace(PRESETS["repaint"], name=variance, settings=RePaintSettings(variance=variance))
         monkeypatch.setitem(PRESETS, variance, preset)
     usual, learned, fixed = (_pixels(_job(model="plain", preset=name)) for name in ("repaint", "learned", "small"))
     assert np.array_equal(usual, learned)

@@ -15,7 +15,7 @@ from engine.models.latent_space import LatentSpace
 from engine.sampling import schedule
 from engine.sampling.diffusion import Diffusion, flow_alpha_bar, linear_alpha_bar
 from engine.sampling.noise import Noise
-from engine.sampling.sampler import Settings, repaint
+from engine.sampling.sampler import RePaintSettings, repaint
 from tests.engine.exact import ROWS, gaussian_network
 
 SIDE = 2
@@ -79,7 +79,7 @@ def _run(vae: Orthonormal, row: dict, prediction: str) -> tuple[torch.Tensor, to
     assert torch.allclose(entered.y[..., 0], known[..., 0], atol=1e-5)
     alpha_bar = linear_alpha_bar()
     kappa = 1.0 if row["alg"].startswith("repaint") else 0.0
-    settings = Settings(kappa=kappa, variance=row.get("var", "large"), eta=None, clip=False)
+    settings = RePaintSettings(kappa=kappa, variance=row.get("var", "large"), eta=None, clip=False)
     levels = schedule.uniform(row["T"], row["L"], row["n"])
     diffusion = Diffusion(alpha_bar, row["T"], prediction)
     *_, last = repaint(

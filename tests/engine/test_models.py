@@ -104,7 +104,7 @@ def test_a_preset_may_leave_eta_to_the_model():
     assert texture.settings(fast).eta is patches.settings(fast).eta is None
     assert texture.settings(whole).eta is patches.settings(whole).eta is None, "the reference is DDPM"
     assert replace(texture, eta=0.25).settings(fast).eta == 0.25
-    own = replace(fast, models_eta=False, eta=0.1)
+    own = replace(fast, eta=0.1)
     assert texture.settings(own).eta == patches.settings(own).eta == 0.1
 
 

@@ -16,7 +16,7 @@ from engine.sampling import schedule
 from engine.sampling.diffusion import Diffusion, cosine_alpha_bar, linear_alpha_bar
 from engine.sampling.noise import Noise
 from engine.sampling.presets import PRESETS
-from engine.sampling.sampler import Settings, State, repaint
+from engine.sampling.sampler import RePaintSettings, Settings, State, repaint
 from tests.engine.exact import ROWS, gaussian_network
 
 SAMPLES = 40_000
@@ -27,10 +27,10 @@ OURS = [row for row in ROWS if not row["alg"].startswith("diffusers")]
 
 def _settings(row) -> Settings:
     if row["alg"].startswith("repaint"):
-        return Settings(kappa=1.0, variance=row["var"], clip=False)
+        return RePaintSettings(kappa=1.0, variance=row["var"], clip=False)
     if row["eta"] == "L":
-        return Settings(kappa=0.0, variance="large", clip=False)
-    return Settings(kappa=0.0, eta=row["eta"], clip=False)
+        return RePaintSettings(kappa=0.0, variance="large", clip=False)
+    return RePaintSettings(kappa=0.0, eta=row["eta"], clip=False)
 
 
 def _final(levels, settings, seed=7, samples=SAMPLES, network=None, diffusion=None) -> torch.Tensor:
@@ -92,18 +92,17 @@ def _divergence(mean: float, variance: float) -> float:
 @pytest.mark.parametrize("prediction", ["v_prediction", "sample", "flow"])
 def test_every_prediction_type_gives_the_same_picture(prediction):
     levels, alpha_bar = schedule.uniform(20, 5, 2), linear_alpha_bar()
-    expected = _final(levels, Settings(clip=False), samples=100)
+    expected = _final(levels, RePaintSettings(clip=False), samples=100)
     diffusion = Diffusion(alpha_bar, 20, prediction)
-    got = _final(
-        levels, Settings(clip=False), samples=100, network=gaussian_network(alpha_bar, prediction), diffusion=diffusion
-    )
+    network = gaussian_network(alpha_bar, prediction)
+    got = _final(levels, RePaintSettings(clip=False), samples=100, network=network, diffusion=diffusion)
     assert torch.allclose(got, expected, atol=2e-3)
 
 
 def test_ddim_with_full_noise_is_ddpm_with_posterior_variance():
     levels = schedule.uniform(50, 5, 2)
-    ddim = _final(levels, Settings(kappa=0.0, eta=1.0, clip=False), samples=200)
-    ddpm = _final(levels, Settings(kappa=0.0, variance="small", clip=False), samples=200)
+    ddim = _final(levels, RePaintSettings(kappa=0.0, eta=1.0, clip=False), samples=200)
+    ddpm = _final(levels, RePaintSettings(kappa=0.0, variance="small", clip=False), samples=200)
     assert torch.allclose(ddim, ddpm, atol=1e-4)
 
 
@@ -154,19 +153,19 @@ def test_learned_variance_is_taken_from_the_second_half_of_the_output():
 
         return six_channels
 
-    learned = Settings(variance="learned", clip=False)
+    learned = RePaintSettings(variance="learned", clip=False)
     for fill, variance in ((1.0, "large"), (-1.0, "small")):
         got = _final(levels, learned, samples=50, network=network(fill))
-        expected = _final(levels, Settings(variance=variance, clip=False), samples=50)
+        expected = _final(levels, RePaintSettings(variance=variance, clip=False), samples=50)
         # β̃_0 := β̃_1 matters only at level 0, where no noise is added.
         assert torch.allclose(got, expected, atol=1e-4)
-    auto = Settings(variance="auto", clip=False)
+    auto = RePaintSettings(variance="auto", clip=False)
     assert torch.equal(
         _final(levels, auto, samples=50, network=network(1.0)),
         _final(levels, learned, samples=50, network=network(1.0)),
     )
     assert torch.equal(
-        _final(levels, auto, samples=50), _final(levels, Settings(variance="small", clip=False), samples=50)
+        _final(levels, auto, samples=50), _final(levels, RePaintSettings(variance="small", clip=False), samples=50)
     )
     with pytest.raises(EngineError, match="no learned variance"):
         _final(levels, learned, samples=1)
@@ -202,7 +201,8 @@ def test_equals_an_independent_loop_with_injected_noise():
         if t > 0:
             x = x + math.sqrt(beta * (1 - b) / (1 - a)) * z()
     y = torch.full((1, 1, 1, 2), y_value)
-    *_, last = repaint(network, Diffusion(alpha_bar, 12), levels, y, torch.tensor([1.0, 0.0]), Noise([11]), Settings())
+    keep, settings = torch.tensor([1.0, 0.0]), RePaintSettings()
+    *_, last = repaint(network, Diffusion(alpha_bar, 12), levels, y, keep, Noise([11]), settings)
     assert np.abs(last.x.numpy().reshape(2) - x).max() < 1e-5
 
 
@@ -211,7 +211,7 @@ def test_resumed_equals_uninterrupted(kappa):
     alpha_bar = linear_alpha_bar()
     levels = schedule.uniform(20, 4, 3)
     network, diffusion = gaussian_network(alpha_bar), Diffusion(alpha_bar, 20)
-    y, keep, settings = torch.full((1, 1, 3, 2), 0.3), torch.tensor([1.0, 0.0]), Settings(kappa=kappa)
+    y, keep, settings = torch.full((1, 1, 3, 2), 0.3), torch.tensor([1.0, 0.0]), RePaintSettings(kappa=kappa)
     whole = list(repaint(network, diffusion, levels, y, keep, Noise([5]), settings))
     for stop in (1, 17, len(whole) - 1):
         state = whole[stop - 1]
@@ -233,7 +233,7 @@ def test_calls_are_counted_as_the_network_sees_them():
 
     levels = schedule.uniform(50, 5, 2)
     y, keep = torch.zeros(1, 1, 1, 2), torch.zeros(2)
-    states = list(repaint(network, Diffusion(alpha_bar, 50), levels, y, keep, Noise([0]), Settings(kappa=0.0)))
+    states = list(repaint(network, Diffusion(alpha_bar, 50), levels, y, keep, Noise([0]), RePaintSettings(kappa=0.0)))
     assert len(seen) == levels.calls == 95
     assert [state.call for state in states] == list(range(1, 96))
     assert seen[0] == 999

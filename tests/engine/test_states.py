@@ -110,7 +110,8 @@ def test_larger_jumps_change_more_and_cost_more(model):
 def test_branch_schedules():
     def kept(levels, position, corrections=0):
         tensors = torch.zeros(1, 3, 8, 8)
-        return api.Kept(None, "", levels, replace(states.Settings(), corrections=corrections), 0,
+        settings = states.CorrectorSettings(corrections=1) if corrections else states.RePaintSettings()
+        return api.Kept(None, "", levels, settings, 0,
                          states.State(position, position, tensors, tensors, 0, corrections))  # fmt: skip
 
     def branched(*arguments, **more):
@@ -140,7 +141,7 @@ def test_a_branch_at_half_costs_at_most_55_percent(preset, kind):
         own = states.Kept(None, "", levels, settings, 0, state)
         branch = states.branched(own, *kind)
         assert branch.schedule.levels[: state.position + 1] == levels.levels[: state.position + 1]
-        assert branch.settings.corrections <= settings.corrections
+        assert branch.settings.calls_at(1) <= settings.calls_at(1)
         assert branch.schedule != levels or state.call == 1  # there is nothing to jump to yet
         if state.call == whole // 2:
             assert own.remaining / whole <= 0.51
@@ -154,10 +155,10 @@ def _places(levels, settings):
     wanted, call = {*range(1, whole, max(1, whole // 20)), whole // 2}, 0
     nothing = torch.zeros(1, 3, 8, 8)
     for position, (t, s) in enumerate(pairwise(levels.levels)):
-        for correction in range(1, settings.corrections + 2 if t > 0 else 2) if s < t else ():
+        for correction in range(1, settings.calls_at(t) + 1) if s < t else ():
             call += 1
             if call in wanted:
-                done = settings.corrections and t > 0 and correction <= settings.corrections
+                done = correction < settings.calls_at(t)
                 yield states.State(call, position if done else position + 1, nothing, nothing, 0,
                                    correction if done else 0)  # fmt: skip
     assert call == whole

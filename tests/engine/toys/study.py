@@ -22,11 +22,11 @@ from engine import canvas
 from engine.bench.measures import seam_jump
 from engine.models import Model
 from engine.sampling import schedule
-from engine.sampling.corrector import corrected
+from engine.sampling.corrector import sampler_of
 from engine.sampling.guidance import Guide, Words, conditioned
 from engine.sampling.noise import Noise
 from engine.sampling.presets import PRESETS
-from engine.sampling.sampler import Settings, repaint
+from engine.sampling.sampler import RePaintSettings, Settings
 from engine.sampling.schedule import Schedule
 from tests.engine.toys import pictures, train
 
@@ -51,18 +51,18 @@ class Way:
 
 def plain(steps: int = 20) -> Way:
     """Masking without resampling, κ = 1."""
-    return Way("plain masking", schedule.plain(steps), Settings(clip=False))
+    return Way("plain masking", schedule.plain(steps), RePaintSettings(clip=False))
 
 
 def resampled(samples: int, steps: int = 20, jump: int = 4) -> Way:
-    return Way(f"resampled {samples} times", schedule.uniform(steps, jump, samples), Settings(clip=False))
+    return Way(f"resampled {samples} times", schedule.uniform(steps, jump, samples), RePaintSettings(clip=False))
 
 
 def preset(name: str) -> Way:
     from dataclasses import replace
 
     chosen = PRESETS[name]
-    return Way(name, chosen.schedule, replace(chosen.settings, clip=False))
+    return Way(name, chosen.schedule, replace(chosen.settings.with_eta(None), clip=False))
 
 
 def grounds(count: int, seed: int) -> tuple[np.ndarray, list[pictures.Scene]]:
@@ -100,7 +100,7 @@ def paint(
     network = conditioned(
         partial(_each, model), guide, entered.keep, entered.beside, len(model.alpha_bar), lambda inner: inner
     )
-    walk = corrected if way.settings.corrections else repaint
+    walk = sampler_of(way.settings)
     diffusion = model.diffusion(way.levels.steps, way.settings)
     noise = Noise([seed + row for row in range(len(known))])
     *_, last = walk(network, diffusion, way.levels, entered.y, entered.keep, noise, way.settings)
