@@ -9,7 +9,7 @@ preconditioned by one cycle of multigrid over blocks of 2 × 2 pixels (Vaněk, M
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,10 @@ DAMPING = 0.8
 """Weight of the new value in a Jacobi sweep."""
 SWEEPS = 2
 ITERATIONS = 4
-LARGE = 3 << 22
+LARGE = 3 << 20
 """Numbers sought, from which on memory counts."""
+STRIP = 1 << 18
+"""Pixels of the equation that are worked out together."""
 OVERCORRECTION = 0.5
 """Weight of the edges of a coarser grid: differences that are constant in blocks are twice as steep as those they
 stand for (Braess 1995)."""
@@ -105,49 +107,88 @@ def _cycle(levels: list[tuple[Grid, np.ndarray]], right: np.ndarray) -> np.ndarr
 
 def changes(
     picture: np.ndarray,
-    steps: tuple[np.ndarray, np.ndarray],
+    steps: Iterable[np.ndarray],
     cover: np.ndarray,
     wanted: np.ndarray,
     wraps: tuple[bool, bool],
 ) -> Iterator[np.ndarray]:
-    """(H, W, 3) float32, what to add to the pixels to paint, 0 elsewhere; better from iteration to iteration.
+    """(H, W, 3) float32, what to add to the pixels to paint, 0 elsewhere; it is the last one of these.
 
     Args:
         picture: (H, W, 3) float32 in [−1, 1], painted.
-        steps: (H, W, 3) each, by how much the pixel below and the one to the right should differ from each pixel.
+        steps: (H, W, 3) each, by how much the pixel below and the one to the right should differ from each pixel; the
+            second is asked for when the first is done with.
         cover: (H, W) bool or float32, by how much known pixels count; 0 where unknown.
         wanted: (H, W) bool; what is neither is not looked at.
         wraps: (along y, along x): the picture is periodic.
     """
+    height, width = wanted.shape
     right = np.zeros(picture.shape, np.float32)
-    diagonal = wanted / np.float32(REACH**2)
-    edges = []
-    counts = np.where(wanted, np.float32(1), cover)
+    grid = Grid(wanted / np.float32(REACH**2), *(np.zeros((height, width), np.float32) for _ in range(2)))
+    rows = max(1, STRIP // width)
     for axis, step in enumerate(steps):
-        miss = step - (np.roll(picture, -1, axis) - picture)
-        here, there = wanted, np.roll(wanted, -1, axis)
-        seen = np.minimum(counts, np.roll(counts, -1, axis))
-        if not wraps[axis]:
-            seen[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0
-        weight = seen / (1 + (np.abs(miss).max(2) / MOST) ** 4)
-        flow = weight[..., None] * miss
-        right += np.roll(flow, 1, axis) - flow
-        diagonal += weight * (here & ~there) + np.roll(weight * (there & ~here), 1, axis)
-        edges.append((weight * (here & there)).astype(np.float32))
+        for first in range(0, height, rows):
+            part = slice(first, min(height, first + rows))
+            _add_rows(grid, right, part, axis, picture, step, cover, wanted, wraps[axis])
+        yield right
     right[~wanted] = 0
-    yield from solutions(Grid(np.where(wanted, diagonal, np.float32(0)), *edges), right)
+    grid.diagonal[~wanted] = 0
+    yield from solutions(grid, right)
+
+
+def _add_rows(
+    grid: Grid,
+    right: np.ndarray,
+    rows: slice,
+    axis: int,
+    picture: np.ndarray,
+    step: np.ndarray,
+    cover: np.ndarray,
+    wanted: np.ndarray,
+    wrapped: bool,
+) -> None:
+    """Some rows of the equation of :func:`changes`, what differences along an axis add to it: memory is bounded by so
+    many at a time."""
+    # Down: from each row, and the one before these, to the next one.
+    around = np.arange(rows.start - (axis == 0), rows.stop + (axis == 0)) % len(wanted)
+    painted, here = picture[around], wanted[around]
+    counts = np.where(here, np.float32(1), cover[around])
+    now = slice(0, -1) if axis == 0 else slice(None)
+    picture_there, there, counts_there = (
+        each[1:] if axis == 0 else np.roll(each, -1, 1) for each in (painted, here, counts)
+    )
+    miss = step[around[now]] - (picture_there - painted[now])
+    seen = np.minimum(counts[now], counts_there)
+    if not wrapped and axis == 0:
+        seen[around[now] == len(wanted) - 1] = 0
+    elif not wrapped:
+        seen[:, -1] = 0
+    weight = seen / (1 + (np.abs(miss).max(2) / MOST) ** 4)
+    flow = weight[..., None] * miss
+    out, back = weight * (here[now] & ~there), weight * (there & ~here[now])
+    edge = weight * (here[now] & there)
+    if axis == 0:
+        right[rows] += flow[:-1] - flow[1:]
+        grid.diagonal[rows] += out[1:] + back[:-1]
+        grid.down[rows] = edge[1:]
+    else:
+        right[rows] += np.roll(flow, 1, 1) - flow
+        grid.diagonal[rows] += out + np.roll(back, 1, 1)
+        grid.across[rows] = edge
 
 
 def solutions(grid: Grid, right: np.ndarray, iterations: int = ITERATIONS) -> Iterator[np.ndarray]:
     """(H, W, C) float32 that solve the equation more and more nearly; 0 where nothing is sought. One array, which the
-    next iteration changes; where it is large one channel after the other, which takes less memory."""
+    next iteration changes; where it is large one channel after the other, in place of the right side, which takes less
+    memory."""
     if right.shape[2] > 1 and right.size > LARGE:
-        c = np.zeros_like(right)
         for channel in range(right.shape[2]):
             one = slice(channel, channel + 1)
-            for solved in solutions(grid, np.ascontiguousarray(right[..., one]), iterations):
-                c[..., one] = solved
-                yield c
+            solved = one_right = np.ascontiguousarray(right[..., one])
+            for solved in solutions(grid, one_right, iterations):  # noqa: B007
+                yield right
+            right[..., one] = solved
+        yield right
         return
     levels = grid.levels()
     c, rest = np.zeros_like(right), right.copy()

@@ -22,7 +22,7 @@ After the very last call shading is evened out between pieces that were copied f
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -251,20 +251,22 @@ class Octave:
         (:mod:`engine.exemplar.melding`)."""
         box, (sheet, rows, columns) = self.box.slices, self._sheet
         cover = self.known if self.cover is None else self.cover
-        given = [self._steps(places, 0)]
-        yield
-        given += [self._steps(places, 1), self.painted(x), cover[box], self.wanted[box]]
-        yield
-        strips = [slice(None)]
+        given = [self.painted(x), cover[box], self.wanted[box]]
+        steps: Iterable[np.ndarray] = (self._steps(places, axis) for axis in (0, 1))
+        strips = [slice(0, self.box.height)]
         if sheet is not None:
-            given, strips = [sheet.packed(each) for each in given], sheet.strips(STRIP)
-        total = np.zeros_like(given[2])
+            given, steps = [sheet.packed(each) for each in given], [sheet.packed(each) for each in steps]
+            strips = sheet.strips(STRIP)
+        rows, columns = rows[self._inside[0]], columns[self._inside[0]]
+        out = x.copy()
         for strip in strips:
-            down, across, painted, counts, wanted = (each[strip] for each in given)
-            for total[strip] in melding.changes(painted, (down, across), counts, wanted, self.wraps):
+            painted, counts, wanted = (each[strip] for each in given)
+            change = painted
+            for change in melding.changes(painted, (each[strip] for each in steps), counts, wanted, self.wraps):  # noqa: B007
                 yield
-        inside = self._inside[0]
-        return x + total[rows[inside], columns[inside]].T
+            here = np.flatnonzero((rows >= strip.start) & (rows < strip.stop))
+            out[:, here] += change[rows[here] - strip.start, columns[here]].T
+        return out
 
     def _steps(self, places: np.ndarray, axis: int) -> np.ndarray:
         """(h, w, 3) in the box: by how much the next pixel along an axis differs, as the matches say."""

@@ -53,7 +53,7 @@ def pyramid(
     depth = scale * float(distance_to_known(known, wraps, cv2.DIST_C, border=1)[wanted].max())
     area = scale**2 * np.count_nonzero(wanted)
     shape = np.array(known.shape) * scale
-    pixels = np.where(known[..., None], pixels, np.float32(0))
+    pixels = _planar(np.where(known[..., None], pixels, np.float32(0)))
     cover = None if cover is None else np.where(known, cover, np.float32(0))
     made = [Octave(pixels, known, wanted, wraps, device, atlas, cover)]
     if scale != 1:
@@ -86,13 +86,18 @@ def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
     known, cover = resized(octave.known.astype(np.float32)) > 1 - 1e-4, None
     wanted = (resized(octave.wanted.astype(np.float32)) > 1e-6) & ~known
     if octave.cover is None:
-        colour = resized(octave.pixels)
+        colour = resized(np.ascontiguousarray(octave.pixels))
     else:
         cover = np.where(known, resized(octave.cover), np.float32(0))
         colour = resized(octave.pixels * octave.cover[..., None]) / np.maximum(cover, 1e-6)[..., None]
     atlas = octave.atlas and octave.atlas.coarser()
     colour = np.where(known[..., None], colour, np.float32(0))
-    return Octave(colour, known, wanted, octave.wraps, octave.device, atlas, cover)
+    return Octave(_planar(colour), known, wanted, octave.wraps, octave.device, atlas, cover)
+
+
+def _planar(pixels: np.ndarray) -> np.ndarray:
+    """The same (H, W, 3) with planes one after the other, as :attr:`Octave.source` has them, so that it is no copy."""
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)
 
 
 def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:

@@ -210,6 +210,10 @@ MORE: Tuple[Field, ...] = (
         low=5, high=600, unit="s", zero="off",
     ),
     Flag("hard", False, "&Hard edge", "No soft edge: what is at least half selected is repainted fully", "", True),
+    Flag(
+        "palette", False, "Keep the picture's co&lours",
+        "Only colours that are around the selection, up to 256; pictures of few colours keep theirs anyway", "", True,
+    ),
 )  # fmt: skip
 HISTORY: Tuple[Field, ...] = (
     Number(

@@ -10,6 +10,11 @@ WORDS = {
     "&Download": "&Télécharger",
     "&Extend the picture": "&Étendre l’image",
     "&Hard edge": "&Bord dur",
+    "Keep the picture's co&lours": "G&arder les couleurs de l’image",
+    "Only colours that are around the selection, up to 256; pictures of few colours keep theirs anyway": (
+        "Seulement des couleurs présentes autour de la sélection, 256 au plus ; les images de peu de couleurs "
+        "gardent les leurs de toute façon"
+    ),
     "&Image": "&Image",
     "&Keep": "Gar&der",
     "&Learn this picture first": "&Apprendre d’abord cette image",

@@ -10,6 +10,10 @@ WORDS = {
     "&Download": "&Laden",
     "&Extend the picture": "Bild &erweitern",
     "&Hard edge": "Harte Kan&te",
+    "Keep the picture's co&lours": "&Farben des Bildes behalten",
+    "Only colours that are around the selection, up to 256; pictures of few colours keep theirs anyway": (
+        "Nur Farben, die es um die Auswahl gibt, bis zu 256; Bilder mit wenigen Farben behalten ihre ohnehin"
+    ),
     "&Image": "B&ild",
     "&Keep": "Be&halten",
     "&Learn this picture first": "Dieses Bild zuerst &lernen",
