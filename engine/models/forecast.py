@@ -66,7 +66,7 @@ LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""
 WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
-OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 104, 8
+OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 96, 8
 """Bytes that the model without weights takes: at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""
