@@ -35,6 +35,7 @@ from bridge_server.client.link import IN_USE, NO_HELLO, Link, find, find_or_star
 from bridge_server.client.pieces import Pages
 from bridge_server.client.records import BranchRequest
 from bridge_server.client.requests import AnyRequest, JobRequest
+from bridge_server.client.threads import NO_SIGNAL, spared
 from bridge_server.client.waiting import Waiting
 
 __all__ = ["BranchRequest", "JobRequest", "Session"]
@@ -77,7 +78,7 @@ class Session:
         self._again = False  # but it was asked to, so that another engine can be started
         self._waiting = Waiting(notify or (lambda: None))
         # what follows belongs to the network thread
-        self._thread = threading.Thread(target=self._run, name="repaint-bridge", daemon=True)
+        self._thread = threading.Thread(target=spared(self._run), name="repaint-bridge", daemon=True)
         self._jobs = Jobs(self._waiting, history, preview_interval)
         self._models = Pages("models")
         self._catalogue: messages.Catalogue | None = None
@@ -191,7 +192,7 @@ class Session:
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # it has been woken often enough, or is gone
-            self._wake_writer.send(b"x")
+            self._wake_writer.send(b"x", NO_SIGNAL)
 
     # ------------------------------------------------------------------------------------------------- the thread
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -196,3 +197,34 @@ def test_one_variable_moves_all_folders() -> None:
             "cache",
             "state",
         ]
+
+
+_WITHOUT_HANDLERS = """
+import signal, socket, threading
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in Krita, which starts Python without signal handlers
+from bridge_server.client.threads import NO_SIGNAL, spared
+
+def write(flags):
+    reader, writer = socket.socketpair()
+    reader.close()
+    try:
+        writer.send(b"x", flags)
+    except BrokenPipeError:
+        print("an error")
+
+def thread():
+    write(0)
+
+one = threading.Thread(target=%s)
+one.start()
+one.join()
+write(NO_SIGNAL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="there is no such signal")
+@pytest.mark.parametrize(("target", "status"), [("spared(thread)", 0), ("thread", -signal.SIGPIPE)])
+def test_a_connection_that_is_gone_does_not_end_the_editor(target: str, status: int) -> None:
+    done = subprocess.run([sys.executable, "-c", _WITHOUT_HANDLERS % target], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == status
+    assert done.stdout == ("an error\n" * 2 if status == 0 else "")

@@ -75,7 +75,8 @@ def _idle(home: Home):  # type: ignore[no-untyped-def]
 
 
 _KILLED = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in Krita
 from bridge_server.client.session import Session
 from tests.bridge.home import request, SLOW, PLAIN_RUN
 session = Session("killed", client_id=sys.argv[1])
@@ -107,6 +108,7 @@ def test_whatever_is_killed_each_job_ends_once(mortal: Home, tried: Tried) -> No
         finally:
             if kind != "client":
                 time.sleep(0.3)  # it reconnects, or is killed while it does
+                assert client.poll() is None, f"it went down with the {kind}"
             client.kill()
             client.wait()
         mortal.ready()

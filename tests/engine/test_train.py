@@ -137,7 +137,7 @@ def test_it_learns_and_logs(corpus: Path, tmp_path: Path) -> None:
     assert after[0] < 0.9 * before[0]
     with (tmp_path / "log.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [int(row["step"]) for row in rows][:3] == [8, 16, 24]
+    assert {8, 16, 24} <= {int(row["step"]) for row in rows}, "and where it was judged or saved meanwhile"
     assert all(0 < float(row["loss"]) < 10 for row in rows)
     assert load_config(tmp_path) == FAST
 

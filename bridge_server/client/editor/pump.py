@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any, Callable, Deque, List, Tuple
 
 from bridge_server.client.errors import BridgeError
+from bridge_server.client.threads import spared
 
 from . import sentences
 from .flow import Flow
@@ -80,7 +81,7 @@ class Pump:
                 self._answers.append((name, lambda: _throw(broken)))
             self.notify()
 
-        threading.Thread(target=thread, name="repaint-" + name, daemon=True).start()
+        threading.Thread(target=spared(thread), name="repaint-" + name, daemon=True).start()
 
     def notify(self) -> None:
         """Cheap and thread-safe: many calls before the GUI thread comes round make one wake-up."""

@@ -22,6 +22,7 @@ from bridge_server.client.setup.kit import Wheel
 from bridge_server.client.setup.runner import Cancelled
 from bridge_server.client.setup.sentences import say
 from bridge_server.client.setup.web import Stalled, Web, host
+from bridge_server.client.threads import spared
 
 log = logging.getLogger("repaint.setup")
 
@@ -47,7 +48,7 @@ def fetch(
     if may_fetch:
         launch.private_folder(folder)
     work = _Work(wheels, folder, Web(settings.read(), index) if may_fetch else None)
-    threads = [threading.Thread(target=work.run, name="repaint-fetch", daemon=True) for _ in range(AT_ONCE)]
+    threads = [threading.Thread(target=spared(work.run), name="repaint-fetch", daemon=True) for _ in range(AT_ONCE)]
     for thread in threads:
         thread.start()
     try:

@@ -20,6 +20,7 @@ from bridge_server.client.setup.plans import Plan, lacking_in
 from bridge_server.client.setup.programs import interpreter_in
 from bridge_server.client.setup.runner import Cancelled
 from bridge_server.client.setup.sentences import say
+from bridge_server.client.threads import spared
 
 log = logging.getLogger("repaint.setup")
 
@@ -57,7 +58,7 @@ class SetUp:
         self.log = launch.user_folders().state / "logs" / "setup.log"
         self._kit, self._plan, self._source = kit, plan, source
         self._cancel = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="repaint-setup", daemon=True)
+        self._thread = threading.Thread(target=spared(self._run), name="repaint-setup", daemon=True)
         self._shown = Shown()
         self._began = 0.0
         self._told = 0.0
