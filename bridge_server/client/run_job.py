@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import List
 
 from bridge_server.client import events
-from bridge_server.client.errors import ConnectionLost, JobFailed
+from bridge_server.client.errors import CannotStart, ConnectionLost, JobFailed
 from bridge_server.client.session import JobRequest, Session
 
 
@@ -24,7 +24,7 @@ def run(
 
     The session must have no other job.  ``on_event`` gets every event, also those of the other two.
     Raises JobFailed (its code and sentence are those of the failed job; "cancelled" if it was cancelled),
-    ConnectionLost after ``timeout`` seconds.
+    CannotStart if the bridge does not come up, ConnectionLost after ``timeout`` seconds.
     """
     results: List[events.Result] = []
     deadline = time.monotonic() + timeout
@@ -47,6 +47,8 @@ def run(
                 raise JobFailed(event.sentence, event.details, event.code)
             elif isinstance(event, events.Cancelled):
                 raise JobFailed("The job was cancelled.", "", "cancelled")
+            elif isinstance(event, events.Disconnected) and event.code == CannotStart.code:
+                raise CannotStart(event.sentence)
         pause.wait(0.01)
     session.cancel(job)
     raise ConnectionLost("The RePaint engine did not finish in time.", f"{timeout} s")
