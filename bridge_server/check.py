@@ -11,8 +11,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from bridge_server.client import launch
-from bridge_server.client.errors import BridgeError
+from bridge_server.client import events, launch
+from bridge_server.client.errors import BridgeError, CannotStart
 from bridge_server.client.run_job import run
 from bridge_server.client.session import JobRequest, Session
 
@@ -42,13 +42,19 @@ def small_request() -> JobRequest:
     return JobRequest(SIDE, SIDE, bytes(pixels), bytes(selection), "exemplar", "fast", 1, 1)
 
 
+def _give_up(event: events.Event) -> None:
+    """The session would go on trying; here one bridge that does not start is enough."""
+    if isinstance(event, events.Disconnected) and event.code == CannotStart.code:
+        raise CannotStart(event.sentence)
+
+
 def main() -> int:
     began = time.monotonic()
     with own_home():
         session = Session("check")
         session.start()
         try:
-            run(session, small_request(), timeout=120.0)
+            run(session, small_request(), on_event=_give_up, timeout=120.0)
         except BridgeError as error:
             print(f"error: {error.sentence}", file=sys.stderr)
             return 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,8 +24,16 @@ os.environ["REPAINT_BRIDGE_TEST_MODELS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+POSIX_ONLY = re.compile(r"mkfifo|SIGSTOP|SIGCONT|SIGKILL|#!/bin/|_program\(|/proc/|geteuid|umask|chmod|symlink_to")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     note_promises(items)
+    if os.name != "posix":
+        for item in items:
+            found = POSIX_ONLY.search(inspect.getsource(item.function)) if isinstance(item, pytest.Function) else None
+            if found:
+                item.add_marker(pytest.mark.skip(reason=f"this system has no {found[0]}"))
 
 
 @pytest.fixture(scope="session")

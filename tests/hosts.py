@@ -13,7 +13,6 @@ by the next build. Programs run in it by chroot: no mount is needed. Standard li
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import shutil
 import subprocess
@@ -112,6 +111,8 @@ def build(root: Root, editors: tuple[str, ...] = ("krita",)) -> Path:
     cache = hosts_cache()
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / f"root-{root.name}.lock", "w") as lock, open(cache / f"root-{root.name}.log", "ab") as log:
+        import fcntl  # not on Windows, where none is built
+
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.folder.is_dir():
             os.set_inheritable(lock.fileno(), True)  # held as long as a debootstrap lives, whoever ended this process

@@ -18,6 +18,7 @@ from bridge_server.client.setup import environments
 from bridge_server.manage import plugins, version
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the environment is made of links here")
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +65,6 @@ class Engine:
         content = {"version": 1, "interpreter": str(interpreter), "arguments": arguments, "state": str(self.state)}
         self.launch.write_text(json.dumps(content))
         self.launch.chmod(0o600)
-
-    def replace(self, path: Path, text: str) -> None:
-        """Another content of the same length."""
-        size = path.stat().st_size
-        path.write_text(text + "#" * (size - len(text)))
 
     def run(self, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "bridge_server", *words]
@@ -175,8 +171,7 @@ def test_doctor_says_that_the_bridge_does_not_start(engine: Engine) -> None:
     (engine.packages / "more.pth").write_text("import sys; sys.modules['bridge_server.server'] = None")
     status, todo, _ = engine.doctor()
     assert (status, len(todo)) == (1, 1), todo
-    assert todo[0].startswith("The engine does not paint (")
-    assert todo[0].endswith("): click Repair.")
+    assert todo[0].startswith("The engine does not paint: The RePaint bridge could not be started: ")
 
 
 @pytest.fixture

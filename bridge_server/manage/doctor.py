@@ -187,5 +187,5 @@ def _plugin(findings: Findings, command: str, folder: Path, wanted: list[tuple[P
 
 def _paint(findings: Findings, interpreter: str) -> None:
     done = _ask(interpreter, "-m", "bridge_server.check")
-    todo = _mended(f"The engine does not paint ({_last_line(done).rstrip('.')}){REPAIR}") if done.returncode else ""
+    todo = f"The engine does not paint: {_last_line(done)}" if done.returncode else ""
     findings.say("a fill", _last_line(done), todo)
