@@ -137,6 +137,18 @@ def in_linear_light(picture: Picture) -> bool:
     return is_linear(picture.icc_profile) if picture.icc_profile else picture.pixels.dtype == np.float32
 
 
+def in_plain_linear_light(picture: Picture) -> bool:
+    """Whether they are, with sRGB's primaries where the picture has colours."""
+    if not in_linear_light(picture):
+        return False
+    if picture.icc_profile is None or picture.pixels.shape[2] < 3:
+        return True
+    try:
+        return bool(np.allclose(chromaticities(picture.icc_profile), REC709, atol=0.002))
+    except ValueError:
+        return False
+
+
 @lru_cache
 def is_srgb(profile: bytes) -> bool:
     """Whether a profile gives the colours of sRGB (of gray: its curve), so that nothing is lost without it."""

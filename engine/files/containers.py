@@ -56,7 +56,7 @@ CONTAINERS = {
 def kind(head: bytes) -> str | None:
     """The usual suffix of a file that begins with these bytes (32 or more); None for what is not read.
 
-    ``.zip`` may be a document of Krita or OpenRaster; ``.heic`` is known and not read.
+    ``.zip`` may be a document of Krita or OpenRaster; ``.heic`` is read only.
     """
     starts = {
         b"\x89PNG\r\n\x1a\n": ".png",
@@ -89,6 +89,8 @@ def kind(head: bytes) -> str | None:
 def check(name: str, suffix: str, pictures: Sequence[Picture]) -> None:
     """Raise BadInput unless a file of this suffix can hold these pictures as they are."""
     container = CONTAINERS.get(suffix)
+    if suffix in (".heic", ".heif"):
+        raise _refused("HEIC pictures are read, but not written", ".avif or .png")
     if container is None:
         raise _refused(f"{name} would lose detail or is no picture file", ".png")
     if len(pictures) > 1:
@@ -119,14 +121,14 @@ def _check_depth(suffix: str, container: Container, picture: Picture) -> None:
         raise _refused(f"The picture has {depth} bits per channel, which {container.name} cannot hold", better)
     if suffix == ".avif" and kept is _16 and picture.bits not in (10, 12):
         raise _refused("AVIF holds at most 12 bits per channel", ".png or .tif")
-    if suffix == ".jxl" and kept is _FLOAT and (picture.bits != 16 or not _has_rgb_profile(picture)):
-        raise _refused("Only half floats in RGB with a colour profile go into JPEG XL", ".tif or .exr")
+    if suffix == ".jxl" and kept is _FLOAT and not (colour.in_plain_linear_light(picture) or _is_half_of_rgb(picture)):
+        raise _refused("Floats go into JPEG XL in linear light with sRGB's primaries only", ".tif or .exr")
     if suffix == ".jxl" and kept is _16 and picture.pixels.shape[2] < 3:
         raise _refused("Gray of 16 bits does not go into JPEG XL", ".png or .tif")
 
 
-def _has_rgb_profile(picture: Picture) -> bool:
-    return picture.icc_profile is not None and picture.pixels.shape[2] >= 3
+def _is_half_of_rgb(picture: Picture) -> bool:
+    return picture.bits == 16 and picture.icc_profile is not None and picture.pixels.shape[2] >= 3
 
 
 def _is_for_gif(palette: np.ndarray | None) -> bool:
@@ -145,6 +147,7 @@ def _check_channels(suffix: str, container: Container, picture: Picture) -> None
     if suffix in (".pgm", ".ppm") and (suffix == ".pgm") != is_gray:
         raise _refused("Gray pictures are .pgm files and coloured ones .ppm", ".png")
     without = not container.profile or (is_gray and suffix in (".webp", ".avif", ".jxl"))
+    without &= not (suffix == ".jxl" and picture.pixels.dtype == _FLOAT)  # of linear light, which these are in
     if picture.icc_profile and without and not colour.is_srgb(picture.icc_profile):
         raise _refused(
             f"{container.name} cannot hold the colour profile of this picture, so add --profile srgb or keep it",

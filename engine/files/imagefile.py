@@ -2,8 +2,8 @@
 XMP.
 
 Which library is behind a kind of file is this package's affair: Pillow (PNG, JPEG, WebP, AVIF, BMP, GIF, PPM), tifffile
-(TIFF), psd-tools (PSD), OpenImageIO (OpenEXR, JPEG XL, deep PPM), imagecodecs (deep PNG and AVIF). Documents of Krita
-and OpenRaster hold the merged picture as PNG.
+(TIFF), psd-tools (PSD), OpenImageIO (OpenEXR, JPEG XL, deep PPM), imagecodecs (deep PNG and AVIF), pillow-heif (HEIC,
+read only). Documents of Krita and OpenRaster hold the merged picture as PNG.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from engine.canvas import MAX_SIDE
 from engine.errors import BadInput, EngineError
-from engine.files import colour, containers, oiio, pillow, psd, tiff
+from engine.files import colour, containers, heif, oiio, pillow, psd, tiff
 from engine.files.picture import Picture, straight
 from engine.untrusted import require_file
 
@@ -67,6 +67,8 @@ def read(path: Path, page: int = 0) -> Picture:
             picture = tiff.read(file, page)
         elif isinstance(file, Path) and kind == ".psd":
             picture = psd.read(file)
+        elif isinstance(file, Path) and kind == ".heic":
+            picture = heif.read(file, page)
         else:
             picture = pillow.read(file, page)
         if picture.pixels.dtype not in _TYPES or not picture.pixels.size:
@@ -97,6 +99,8 @@ def _look(kind: str, file: Path | BinaryIO) -> Look:
         return Look(*tiff.look(file))
     if isinstance(file, Path) and kind == ".psd":
         return Look(*psd.look(file))
+    if isinstance(file, Path) and kind == ".heic":
+        return Look(*heif.look(file))
     return Look(*pillow.look(file))
 
 
@@ -125,8 +129,6 @@ def _opened(path: Path) -> Iterator[tuple[str, Path | BinaryIO]]:
             with open(path, "rb") as file:
                 head = file.read(64)
             kind = containers.kind(head)
-            if kind == ".heic":
-                raise BadInput("bad_file", f"{path.name} is a HEIC picture; save it as PNG or AVIF first.")
             if kind is None:
                 raise ValueError("not a kind of picture that is read")
             if kind == ".zip":

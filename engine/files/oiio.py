@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 
 from engine.errors import BadInput
-from engine.files import colour, metadata
+from engine.files import colour, jxl, metadata
 from engine.files.containers import MAX_PIXELS
 from engine.files.picture import Picture, associate
 
 EFFORT = 3
 """Of JPEG XL, 1 … 9; 7, the usual, takes 50 s for 6 megapixels of 16 bits."""
+_MADE = (
+    "chromaticities", "compression", "XResolution", "YResolution", "PixelAspectRatio", "ResolutionUnit", "Orientation",
+    "name", "type", "version", "chunkCount", "lineOrder", "dataWindow", "displayWindow", "channels", "tiles", "CICP",
+)  # fmt: skip
+"""What OpenEXR's header says that is told elsewhere or made anew."""
 _DTYPES = {"uint8": np.uint8, "uint16": np.uint16, "half": np.float32, "float": np.float32}
 
 
@@ -80,7 +85,10 @@ def read(path: Path, part: int = 0) -> Picture:
             profile = None
         associated = path.suffix == ".exr" and "A" in names
         bits = 16 if str(spec.format) == "half" else None
-        return Picture(found, profile, _dpi(spec), associated=associated, bits=bits, notes=tuple(notes))
+        picture = Picture(
+            found, profile, _dpi(spec), associated=associated, bits=bits, notes=tuple(notes), own=_own(spec, path)
+        )
+        return jxl.described(picture, path.read_bytes()) if path.suffix == ".jxl" else picture
 
 
 def _profile(spec: Any, path: Path, is_gray: bool) -> bytes | None:
@@ -93,6 +101,20 @@ def _profile(spec: Any, path: Path, is_gray: bool) -> bytes | None:
     if is_gray:
         return colour.gray(1.0)
     return colour.rgb(1.0, colour.REC709 if primaries is None else tuple(round(float(each), 5) for each in primaries))
+
+
+def _own(spec: Any, path: Path) -> tuple[str, tuple[Any, ...]] | None:
+    """OpenEXR's attributes that say nothing of how the file is made."""
+    if path.suffix != ".exr":
+        return None
+    kept = [
+        (each.name, each.type, each.value)
+        for each in spec.extra_attribs
+        if each.name not in _MADE
+        and not each.name.startswith(("oiio:", "openexr:", "ICCProfile"))
+        and each.value is not None
+    ]
+    return ("exr", tuple(kept)) if kept else None
 
 
 def _is_plain(pixels: np.ndarray, profile: bytes) -> bool:
@@ -135,11 +157,17 @@ def _in_display_window(pixels: np.ndarray, spec: Any) -> tuple[np.ndarray, list[
 def write(path: Path, suffix: str, picture: Picture) -> None:
     """Write JPEG XL, without loss, or OpenEXR; what :mod:`engine.files.containers` lets through."""
     height, width, channels = picture.pixels.shape
-    if suffix == ".jxl" and picture.pixels.dtype == np.uint8 and not (picture.icc_profile and channels > 2):
+    plain = picture.pixels.dtype == np.uint8 and not (picture.icc_profile and channels > 2)
+    if picture.pixels.dtype == np.float32:
+        plain = colour.in_plain_linear_light(picture)
+    if suffix == ".jxl" and plain:
         import imagecodecs
 
         pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
-        path.write_bytes(imagecodecs.jpegxl_encode(np.ascontiguousarray(pixels), lossless=True, effort=EFFORT))
+        if picture.bits == 16:
+            pixels = pixels.astype(np.float16)
+        data = imagecodecs.jpegxl_encode(np.ascontiguousarray(pixels), lossless=True, effort=EFFORT)
+        path.write_bytes(jxl.with_boxes(bytes(data), picture))
         return
     import OpenImageIO
 
@@ -168,6 +196,8 @@ def write(path: Path, suffix: str, picture: Picture) -> None:
         spec.attribute("oiio:UnassociatedAlpha", 1)
     if picture.has_alpha:
         spec.alpha_channel = channels - 1
+    for name, sort, held in picture.own[1] if suffix == ".exr" and picture.own and picture.own[0] == "exr" else ():
+        spec.attribute(name, sort, held)
     writer = OpenImageIO.ImageOutput.create(str(path))
     if writer is None or not writer.open(str(path), spec):
         raise OSError(OpenImageIO.geterror() or "not opened")
@@ -176,3 +206,5 @@ def write(path: Path, suffix: str, picture: Picture) -> None:
     said = writer.geterror()
     if not writer.close() or not done:
         raise OSError(said or "not written")
+    if suffix == ".jxl":
+        path.write_bytes(jxl.with_boxes(path.read_bytes(), picture))

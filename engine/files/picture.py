@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,9 @@ class Picture:
         bits: significant bits of a sample where the type has more: 10 or 12 of uint16, 16 of float32.
         notes: sentences on what of the file is not here.
         duration: milliseconds of a frame of an animation, or None.
+        loop: how often an animation is shown, 0 without end; None where its file does not say.
+        own: what only its kind of file has and which goes on into one of the same kind: its name, ``tiff`` or ``exr``,
+            and the tags or attributes.
     """
 
     pixels: np.ndarray
@@ -37,6 +41,8 @@ class Picture:
     bits: int | None = None
     notes: tuple[str, ...] = ()
     duration: float | None = None
+    loop: int | None = None
+    own: tuple[str, tuple[Any, ...]] | None = None
 
     @property
     def has_alpha(self) -> bool:

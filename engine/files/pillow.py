@@ -57,10 +57,10 @@ def read(file: Path | BinaryIO, frame: int = 0) -> Picture:
             pixels = _pixels(image)
         if icc is None and image.format in ("PNG", "AVIF"):
             icc = _told_profile(_bytes(file)[:65536], image, pixels.shape[2] < 3)
-        duration = image.info.get("duration")
+        duration, loop = image.info.get("duration"), image.info.get("loop")
     pixels = metadata.upright(pixels, orientation)
     dpi = metadata.upright_dpi(dpi, orientation)
-    return Picture(pixels, icc, dpi, exif, xmp, palette, bits=bits, notes=notes, duration=duration)
+    return Picture(pixels, icc, dpi, exif, xmp, palette, bits=bits, notes=notes, duration=duration, loop=loop)
 
 
 def _deep(file: Path | BinaryIO, image: Image.Image) -> tuple[np.ndarray | None, int | None]:
@@ -168,7 +168,9 @@ def write(path: Path, suffix: str, frames: Sequence[Picture]) -> None:
     options = _options(suffix, first, images[0])
     if len(frames) > 1:
         durations = [picture.duration or 100 for picture in frames]
-        options |= {"save_all": True, "append_images": images[1:], "duration": durations, "loop": 0}
+        options |= {"save_all": True, "append_images": images[1:], "duration": durations}
+        if first.loop is not None or suffix != ".gif":  # a GIF that does not say is shown once
+            options["loop"] = 1 if first.loop is None else first.loop
         if suffix == ".gif":
             options["disposal"] = 2
     images[0].save(path, **options)

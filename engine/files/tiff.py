@@ -21,6 +21,8 @@ from engine.files.picture import Picture, indexes
 _TEXTS = (270, 271, 272, 305, 306, 315, 33432, 18246, 40091, 40092, 40093, 40094, 40095)
 """Tags of the first directory that describe the picture and not the file."""
 _XMP, _ICC = 700, 34675
+_PLACE = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+"""GeoTIFF's tags and GDAL's: where on earth the picture lies, what its values stand for."""
 _CENTIMETRE = 3
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it warns on stderr of what is mended here
@@ -49,6 +51,7 @@ def read(path: Path, number: int = 0) -> Picture:
         picture = _picture(page, samples[..., None] if samples.ndim == 2 else samples, path)
         exif = _exif(path, page.offset, file.byteorder)
     orientation = _orientation(page)
+    own = _own(page) if orientation == 1 else None
     xmp, icc = page.tags.valueof(_XMP), page.tags.valueof(_ICC)
     return replace(
         picture,
@@ -56,8 +59,15 @@ def read(path: Path, number: int = 0) -> Picture:
         icc_profile=picture.icc_profile or (bytes(icc) if icc else None),
         dpi=metadata.upright_dpi(_dpi(page), orientation),
         exif=exif,
+        own=own,
         xmp=metadata.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp),
     )
+
+
+def _own(page: Any) -> tuple[str, tuple[Any, ...]] | None:
+    tags = [tag for tag in page.tags if tag.code in _PLACE]
+    kept = tuple((tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in tags)
+    return ("tiff", (page.imagelength, page.imagewidth, kept)) if kept else None
 
 
 def _pages(file: Any) -> list[Any]:
@@ -208,6 +218,8 @@ def _write_page(file: Any, picture: Picture) -> None:
     extratags: list[tuple[int, int, int, Any, bool]] = []
     if picture.xmp:
         extratags.append((_XMP, 1, len(picture.xmp), picture.xmp, True))
+    if picture.own and picture.own[0] == "tiff" and picture.own[1][:2] == pixels.shape[:2]:
+        extratags += picture.own[1][2]  # of an enlarged picture they would be wrong
     if picture.exif:
         exif = metadata.parsed_exif(picture.exif)
         for tag in _TEXTS:

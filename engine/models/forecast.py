@@ -40,7 +40,8 @@ selected, sent      variants  measured    forecast
 ==================  ========  ==========  ========
 
 Floats take hardly more than 8 bits, because patches are floats anyway: 615 instead of 599 MiB where 466² of 1400² are
-selected. A tile is looked at as a whole: 250 bytes a pixel (the frame of 1600²), of which the forecast says too little.
+selected. A tile is looked at as a whole: 190 bytes a pixel (the frames of 1600² and 2400²). Where most of what is sent
+is painted, the forecast says too little: 510 bytes a pixel for 1472² selected of 1600².
 
 Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
 Diffusion's size, random weights). It sees at least one window of the network; beyond that it grows with what is sent up
