@@ -129,10 +129,7 @@ def build_wheel(folder: Path) -> Path:
     """Build the project's wheel, from a copy of what is its own, into ``folder``."""
     with tempfile.TemporaryDirectory() as scratch:
         copy, built = Path(scratch, "project"), Path(scratch, "wheels")
-        for path in project_files():
-            place = copy / path.relative_to(ROOT)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
+        copy_project(copy)
         command = [str(_python()), "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(built), str(copy)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=scratch)
         if done.returncode:
@@ -141,16 +138,21 @@ def build_wheel(folder: Path) -> Path:
         return normalised(wheel, folder / wheel.name)
 
 
-def project_files() -> list[Path]:
-    """What belongs to the project, and no more: as git has it, or in an unpacked archive whatever is there."""
-    try:
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
-        paths = [ROOT / name for name in listed.split("\0") if name]
-    except (OSError, subprocess.CalledProcessError):
+def copy_project(folder: Path) -> None:
+    """Copy what belongs to the project, and no more: as git sees it, or in an unpacked archive whatever is there."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    git = shutil.which("git")
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout if git else ""
+    paths = [ROOT / name for name in listed.split("\0") if name]
+    if ROOT / "pyproject.toml" not in paths:
         tops = [ROOT / name for name in ("engine", "bridge_server", "krita_plugin", "gimp_plugin")]
         paths = [path for top in tops for path in top.rglob("*") if "__pycache__" not in path.parts]
         paths += [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE")]
-    return sorted(path for path in paths if path.is_file())
+    for path in paths:
+        if path.is_file():
+            place = folder / path.relative_to(ROOT)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
 
 
 def normalised(wheel: Path, place: Path) -> Path:

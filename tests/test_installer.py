@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -164,6 +165,49 @@ def test_kit_holds_the_wheel_that_its_lock_names(packaged):
     assert any(name.endswith("licenses/LICENSE") for name in names)
     sources = [path for _, path in (*plugins.krita_files(), *plugins.gimp_files())]
     assert {path.relative_to(ROOT).as_posix() for path in sources} <= names
+
+
+def test_the_wheel_alone_installs_plug_ins_that_start_its_own_engine(packaged, own_home):
+    """As pipx and uv install it: its own program, no project's folder."""
+    (wheel,) = packaged.glob("kit/*.whl")
+    place = own_home / "tools/repaint-bridge"
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(place)], check=True)
+    subprocess.run([*uv, "pip", "install", "-q", "--no-deps", "--python", str(place), str(wheel)], check=True)
+    program = place / ("Scripts/repaint-bridge.exe" if os.name == "nt" else "bin/repaint-bridge")
+    assert (program.with_name(program.name.replace("-bridge", ""))).is_file()
+    target = own_home / "krita"
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([program, *words], capture_output=True, text=True, cwd=own_home)
+
+    done = run("krita", "--target", str(target))
+    assert done.returncode == 0, done.stderr
+    for name, source in plugins.krita_files():
+        assert plugins.krita_place(target, name).read_bytes() == source.read_bytes()
+    interpreter = json.loads((own_home / "rb/config/launch.json").read_text(encoding="utf-8"))["interpreter"]
+    assert Path(interpreter).parent == program.parent
+    assert run("status").stdout == "The RePaint bridge is not running.\n"
+    assert "Removed from" in run("krita", "--target", str(target), "--uninstall").stdout
+
+
+@pytest.mark.slow
+def test_wheel_and_source_distribution_are_as_an_index_wants_them(packaged, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "dist"
+    packages.copy_project(source)
+    subprocess.run([sys.executable, "-m", "build", "-q", "--outdir", str(out), str(source)], check=True)
+    files = sorted(out.iterdir())
+    assert [path.name for path in files] == [
+        f"repaint_bridge-{version()}{end}" for end in ("-py3-none-any.whl", ".tar.gz")
+    ]
+    done = subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *map(str, files)], capture_output=True)
+    assert done.returncode == 0, done.stdout
+    (kit,) = packaged.glob("kit/*.whl")
+    with zipfile.ZipFile(files[0]) as built, zipfile.ZipFile(kit) as shipped:
+        assert sorted(built.namelist()) == sorted(shipped.namelist())  # the one was built from the other's source
+    with tarfile.open(files[1]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "engine/weights/texture/MODEL_CARD.md", "engine/assets/LICENSES.md"} <= names
 
 
 IMPORTER = Path("/usr/share/krita/pykrita/plugin_importer/plugin_importer.py")
