@@ -94,7 +94,7 @@ def user_folders(
 
 def clean_environ() -> Dict[str, str]:
     """The environment for another program, without what an editor's own Python and libraries put in there."""
-    foreign = ("PYTHON", "LD_", "DYLD_", "QT_", "GI_", "GTK_", "GDK_PIXBUF")
+    foreign = ("PYTHON", "LD_", "DYLD_", "QT_", "GI_", "GTK_", "GDK_PIXBUF", "__PYVENV")
     return {key: text for key, text in os.environ.items() if not key.startswith(foreign)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge_server.client.setup import pythons
 from tests.setup.kits import SmallKit
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +35,18 @@ def _flatpak(home: Path) -> dict[str, str]:
 
 def _snap(home: Path) -> dict[str, str]:
     return {"HOME": str(home / "snap/krita/12")}
+
+
+@pytest.mark.parametrize("place", ["appimage/usr/bin", "snap/krita/12/usr/bin", "GIMP.app/Contents/MacOS", "bin"])
+def test_a_python_that_goes_with_the_editor_is_not_taken(place, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    (folder / "python3.12").symlink_to(sys.executable)
+    for name, value in {"APPDIR": "appimage", "SNAP": "snap/krita/12"}.items():
+        monkeypatch.setenv(name, str(tmp_path / value))
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    found = list(pythons.candidates([(3, 12)], tmp_path / "own"))
+    assert (str(folder / "python3.12") in found) is (place == "bin")
 
 
 @pytest.mark.parametrize(("variables", "place"), [(_flatpak, ".var/app/org.kde.krita/data"), (_snap, "snap/krita/12")])

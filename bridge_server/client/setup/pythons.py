@@ -93,9 +93,15 @@ def candidates(versions: Sequence[Tuple[int, int]], own: Path) -> Iterator[str]:
     seen = set()
     for path in found:
         stub = "WindowsApps" in path.parts or (sys.platform == "darwin" and path == Path("/usr/bin/python3"))
-        if path not in seen and not stub and path.is_file():
+        if path not in seen and not stub and not _of_editor(path) and path.is_file():
             seen.add(path)
             yield str(path)
+
+
+def _of_editor(path: Path) -> bool:
+    """Whether it lies in an AppImage, a snap or an application, which the editor's next version replaces."""
+    folders = [Path(place) for place in (os.environ.get("APPDIR"), os.environ.get("SNAP")) if place]
+    return any(folder in path.parents for folder in folders) or any(part.endswith(".app") for part in path.parts)
 
 
 def find(versions: Sequence[Tuple[int, int]], own: Path) -> Iterator[Python]:
