@@ -34,6 +34,7 @@ class Index(ThreadingHTTPServer):
         self.stop_after, self.stop, self.status, self.user = -1, "hang", 200, ""
         self.sent = 0  # bytes of files
         self.asked: list[tuple[str, str]] = []  # path and range
+        self.passwords: list[tuple[str, str]] = []  # path and header
         self.let_go = threading.Event()
         self.guard = threading.Lock()
 
@@ -59,6 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
         index, path = self.server, urlsplit(self.path).path
         with index.guard:
             index.asked.append((self.path, self.headers.get("Range", "")))
+            index.passwords.append((self.path, self.headers.get("Authorization", "")))
         wanted = "Basic " + base64.b64encode(index.user.encode()).decode()
         if index.user and self.headers.get("Authorization") != wanted:
             self.answer(401, "text/plain", b"who are you")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -46,10 +49,12 @@ def as_wheel(package: dict) -> Wheel:
     return Wheel(package["name"], package["version"], file["name"], file["sha256"], file["size"])
 
 
-def get(folder: Path, index: str, *wheels: Wheel, cancelled: threading.Event | None = None) -> list[int]:
+def get(
+    folder: Path, index: str, *wheels: Wheel, cancelled: threading.Event | None = None, roots: Wheel | None = None
+) -> list[int]:
     told: list[int] = []
     stop = cancelled.is_set if cancelled else lambda: False
-    fetch.fetch(list(wheels), folder, True, index, told.append, stop)
+    fetch.fetch(list(wheels), folder, True, index, told.append, stop, roots)
     return told
 
 
@@ -199,3 +204,39 @@ def test_a_folder_that_cannot_be_written(home: Path, index: Index, big: Wheel, m
 
     monkeypatch.setattr(fetch, "open", refuse, raising=False)
     assert sentence(home / "wheels", index.address, big).startswith(f"Nothing can be written into {home}")
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate")
+def test_certificates_that_the_editors_python_does_not_know(
+    home: Path, index: Index, big: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """certifi comes first, by its sha256; then the certificates that it lists are trusted."""
+    pem, key = tmp_path / "server.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(pem)]
+    command += ["-days", "2", "-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem, key)
+    index.socket = context.wrap_socket(index.socket, server_side=True)
+    address = index.address.replace("http:", "https:")
+    monkeypatch.setenv("PIP_INDEX_URL", address.replace("//", "//me:secret@"))
+    monkeypatch.setattr(web, "BUNDLES", ())
+    assert sentence(home / "wheels", address, big).startswith("127.0.0.1 cannot prove that it is itself")
+    roots = as_wheel(kits.wheel(index.folder, "certifi", "2026.1", {"certifi/cacert.pem": pem.read_bytes()}))
+    get(home / "wheels", address, big, roots=roots)
+    wrong = as_wheel(kits.wheel(tmp_path, "certifi", "2026.1", {"certifi/cacert.pem": b""}))
+    with pytest.raises(SetUpFailed, match="cannot prove that it is itself"):
+        get(home / "other", address, big, roots=wrong)
+    monkeypatch.setenv("PIP_CERT", str(pem))
+    get(home / "third", address, big)
+    monkeypatch.setenv("PIP_CERT", "")
+    monkeypatch.setenv("PIP_TRUSTED_HOST", f"127.0.0.1:{index.server_port}")
+    get(home / "fourth", address, big)
+    sent = {path: header for path, header in index.passwords if "certifi" in path}
+    assert sent
+    assert not any(sent.values()), "a password went to somebody unknown"
+
+
+def test_a_python_without_ssl(home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "ssl", None)
+    assert sentence(home / "wheels", index.address, big).startswith("The Python of this editor cannot speak https")

@@ -312,7 +312,7 @@ def test_an_engine_that_does_not_start_is_offered_for_repair(kit: SmallKit) -> N
 
 def test_a_bridge_is_not_started_during_a_repair() -> None:
     state = launch.private_folder(launch.user_folders().state)
-    lock = running.keep_stopped()
+    lock = running.keep_stopped(lambda: False)
     assert not FileLock(state / "start.lock").acquire(0.0)
     lock.release()
     assert FileLock(state / "start.lock").acquire(0.0)

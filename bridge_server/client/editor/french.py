@@ -348,6 +348,7 @@ WORDS = {
     "The engine was installed but did not answer: restart the computer, then click Set up.": "Le moteur est installé mais ne répond pas : redémarrez l’ordinateur, puis réessayez.",
     "Files of the old engine are in use ({place}): close Krita and GIMP, start one of them again and click Set up.": "Des fichiers de l’ancien moteur sont utilisés ({place}) : fermez Krita et GIMP, relancez l’un d’eux et réessayez.",
     "Set-up was stopped by an error: click Set up once more, and if that does not help, look into the log.": "Une erreur a arrêté l’installation : réessayez, et si cela n’aide pas, regardez le journal.",
+    "The Python of this editor cannot speak https: choose “Set up from a folder”, or set up from another editor.": "Le Python de ce logiciel ne connaît pas https : choisissez « Installer depuis un dossier », ou installez depuis un autre logiciel.",
     "The engine is not whole: click Repair.": "Le moteur n’est pas complet : cliquez sur Réparer.",
     "The engine does not start ({reason}): click Repair.": "Le moteur ne démarre pas ({reason}) : cliquez sur Réparer.",
     "There is no engine in {place}: choose the project's folder after “installer.py” was run in it.": "Il n’y a pas de moteur dans {place} : choisissez le dossier du projet après y avoir lancé « installer.py ».",

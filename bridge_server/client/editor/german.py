@@ -347,6 +347,7 @@ WORDS = {
     "The engine was installed but did not answer: restart the computer, then click Set up.": "Die Engine ist installiert, antwortet aber nicht: starte den Rechner neu, dann versuche es noch einmal.",
     "Files of the old engine are in use ({place}): close Krita and GIMP, start one of them again and click Set up.": "Dateien der alten Engine werden benutzt ({place}): schließe Krita und GIMP, starte eines davon neu und versuche es noch einmal.",
     "Set-up was stopped by an error: click Set up once more, and if that does not help, look into the log.": "Ein Fehler hat das Einrichten angehalten: versuche es noch einmal, und wenn das nicht hilft, sieh ins Protokoll.",
+    "The Python of this editor cannot speak https: choose “Set up from a folder”, or set up from another editor.": "Das Python dieses Programms kann kein https: wähle „Aus einem Ordner einrichten“, oder richte es von einem anderen Programm aus ein.",
     "The engine is not whole: click Repair.": "Die Engine ist nicht vollständig: klicke auf Reparieren.",
     "The engine does not start ({reason}): click Repair.": "Die Engine startet nicht ({reason}): klicke auf Reparieren.",
     "There is no engine in {place}: choose the project's folder after “installer.py” was run in it.": "In {place} ist keine Engine: wähle den Ordner des Projekts, nachdem darin „installer.py“ gelaufen ist.",

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -100,8 +100,9 @@ class Stamp:
 def read_stamp(environment: Path) -> Stamp | None:
     """None if the environment is half made, or none of set-up's."""
     try:
-        return Stamp(**json.loads((environment / STAMP).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        told = json.loads((environment / STAMP).read_text(encoding="utf-8"))
+        return Stamp(**{field.name: told[field.name] for field in fields(Stamp)})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 

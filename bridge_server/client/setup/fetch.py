@@ -39,15 +39,17 @@ def fetch(
     index: str,
     told: Callable[[int], None],
     cancelled: Callable[[], bool],
+    roots: Wheel | None = None,
 ) -> None:
     """Have every one of ``wheels`` in ``folder``, whole; ``told`` hears the bytes that are there.
 
     Unless ``may_fetch``, the folder is somebody's own: it is checked and nothing is written.  ``index``: the address to
-    ask where neither pip nor uv was told one.  Raises SetUpFailed, Cancelled (within 0.1 s) or OSError.
+    ask where neither pip nor uv was told one; ``roots``: the wheel of certifi, see `Web`.  Raises SetUpFailed,
+    Cancelled (within 0.1 s) or OSError.
     """
     if may_fetch:
         launch.private_folder(folder)
-    work = _Work(wheels, folder, Web(settings.read(), index) if may_fetch else None)
+    work = _Work(wheels, folder, Web(settings.read(), index, roots) if may_fetch else None)
     threads = [threading.Thread(target=spared(work.run), name="repaint-fetch", daemon=True) for _ in range(AT_ONCE)]
     for thread in threads:
         thread.start()

@@ -103,6 +103,13 @@ class Kit:
         """The wheel that holds uv for this computer."""
         return _best(self.lock["uv"], target)
 
+    @property
+    def roots(self) -> Wheel | None:
+        """The wheel of certifi, which is for every Python."""
+        found = [each for each in self.lock["packages"] if each["name"] == "certifi"]
+        file = found[0]["files"][0] if found else {}
+        return Wheel("certifi", found[0]["version"], file["name"], file["sha256"], file["size"]) if found else None
+
     def disk(self, target: Target, flavour: str) -> int:
         """Bytes of a finished environment, or a guess by its wheels."""
         known = self.lock.get("disk", {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Tuple
@@ -65,9 +66,8 @@ def plan(kit: Path, source: Path | None = None, flavour: str = "auto") -> Plan:
     folder = environments.engines() / read.environment_name(target, chosen)
     wanted = tuple(read.wheels(target, chosen))
     lacking = tuple(lacking_in(folder, read, wanted))
-    fetched = [read.uv(target), *lacking]
     place = source or environments.wheels()
-    absent = [wheel for wheel in fetched if wheel.project != PROJECT and not there(place, wheel)]
+    absent = [wheel for wheel in to_fetch(folder, read, target, lacking) if not there(place, wheel)]
     download = 0 if source else sum(wheel.size - _part(place, wheel) for wheel in absent)
     disk = read.disk(target, chosen)
     stays = 0 if environments.read_stamp(folder) else disk
@@ -129,6 +129,12 @@ def lacking_in(folder: Path, kit: Kit, wanted: Tuple[Wheel, ...]) -> List[Wheel]
         return everything
     broken = environments.broken_files(folder)
     return [wheel for wheel in everything if wheel.project in broken]
+
+
+def to_fetch(folder: Path, kit: Kit, target: Target, lacking: Sequence[Wheel]) -> List[Wheel]:
+    """What must be in the folder of wheels: what is lacking, and uv if there is something for it to do."""
+    tool = [kit.uv(target)] if lacking or not environments.interpreter_works(folder) else []
+    return [*tool, *(wheel for wheel in lacking if wheel.project != PROJECT)]
 
 
 def there(folder: Path, wheel: Wheel) -> bool:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
+import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from bridge_server.client import launch, messages
 from bridge_server.client.errors import BridgeError
-from bridge_server.client.link import BRIDGE_LOCK, START_LOCK, START_SECONDS, Link, read_connection_file
+from bridge_server.client.link import BRIDGE_LOCK, PROTOCOL, START_LOCK, START_SECONDS, Link, read_connection_file
 from bridge_server.client.locks import FileLock
 from bridge_server.client.setup import environments
 
 log = logging.getLogger("repaint.setup")
 
 
-def stop(patience: float = 10.0, only_idle: bool = False) -> bool:
+def stop(patience: float = 10.0, only_idle: bool = False, give_up: Callable[[], bool] | None = None) -> bool:
     """Ask this user's bridge to end in order; whether none runs afterwards.
 
     ``only_idle``: one that works is left alone. Jobs that were not finished stay in its journal.
@@ -27,9 +30,13 @@ def stop(patience: float = 10.0, only_idle: bool = False) -> bool:
     if not state.is_dir():
         return True
     try:
-        link = Link.connect(read_connection_file(state), "setup-" + secrets.token_hex(8), "set-up")
-    except BridgeError:
-        return _gone(0.0)
+        address = read_connection_file(state)
+        link = Link.connect(address, "setup-" + secrets.token_hex(8), "set-up")
+    except BridgeError as error:
+        if error.code != PROTOCOL:
+            return _gone(0.0)
+        os.kill(address.pid, signal.SIGTERM)  # of another version, but a bridge: its signal is older than all versions
+        return _gone(patience, give_up)
     try:
         if only_idle:
             status = link.ask(messages.GetStatus(), messages.Status)
@@ -37,27 +44,27 @@ def stop(patience: float = 10.0, only_idle: bool = False) -> bool:
                 return False
         link.send(messages.Stop())
         link.flush()
-        return _gone(patience)
+        return _gone(patience, give_up)
     except BridgeError:
-        return _gone(patience)
+        return _gone(patience, give_up)
     finally:
         link.close()
 
 
-def _gone(patience: float) -> bool:
+def _gone(patience: float, give_up: Callable[[], bool] | None = None) -> bool:
     lock = FileLock(launch.user_folders().state / BRIDGE_LOCK)
-    if not lock.acquire(patience):
+    if not lock.acquire(patience, give_up):
         return False
     lock.release()
     return True
 
 
-def keep_stopped() -> FileLock:
+def keep_stopped(give_up: Callable[[], bool]) -> FileLock:
     """Stop the bridge; as long as the lock is held, nobody starts another one."""
     state = launch.private_folder(launch.user_folders().state)
     lock = FileLock(state / START_LOCK)
-    lock.acquire(START_SECONDS)
-    stop()
+    lock.acquire(START_SECONDS, give_up)
+    stop(give_up=give_up)
     return lock
 
 

@@ -61,6 +61,7 @@ STALLED = "{host} stopped sending: check the network, then click Set up; it goes
 SERVER_ERROR = "{host} is out of order (it says {status}): try again later, Set up goes on where it stopped."
 DENIED = "{host} wants to know who you are (it says {status}): check the user name and password in pip's settings, then click Set up."
 PROXY_DENIED = "The proxy of this network wants a user name and a password: put them into pip's setting “proxy”, then click Set up."
+NO_SSL = "The Python of this editor cannot speak https: choose “Set up from a folder”, or set up from another editor."
 PROXY_KIND = "The proxy {proxy} is of a kind that set-up cannot use: name an http proxy in pip's setting “proxy”, then click Set up."
 WEB_PAGE = "Instead of packages a web page came from {host}: sign in to this network with a browser, or correct pip's setting “proxy”, then click Set up."
 NOT_THERE = "{name} is not at {host}: look whether pip's setting “index-url” is right, then click Set up, or use a newer plug-in."

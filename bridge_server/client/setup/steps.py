@@ -16,7 +16,7 @@ from bridge_server.client.errors import BridgeError, SetUpFailed
 from bridge_server.client.locks import FileLock
 from bridge_server.client.setup import environments, fetch, pythons, runner, running, sentences, settings, trial
 from bridge_server.client.setup.kit import Kit, Wheel
-from bridge_server.client.setup.plans import Plan, lacking_in
+from bridge_server.client.setup.plans import Plan, lacking_in, to_fetch
 from bridge_server.client.setup.programs import interpreter_in
 from bridge_server.client.setup.runner import Cancelled
 from bridge_server.client.setup.sentences import say
@@ -133,7 +133,7 @@ class SetUp:
     def _steps(self) -> None:
         kit, plan = Kit(self._kit), self._plan
         lacking = lacking_in(plan.folder, kit, plan.wheels)
-        fetched = [kit.uv(plan.target), *(wheel for wheel in lacking if wheel is not kit.wheel)] if lacking else []
+        fetched = to_fetch(plan.folder, kit, plan.target, lacking)
         labels = [sentences.COPY if self._source else sentences.DOWNLOAD]
         work: List[Any] = [lambda: self._fetch(kit, fetched)]
         if not plan.interpreter:
@@ -192,7 +192,7 @@ class SetUp:
         def told(done: int) -> None:
             self._step(0, "running", done)
 
-        fetch.fetch(wanted, self._place(), self._source is None, kit.index, told, self._stop)
+        fetch.fetch(wanted, self._place(), self._source is None, kit.index, told, self._stop, kit.roots)
 
     def _uv(self, kit: Kit) -> Path:
         """The program itself, taken out of its wheel."""
@@ -209,21 +209,22 @@ class SetUp:
         return program
 
     def _uv_run(self, kit: Kit, *arguments: str, otherwise: str, patience: float, **variables: str) -> None:
-        data = environments.engines()
         variables = {
-            "UV_CACHE_DIR": str(data / ".cache"),  # on the environment's own disk, so that nothing is copied
+            "UV_CACHE_DIR": str(
+                environments.engines() / ".cache"
+            ),  # on the environment's own disk, so that nothing is copied
             "UV_PYTHON_INSTALL_DIR": str(environments.pythons()),
             "UV_NO_PROGRESS": "1",
             "NO_COLOR": "1",
             **variables,
         }
-        if "onedrive" in str(data).lower():  # its files may not have two names
+        if "onedrive" in str(environments.engines()).lower():  # its files may not have two names
             variables["UV_LINK_MODE"] = "copy"
         inherited = self._lock.fileno() if self._lock else -1
         command = [str(self._uv(kit)), *arguments]
         status, told = runner.run(command, self.log, self._stop, patience, inherited, **variables)
         if status:
-            raise runner.why(told, data, otherwise)
+            raise runner.why(told, environments.engines(), otherwise)
 
     def _bring_python(self) -> None:
         version = "{}.{}".format(*self._plan.target.python)
@@ -249,7 +250,7 @@ class SetUp:
         if whole and not lacking and environments.interpreter_works(folder):
             return
         if folder == environments.current():
-            self._start_lock = running.keep_stopped()
+            self._start_lock = running.keep_stopped(self._stop)
         if not whole:
             environments.delete(folder)
         cache = environments.engines() / ".cache"

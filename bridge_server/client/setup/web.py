@@ -5,27 +5,35 @@ from __future__ import annotations
 import base64
 import contextlib
 import email.message
+import hashlib
 import html.parser
 import http.client
+import io
 import json
 import netrc
 import re
 import socket
-import ssl
 import threading
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 from bridge_server.client.errors import SetUpFailed
 from bridge_server.client.setup import sentences
 from bridge_server.client.setup.kit import Wheel
 from bridge_server.client.setup.sentences import say
 from bridge_server.client.setup.settings import Settings
+
+try:
+    import ssl
+except ImportError:  # an editor's own Python may lack it
+    ssl = None  # type: ignore[assignment,unused-ignore]
 
 BUNDLES = (  # where systems keep their certificates; an editor's own Python often knows of none
     "/etc/ssl/certs/ca-certificates.crt",
@@ -44,14 +52,22 @@ class Stalled(SetUpFailed):
 
 
 class Web:
-    """Where files are and how to get them; used by several threads."""
+    """Where files are and how to get them; used by several threads.
 
-    def __init__(self, settings: Settings, index: str) -> None:
-        self._settings = settings
+    ``roots``: the wheel of certifi, whose list of certificates is used where an editor's own Python has none that
+    suffices, as Krita's on Windows and macOS.
+    """
+
+    def __init__(self, settings: Settings, index: str, roots: Wheel | None = None) -> None:
+        self._settings, self._index, self._roots = settings, index, roots
+        self._learning = threading.Lock()
+        self._certificates = ""
         main, *others = settings.indexes
         self._indexes = [] if settings.no_index else [each for each in (main or index, *others) if each]
         named = (urlsplit(each) for each in (*self._indexes, *settings.find_links))
-        self._names = {each.netloc.rpartition("@")[2]: each for each in named if each.username}
+        self._names: Dict[str, SplitResult] | None = {
+            each.netloc.rpartition("@")[2]: each for each in named if each.username
+        }
         self._pages: Dict[str, Dict[str, str]] = {}
         self._guard = threading.Lock()
         self._opener: urllib.request.OpenerDirector | None = None
@@ -158,18 +174,41 @@ class Web:
 
     def _open(self, request: urllib.request.Request) -> Any:
         with self._guard:
-            if self._opener is None:
-                self._opener = self._make_opener()
-        return self._opener.open(request, timeout=self._settings.timeout)
+            opener = self._opener = self._opener or self._make_opener()
+        try:
+            return opener.open(request, timeout=self._settings.timeout)
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ssl.SSLCertVerificationError) or not self._learn_certificates():
+                raise
+        return self._make_opener().open(request, timeout=self._settings.timeout)
+
+    def _learn_certificates(self) -> bool:
+        """Fetch certifi without looking at certificates, and without passwords: that its sha256 is right is enough."""
+        with self._learning:
+            wheel, self._roots = self._roots, None
+            if wheel is None:
+                return bool(self._certificates)
+            careless = Web(replace(self._settings, trusted=("*",), client_certificate=""), self._index)
+            careless._names = None
+            for address in careless.addresses(wheel):
+                with careless.open(address) as answer:
+                    content = b"".join(iter(lambda: answer.read(1 << 16), b""))
+                if hashlib.sha256(content).hexdigest() == wheel.sha256:
+                    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                        self._certificates = archive.read("certifi/cacert.pem").decode("ascii", "replace")
+                    with self._guard:
+                        self._opener = None
+                    return True
+            return False
 
     def _request(self, address: str, start: int, accept: str) -> urllib.request.Request:
         """Names and passwords of a server's addresses go into a header, as those of a netrc file do."""
         parts = urlsplit(urldefrag(address)[0])
         server = parts.netloc.rpartition("@")[2]
         plain = urlunsplit((parts.scheme, server, parts.path, parts.query, ""))
-        named = self._names.get(server, parts)
-        user, password = named.username, named.password
-        if user is None:
+        named = (self._names or {}).get(server, parts)
+        user, password = (named.username, named.password) if self._names is not None else (None, None)
+        if user is None and self._names is not None:
             with contextlib.suppress(OSError, netrc.NetrcParseError, TypeError, ValueError):
                 user, _, password = netrc.netrc().authenticators(parts.hostname or "") or (None, None, None)
         headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "repaint-bridge"}
@@ -181,11 +220,13 @@ class Web:
         return urllib.request.Request(plain, headers=headers)
 
     def _make_opener(self) -> urllib.request.OpenerDirector:
+        if ssl is None:
+            raise SetUpFailed(say(sentences.NO_SSL))
         for proxy in self._settings.proxies.values():
             if urlsplit(proxy).scheme not in ("http", "https", ""):
                 raise SetUpFailed(say(sentences.PROXY_KIND, proxy=host(proxy)), "")
         handlers: List[Any] = [urllib.request.ProxyHandler(self._settings.proxies), _KeepsSecrets()]
-        handlers.append(_Https(self._settings))
+        handlers.append(_https(self._settings, self._certificates))
         return urllib.request.build_opener(*handlers)
 
 
@@ -253,33 +294,34 @@ class _KeepsSecrets(urllib.request.HTTPRedirectHandler):
         return made
 
 
-class _Https(urllib.request.HTTPSHandler):
-    """Trusts as pip was told, or as the system does."""
+def _https(settings: Settings, certificates: str) -> urllib.request.HTTPSHandler:
+    """Trusts as pip was told, or as the system does, and ``certificates`` besides."""
+    context = ssl.create_default_context()
+    if settings.certificate:
+        path = Path(settings.certificate)
+        with contextlib.suppress(OSError):
+            context.load_verify_locations(**({"capath": str(path)} if path.is_dir() else {"cafile": str(path)}))
+    elif not context.cert_store_stats()["x509_ca"]:
+        for bundle in BUNDLES:
+            if Path(bundle).is_file():
+                context.load_verify_locations(cafile=bundle)
+                break
+    if certificates:
+        context.load_verify_locations(cadata=certificates)
+    if settings.client_certificate:
+        with contextlib.suppress(OSError):
+            context.load_cert_chain(settings.client_certificate)
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
 
-    def __init__(self, settings: Settings) -> None:
-        context = ssl.create_default_context()
-        if settings.certificate:
-            path = Path(settings.certificate)
-            with contextlib.suppress(OSError):
-                context.load_verify_locations(**({"capath": str(path)} if path.is_dir() else {"cafile": str(path)}))
-        elif not context.cert_store_stats()["x509_ca"]:
-            for bundle in BUNDLES:
-                if Path(bundle).is_file():
-                    context.load_verify_locations(cafile=bundle)
-                    break
-        if settings.client_certificate:
-            with contextlib.suppress(OSError):
-                context.load_cert_chain(settings.client_certificate)
-        unchecked = ssl.create_default_context()
-        unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
-        self._contexts, self._trusted = (context, unchecked), settings.trusted
-        super().__init__(context=context)
+    class Https(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> Any:
+            parts = urlsplit(req.full_url)
+            trusted = {parts.hostname, parts.netloc, "*"} & set(settings.trusted)
+            chosen = unchecked if trusted else context
+            return self.do_open(http.client.HTTPSConnection, req, context=chosen)  # type: ignore[arg-type,unused-ignore]
 
-    def https_open(self, req: urllib.request.Request) -> Any:
-        parts = urlsplit(req.full_url)
-        trusted = {parts.hostname, parts.netloc, "*"} & set(self._trusted)
-        context = self._contexts[bool(trusted)]
-        return self.do_open(http.client.HTTPSConnection, req, context=context)
+    return Https()
 
 
 class _Links(html.parser.HTMLParser):
