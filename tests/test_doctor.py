@@ -166,6 +166,24 @@ def test_doctor_names_what_is_broken(state: str, engine: Engine) -> None:
     assert words in todo[0]
 
 
+@pytest.mark.parametrize("checkout", [True, False])
+def test_doctor_does_not_offer_repair_for_an_engine_that_set_up_did_not_make(checkout: bool, engine: Engine) -> None:
+    """Of a checkout, or of a package that pipx or uv installed."""
+    place = engine.home / "project"
+    place.mkdir()
+    if checkout:
+        (place / "installer.py").touch()
+    engine.environment.rename(place / ".venv")
+    (place / ".venv" / environments.STAMP).unlink()
+    engine.environment = place / ".venv"
+    _python_gone(engine)
+    engine.write_launch(place / ".venv/bin/python")
+    _, todo, _ = engine.doctor()
+    again = f"delete the folder {place / '.venv'}, then run “python3 installer.py krita” (or gimp) in {place}."
+    by_tool = "install the package repaint-bridge again, by the tool that installed it."
+    assert todo == [f"The Python that the engine needs is gone: {again if checkout else by_tool}"]
+
+
 @pytest.mark.slow
 def test_doctor_says_that_the_bridge_does_not_start(engine: Engine) -> None:
     (engine.packages / "more.pth").write_text("import sys; sys.modules['bridge_server.server'] = None")

@@ -129,7 +129,10 @@ def _mended(sentence: str) -> str:
         return sentence
     if environment.parent == environments.engines():
         return sentence
-    return sentence.replace(REPAIR, f": delete the folder {environment}, then run “{front()} krita” (or gimp) again.")
+    project = environment.parent
+    again = f": delete the folder {environment}, then run “python3 installer.py krita” (or gimp) in {project}."
+    by_tool = ": install the package repaint-bridge again, by the tool that installed it."
+    return sentence.replace(REPAIR, again if (project / "installer.py").is_file() else by_tool)
 
 
 def _device(findings: Findings, interpreter: str) -> None:
