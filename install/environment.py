@@ -177,7 +177,7 @@ def uv(python: Path) -> list[str]:
     command = [str(python), "-m", "uv"]
     if subprocess.run([*command, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         if python != venv_python():
-            raise Stop(f"uv is missing: run “{python} -m pip install uv”, then this again.")
+            raise Stop("uv is missing: run “python3 installer.py demo” once, then this again.")
         _pip(python, ["install", "uv"], "uv")
     return command
 

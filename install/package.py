@@ -122,7 +122,11 @@ def _torch_index(backend: str) -> str:
 
 
 def _python() -> Path:
-    return environment.venv_python() if environment.works(environment.venv_python()) else Path(sys.executable)
+    """.venv's interpreter, or this one where it can build."""
+    for python in (environment.venv_python(), Path(sys.executable)):
+        if environment.works(python):
+            return python
+    raise Stop("pip is missing: run “python3 installer.py demo” once, then this again.")
 
 
 def build_wheel(folder: Path) -> Path:

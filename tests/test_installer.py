@@ -422,6 +422,16 @@ def test_gimp_needs_a_gimp_3(own_home, monkeypatch, capfd):
     assert "was not installed" in said
 
 
+def test_package_says_what_it_lacks(tmp_path, monkeypatch, capsys):
+    """A checkout in which nothing is set up, and a Python without pip, or without uv."""
+    monkeypatch.setattr(environment, "VENV", tmp_path / "venv")
+    for script, word in (("exit 1", "pip"), ('case "$*" in *uv*) exit 1;; esac', "uv")):
+        monkeypatch.setattr(packages.sys, "executable", str(_program(tmp_path / "python", script)))
+        monkeypatch.setattr(packages, "build_wheel", lambda folder: _program(folder / "a.whl", packages._python().name))
+        assert installer.main(["package", "--out", str(tmp_path / "dist")]) == 1
+        assert f"error: {word} is missing: run “python3 installer.py demo” once" in capsys.readouterr().err
+
+
 def test_offline_folder_for_another_system(packaged, tmp_path, monkeypatch):
     """Everything that a set-up there asks for, uv included, from an index on this machine."""
     asked = []
