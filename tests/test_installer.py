@@ -71,12 +71,13 @@ def test_wrong_build(flavour, system, requirements, wrong):
     assert environment.wrong_build(flavour, system, requirements) is wrong
 
 
-def test_krita_folders_on_every_system():
+def test_krita_folders_on_every_system(monkeypatch):
     home = Path("/h")
     linux = places.krita_resources("Linux", {}, home)
     flatpak, snap = home / ".var/app/org.kde.krita/data/krita", home / "snap/krita/current/.local/share/krita"
     assert linux == [home / ".local/share/krita", flatpak, snap]
-    assert [places.sandbox(folder) for folder in linux] == ["", "flatpak", "snap"]
+    monkeypatch.setenv("HOME", str(home))
+    assert [places.sandbox(folder) for folder in (*linux, Path("/snap/x"))] == ["", "flatpak", "snap", ""]
     assert places.krita_resources("Linux", {"XDG_DATA_HOME": "/d"}, home)[0] == Path("/d/krita")
     assert places.krita_resources("Windows", {"APPDATA": "/r"}, home) == [Path("/r/krita")]
     assert places.krita_resources("Darwin", {}, home) == [home / "Library/Application Support/Krita"]

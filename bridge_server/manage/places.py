@@ -65,5 +65,5 @@ def gimp_configurations(system: str, environment: Mapping[str, str], home: Path)
 
 def sandbox(folder: Path) -> str:
     """ "flatpak" or "snap" if a folder belongs to an editor from there, else ""."""
-    parts = folder.parts
-    return "flatpak" if ".var" in parts and "app" in parts else "snap" if "snap" in parts else ""
+    roots = {"flatpak": Path.home() / ".var/app", "snap": Path.home() / "snap"}
+    return next((name for name, root in roots.items() if root in folder.parents), "")
