@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from engine.canvas.boxes import Box, Geometry, axes, bounds, grown, solid
+from engine.canvas.boxes import NO_WRAP, Box, Geometry, Wraps, bounds, grown, solid
 from engine.canvas.light import Light
 from engine.canvas.smooth import smooth_fill
 from engine.canvas.windows import windows
@@ -53,7 +53,7 @@ class Plan:
     scaled: tuple[int, int]
     windows: tuple[Box, ...]
     batch: int = 1
-    wraps: tuple[bool, bool] = (False, False)
+    wraps: Wraps = NO_WRAP
 
     def cells(self, factor: int) -> Plan:
         """The same for a network whose pixels are cells of so many model pixels a side; for :func:`windowed` only."""
@@ -77,7 +77,7 @@ def context(hole: Box, geometry: Geometry) -> int:
     return max(64, max(hole.width, hole.height) // 2)
 
 
-def surroundings(selection: np.ndarray, padding: int | None = None, wrap: str = "") -> Box:
+def surroundings(selection: np.ndarray, padding: int | None = None, wraps: Wraps = NO_WRAP) -> Box:
     """The part of a picture that a fill can look at, however large the picture is.
 
     It is the box around the selection grown by what :func:`context` or ``padding`` may ask for; a picture that wraps is
@@ -87,7 +87,7 @@ def surroundings(selection: np.ndarray, padding: int | None = None, wrap: str = 
     whole = Box(0, 0, width, height)
     if padding is not None and not 8 <= padding <= 1024:
         raise BadInput("bad_padding", f"The padding must be 8 to 1024 pixels, not {padding}.")
-    if any(axes(wrap)):
+    if any(wraps):
         return whole
     hole = bounds(selection)
     return grown(hole, usual_surroundings(hole) if padding is None else padding, whole)
@@ -135,7 +135,7 @@ def plan(
     geometry: Geometry,
     padding: int | None = None,
     wanted_scale: float | None = None,
-    wrap: str = "",
+    wraps: Wraps = NO_WRAP,
     within: Box | None = None,
 ) -> Plan:
     """Choose region, scale and windows for a selection (H, W) uint8 with at least one pixel > 0.
@@ -143,13 +143,12 @@ def plan(
     Args:
         padding: picture pixels of surroundings on each side, 8 … 1024, in place of :func:`context`.
         wanted_scale: model pixels per picture pixel, 1/16 … 4, in place of the engine's choice.
-        wrap: a name of :data:`WRAPS`: the picture goes on beyond its borders with its opposite side.
+        wraps: (along y, along x): the picture goes on beyond its borders with its opposite side.
         within: the part of the picture that may be looked at, where it is not the whole.
 
     Raises:
         BadInput: values out of range, or a plan of more model pixels than the model takes was asked for.
     """
-    wraps = axes(wrap)
     hole = bounds(selection)
     whole = Box(0, 0, selection.shape[1], selection.shape[0])
     region = grown(hole, context(hole, geometry) if padding is None else padding, within or whole)
@@ -220,7 +219,7 @@ def picture_fill(x0: torch.Tensor, plan: Plan, light: Light) -> np.ndarray:
     return light.decoded(fill)
 
 
-def _enlarged_ring(fill: np.ndarray, target: tuple[int, int], wraps: tuple[bool, bool]) -> np.ndarray:
+def _enlarged_ring(fill: np.ndarray, target: tuple[int, int], wraps: Wraps) -> np.ndarray:
     """(H, W, 3) resized so that its ends still meet along the axes that wrap."""
     maps = []
     for length, wanted, wrapped in zip(fill.shape, target, wraps, strict=False):

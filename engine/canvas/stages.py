@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 from engine import canvas
-from engine.canvas.boxes import Geometry
+from engine.canvas.boxes import NO_WRAP, Geometry, Wraps
 
 BLOCK = 512
 """Side in pixels of the blocks that a band is cut into where it is too large for one plan."""
@@ -42,7 +42,7 @@ LONG = 2 * BLOCK
 """A picture that wraps is cut into blocks along the sides longer than this."""
 
 
-def order(selection: np.ndarray, solid: np.ndarray, geometry: Geometry, wrap: str = "") -> np.ndarray:
+def order(selection: np.ndarray, solid: np.ndarray, geometry: Geometry, wraps: Wraps = NO_WRAP) -> np.ndarray:
     """When each pixel is painted: (H, W) int32, −1 where nothing is selected, else the number of its stage, 0 ….
 
     It depends on the selection and on what lies around it only, so that a picture and a crop of it give the same.
@@ -51,13 +51,12 @@ def order(selection: np.ndarray, solid: np.ndarray, geometry: Geometry, wrap: st
         selection: (H, W) uint8, at least one pixel > 0.
         solid: (H, W) bool; known is what is solid and not selected.
         geometry: of the model; models of whole scenes paint everything in one stage.
-        wrap: as in :class:`engine.api.Job`.
+        wraps: (along y, along x): whether the picture is periodic.
     """
     selected = selection > 0
     out = np.where(selected, np.int32(0), np.int32(-1))
     if not geometry.any_scale:
         return out
-    wraps = canvas.axes(wrap)
     number = _bands(selected, selected | ~solid, wraps, geometry)
     box = canvas.bounds(selection)
     long = [wrapped and length > LONG for wrapped, length in zip(wraps, selection.shape, strict=True)]
@@ -72,14 +71,13 @@ def order(selection: np.ndarray, solid: np.ndarray, geometry: Geometry, wrap: st
     return out
 
 
-def shift(new: np.ndarray, wrap: str) -> tuple[tuple[int, int], str]:
-    """How far (rows, columns) to roll a long picture that wraps so that a block of it lies inside, and how the rolled
-    picture still has to wrap.
+def shift(new: np.ndarray, wraps: Wraps) -> tuple[tuple[int, int], Wraps]:
+    """How far (rows, columns) to roll a long picture that wraps so that a block of it lies inside, and along which
+    axes the rolled picture still has to wrap.
 
     Args:
         new: (H, W) bool, the pixels of one stage.
     """
-    wraps = canvas.axes(wrap)
     rolled = [0, 0]
     for axis in (0, 1):
         length = new.shape[axis]
@@ -90,9 +88,8 @@ def shift(new: np.ndarray, wrap: str) -> tuple[tuple[int, int], str]:
             first = int(used[(last + 1) % len(used)])
             extent = length - int(gaps[last]) + 1
             rolled[axis] = (length - extent) // 2 - first
-    still = [wrapped and length <= LONG for wrapped, length in zip(wraps, new.shape, strict=True)]
-    name = {(False, False): "", (False, True): "x", (True, False): "y", (True, True): "both"}[still[0], still[1]]
-    return (rolled[0], rolled[1]), name
+    still = wraps[0] and new.shape[0] <= LONG, wraps[1] and new.shape[1] <= LONG
+    return (rolled[0], rolled[1]), still
 
 
 @dataclass(frozen=True)
@@ -155,21 +152,21 @@ def part(
     geometry: Geometry,
     padding: int | None = None,
     scale: float | None = None,
-    wrap: str = "",
+    wraps: Wraps = NO_WRAP,
 ) -> Part:
     """The plan of one stage; arguments as of :func:`order` and :func:`engine.canvas.plan`."""
     new = order == stage
     if geometry.any_scale:
-        rolled, wrap = shift(new, wrap)
+        rolled, wraps = shift(new, wraps)
     else:
         rolled = (0, 0)
     # Nothing lies beyond a band that grows outwards but what is painted later; the model need not imagine it.
     sight = canvas.bounds(np.roll(order, rolled, (0, 1)) <= stage)
-    plan = canvas.plan(np.roll(new, rolled, (0, 1)).astype(np.uint8), geometry, padding, scale, wrap, sight)
+    plan = canvas.plan(np.roll(new, rolled, (0, 1)).astype(np.uint8), geometry, padding, scale, wraps, sight)
     return Part(plan, stage, rolled, image, light, order, canvas.bounds(order >= 0))
 
 
-def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: tuple[bool, bool], geometry: Geometry) -> np.ndarray:
+def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: Wraps, geometry: Geometry) -> np.ndarray:
     """The band, 0 …, of each selected pixel (in the order of ``selected[selected]``) by chessboard distance."""
     none = np.zeros(np.count_nonzero(selected), np.int64)
     if unknown.all():

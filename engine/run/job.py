@@ -124,7 +124,7 @@ def _own_colours(job: Job) -> np.ndarray | None:
     asked = bool(job.prompt) or job.label is not None
     if job.palette is False or (job.palette is None and asked):
         return None
-    near = canvas.surroundings(job.selection, job.padding, job.wrap).slices
+    near = canvas.surroundings(job.selection, job.padding, canvas.axes(job.wrap)).slices
     image, known = canvas.in_relation(job.image[near], job.selection[near]), job.selection[near] == 0
     if job.palette is None:
         few = palette.few_colours(image, known)

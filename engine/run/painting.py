@@ -74,7 +74,7 @@ class Painting:
             raise BadInput("bad_guidance", f"The classifier scale must be 0 to 100, not {job.classifier_scale}.")
         interval = (job.guidance_start, job.guidance_stop)
         guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
-        near = canvas.surroundings(selection, job.padding, job.wrap)
+        near = canvas.surroundings(selection, job.padding, wraps)
         selected = selection[near.slices]
         image = canvas.in_relation(job.image[near.slices], selected)
         light = Light.of(image, selected == 0, job.linear, network=model.exemplar is None)

@@ -105,7 +105,7 @@ class Staged:
         self._painting, self._seeds, self._attempt, self._start = painting, seeds, attempt, start
         canvas.checked_size(*painting.selected.shape)
         solid = canvas.solid(painting.image)
-        self._order = stages.order(painting.selected, solid, painting.model.geometry, painting.job.wrap)
+        self._order = stages.order(painting.selected, solid, painting.model.geometry, painting.wraps)
         region = painting.region
         nothing = np.zeros((region.height, region.width, 3), np.float32)
         self._painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
@@ -232,7 +232,7 @@ class Staged:
     def _part(self, stage: int, geometry: Geometry) -> stages.Part:
         painting, job = self._painting, self._painting.job
         return stages.part(
-            painting.image, painting.light, self._order, stage, geometry, job.padding, job.scale, job.wrap
+            painting.image, painting.light, self._order, stage, geometry, job.padding, job.scale, painting.wraps
         )
 
     def _network(self, plan: canvas.Plan, entered: Entered) -> Network:

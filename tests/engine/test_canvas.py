@@ -313,7 +313,7 @@ def _frame(height, width, band):
 
 @pytest.mark.parametrize(("height", "width"), [(300, 500), (200, 96), (64, 64), (40, 150), (33, 21)])
 def test_windows_that_wrap_are_exact_for_a_pointwise_network(model, height, width):
-    plan = canvas.plan(_frame(height, width, 8), TEXTURE, wrap="both")
+    plan = canvas.plan(_frame(height, width, 8), TEXTURE, wraps=(True, True))
     assert plan.size == (height, width)
     x = torch.randn(1, 3, height, width)
     fused, whole = windowed(model.predict, plan)(x, 500), model.predict(x, 500)
@@ -329,7 +329,7 @@ def test_windows_that_wrap_are_exact_for_a_pointwise_network(model, height, widt
 def test_a_network_sees_over_the_border_exactly_where_the_picture_wraps(wrap):
     """A network that shifts its picture by one pixel brings in the opposite side, or nothing."""
     selection = _frame(300, 300, 20)
-    plan = canvas.plan(selection, TEXTURE, wrap=wrap)
+    plan = canvas.plan(selection, TEXTURE, wraps=canvas.axes(wrap))
     x = torch.rand(1, 3, *plan.size)
     for axis, name in ((-1, "x"), (-2, "y")):
         out = windowed(lambda x, _, axis=axis: torch.roll(x, 1, axis), plan)(x, 0)
@@ -348,6 +348,6 @@ def test_the_layer_of_a_tile_is_its_frame(model):
 
 def test_a_tile_is_painted_by_windows_over_its_seams_alone():
     """No second row of windows for the few pixels that the first holds well inside."""
-    plan = canvas.plan(_frame(256, 256, 24), Geometry(8, 64, 96, True), wrap="both")
+    plan = canvas.plan(_frame(256, 256, 24), Geometry(8, 64, 96, True), wraps=(True, True))
     assert len(plan.windows) == 7
     assert all(212 in (window.x, window.y) for window in plan.windows)

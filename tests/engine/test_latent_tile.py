@@ -117,7 +117,7 @@ def test_windows_over_a_ring_of_cells_are_exact_for_a_pointwise_network(height, 
     """They lie on whole cells, and each unknown cell is under one of them, or under several."""
     selection = np.full((height, width), 255, np.uint8)
     selection[8:-8, 8:-8] = 0
-    plan = canvas.plan(selection, toy().geometry, wrap="both")
+    plan = canvas.plan(selection, toy().geometry, wraps=(True, True))
     assert all(length % 8 == 0 for length in plan.size)
     assert all(part % 8 == 0 for box in plan.windows for part in (box.x, box.y, box.width, box.height))
     cells = plan.cells(8)
@@ -134,7 +134,7 @@ def test_a_tile_at_another_scale_still_meets():
     """What is painted at a smaller scale is enlarged as if it were repeated."""
     fill = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.8
     selection = np.full((200, 200), 255, np.uint8)
-    plan = canvas.plan(selection, toy().geometry, wanted_scale=0.32, wrap="both")
+    plan = canvas.plan(selection, toy().geometry, wanted_scale=0.32, wraps=(True, True))
     assert plan.size == (64, 64)
     repeated = np.tile((fill.permute(1, 2, 0).numpy() + 1) / 2, (3, 3, 1))
     expected = cv2.resize(repeated, (600, 600), interpolation=cv2.INTER_CUBIC)[200:400, 200:400].clip(0, 1)

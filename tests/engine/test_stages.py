@@ -83,14 +83,14 @@ def test_every_selected_pixel_is_painted_once_in_a_plan_that_is_not_scaled(heigh
         return
     image = np.zeros((height, width, 4), np.uint8)
     image[..., 3] = 255
-    order = stages.order(selection, _known(image), TEXTURE, wrap)
+    order = stages.order(selection, _known(image), TEXTURE, canvas.axes(wrap))
     assert np.array_equal(order >= 0, selection > 0)
     used = np.unique(order[order >= 0])
     assert np.array_equal(used, np.arange(len(used)))
     region = canvas.bounds(selection)
     painted = np.full((region.height, region.width, 3), -1, np.float32)
     for stage in range(len(used)):
-        part = stages.part(image, canvas.Light(), order, stage, TEXTURE, wrap=wrap)
+        part = stages.part(image, canvas.Light(), order, stage, TEXTURE, wraps=canvas.axes(wrap))
         assert part.plan.scaled == (part.plan.region.height, part.plan.region.width)
         assert part.plan.size[0] * part.plan.size[1] <= 1.2 * canvas.MAX_MODEL_AREA
         painted = part.put(painted, torch.ones(3, *part.plan.size))
@@ -119,10 +119,10 @@ def test_a_long_tile_is_rolled_so_that_its_seam_lies_inside():
     selection[10:-10, 10:-10] = 0
     image = np.full((60, 2000, 4), 255, np.uint8)
     image[..., 0] = np.arange(2000) // 8
-    order = stages.order(selection, _known(image), TEXTURE, "both")
+    order = stages.order(selection, _known(image), TEXTURE, (True, True))
     stage = int(order[30, 0])
     assert order[30, -1] == stage
-    part = stages.part(image, canvas.Light(), order, stage, TEXTURE, wrap="both")
+    part = stages.part(image, canvas.Light(), order, stage, TEXTURE, wraps=(True, True))
     assert part.plan.wraps == (True, False)
     _, keep = part.model_input(np.zeros((60, 2000, 3), np.float32))
     seam = keep[0, 0, 30, : part.plan.scaled[1]].numpy()
