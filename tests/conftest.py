@@ -24,7 +24,7 @@ os.environ["REPAINT_BRIDGE_TEST_MODELS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
-POSIX_ONLY = re.compile(r"mkfifo|SIGSTOP|SIGCONT|SIGKILL|#!/bin/|_program\(|/proc/|geteuid|umask|chmod|symlink_to")
+POSIX_ONLY = re.compile(r"mkfifo|SIGSTOP|SIGCONT|SIGKILL|#!/bin/|program\(|/proc/|geteuid|umask|chmod|symlink_to")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,3 +43,21 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, str(Path(__file__).parents[1] / "installer.py"), "package", "--out", str(out)]
     subprocess.run(command, check=True, capture_output=True)
     return out
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home that has never seen the project, for this process and those it starts."""
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "GIMP3_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "Zoë’s home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(home / "rb"))
+    return home
+
+
+def program(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
