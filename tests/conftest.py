@@ -52,7 +52,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     home = tmp_path / "Zoë’s home"
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
     monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(home / "rb"))
     return home
 
