@@ -256,6 +256,13 @@ def test_repair_fetches_what_is_broken(kit: SmallKit, index: Index) -> None:
         "The model's file engine/weights/model.bin is not what it should be: click Repair."
     ]
 
+    good(kit)
+    record = next(packages.glob("numpy-*.dist-info/RECORD"))
+    for harm in (record.unlink, lambda: record.write_bytes(b"\xff\x00,a,b\n"), lambda: record.write_text("x,y,z\n")):
+        harm()
+        assert setup.broken_parts(folder) == ["The package numpy is not whole: click Repair."]
+        good(kit)
+
     interpreter = interpreter_in(folder)
     interpreter.unlink()
     interpreter.symlink_to("/nowhere/python3")
@@ -308,6 +315,19 @@ def test_an_engine_that_does_not_start_is_offered_for_repair(kit: SmallKit) -> N
     with pytest.raises(BridgeError):  # the stand-in says its arguments and ends
         find_or_start("x", "x")
     assert setup.found(kit.folder).sentence == "The engine does not start (exit status 0): click Repair."
+
+
+def test_what_cannot_be_seen_is_made_anew(kit: SmallKit) -> None:
+    """A package with other bytes of the same size: the trial fails once, then everything is installed again."""
+    good(kit, kit.wheels)
+    packages = environments.site_packages(setup.plan(kit.folder).folder)
+    assert packages is not None
+    torch = packages / "torch" / "__init__.py"
+    torch.write_text("!" * torch.stat().st_size)
+    shown = run(kit, kit.wheels)
+    assert shown.sentence == "The engine was installed but does not work: SyntaxError: invalid syntax"
+    assert setup.found(kit.folder) == setup.Found("broken", "The engine is not whole: click Repair.")
+    good(kit, kit.wheels)
 
 
 def test_a_bridge_is_not_started_during_a_repair() -> None:

@@ -18,7 +18,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -125,14 +125,27 @@ def recorded(environment: Path) -> Iterator[Tuple[str, List[Tuple[str, str, int]
     """
     folder = site_packages(environment)
     for info in sorted(folder.glob("*.dist-info")) if folder else []:
-        name = re.sub(r"[-_.]+", "-", info.name.rsplit("-", 2)[0]).lower()
+        name = _package(info)
         try:
             with open(long_path(info / "RECORD"), encoding="utf-8", newline="") as file:
                 rows = [row for row in csv.reader(file) if len(row) == 3]
+            files = [(path, told.partition("=")[2], int(size) if size else -1) for path, told, size in rows]
         except (OSError, ValueError, csv.Error):
-            rows = []
-        files = [(path, told.partition("=")[2], int(size) if size else -1) for path, told, size in rows]
+            files = []
         yield name, files or [(info.name + "/RECORD", "", 1 << 62)]
+
+
+def _package(info: Path) -> str:
+    """The normal form of the name that a ``NAME-VERSION.dist-info`` has."""
+    return re.sub(r"[-_.]+", "-", info.name.rsplit("-", 2)[0]).lower()
+
+
+def forget(environment: Path, packages: Collection[str]) -> None:
+    """Take packages for not installed: uv does not replace one whose list of files it cannot read."""
+    folder = site_packages(environment)
+    for info in list(folder.glob("*.dist-info")) if folder else []:
+        if _package(info) in packages:
+            delete(info)
 
 
 def damaged(environment: Path) -> Iterator[Tuple[str, str]]:

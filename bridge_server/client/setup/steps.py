@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, List, Tuple
@@ -259,26 +261,38 @@ class SetUp:
             options = ("--allow-existing", "--no-project", "--no-config", "--offline", "--python", self._interpreter())
             self._uv_run(kit, "venv", *options, str(folder), otherwise=words, patience=INSTALL_SECONDS)
         if lacking:
+            environments.forget(folder, {wheel.project for wheel in lacking})
             # The project's own wheel lies in the kit, the others in the folder of wheels.
             lines = [f"{wheel.project}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in lacking]
             wanted = folder / "requirements.txt"
             launch.write_private(wanted, "".join(lines))
             options = ("--offline", "--no-config", "--no-index", "--no-deps", "--require-hashes", "--no-build")
             places = ("--find-links", str(self._place()), "--find-links", str(self._kit))
-            again = tuple(each for wheel in lacking for each in ("--reinstall-package", wheel.project)) if whole else ()
             target = ("--python", str(interpreter_in(folder)), "-r", str(wanted))
-            command = ("pip", "install", *options, *places, *again, *target)
-            self._uv_run(kit, *command, otherwise=words, patience=INSTALL_SECONDS)
+            command = ("pip", "install", *options, *places, *target)
+            with self._or_anew():
+                self._uv_run(kit, *command, otherwise=words, patience=INSTALL_SECONDS)
         environments.delete(cache)
         broken = environments.broken_files(folder)
         if broken:
             raise SetUpFailed(words, f"still broken: {broken}")
         environments.write_stamp(folder, kit.digest, kit.version, plan.flavour, plan.target.python)
 
+    @contextlib.contextmanager
+    def _or_anew(self) -> Iterator[None]:
+        """If this fails, more may be broken than can be seen: the next set-up makes the environment from the start."""
+        try:
+            yield
+        except SetUpFailed as error:
+            if error.code != "disk_full":
+                environments.delete(self._plan.folder / environments.STAMP)
+            raise
+
     def _try(self) -> None:
         inherited = self._lock.fileno() if self._lock else -1
         interpreter = interpreter_in(self._plan.folder)
-        trial.paint(interpreter, self.log, self._stop, sentences.TRY_FAILED, inherited)
+        with self._or_anew():
+            trial.paint(interpreter, self.log, self._stop, sentences.TRY_FAILED, inherited)
         environments.delete(launch.trouble_file(str(interpreter)))
 
     def _switch(self) -> None:
