@@ -95,13 +95,14 @@ class Painting:
 
     def final(self, fill: np.ndarray) -> np.ndarray:
         """The fill of a finished run, (H, W, 3) float32 in the picture's unit, in the colours that it keeps to; of a
-        deep picture with all of its finest detail."""
+        deep picture with as much detail as there is beside."""
         if self.colours is not None:
             return palette.nearest(fill, self.colours)
         if self.image.dtype == np.uint8:
             return fill
         place = replace(self.region, x=self.region.x - self.near.x, y=self.region.y - self.near.y)
-        return grain.regrained(fill, place, self.image, self.selected, self.light, self.wraps)
+        around = place, self.image, self.selected, self.light, self.wraps
+        return grain.regrained(grain.calmed(fill, *around), *around)
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,41 @@ def test_a_height_map_has_no_terraces(model):
     assert 0.7 * relief(heights) < relief(out) < 1.3 * relief(heights)
 
 
+@pytest.mark.parametrize("levels", [1, 2])
+def test_an_extremely_smooth_map_shows_no_joints(model, levels):
+    """Relief of one or two levels of 65535 on hills of hundreds: joints of pieces were three times as rough."""
+    shape = (220, 220)
+    hills, fine = smooth(shape, 60, 7), smooth(shape, 1.5, 8)
+    heights = picture((30000 + 400 * hills / hills.std() + levels * fine / fine.std()) / 65535)
+    selection = disc(shape, 36)
+    inside = cv2.erode(selection, np.ones((9, 9), np.uint8)) > 0
+
+    def relief(image: np.ndarray) -> float:
+        values = image[..., 0].astype(np.float64)
+        return float((values - cv2.GaussianBlur(values, (0, 0), 3))[inside].std())
+
+    out = canvas.over(heights, filled(model, heights, selection).layer())
+    assert 0.7 * relief(heights) < relief(out) < 1.4 * relief(heights)
+
+
+def test_detail_is_limited_only_where_it_is_stronger_than_beside():
+    """And not where it belongs to things."""
+    slope = 0.1 + 0.8 * np.arange(320) / 320 + 3e-5 * np.random.default_rng(4).normal(size=(300, 320))
+    selection = disc(slope.shape, 40)
+    inside, box = selection > 0, canvas.bounds(selection)
+    image = picture(slope)
+    light, blotches = canvas.Light.of(image, ~inside), smooth(slope.shape, 3, 5)
+    for more, share in ((0, 1.0), (2e-4 * blotches, 0.7), (0.07 * blotches, 0.9)):
+        given = np.repeat((slope + more)[..., None], 3, 2)[box.slices].astype(np.float32)
+        found = grain.calmed(given, box, image, selection, light, canvas.NO_WRAP)
+        if share == 1:
+            assert np.array_equal(found, given)
+        else:
+            rough = [(cv2.GaussianBlur(each, (0, 0), 1) - cv2.GaussianBlur(each, (0, 0), 6)) for each in (given, found)]
+            before, after = (each[10:-10, 10:-10][inside[box.slices][10:-10, 10:-10]].std() for each in rough)
+            assert (after < share * before) == (share < 0.8)
+
+
 def test_a_dark_sky_keeps_its_grain(model):
     sky = night((150, 200))
     image = picture(sky)
