@@ -20,6 +20,9 @@ import torch, numpy
 from engine import WEIGHTS
 if pathlib.Path(__file__).with_name("fails").exists():
     sys.exit("error: The small picture could not be painted.")
+if pathlib.Path(__file__).with_name("sleeps").exists():
+    import time
+    time.sleep(100)
 assert len(WEIGHTS.read_bytes()) == 16384
 print("painted through the bridge")
 """
@@ -30,6 +33,7 @@ PROJECT = {
     "engine/__init__.py": "import pathlib; WEIGHTS = pathlib.Path(__file__).with_name('weights') / 'model.bin'",
     "engine/weights/model.bin": WEIGHTS,
 }
+UV = "uv.exe" if sys.platform == "win32" else "uv"
 HERE = "{}.{}".format(*sys.version_info[:2])
 
 
@@ -90,7 +94,7 @@ class SmallKit:
             "index": index,
             "python": [HERE],
             "project": own,
-            "uv": wheel(self.wheels, "uv", "1.0", {"uv-1.0.data/scripts/uv": _uv_program()}),
+            "uv": wheel(self.wheels, "uv", "1.0", {f"uv-1.0.data/scripts/{UV}": _uv_program()}),
             "packages": [
                 *flavoured,
                 wheel(self.wheels, "numpy", "2.0", {"numpy/__init__.py": "", "numpy/core.bin": bytes(ballast)}),

@@ -323,6 +323,7 @@ def test_what_a_python_says(monkeypatch: pytest.MonkeyPatch, told: dict[str, Any
     assert (found.target if found else None) == target
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the stand-ins have POSIX's paths")
 def test_the_order_of_pythons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The preferred versions first, then what is only called python3; an environment counts as what it comes from."""
     versions = {"b/python3.12": (3, 12), "a/python3.11": (3, 11), "a/python3": (3, 13), "b/python3": (3, 10)}
@@ -355,6 +356,7 @@ def test_pythons_of_windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert list(pythons.candidates([(3, 12)], tmp_path / "own")) == [str(usual)]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the stand-ins have POSIX's paths")
 def test_apples_stub_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(pythons.Path, "home", lambda: tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -145,6 +146,20 @@ def test_cancel_and_go_on(kit: SmallKit, index: Index) -> None:
     assert index.sent < 1.05 * sum(p.stat().st_size for p in kit.wheels.iterdir())
 
 
+def test_cancel_while_it_is_tried(tmp_path: Path) -> None:
+    kit = SmallKit(tmp_path / "slow", project={"bridge_server/sleeps": "x"})
+    one = begin(kit, kit.wheels)
+    until(one, STEPS[2])
+    time.sleep(0.5)
+    began = time.monotonic()
+    one.cancel()
+    one.join(10)
+    assert time.monotonic() - began < 1.0
+    assert one.shown().state == "cancelled"
+    assert [step.state for step in one.shown().steps] == ["done", "done", "waiting", "waiting"]
+    assert environments.current() is None
+
+
 def test_killed_at_any_moment(kit: SmallKit, index: Index) -> None:
     """Each round is killed a little later, until one gets through."""
     delays = random.Random(24)
@@ -265,7 +280,8 @@ def test_repair_fetches_what_is_broken(kit: SmallKit, index: Index) -> None:
 
     interpreter = interpreter_in(folder)
     interpreter.unlink()
-    interpreter.symlink_to("/nowhere/python3")
+    if os.name == "posix":
+        interpreter.symlink_to("/nowhere/python3")
     assert setup.found(kit.folder) == setup.Found("broken", "The Python that the engine needs is gone: click Repair.")
     assert setup.broken_parts(folder) == ["The Python that the engine needs is gone: click Repair."]
     good(kit)
@@ -374,7 +390,7 @@ def test_removing_everything(home: Path, kit: SmallKit) -> None:
     assert both.stays[0][1:] == (folders.data / "models", 1000)
     assert ("The engine with its packages", folders.data / "engines") in [row[:2] for row in both.goes]
     setup.remove(with_models=False, with_history=False)
-    left = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+    left = sorted(path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())
     assert left == ["data/models/big.bin", "state/journal.sqlite", "state/spool/job"]
     assert setup.found(kit.folder).state == "missing"
     setup.remove(with_models=True, with_history=True)
