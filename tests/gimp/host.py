@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +63,13 @@ class Gimp:
             return (self.root / "usr/bin/gimp").exists()
         return plugins.gimp_version().startswith("3.")
 
-    def command(self, console: bool) -> list[str]:
+    def command(self, console: bool, binds: Sequence[str] = ()) -> list[str]:
+        """``binds``: words for bwrap, which then runs it, with a /proc and a /dev."""
         if self.root is None:
             return [self.program(console)]
-        if self.name != "trixie" and not console:  # sid's starts its plug-ins' windows only with a /proc and a /dev
+        if binds or (self.name != "trixie" and not console):  # sid's starts its plug-ins' windows only so
             bwrap = ["bwrap", "--die-with-parent", "--bind", str(self.root), "/", "--dev", "/dev", "--proc", "/proc"]
-            return [*bwrap, self.program(console)]
+            return [*bwrap, *binds, self.program(console)]
         return ["chroot", str(self.root), self.program(console)]
 
     @property
@@ -147,6 +149,7 @@ class GimpHost(Driven):
         if not self.home.exists():
             shutil.copytree(warmed_home(self.gimp), self.home, symlinks=True)
         self._log_checked = 0
+        self.binds: list[str] = []  # for bwrap
         self.expected = re.compile("(?!)")  # alarming lines that a test means to provoke
         self.configuration = self.home / "config/GIMP" / ("3.0" if self.gimp.name != "sid" else "3.2")
         self.configuration.mkdir(parents=True, exist_ok=True)
@@ -196,7 +199,7 @@ class GimpHost(Driven):
         words += ["--batch-interpreter", "python-fu-eval", "--batch", touch]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.gimp.command(console), *words, *(str(self.gimp.inside(path)) for path in files)],
+                [*self.gimp.command(console, self.binds), *words, *(str(self.gimp.inside(path)) for path in files)],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -255,7 +258,8 @@ class GimpHost(Driven):
     # ---- health ----
     def check(self) -> None:
         text = self.log()
-        fresh, self._log_checked = text[self._log_checked :], len(text)
+        end = text.rfind("\n") + 1  # the last line may still be written
+        fresh, self._log_checked = text[self._log_checked : end], end
         bad = [
             line
             for line in fresh.splitlines()

@@ -203,7 +203,7 @@ class SetUpPage:
         return Shown(
             visible=True,
             alone=self.state != "old",
-            text="\n".join([self._why, *self._about()] if self.job is None else self._about()),
+            text="\n".join(self._about() if self.job is not None or failed else [self._why, *self._about()]),
             button="go_on" if self.state == "missing" and not failed and _interrupted() else BUTTONS[self.state],
             can_start=self.plan is not None and not self._waiting,
             runs=self.job is not None,

@@ -1,0 +1,212 @@
+"""From the zip to a fill by mouse in a real GIMP, in a home that has never seen the project: the whole engine, from a
+folder of wheels; and what can come between, with a kit of a few small wheels (tests/krita/test_set_up.py says more).
+
+GIMP's root file system has no Python for which the engine's build is small: that of the tests is put into it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge_server.__main__ import main as bridge_command
+from bridge_server.client import launch
+from bridge_server.manage import plugins
+from tests.driven import Display
+from tests.setup.index import Index, serving
+from tests.setup.kits import SmallKit
+from tests.wheels import all_wheels, lend, remember
+
+from .desk import Desk
+from .host import GimpHost
+
+PANEL = "window.set_up_panel"
+PAGE = "service.set_up"
+KEPT = 15_000_000  # bytes that have come when the index is held; uv alone is larger
+
+
+def stranger(work: Path, display: Display, packaged: Path, **environment: str) -> GimpHost:
+    """A GIMP into whose plug-ins the zip was unpacked, with a home where the engine has never been."""
+    host = GimpHost(work, display)
+    plugins.uninstall_gimp(host.configuration)
+    [path] = packaged.glob("repaint_gimp-*.zip")
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            place = Path(archive.extract(info, host.configuration / "plug-ins"))
+            if place.is_file():
+                place.chmod(info.external_attr >> 16 & 0o777)  # as programs for artists do
+    host.environment[launch.HOME_VARIABLE] = str(host.gimp.inside(work / "home of RePaint"))
+    host.environment.update(environment, GSETTINGS_BACKEND="memory")  # GTK’s dialogue writes settings
+    if host.gimp.root is not None:
+        python = sys.base_prefix if sys.base_prefix != "/usr" else str(host.gimp.inside(work / "python"))
+        host.binds = ["--ro-bind", sys.base_prefix, python]
+        host.environment["PATH"] += f":{python}/bin"
+    return host
+
+
+def opened(host: GimpHost) -> Desk:
+    """RePaint's window is open, and the page can be clicked."""
+    host.start()
+    desk = Desk(host)
+    desk.open_window()
+    host.wait(f"{PANEL}.main.get_sensitive() and {PANEL}.main.get_visible()", what="the plan is made")
+    return desk
+
+
+def test_from_the_zip_to_a_fill(work: Path, display: Display, packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = work / "from the zip"
+    host = stranger(folder, display, packaged)
+    host.expected = re.compile("gtk_tree_model_get_iter_first|gtk_widget_event")  # GTK's own dialogue, while a path is typed
+    wheels = lend(all_wheels(packaged / "kit"), folder / "wheels")
+    monkeypatch.setenv(launch.HOME_VARIABLE, str(folder / "home of RePaint"))  # to stop the bridge by
+    try:
+        desk = opened(host)
+        assert not host.run("window.halves.get_visible()"), "there is nothing to paint with yet"
+        text = host.run(f"{PANEL}.about.get_text()")
+        for part in ("not set up yet", "Download: ", "home of RePaint/data/engines", "GPL-3.0"):
+            assert part in text
+        desk.click("set_up_panel.take_from")
+        host.window_of("The folder with all packages")
+        time.sleep(1)
+        host.keys("ctrl+l")  # a path is typed
+        time.sleep(1)
+        host.keys("ctrl+a")
+        host.xdo("type", "--delay", "25", str(host.gimp.inside(wheels)))
+        time.sleep(0.5)
+        host.keys("Return")
+        host.wait(f"'without a download' in {PANEL}.about.get_text() and {PANEL}.main.get_sensitive()")
+        remember(host, PAGE)
+        began = time.monotonic()
+        desk.click("set_up_panel.main")
+        host.wait(f"{PANEL}.bar.get_visible()")
+        host.wait("seen and '▸ Try a small fill' in seen[-1]", seconds=300, what="the engine is tried")
+        host.screenshot("trying")
+        host.wait("flow.connected and flow.engine == 'ready'", seconds=400, what="the engine is ready")
+        print("set up within", time.monotonic() - began)
+        host.run("driver.watchers.clear()\nNone")
+        assert host.run("window.halves.get_visible() and window.selection_page.button.get_sensitive()"), "no restart"
+        assert not host.run(f"{PANEL}.get_visible()")
+        take_the_tour(desk)
+        host.stop()
+    finally:
+        host.kill()
+        bridge_command(["stop"])
+
+
+def take_the_tour(desk: Desk) -> None:
+    """By mouse, through its four steps; the fill arrives and one undo removes it."""
+    host, text = desk.host, "window.tour.text.get_text()"
+    host.wait("window.tour.get_visible()", what="the tour is offered")
+    desk.click("tour.begin")
+    host.wait(f"{text}.startswith('1 of 4')")
+    host.run("images['tour'] = Gimp.Image.get_by_id(int(host.image))\ntour = images['tour']\nNone")
+    assert host.run("[tour.get_width(), tour.get_height()]") == [600, 450]
+    host.run("window.move(900, 100)\nNone")
+    main = host.window_of("GIMP$")
+    host.xdo("windowactivate", "--sync", main, "windowmove", main, 0, 0, "windowsize", main, 880, 700)
+    time.sleep(1)
+    host.keys("r")
+    host.drag(380, 300, 460, 380)
+    host.wait(f"{text}.startswith('2 of 4')", what="the selection was seen")
+    host.screenshot("tour")
+    before = host.run("tree(tour)")
+    desk.click("selection_page.button")
+    host.wait("flow.busy")
+    desk.wait_end(120)
+    host.wait(f"{text}.startswith('3 of 4')", what="the fill has arrived")
+    assert len(host.run("tree(tour)")) == len(before) + 1
+    place = host.run(
+        "g = window.gallery\nn = 1 - g.get_selected_items()[0].get_indices()[0]\n"
+        "found, cell = g.get_cell_rect(Gtk.TreePath.new_from_indices([n]), None)\n"
+        "_, x, y = g.get_window().get_origin()\n"
+        "[x + cell.x + cell.width // 2, y + cell.y + cell.height // 2]"
+    )
+    host.xdo("windowactivate", "--sync", host.window_of("^RePaint$"))
+    host.click(*place)
+    host.wait(f"{text}.startswith('4 of 4')", what="the other one is chosen")
+    host.wait("not flow.has_steps")
+    desk.keys("ctrl+z")
+    host.wait(f"{text}.startswith('That was all')", what="the undo was seen")
+    assert host.run("tree(tour)") == before
+    desk.click("tour.close_button")
+    host.wait("not window.tour.get_visible()")
+
+
+# ---------------------------------------------------------------- with a small kit
+
+
+class Shop:
+    """A GIMP before its set-up, with a small kit, and the index that has what the kit asks for."""
+
+    def __init__(self, work: Path, display: Display, packaged: Path, kit: SmallKit, index: Index) -> None:
+        self.kit, self.index = kit, index
+        settings = {"PIP_INDEX_URL": index.address, "PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
+        self.host = stranger(work, display, packaged, **settings)
+        inside = self.host.configuration / "plug-ins/repaint_gimp/kit"
+        shutil.rmtree(inside)
+        shutil.copytree(kit.folder, inside)
+        self.desk = opened(self.host)
+
+    def begin(self, hold: bool = False) -> None:
+        """Clicks the main button; with ``hold`` the index stops in the middle."""
+        self.index.stop_after = self.index.sent + KEPT if hold else -1
+        self.desk.click("set_up_panel.main")
+        if hold:
+            self.host.wait(f"{PAGE}.job.shown().steps[0].done >= {KEPT}", what="it downloads")
+
+    def wait_done(self) -> None:
+        self.host.wait(f"{PAGE}.state == 'ready'", seconds=90, what="it is set up")
+
+
+@pytest.fixture
+def shop(work: Path, display: Display, packaged: Path, tmp_path: Path) -> Iterator[Shop]:
+    kit = SmallKit(tmp_path / "made")
+    with serving(kit.wheels) as index:
+        one = Shop(work / tmp_path.name, display, packaged, kit, index)
+        yield one
+        one.host.kill()
+
+
+def test_cancel_kill_and_go_on(shop: Shop) -> None:
+    host = shop.host
+    shop.begin(hold=True)
+    host.screenshot("downloading")
+    shop.desk.click("set_up_panel.stop")
+    host.wait(f"{PANEL}.main.get_visible() and {PANEL}.main.get_sensitive()", seconds=5, what="it has stopped")
+    said = "Stopped; what has arrived is kept, and Go on continues from there."
+    assert host.run(f"[{PANEL}.sentence.get_text(), {PANEL}.main.get_label()]") == [said, "_Go on"]
+    shop.index.stop_after = shop.index.sent + 1_000_000
+    shop.desk.click("set_up_panel.main")
+    host.wait(f"{PAGE}.job.shown().steps[0].done > {KEPT} + 900000", what="it goes on")
+    host.kill()
+    shop.desk = opened(host)
+    assert "begun and not finished" in host.run(f"{PANEL}.about.get_text()")
+    sent, whole = shop.index.sent, sum(path.stat().st_size for path in shop.kit.wheels.iterdir())
+    shop.begin()
+    shop.wait_done()
+    assert shop.index.sent - sent < whole - KEPT, "what had come is not fetched again"
+    host.stop()
+
+
+def test_what_goes_wrong_is_a_sentence_in_the_window(shop: Shop) -> None:
+    host, index = shop.host, shop.index
+    index.harm = True
+    shop.begin()
+    host.wait(f"'is not the file that it should be' in {PANEL}.sentence.get_text()", seconds=30)
+    host.wait(f"{PANEL}.main.get_sensitive()", what="it can be tried again")
+    shop.desk.click("set_up_panel.log_button")
+    host.wait(f"'set-up of' in {PAGE}.shown().log and {PANEL}.log.get_visible()", what="the log")
+    host.screenshot("wrong-hash")
+    index.shutdown()
+    index.server_close()
+    shop.desk.click("set_up_panel.main")
+    host.wait(f"'cannot be reached: check the network' in {PANEL}.sentence.get_text()", seconds=60)
+    host.stop()
