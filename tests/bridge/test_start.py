@@ -100,6 +100,18 @@ def test_it_leaves_when_idle_and_not_before(home: Home) -> None:
     assert "leaving: idle" in home.log()
 
 
+def test_a_session_has_another_engine_started(home: Home) -> None:
+    """After an update: the bridge ends, and the one that the launch file names now starts without being asked for."""
+    home.ready()
+    watched = home.session()
+    until(lambda: watched.all(events.Connected), "a session")
+    pid = home.bridge_pid()
+    watched.session.restart_bridge()
+    until(lambda: not alive(pid), "the end of the old one")
+    until(lambda: len(watched.all(events.Connected)) >= 2 and home.bridge_pid() != pid, "the new one")
+    assert [event.code for event in watched.all(events.Disconnected)] == ["lost"]
+
+
 def test_stop_is_orderly_and_keeps_unfinished_jobs(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home.ready()
     watched = home.session()
