@@ -2,7 +2,8 @@
 
 With the bundled photograph and its selection: the menu (gimp-menu.jpg), the whole screen while the preview forms
 (gimp.jpg) and after the end (gimp-done.jpg), and RePaint's window alone, each page (gimp-window-PAGE.png) and with a
-model that is not installed (gimp-window-licence.png).
+model that is not installed (gimp-window-licence.png). The window while the engine is set up, with all packages coming
+from an index on this machine (gimp-window-set-up.png); --set-up: nothing but this.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import argparse
 import base64
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,9 +26,12 @@ from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
 from tests.desk import write_launch_file
 from tests.driven import Display, keep_picture
+from tests.setup.index import serving
+from tests.wheels import all_wheels
 
 from .desk import Desk, Image
 from .host import REPOSITORY, GimpHost, chosen_gimp
+from .test_set_up import NO_SETTINGS, opened, stranger
 
 ASSETS = REPOSITORY / "engine/assets"
 WIDE, HIGH = 1680, 900
@@ -50,8 +56,13 @@ def main() -> None:
     parser.add_argument("--model", default="exemplar")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--part", type=float, default=0.2, help="of the run at which the picture is taken")
+    parser.add_argument("--set-up", action="store_true", help="only the picture of the set-up")
     chosen = parser.parse_args()
     display = Display(WIDE, HIGH)
+    _take_set_up(display, chosen)
+    if chosen.set_up:
+        display.close()
+        return
     with tempfile.TemporaryDirectory(dir=chosen_gimp().temporary) as folder:
         work = Path(folder)
         os.environ[launch.HOME_VARIABLE] = str(work / "bridge")
@@ -108,6 +119,25 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     host.run("window.pages.set_visible_child_name('selection')\nwindow.fields['model'].write('sd15')\nNone")
     host.run("pump.do('p', lambda: flow.say('Ready.'))\nNone")
     _window(host, folder, chosen.out / "gimp-window-licence.png")
+
+
+def _take_set_up(display: Display, chosen: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(dir=chosen_gimp().temporary) as folder:
+        dist = Path(folder) / "dist"
+        subprocess.run([sys.executable, str(REPOSITORY / "installer.py"), "package", "--out", str(dist)], check=True)
+        with serving(all_wheels(dist / "kit")) as index:
+            host = stranger(Path(folder) / "mia", display, dist, PIP_INDEX_URL=index.address, **NO_SETTINGS)
+            try:
+                desk = opened(host)
+                host.run("window.resize(560, 420)\nwindow.move(700, 200)\nNone")
+                index.stop_after, index.stop = 230_000_000, "drip"
+                desk.click("set_up_panel.main")
+                host.xdo("mousemove", WIDE - 1, HIGH - 1)
+                host.wait("service.set_up.job.shown().steps[0].done > 225000000", seconds=120)
+                time.sleep(2)
+                _window(host, Path(folder), chosen.out / "gimp-window-set-up.png")
+            finally:
+                host.kill()
 
 
 def _open(desk: Desk, folder: Path) -> Image:
