@@ -74,6 +74,8 @@ class GimpHost:
         """Opens a picture file in a window of its own."""
         with self.probe.host():
             image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(str(path)))
+            image.undo_enable()  # which GIMP leaves to whoever has a picture loaded
+            image.clean_all()
             Gimp.Display.new(image)
         self.image = str(image.get_id())
 
