@@ -20,6 +20,7 @@ from engine.models import convert, find, folders, guided, models_dir, noisy_clas
 from engine.models.guided import GuidedConfig
 from engine.models.noisy_classifier import ClassifierConfig
 from tests.engine import guided_reference as reference
+from tests.engine.checkpoints import CLASSIFIER, Evil, classifier_config, config_of, noisy, relative, weights_of
 from tests.engine.guided_reference import Shape, Weights
 
 ROOT = Path(__file__).parents[2]
@@ -32,43 +33,12 @@ SHAPES = {
     "no learned variance": Shape(outputs=3),
     "attention everywhere": Shape(attention=(32, 16)),
 }
-CLASSIFIER = Shape(pooled=True, classes=7, multipliers=(1, 2, 2), attention=(16, 8))
-
-
-def _config(shape: Shape, cosine: bool = False) -> GuidedConfig:
-    return GuidedConfig(
-        shape.size, shape.width, shape.multipliers, shape.layers, shape.attention, shape.head_width, shape.heads,
-        shape.classes, shape.new_order, cosine, shape.outputs == 6,
-    )  # fmt: skip
-
-
-def _classifier_config(shape: Shape = CLASSIFIER) -> ClassifierConfig:
-    return ClassifierConfig(
-        shape.size, shape.width, shape.multipliers, shape.layers, shape.attention, shape.head_width, shape.classes
-    )
-
-
-def _weights(shape: Shape, seed: int = 1) -> Weights:
-    """Random weights of that shape: the reference draws what it needs."""
-    weights = Weights(seed)
-    reference.network(
-        weights, shape, torch.zeros(1, 3, shape.size, shape.size), 0, None if shape.classes is None else 0
-    )
-    return weights
-
-
-def _x(batch: int = 2) -> torch.Tensor:
-    return torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-
-
-def _relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found - expected).abs().max() / expected.abs().max())
 
 
 @pytest.fixture(autouse=True)
 def kinds(monkeypatch):
     """Kinds of model small enough for tests, beside the published ones."""
-    small = {name: _config(shape) for name, shape in SHAPES.items()} | {"small-classifier": _classifier_config()}
+    small = {name: config_of(shape) for name, shape in SHAPES.items()} | {"small-classifier": classifier_config()}
     monkeypatch.setattr(convert, "PRESETS", convert.PRESETS | small)
 
 
@@ -88,18 +58,20 @@ def _checkpoint(tmp_path: Path, weights: dict) -> Path:
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_converted_model_computes_what_the_checkpoint_does(name, tmp_path, home):
     shape = SHAPES[name]
-    weights = _weights(shape)
+    weights = weights_of(shape)
     convert.convert(_checkpoint(tmp_path, weights), name, "mine", home)
     model = api.load_model("mine", "cpu")
     label = None if shape.classes is None else 3
-    assert _relative(model.predict(_x(), 321, label), reference.network(weights, shape, _x(), 321, label)) < TOLERANCE
+    assert (
+        relative(model.predict(noisy(), 321, label), reference.network(weights, shape, noisy(), 321, label)) < TOLERANCE
+    )
     assert find("mine").takes_label == (shape.classes is not None)
 
 
 def test_the_wrong_row_order_fits_but_errs_and_the_probe_catches_it():
     """Loaded the wrong way round the weights still load strictly; only numbers tell."""
     for shape in (SHAPES["head channels, legacy order"], SHAPES["classes, new order"], SHAPES["constant heads"]):
-        weights, config = _weights(shape), _config(shape)
+        weights, config = weights_of(shape), config_of(shape)
         wrong = replace(config, new_order=not config.new_order)
         network = unet.build(guided.unet_config(config), guided.convert_state(weights, wrong))
         with pytest.raises(EngineError) as caught:
@@ -107,19 +79,19 @@ def test_the_wrong_row_order_fits_but_errs_and_the_probe_catches_it():
         assert caught.value.code == "conversion_failed"
         label = None if shape.classes is None else torch.tensor([3, 3])
         with torch.no_grad():
-            found = network(_x(), 321, label).sample
-        assert _relative(found, reference.network(weights, shape, _x(), 321, 3)) > 0.05
+            found = network(noisy(), 321, label).sample
+        assert relative(found, reference.network(weights, shape, noisy(), 321, 3)) > 0.05
         right = unet.build(guided.unet_config(config), guided.convert_state(weights, config))
         assert guided.probe_attention(right, weights, config) < TOLERANCE
 
 
 def _trained(shape: Shape) -> Weights:
     """Random weights whose last layer is fitted to predict noise: the least that deserves the name trained."""
-    weights = _weights(shape)
+    weights = weights_of(shape)
     for name in weights:
         if name.endswith("proj_out.weight"):
             weights[name] *= 8  # so that much depends on the attention layers
-    config = _config(shape)
+    config = config_of(shape)
     network = unet.build(guided.unet_config(config), guided.convert_state(weights, config))
     features: list[torch.Tensor] = []
     network.conv_out.register_forward_pre_hook(lambda _module, inputs: features.append(inputs[0]))
@@ -143,7 +115,7 @@ def test_a_trained_checkpoint_of_the_other_row_order_is_refused(new_order, tmp_p
     """The artist names a kind whose published row order is not this file's: the noise it predicts gives it away."""
     shape = Shape(multipliers=(1, 1), attention=(32, 16), new_order=new_order)
     monkeypatch.setattr(
-        convert, "PRESETS", {"right": _config(shape), "wrong": _config(replace(shape, new_order=not new_order))}
+        convert, "PRESETS", {"right": config_of(shape), "wrong": config_of(replace(shape, new_order=not new_order))}
     )
     path = _checkpoint(tmp_path, _trained(shape))
     said: list[str] = []
@@ -186,7 +158,7 @@ def test_published_kinds_build_what_their_authors_publish(monkeypatch):
     ["missing key", "extra key", "class weights in an unconditional kind", "other shape", "cut file", "garbage"],
 )
 def test_other_files_are_one_sentence_and_leave_nothing(change, tmp_path, home):
-    weights: dict = dict(_weights(Shape()))
+    weights: dict = dict(weights_of(Shape()))
     if change == "missing key":
         weights.pop("middle_block.1.qkv.weight")
     elif change == "extra key":
@@ -207,25 +179,15 @@ def test_other_files_are_one_sentence_and_leave_nothing(change, tmp_path, home):
     assert not home.exists() or not list(home.iterdir())
 
 
-class Evil:
-    """Pickles into a call that leaves a file behind."""
-
-    def __init__(self, flag: Path) -> None:
-        self.flag = flag
-
-    def __reduce__(self):
-        return (Path.touch, (self.flag,))
-
-
 @pytest.mark.promise(10)
 def test_a_malicious_pickle_never_runs(tmp_path, home):
     """As a model and, in the format before torch 1.6, as a classifier, each read in a process of its own."""
     kind = "head channels, legacy order"
-    convert.convert(_checkpoint(tmp_path, _weights(Shape())), kind, "mine", home)
+    convert.convert(_checkpoint(tmp_path, weights_of(Shape())), kind, "mine", home)
     flag = tmp_path / "ran"
     for shape, into, name, zipped in ((Shape(), kind, "other", True), (CLASSIFIER, "small-classifier", "mine", False)):
         path = tmp_path / f"evil-{zipped}.pt"
-        torch.save(dict(_weights(shape)) | {"extra": Evil(flag)}, path, _use_new_zipfile_serialization=zipped)
+        torch.save(dict(weights_of(shape)) | {"extra": Evil(flag)}, path, _use_new_zipfile_serialization=zipped)
         with pytest.raises(EngineError) as caught:
             convert.convert(path, into, name, home)
         assert caught.value.code == "model_pickled"
@@ -266,21 +228,21 @@ def test_damaged_pickles(content, tmp_path):
 
 def test_wrapped_half_precision_and_safetensors_checkpoints(tmp_path, home):
     shape = Shape()
-    weights = _weights(shape)
-    expected = reference.network(weights, shape, _x(), 50)
+    weights = weights_of(shape)
+    expected = reference.network(weights, shape, noisy(), 50)
     wrapped = tmp_path / "wrapped.pt"
     torch.save({"state_dict": {name: tensor.half() for name, tensor in weights.items()}}, wrapped)
     plain = tmp_path / "plain.safetensors"
     save_file(dict(weights), plain)
     for path, name, tolerance in ((wrapped, "half", 0.02), (plain, "plain", TOLERANCE)):
         convert.convert(path, "head channels, legacy order", name, home)
-        assert _relative(api.load_model(name, "cpu").predict(_x(), 50), expected) < tolerance
+        assert relative(api.load_model(name, "cpu").predict(noisy(), 50), expected) < tolerance
         stored = load_file(home / name / "diffusion_pytorch_model.safetensors")
         assert {tensor.dtype for tensor in stored.values()} == {torch.float32}
 
 
 def test_names_are_checked(tmp_path, home):
-    path = _checkpoint(tmp_path, _weights(Shape()))
+    path = _checkpoint(tmp_path, weights_of(Shape()))
     kind = "head channels, legacy order"
     convert.convert(path, kind, "mine", home)
     for call in (
@@ -299,7 +261,7 @@ def test_names_are_checked(tmp_path, home):
 
 
 def test_origin_says_where_a_model_comes_from(tmp_path, home):
-    path = _checkpoint(tmp_path, _weights(Shape()))
+    path = _checkpoint(tmp_path, weights_of(Shape()))
     convert.convert(path, "head channels, legacy order", "mine", home)
     origin = json.loads((home / "mine" / "origin.json").read_text())
     assert origin["source"] == "checkpoint.safetensors"

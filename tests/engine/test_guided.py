@@ -18,8 +18,8 @@ from engine.models import convert, find, models_dir
 from engine.sampling.presets import PRESETS
 from engine.sampling.sampler import RePaintSettings
 from tests.engine import guided_reference as reference
+from tests.engine.checkpoints import CLASSIFIER, classifier_config, config_of, noisy, relative, weights_of
 from tests.engine.guided_reference import Shape
-from tests.engine.test_convert import CLASSIFIER, _classifier_config, _config, _relative, _weights, _x
 
 CONDITIONAL, PLAIN = Shape(classes=7), Shape()
 NAMES = ["tench, Tinca tinca", "crane", "goldfish, golden carp", "crane", "cock", "hen", "3"]
@@ -31,10 +31,10 @@ def home(tmp_path_factory):
     place = tmp_path_factory.mktemp("guided")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPAINT_BRIDGE_HOME", str(place))
-        kinds = {"cond": _config(CONDITIONAL), "plain": _config(PLAIN), "judge": _classifier_config()}
+        kinds = {"cond": config_of(CONDITIONAL), "plain": config_of(PLAIN), "judge": classifier_config()}
         patch.setattr(convert, "PRESETS", kinds)
         for kind, shape in (("cond", CONDITIONAL), ("plain", PLAIN), ("judge", CLASSIFIER)):
-            save_file(dict(_weights(shape)), place / f"{kind}.safetensors")
+            save_file(dict(weights_of(shape)), place / f"{kind}.safetensors")
         for name in ("cond", "plain"):
             convert.convert(place / f"{name}.safetensors", name, name, models_dir())
         convert.convert(place / "cond.safetensors", "cond", "alone", models_dir())
@@ -64,9 +64,9 @@ def test_a_label_by_name_number_or_synonym():
         2, 2, 2, 0, 0,
     ]  # fmt: skip
     assert model.label_number("3") == 3  # a number counts before a name
-    x = _x(1)
-    expected = reference.network(_weights(CONDITIONAL), CONDITIONAL, x, 77, 5)
-    assert _relative(model.predict(x, 77, model.label_number("hen")), expected) < 1e-5
+    x = noisy(1)
+    expected = reference.network(weights_of(CONDITIONAL), CONDITIONAL, x, 77, 5)
+    assert relative(model.predict(x, 77, model.label_number("hen")), expected) < 1e-5
 
 
 @pytest.mark.parametrize("label", [7, -1, "7", "dragon", "", None, "crane"])
@@ -102,24 +102,24 @@ def test_the_label_changes_the_pixels_and_only_it():
 def test_the_gradient_is_that_of_the_log_probability(timestep):
     """Against the independent network, differentiated by torch, and inside inference mode as the sampler runs it."""
     gradient = api.load_model("plain", "cpu").classifier_gradient
-    weights = _weights(CLASSIFIER)
-    x = _x().requires_grad_(True)
+    weights = weights_of(CLASSIFIER)
+    x = noisy().requires_grad_(True)
     log_probability = torch.log_softmax(reference.network(weights, CLASSIFIER, x, timestep), dim=1)[:, 4].sum()
     expected = torch.autograd.grad(log_probability, x)[0]
     with torch.inference_mode():
-        assert _relative(gradient(_x() + 0, timestep, 4), expected) < 1e-4
+        assert relative(gradient(noisy() + 0, timestep, 4), expected) < 1e-4
 
 
 def test_guidance_raises_the_probability_of_its_class():
     """One step up the gradient, and a whole run at a high scale: log p(label) rises."""
     model = api.load_model("plain", "cpu")
-    weights, label = _weights(CLASSIFIER), 2
+    weights, label = weights_of(CLASSIFIER), 2
 
     def log_p(x):
         with torch.no_grad():
             return torch.log_softmax(reference.network(weights, CLASSIFIER, x, 0), dim=1)[:, label]
 
-    x = _x()
+    x = noisy()
     step = model.classifier_gradient(x, 0, label)
     assert (log_p(x + 0.05 * step / step.norm()) > log_p(x)).all()
 

@@ -20,8 +20,8 @@ from engine.commands import models as commands
 from engine.errors import BadInput, EngineError
 from engine.models import catalogue, convert, download, entries, hub, models_dir, unpickle, watched
 from tests.engine import standin_hub, toys
+from tests.engine.checkpoints import CLASSIFIER, Evil, Shape, classifier_config, config_of, noisy, relative, weights_of
 from tests.engine.standin_hub import REVISION, StandIn
-from tests.engine.test_convert import CLASSIFIER, Evil, Shape, _classifier_config, _config, _relative, _weights, _x
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -62,8 +62,8 @@ def standin(tmp_path, monkeypatch, network):
             server.files[name] = (tmp_path / "saved" / name).read_bytes()
         server.files["diffusion_pytorch_model.bin"] = _pickled(old)
         server.files[WEIGHTS] = save(state)
-        server.files["adm.safetensors"] = save(dict(_weights(Shape())))
-        server.files["classifier.safetensors"] = save(dict(_weights(CLASSIFIER)))
+        server.files["adm.safetensors"] = save(dict(weights_of(Shape())))
+        server.files["classifier.safetensors"] = save(dict(weights_of(CLASSIFIER)))
         monkeypatch.setenv("HF_ENDPOINT", server.endpoint + "/")
         _catalogue(tmp_path, monkeypatch, server)
         yield server
@@ -88,7 +88,7 @@ def _catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: StandIn,
     path = tmp_path / f"catalogue-{len(list(tmp_path.iterdir()))}.json"
     path.write_text(json.dumps(listed))
     monkeypatch.setattr(entries, "CATALOGUE", path)
-    monkeypatch.setattr(convert, "PRESETS", {"adm": _config(Shape()), "judge": _classifier_config()})
+    monkeypatch.setattr(convert, "PRESETS", {"adm": config_of(Shape()), "judge": classifier_config()})
 
 
 def _get(model_id: str = "small", **more) -> Path:
@@ -106,8 +106,8 @@ def _fails(code: str, model_id: str = "small", **more) -> EngineError:
 
 def _works(network: UNet2DModel, model_id: str = "small") -> None:
     with torch.no_grad():
-        expected = network(_x(), 321).sample
-    assert _relative(api.load_model(model_id, "cpu").predict(_x(), 321), expected) < 1e-5
+        expected = network(noisy(), 321).sample
+    assert relative(api.load_model(model_id, "cpu").predict(noisy(), 321), expected) < 1e-5
 
 
 def test_get_verify_remove(standin, network):
