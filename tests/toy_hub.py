@@ -76,7 +76,7 @@ def as_before(desk: Any, hub: StandIn, reset: str) -> Iterator[None]:
     desk.host.wait(f"not flow.model({TOY!r}).installed", what="the bridge knows that it is gone")
 
 
-VARIABLES = ("REPAINT_BRIDGE_CATALOGUE", "HF_ENDPOINT", "HF_HOME", "NO_PROXY")
+VARIABLES = ("REPAINT_BRIDGE_CATALOGUE", "REPAINT_BRIDGE_TOKEN_HOST", "HF_ENDPOINT", "HF_HOME", "NO_PROXY")
 """What an editor of the tests hands on, beside HF_HUB_OFFLINE."""
 
 

@@ -90,7 +90,7 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.screenshot("painted")
 
 
-@pytest.mark.parametrize(("model", "status", "says"), [(TOY, 404, "refuses"), (GATED, 403, "needs a token")])
+@pytest.mark.parametrize(("model", "status", "says"), [(TOY, 404, "refuses"), (GATED, 403, "HF_TOKEN")])
 def test_what_goes_wrong_is_said_beside_the_button(
     shop: Desk, hub: StandIn, model: str, status: int, says: str
 ) -> None:
