@@ -136,6 +136,8 @@ def _take_set_up(display: Display, chosen: argparse.Namespace) -> None:
                 host.wait("service.set_up.job.shown().steps[0].done > 225000000", seconds=120)
                 time.sleep(2)
                 _window(host, Path(folder), chosen.out / "gimp-window-set-up.png")
+                host.run("service.set_up.close()\nNone")  # or it would go on in its folder
+                host.stop()
             finally:
                 host.kill()
 
