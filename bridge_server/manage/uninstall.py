@@ -13,7 +13,8 @@ from bridge_server.manage import ROOT, places, plugins
 def uninstall(models: bool, history: bool, sure: bool) -> int:
     """``models``, ``history``: these go as well; ``sure``: nobody is asked. Exit status 1 if the answer was no."""
     removal = setup.removable()
-    asked = [row for row in removal.stays if (history if row[0] == sentences.HISTORY else models)]
+    chosen = {sentences.MODELS: models, sentences.HISTORY: history}
+    asked = [row for row in removal.stays if chosen.get(row[0])]
     goes, stays = [*removal.goes, *asked], [row for row in removal.stays if row not in asked]
     editors = _plugins()
     print("This goes:" if goes or editors else "There is nothing to remove.")

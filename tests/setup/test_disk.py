@@ -16,7 +16,7 @@ from tests.setup.index import Index, serving
 from tests.setup.kits import SmallKit
 from tests.setup.test_road import good, run
 
-FULL = "The disk is full: make room on the disk of {}, then click Set up; it goes on where it stopped."
+FULL = "The disk is full: make room on the disk of {}, then try again; it goes on where it stopped."
 
 
 class Volume:
@@ -104,7 +104,7 @@ def test_a_folder_that_can_only_be_read(kit: SmallKit, home: Path, volumes: list
     shown = run(kit)
     assert shown.state == "failed"
     assert shown.sentence.startswith(f"Nothing can be written into {home / part}")
-    assert shown.sentence.endswith("make it writable for you, then click Set up.")
+    assert shown.sentence.endswith("make it writable for you, then try again.")
     subprocess.run(["mount", "-o", "remount,rw", str(home / part)], check=True)
     good(kit)
 

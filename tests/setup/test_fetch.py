@@ -118,7 +118,7 @@ def test_stalls(home: Path, index: Index, big: Wheel, stop: str, monkeypatch: py
     monkeypatch.setattr(fetch, "TRIES", 2)
     index.stop_after, index.stop = SIZE // 2, stop
     assert sentence(home / "wheels", index.address, big) == (
-        "127.0.0.1 stopped sending: check the network, then click Set up; it goes on where it stopped."
+        "127.0.0.1 stopped sending: check the network, then try again; it goes on where it stopped."
     )
     assert (home / "wheels" / f"{big.name}.part").stat().st_size >= SIZE // 2
 
@@ -127,7 +127,7 @@ def test_no_network(home: Path, big: Wheel) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         said = sentence(home / "wheels", f"http://127.0.0.1:{taken.getsockname()[1]}/simple", big)
-    start = "cannot be reached: check the network, then click Set up; it goes on where it stopped."
+    start = "cannot be reached: check the network, then try again; it goes on where it stopped."
     assert said == "127.0.0.1 " + start
     assert sentence(home / "wheels", "http://index.invalid/simple", big) == "index.invalid " + start
 
@@ -156,9 +156,9 @@ def test_a_package_that_is_not_there(home: Path, index: Index, big: Wheel) -> No
     ("status", "said"),
     [
         (404, "is not at 127.0.0.1: look whether"),
-        (403, "127.0.0.1 wants to know who you are (it says 403)"),
+        (403, "127.0.0.1 asks for a user name and a password (it says 403)"),
         (407, "The proxy of this network wants a user name"),
-        (503, "127.0.0.1 is out of order (it says 503): try again later"),
+        (503, "127.0.0.1 has a problem (it says 503): try again later"),
     ],
 )
 def test_refusals(home: Path, index: Index, big: Wheel, status: int, said: str) -> None:
@@ -168,7 +168,7 @@ def test_refusals(home: Path, index: Index, big: Wheel, status: int, said: str) 
 
 def test_names_and_passwords(home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
     index.user = "zoë:p@ss"
-    assert "wants to know who you are" in sentence(home / "wheels", index.address, big)
+    assert "asks for a user name and a password" in sentence(home / "wheels", index.address, big)
     monkeypatch.setenv("PIP_INDEX_URL", index.address.replace("//", "//zo%C3%AB:p%40ss@"))
     get(home / "wheels", "http://index.invalid/simple", big)
 
@@ -221,11 +221,11 @@ def test_certificates_that_the_editors_python_does_not_know(
     address = index.address.replace("http:", "https:")
     monkeypatch.setenv("PIP_INDEX_URL", address.replace("//", "//me:secret@"))
     monkeypatch.setattr(web, "BUNDLES", ())
-    assert sentence(home / "wheels", address, big).startswith("127.0.0.1 cannot prove that it is itself")
+    assert sentence(home / "wheels", address, big).startswith("127.0.0.1 cannot prove its identity")
     roots = as_wheel(kits.wheel(index.folder, "certifi", "2026.1", {"certifi/cacert.pem": pem.read_bytes()}))
     get(home / "wheels", address, big, roots=roots)
     wrong = as_wheel(kits.wheel(tmp_path, "certifi", "2026.1", {"certifi/cacert.pem": b""}))
-    with pytest.raises(SetUpFailed, match="cannot prove that it is itself"):
+    with pytest.raises(SetUpFailed, match="cannot prove its identity"):
         get(home / "other", address, big, roots=wrong)
     monkeypatch.setenv("PIP_CERT", str(pem))
     get(home / "third", address, big)

@@ -375,7 +375,7 @@ def test_use_an_engine_that_is_there(kit: SmallKit, tmp_path: Path, monkeypatch:
 def test_removing_everything(home: Path, kit: SmallKit) -> None:
     good(kit, kit.wheels)
     folders = launch.user_folders()
-    for name in ("models/big.bin", "setup-left"):
+    for name in ("models/big.bin", "my notes.txt"):
         (folders.data / name).parent.mkdir(parents=True, exist_ok=True)
         (folders.data / name).write_bytes(bytes(1000))
     for name in ("spool/job", "journal.sqlite", "logs/krita.log"):
@@ -385,6 +385,7 @@ def test_removing_everything(home: Path, kit: SmallKit) -> None:
     both = setup.removable()
     assert [words for words, _, _ in both.stays] == [
         "Models that you downloaded",
+        "Files that RePaint has not made",
         "The history: your pictures and their steps",
         "The history: your pictures and their steps",
     ]
@@ -392,8 +393,9 @@ def test_removing_everything(home: Path, kit: SmallKit) -> None:
     assert ("The engine with its packages", folders.data / "engines") in [row[:2] for row in both.goes]
     setup.remove(with_models=False, with_history=False)
     left = sorted(path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())
-    assert left == ["data/models/big.bin", "state/journal.sqlite", "state/spool/job"]
+    assert left == ["data/models/big.bin", "data/my notes.txt", "state/journal.sqlite", "state/spool/job"]
     assert setup.found(kit.folder).state == "missing"
+    (folders.data / "my notes.txt").unlink()
     setup.remove(with_models=True, with_history=True)
     assert not any(path.is_dir() for path in folders.__dict__.values())
     assert setup.removable() == setup.Removal([], [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,18 @@ _KINDS = {
     "spool": sentences.HISTORY,
     "steps": sentences.HISTORY,
 }
+_FILES = {
+    r"journal\.sqlite.*": sentences.HISTORY,
+    r"(launch|krita|gimp|gimp-window)(\.broken)?\.json.*": sentences.SETTINGS,
+    r"logs|(bridge|start|setup)\.lock|(connection|setup)\.json.*|(krita|gimp)-client.*|RePaint\.jpg": sentences.LOGS,
+    r".+\.broken(-\d+)?": sentences.LOGS,
+}
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Rows of (words, path, bytes): ``goes`` always, ``stays`` unless it is asked for (models, the history)."""
+    """Rows of (words, path, bytes): ``goes`` always; ``stays`` unless it is asked for (models, the history), and in
+    any case what neither set-up nor the engine has made."""
 
     goes: List[Row]
     stays: List[Row]
@@ -45,7 +53,7 @@ def removable() -> Removal:
         key = (sentence, path if single else path.parent)
         sizes[key] = sizes.get(key, 0) + _size(path)
     rows = [(sentence, path, size) for (sentence, path), size in sizes.items()]
-    kept = (sentences.MODELS, sentences.HISTORY)
+    kept = (sentences.MODELS, sentences.HISTORY, sentences.OTHERS)
     return Removal(
         [(say(sentence), path, size) for sentence, path, size in rows if sentence not in kept],
         [(say(sentence), path, size) for sentence, path, size in rows if sentence in kept],
@@ -61,15 +69,17 @@ def remove(with_models: bool, with_history: bool) -> None:
     lock = FileLock(data / environments.LOCK)
     try:
         if data.is_dir() and not lock.acquire(0.0):
-            raise SetUpFailed(say(sentences.OTHER_EDITOR))
+            raise SetUpFailed(say(sentences.BEING_SET_UP))
         launch.launch_file().unlink(missing_ok=True)  # from now on no editor starts the bridge again
         if not running.stop():
             raise SetUpFailed(say(sentences.BRIDGE_BUSY))
-        lock.release()
-        for sentence, path in list(_entries()):
-            asked = {sentences.MODELS: with_models, sentences.HISTORY: with_history}.get(sentence, True)
-            if asked:
-                environments.delete(path)
+        chosen = {sentences.MODELS: with_models, sentences.HISTORY: with_history, sentences.OTHERS: False}
+        going = [path for sentence, path in _entries() if chosen.get(sentence, True)]
+        going.sort(key=lambda path: path.name == environments.LOCK)  # held to the end, so that nobody sets up meanwhile
+        for path in going:
+            if path.name == environments.LOCK:
+                lock.release()
+            environments.delete(path)
         for folder in sorted(_folders(), key=lambda each: -len(each.parts)):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -91,12 +101,8 @@ def _entries() -> Iterator[Tuple[str, Path]]:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path in folders:  # on Windows the cache lies within the others' folder
                 continue
-            kind = _KINDS.get(path.name)
-            if kind is None and path.name.startswith("journal.sqlite"):
-                kind = sentences.HISTORY
-            if kind is None and folder == launch.user_folders().config and path.suffix == ".json":
-                kind = sentences.SETTINGS
-            yield kind or sentences.LOGS, path
+            of_file = (kind for pattern, kind in _FILES.items() if re.fullmatch(pattern, path.name))
+            yield _KINDS.get(path.name) or next(of_file, sentences.OTHERS), path
 
 
 def _size(path: Path) -> int:

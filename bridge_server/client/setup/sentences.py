@@ -34,8 +34,8 @@ OWN_PYTHON = "Python {version}, downloaded for the engine alone"
 NO_GPU = "No GPU was found: the processor does the work"
 KIT_BROKEN = "The plug-in's folder “kit” is not whole: install the plug-in again from its zip."
 NOT_FOR_COMPUTER = "The engine cannot run on this computer: there is no {name} for {computer}."
-NO_ROOM = "There is too little room on the disk: {need} are needed and {free} are free; make room, then click Set up."
-READ_ONLY = "Nothing can be written into {place}: make it writable for you, then click Set up."
+NO_ROOM = "There is too little room on the disk: {need} are needed and {free} are free; make room, then try again."
+READ_ONLY = "Nothing can be written into {place}: make it writable for you, then try again."
 SOURCE_LACKS = (
     "The folder {place} lacks {name}: make it again with “installer.py package --offline”, or choose another folder."
 )
@@ -56,28 +56,34 @@ CANCELLED = "Stopped; what has arrived is kept, and Go on continues from there."
 READY = "The engine is set up."
 
 # ---- what can go wrong ----
-NO_NETWORK = "{host} cannot be reached: check the network, then click Set up; it goes on where it stopped."
-STALLED = "{host} stopped sending: check the network, then click Set up; it goes on where it stopped."
-SERVER_ERROR = "{host} is out of order (it says {status}): try again later, Set up goes on where it stopped."
-DENIED = "{host} wants to know who you are (it says {status}): check the user name and password in pip's settings, then click Set up."
-PROXY_DENIED = "The proxy of this network wants a user name and a password: put them into pip's setting “proxy”, then click Set up."
-NO_SSL = "The Python of this editor cannot speak https: choose “Set up from a folder”, or set up from another editor."
-PROXY_KIND = "The proxy {proxy} is of a kind that set-up cannot use: name an http proxy in pip's setting “proxy”, then click Set up."
-WEB_PAGE = "Instead of packages a web page came from {host}: sign in to this network with a browser, or correct pip's setting “proxy”, then click Set up."
-NOT_THERE = "{name} is not at {host}: look whether pip's setting “index-url” is right, then click Set up, or use a newer plug-in."
-NO_INDEX = "{name} is not in the folders of pip's setting “find-links”, and “no-index” forbids to look elsewhere: correct them, then click Set up."
-WRONG_HASH = "{name} from {host} is not the file that it should be: try again, and if that does not help, choose another network or index."
-CERTIFICATE = "{host} cannot prove that it is itself: check the clock of this computer and pip's setting “cert”, then click Set up."
-DISK_FULL = "The disk is full: make room on the disk of {place}, then click Set up; it goes on where it stopped."
-NO_PYTHON = "Python {version} could not be downloaded: install Python {version} yourself or check the network, then click Set up."
-NOT_ALLOWED = "{program} may not be started here: allow it in the settings of the antivirus program, or move your data folder, then click Set up."
-INSTALL_FAILED = (
-    "The packages could not be installed: click Set up once more, and if that does not help, look into the log."
+NO_NETWORK = "{host} cannot be reached: check the network, then try again; it goes on where it stopped."
+STALLED = "{host} stopped sending: check the network, then try again; it goes on where it stopped."
+SERVER_ERROR = "{host} has a problem (it says {status}): try again later; it goes on where it stopped."
+DENIED = "{host} asks for a user name and a password (it says {status}): check those in pip's settings, then try again."
+PROXY_DENIED = (
+    "The proxy of this network wants a user name and a password: put them into pip's setting “proxy”, then try again."
 )
+NO_SSL = "The Python of this editor cannot speak https: choose “Set up from a folder”, or set up from another editor."
+PROXY_KIND = "The proxy {proxy} is of a kind that set-up cannot use: name an http proxy in pip's setting “proxy”, then try again."
+WEB_PAGE = "Instead of packages a web page came from {host}: sign in to this network with a browser, or correct pip's setting “proxy”, then try again."
+NOT_THERE = (
+    "{name} is not at {host}: look whether pip's setting “index-url” is right, then try again, or use a newer plug-in."
+)
+NO_INDEX = "{name} is not in the folders of pip's setting “find-links”, and “no-index” forbids to look elsewhere: correct them, then try again."
+WRONG_HASH = "{name} from {host} is not the file that it should be: try again, and if that does not help, choose another network or index."
+CERTIFICATE = (
+    "{host} cannot prove its identity: check the clock of this computer and pip's setting “cert”, then try again."
+)
+DISK_FULL = "The disk is full: make room on the disk of {place}, then try again; it goes on where it stopped."
+NO_PYTHON = (
+    "Python {version} could not be downloaded: install Python {version} yourself or check the network, then try again."
+)
+NOT_ALLOWED = "{program} may not be started here: allow it in the settings of the antivirus program, or move your data folder, then try again."
+INSTALL_FAILED = "The packages could not be installed: try once more, and if that does not help, look into the log."
 TRY_FAILED = "The engine was installed but does not work: {reason}"
-TRY_STUCK = "The engine was installed but did not answer: restart the computer, then click Set up."
-IN_USE = "Files of the old engine are in use ({place}): close Krita and GIMP, start one of them again and click Set up."
-UNEXPECTED = "Set-up was stopped by an error: click Set up once more, and if that does not help, look into the log."
+TRY_STUCK = "The engine was installed but did not answer: restart the computer, then try again."
+IN_USE = "Files of the old engine are in use ({place}): close Krita and GIMP, start one of them and try again."
+UNEXPECTED = "Set-up was stopped by an error: try once more, and if that does not help, look into the log."
 
 # ---- an engine that is there ----
 NO_ENGINE = "There is no engine in {place}: choose the project's folder after “installer.py” was run in it."
@@ -98,4 +104,8 @@ LEARNED = "What was learned from your pictures"
 LOGS = "Logs and the files of the running bridge"
 MODELS = "Models that you downloaded"
 HISTORY = "The history: your pictures and their steps"
+OTHERS = "Files that RePaint has not made"
+BEING_SET_UP = (
+    "The engine is being set up by another program: wait until it is done, or cancel it there, then try again."
+)
 BRIDGE_BUSY = "The engine is still working: stop the runs in Krita and GIMP, then remove it."
