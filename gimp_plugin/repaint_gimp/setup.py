@@ -53,9 +53,10 @@ class SetUpPanel(Gtk.Box):
         dialog = Gtk.FileChooserNative(
             title=tr(title), transient_for=self.get_toplevel(), action=Gtk.FileChooserAction.SELECT_FOLDER
         )
-        if dialog.run() == Gtk.ResponseType.ACCEPT:
-            folder = Path(dialog.get_filename())
-            self._do(lambda: work(folder))
+        accepted = dialog.run() == Gtk.ResponseType.ACCEPT
+        name = dialog.get_filename()  # None for a place that is no folder of this computer's
+        if accepted and name is not None:
+            self._do(lambda: work(Path(name)))
         dialog.destroy()
 
     def refresh(self) -> None:

@@ -88,7 +88,7 @@ class Window(Gtk.Window):
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.selection_page, self.extend_page, self.tile_page, self.more_page = self.page.values()
-        self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._set_up.look))
+        self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._set_up))
         self.more_page.pack_start(self.removal, False, False, 0)
         self.pages = Gtk.Stack(vhomogeneous=False, hhomogeneous=True)
         for page in fields.PAGES:

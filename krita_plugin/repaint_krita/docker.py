@@ -88,7 +88,7 @@ class RePaintDocker(DockWidget):
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.extend_page, self.tile_page, self.more_page = (self.page[name] for name in ("extend", "tile", "more"))
-        self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._page.look))
+        self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._page))
         self.more_page.column.insertWidget(self.more_page.column.count() - 1, self.removal)
         self.button = self.page["selection"].button
         self.pages = named(PageButtons([page.title for page in fields.PAGES]), "pages")

@@ -62,7 +62,9 @@ class PaperDoor:
 
     def __init__(self) -> None:
         self.state = MISSING
-        self.answer: real.Plan | BridgeError = PLAN
+        self.answer: real.Plan | Exception = PLAN
+        self.of_folder: real.Plan | None = None
+        self.during_removal: Callable[[], Any] = lambda: None
         self.gate = threading.Event()
         self.gate.set()
         self.planned: list[Path | None] = []
@@ -76,9 +78,9 @@ class PaperDoor:
     def plan(self, _kit: Path, source: Path | None) -> real.Plan:
         self.gate.wait(20)
         self.planned.append(source)
-        if isinstance(self.answer, BridgeError):
+        if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return self.of_folder if source and self.of_folder else self.answer
 
     def SetUp(self, kit: Path, plan: real.Plan, source: Path | None) -> PaperJob:
         self.jobs.append(PaperJob(kit, plan, source))
@@ -96,6 +98,7 @@ class PaperDoor:
         return real.Removal([("The engine with its packages", Path("/e"), 1800 * MB)], stays)
 
     def remove(self, with_models: bool, with_history: bool) -> None:
+        self.during_removal()
         self.removed.append((with_models, with_history))
 
 
@@ -257,6 +260,54 @@ def test_a_folder_instead_of_a_network(room: Room, tmp_path: Path) -> None:
     assert room.door.jobs[0].asked[2] == tmp_path
 
 
+def test_a_wrong_folder_is_no_trap(room: Room, tmp_path: Path) -> None:
+    """Neither one that is chosen nor one that is gone after a failure."""
+    wrong = replace(PLAN, problem="The folder lacks numpy.")
+    room.look()
+    room.door.of_folder = wrong
+    room.page.take_from(tmp_path)
+    room.turn()
+    room.turn()
+    shown = room.page.shown()
+    assert (shown.sentence, shown.is_error) == (wrong.problem, True)
+    assert "Download: 640 MB" in shown.text, "what a click does now"
+    room.page.start()
+    assert room.door.jobs[0].asked == (tmp_path / "kit", PLAN, None)
+    room.door.jobs[0].show("cancelled")
+    room.turn()
+    room.turn()
+    room.door.of_folder = None
+    room.page.take_from(tmp_path)
+    room.turn()
+    room.page.start()
+    room.door.of_folder = wrong
+    room.door.jobs[1].show("failed", "The disk is full.")
+    for _ in range(3):
+        room.turn()
+    assert room.page.shown().sentence == wrong.problem
+    room.page.start()
+    assert [job.asked[2] for job in room.door.jobs] == [None, tmp_path, None]
+
+
+def test_any_error_in_a_thread_is_said_and_the_buttons_work_again(room: Room) -> None:
+    room.look()
+    room.door.answer = ValueError("a marker")
+    room.page.take_from(Path("/somewhere"))
+    room.turn()
+    assert "see the log" in room.page.shown().sentence
+    assert (room.page.shown().is_error, room.page.shown().can_start) == (True, True)
+    page = RemovalPage(room.pump, room.page, room.door)
+    page.ask()
+    room.turn()
+    room.door.during_removal = lambda: 1 // 0
+    page.remove()
+    room.turn()
+    assert "see the log" in page.shown().text
+    page.ask()
+    room.turn()
+    assert page.shown().asks
+
+
 def test_an_engine_that_is_there(room: Room, tmp_path: Path) -> None:
     room.look()
     room.page.use(tmp_path / "nothing")
@@ -267,6 +318,7 @@ def test_an_engine_that_is_there(room: Room, tmp_path: Path) -> None:
     room.page.use(tmp_path)
     room.turn()
     assert not room.page.shown().visible
+    assert room.offered == 0, "the tour is for a first set-up"
     assert room.door.used == [tmp_path / "nothing", tmp_path]
 
 
@@ -281,6 +333,14 @@ def test_repair_and_update(room: Room, state: str, button: str, alone: bool) -> 
     room.page.listeners.append(lambda: drawn.append(room.page.shown().visible))
     room.stage.tell(events.Connected((), (), "1"))
     assert drawn[-1] == (state == "old"), "a bridge that answers is an engine that is there"
+    if state == "broken":
+        room.stage.tell(events.Disconnected("It has ended.", "gone"))
+    room.turn()
+    room.page.start()
+    room.door.state = real.Found("ready", "")
+    room.door.jobs[0].show("done")
+    room.turn()
+    assert (room.page.shown().visible, room.offered) == (False, 0), "the tour is for a first set-up"
 
 
 def test_after_an_update_the_new_engine_is_started(room: Room) -> None:
@@ -318,9 +378,9 @@ def test_the_log_and_the_end_of_the_editor(room: Room) -> None:
     assert "No such file" in room.page.shown().log
     [job] = room.door.jobs
     job.log.parent.mkdir(parents=True)
-    job.log.write_text("x" * 30_000 + "\nthe last line\n")
-    assert room.page.shown().log.endswith("the last line\n")
-    assert len(room.page.shown().log) == 20_000
+    job.log.write_bytes(b"x" * 30_000 + b"\r\n a bar \r the last line\r\n")
+    assert room.page.shown().log.endswith("x\n a bar \n the last line"), "as text widgets give it back"
+    assert len(room.page.shown().log) < 20_000
     room.page.close()
     assert job.calls == ["cancel", "join"]
 
@@ -337,8 +397,9 @@ def test_it_speaks_the_artists_language(room: Room) -> None:
 
 
 def test_what_goes_and_what_stays_is_listed_before_anything_is_removed(room: Room) -> None:
-    gone: list[bool] = []
-    page = RemovalPage(room.pump, lambda: gone.append(True), room.door)
+    room.door.state = real.Found("old", "why")
+    room.look()
+    page = RemovalPage(room.pump, room.page, room.door)
     assert not page.shown().asks
     page.ask()
     assert page.shown().text == "Looking at this computer …"
@@ -358,7 +419,18 @@ def test_what_goes_and_what_stays_is_listed_before_anything_is_removed(room: Roo
     page.ask()
     room.turn()
     page.include(False, True)
+    assert room.page.shown().visible
+    gone, seen = threading.Event(), threading.Event()
+    room.door.during_removal = lambda: (gone.set(), seen.wait(20))
     page.remove()
+    gone.wait(20)
+    room.door.state = MISSING
+    room.stage.tell(events.Disconnected("It was stopped.", "cannot_start"))
+    room.page.look()
+    assert not room.page.shown().visible, "nothing is set up meanwhile"
+    seen.set()
     room.turn()
-    assert (room.door.removed, gone) == ([(False, True)], [True])
+    room.turn()
+    assert room.door.removed == [(False, True)]
     assert page.shown().text.startswith("Removed.")
+    assert (room.page.shown().button, room.page.shown().can_start) == ("set_up", True)

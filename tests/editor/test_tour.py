@@ -87,7 +87,18 @@ def test_it_is_offered_until_it_is_answered(walk: Walk) -> None:
     assert again.tour.shown().visible
     again.tour.close()
     assert not Choices(walk.room.file).tour
-    assert Walk(Room(walk.room.file)).tour.place == module.NOTHING
+    third = Walk(Room(walk.room.file))
+    third.tour.offer()
+    assert third.tour.place == module.NOTHING, "once is enough"
+
+
+def test_a_picture_that_the_artist_has_changed_stays(walk: Walk) -> None:
+    folder = launch.user_folders().cache
+    folder.mkdir(parents=True)
+    (folder / "RePaint.jpg").write_bytes(b"the artist's")
+    walk.tour.begin()
+    assert (folder / "RePaint.jpg").read_bytes() == b"the artist's"
+    assert (folder / "RePaint-2.jpg").read_bytes() == PICTURE.read_bytes()
 
 
 def test_it_can_be_left_in_the_middle(walk: Walk) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.launch import private_folder, write_private
@@ -21,13 +21,14 @@ MAX_DOCUMENTS = 200
 
 
 class Choices:
-    """The file's content. ``first_time``: there was none. ``tour``: it is to be offered (`tour`). ``notice``: what to
-    tell the artist once, or "" ; what its braces stand for is in ``notice_fields``."""
+    """The file's content. ``first_time``: there was none. ``tour``: it is to be offered (`tour`), or None: it has never
+    been. ``notice``: what to tell the artist once, or "" ; what its braces stand for is in ``notice_fields``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notice = ""
-        self.first_time = self.tour = False
+        self.first_time = False
+        self.tour: Optional[bool] = None
         self.replaced: Tuple[str, ...] = ()
         self.user = defaults()
         self.documents: Dict[str, Dict[str, Any]] = {}
@@ -79,7 +80,7 @@ class Choices:
             with contextlib.suppress(OSError):
                 self.path.replace(self._broken())
             return
-        self.tour = content.get("tour") is True
+        self.tour = content["tour"] if isinstance(content.get("tour"), bool) else None
         self.user.update(self._checked(user))
         self.documents = {str(name): self._checked(found) for name, found in documents.items()}
 

@@ -154,7 +154,7 @@ WORDS = {
     "Size: {size}": "Taille : {size}",
     "Soft edge inwards from the selection's border": "Bord doux vers l’intérieur depuis le bord de la sélection",
     "Some settings were out of range; their defaults are used: {names}.": "Certains réglages étaient hors limites ; leurs valeurs par défaut sont utilisées : {names}.",
-    "An error in the plug-in stopped this run; click again, and if that does not help, see the log: {}": "Une erreur dans le module a arrêté ce travail ; cliquez de nouveau, et si cela n’aide pas, voyez le journal : {}",
+    "An error in the plug-in stopped this; click again, and if that does not help, see the log: {}": "Une erreur dans le module a tout arrêté ; cliquez de nouveau, et si cela n’aide pas, voyez le journal : {}",
     "Start the engine process again": "Relancer le processus du moteur",
     "Starting the engine …": "Démarrage du moteur …",
     "Step {call} of {calls}": "Étape {call} sur {calls}",

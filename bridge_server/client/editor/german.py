@@ -153,7 +153,7 @@ WORDS = {
     "Size: {size}": "Größe: {size}",
     "Soft edge inwards from the selection's border": "Weiche Kante vom Auswahlrand nach innen",
     "Some settings were out of range; their defaults are used: {names}.": "Einige Einstellungen lagen außerhalb ihres Bereichs; ihre Vorgaben gelten: {names}.",
-    "An error in the plug-in stopped this run; click again, and if that does not help, see the log: {}": "Ein Fehler im Zusatzmodul hat diesen Lauf beendet; klicke noch einmal, und wenn das nicht hilft, sieh ins Protokoll: {}",
+    "An error in the plug-in stopped this; click again, and if that does not help, see the log: {}": "Ein Fehler im Zusatzmodul ist dazwischengekommen; klicke noch einmal, und wenn das nicht hilft, sieh ins Protokoll: {}",
     "Start the engine process again": "Die Engine neu starten",
     "Starting the engine …": "Die Engine wird gestartet …",
     "Step {call} of {calls}": "Schritt {call} von {calls}",

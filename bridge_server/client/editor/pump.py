@@ -66,19 +66,16 @@ class Pump:
     def aside(
         self, name: str, work: Callable[[], Any], then: Callable[[Any], Any], failed: Callable[[str], Any]
     ) -> None:
-        """Has ``work`` done by a thread, then ``then`` called with its answer on the GUI thread, or ``failed`` with the
-        sentence of its BridgeError."""
+        """Has ``work`` done by a thread, then ``then`` called with its answer on the GUI thread, or ``failed`` with a
+        sentence: of its BridgeError, or the one that names the log, where the traceback is then."""
 
         def thread() -> None:
             try:
                 answer = work()
                 self._answers.append((name, lambda: then(answer)))
-            except BridgeError as error:
-                sentence = error.sentence
-                self._answers.append((name, lambda: failed(sentence)))
             except Exception as error:
-                broken = error
-                self._answers.append((name, lambda: _throw(broken)))
+                sentence = error.sentence if isinstance(error, BridgeError) else self._broken(name)
+                self._answers.append((name, lambda: failed(sentence)))
             self.notify()
 
         threading.Thread(target=spared(thread), name="repaint-" + name, daemon=True).start()
@@ -170,8 +167,12 @@ class Pump:
             try:
                 work()
             except Exception:
-                self.log.exception("in %s", name)
-                self.flow.give_up(tr(sentences.BROKEN).format(self.log_place))
+                self.flow.give_up(self._broken(name))
+
+    def _broken(self, name: str) -> str:
+        """The sentence for the exception that is being handled; its traceback goes to the log."""
+        self.log.exception("in %s", name)
+        return tr(sentences.BROKEN).format(self.log_place)
 
     def _ended(self, run: Run, outcome: str) -> None:
         times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in run.timings.items())
@@ -186,7 +187,3 @@ class Pump:
             self.probe.summary(),
             self.probe.slowest_name,
         )
-
-
-def _throw(error: Exception) -> None:
-    raise error

@@ -11,6 +11,7 @@ from bridge_server.client import setup
 from . import sentences
 from .download import amount
 from .pump import Pump
+from .setup import SetUpPage
 from .words import tr
 
 
@@ -23,10 +24,10 @@ class Shown:
 
 
 class RemovalPage:
-    """``removed``: called when all is gone. ``listeners`` are called after each change."""
+    """``set_up``: offers nothing while this removes. ``listeners`` are called after each change."""
 
-    def __init__(self, pump: Pump, removed: Callable[[], None], door: Any = setup) -> None:
-        self._pump, self._removed, self._door = pump, removed, door
+    def __init__(self, pump: Pump, set_up: SetUpPage, door: Any = setup) -> None:
+        self._pump, self._set_up, self._door = pump, set_up, door
         self.listeners: List[Callable[[], None]] = []
         self._found: Optional[setup.Removal] = None
         self._with_models = self._with_history = self._busy = False
@@ -43,6 +44,7 @@ class RemovalPage:
 
     def remove(self) -> None:
         models, history = self._with_models, self._with_history
+        self._set_up.pause(True)
         self._do(sentences.REMOVING, lambda: self._door.remove(models, history), self._ended)
 
     def leave(self) -> None:
@@ -64,7 +66,7 @@ class RemovalPage:
 
     def _ended(self, _: Any) -> None:
         self._found, self._sentence = None, sentences.REMOVED
-        self._removed()
+        self._set_up.pause(False)
 
     def _do(self, meanwhile: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         def answered(answer: Any) -> None:
@@ -74,6 +76,7 @@ class RemovalPage:
 
         def failed(sentence: str) -> None:
             self._busy, self._sentence, self._found = False, sentence, None
+            self._set_up.pause(False)
             self._changed()
 
         if not self._busy:

@@ -37,7 +37,7 @@ LAYER_GONE = "The preview layer is gone, so this run was stopped; click RePaint 
 DOCUMENT_CLOSED = "The picture was closed, so its run was stopped."
 NO_CAPTURE = "The surroundings of this picture are no longer in memory; select the area again, then click RePaint."
 NO_STEP = "No step of this picture is kept any more: run it again, then branch from it."
-BROKEN = "An error in the plug-in stopped this run; click again, and if that does not help, see the log: {}"
+BROKEN = "An error in the plug-in stopped this; click again, and if that does not help, see the log: {}"
 
 # ---- progress, variants, branches ----
 SECONDS = "{number} s"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from bridge_server.client import setup
 from bridge_server.client.launch import user_folders
@@ -53,7 +53,7 @@ class Shown:
 
 class SetUpPage:
     """``kit``: the folder with what a set-up needs. ``door``: what sets up; tests have one of paper. ``listeners`` are
-    called after each change, ``done`` after each set-up that ended well."""
+    called after each change, ``done`` after a set-up that ended well where there was no engine before."""
 
     def __init__(self, kit: Path, pump: Pump, door: Any = setup) -> None:
         self._kit, self._pump, self._flow, self._door = kit, pump, pump.flow, door
@@ -69,6 +69,7 @@ class SetUpPage:
         self._sentence, self._is_error = "", False
         self._source: Optional[Path] = None
         self._waiting = self._stopping = False  # for a thread; for the job's end
+        self._first = self._paused = False  # the job is no repair and no update; nothing is offered
         self._heard = (self._flow.no_bridge, self._works())
         self._flow.listeners.append(self._listen)
 
@@ -101,8 +102,12 @@ class SetUpPage:
 
     def take_from(self, folder: Path) -> None:
         """Plans a set-up from a folder with all that is needed."""
-        self._source = folder
-        self._make_plan()
+        self._make_plan(source=folder)
+
+    def pause(self, on: bool) -> None:
+        """Offers nothing while everything is being removed."""
+        self._paused, self.plan = on, None
+        self.look()
 
     def show_log(self, wanted: bool) -> None:
         self._log_wanted = wanted
@@ -126,7 +131,7 @@ class SetUpPage:
         return self._flow.connected and self._flow.engine != "down"
 
     def _needed(self) -> bool:
-        return self.state == "old" or (self.state != "ready" and not self._works())
+        return not self._paused and (self.state == "old" or (self.state != "ready" and not self._works()))
 
     def _tick(self) -> bool:
         """Looks how far the job is; True when it has ended."""
@@ -135,37 +140,45 @@ class SetUpPage:
             return self.job is None
         self._last, self.job, self._stopping = self.job.shown(), None, False
         if self._last.state == "done":
-            self._ended_well()
+            self._ended_well(self.done if self._first else [])
         else:
-            self._make_plan()
+            self._make_plan(source=self._source)
         return True
 
     def _begin(self) -> None:
         if self.plan is not None and not self.plan.problem:
             self.job = self._door.SetUp(self._kit, self.plan, self._source)
-            self._log = self.job.log
+            self._log, self._first = self.job.log, self.state == "missing"
             self.job.start()
             self._say("")
             self._pump.repeat("set-up", self._tick)
 
-    def _ended_well(self) -> None:
+    def _ended_well(self, told: Sequence[Callable[[], None]] = ()) -> None:
         self.plan = self._source = self._last = None
         self._say("")
         if self._flow.connected and not self._flow.busy:
             self._flow.session.restart_bridge()
         self._flow.say(sentences.STARTING_ENGINE)
         self.look()
-        for listener in self.done if self.state == "ready" else []:
+        for listener in told if self.state == "ready" else ():
             listener()
 
-    def _make_plan(self, then: Callable[[], None] = lambda: None) -> None:
+    def _make_plan(
+        self, then: Callable[[], None] = lambda: None, source: Optional[Path] = None, sentence: str = ""
+    ) -> None:
+        """``source``: a folder to take all from; if it does not do, ``sentence`` of the plan without it says why."""
+
         def planned(plan: setup.Plan) -> None:
-            self.plan = plan
-            self._say(plan.problem, bool(plan.problem))
+            if plan.problem and source is not None:
+                self._make_plan(sentence=plan.problem)
+                return
+            self.plan, self._source = plan, source
+            problem = plan.problem or sentence
+            self._say(problem, bool(problem))
             then()
 
         if self._kit.is_dir():
-            self._ask("", lambda: self._door.plan(self._kit, self._source), planned)
+            self._ask(sentence, lambda: self._door.plan(self._kit, source), planned)
         else:
             self._say(sentences.NO_KIT, True)
 
@@ -241,7 +254,7 @@ class SetUpPage:
         try:
             with open(self._log, "rb") as file:
                 file.seek(max(0, self._log.stat().st_size - LOG_BYTES))
-                return file.read().decode("utf-8", "replace")
+                return "\n".join(file.read().decode("utf-8", "replace").splitlines())  # as text widgets keep it
         except OSError as error:
             return str(error)
 

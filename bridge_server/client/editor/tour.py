@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +55,14 @@ class Tour:
         self._variants = 1  # as many as the artist had chosen
 
     def offer(self) -> None:
-        """From now on until it is answered, also after a restart of the editor."""
-        self._keep(True)
-        self._go(OFFER)
+        """From now on until it is answered, also after a restart of the editor, and never again."""
+        if self._panel.choices.tour is not False:
+            self._keep(True)
+            self._go(OFFER)
 
     def begin(self) -> None:
         """Opens the picture: a copy, which is the artist's."""
-        copy = private_folder(user_folders().cache) / "RePaint.jpg"
-        shutil.copyfile(str(PICTURE), str(copy))
-        self._flow.host.open(copy)
+        self._flow.host.open(_copy())
         self._variants = self._panel.widgets["variants"].read()
         self._panel.widgets["variants"].write(VARIANTS)
         self._before = self._flow.runs[-1:]
@@ -110,3 +110,15 @@ class Tour:
         self.place = place
         for listener in list(self.listeners):
             listener()
+
+
+def _copy() -> Path:
+    """Under a name of its own if the artist has changed an earlier one."""
+    folder = private_folder(user_folders().cache)
+    for number in itertools.count(1):
+        copy = folder / ("RePaint.jpg" if number == 1 else f"RePaint-{number}.jpg")
+        if not copy.exists():
+            shutil.copyfile(str(PICTURE), str(copy))
+        if copy.read_bytes() == PICTURE.read_bytes():
+            break
+    return copy
