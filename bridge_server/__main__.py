@@ -153,6 +153,10 @@ def _manage(chosen: argparse.Namespace) -> int:
     except BridgeError as error:
         print(f"error: {error.sentence}", file=sys.stderr)
         return 1
+    except OSError as error:
+        place = f"{error.filename or 'A file'} is in the way"
+        print(f"error: {place} ({error.strerror or error}): look at it, then run this again.", file=sys.stderr)
+        return 1
     return 0
 
 

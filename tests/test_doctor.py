@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge_server.client.locks import FileLock
 from bridge_server.client.setup import environments
 from bridge_server.manage import plugins, version
 
@@ -246,6 +247,18 @@ def test_uninstall_tells_first_and_keeps_what_was_not_asked_for(engine: Engine) 
     assert str(base / "data/models") in stays
     assert str(base / "state/spool") in stays
     assert sorted(base.rglob("*")) == before
+    lock = FileLock(base / "data" / environments.LOCK)
+    assert lock.acquire(0.0)
+    refused = engine.run("uninstall", "--yes")
+    lock.release()
+    assert (refused.returncode, "being set up" in refused.stderr) == (1, True)
+    assert engine.plugin.is_dir(), "a refused removal leaves the plug-ins, too"
+    assert plugins.enabled_in_krita(engine.settings)
+    (base / "data/notes.txt").touch()
+    stays = engine.run("uninstall", answer="n\n").stdout.partition("--history is given:")[2]
+    models, others = stays.split("This stays:")
+    assert ("data/models" in models, "Files that RePaint has not made" in others) == (True, True)
+    (base / "data/notes.txt").unlink()
     done = engine.run("uninstall", answer="y\n")
     assert done.returncode == 0, done.stderr
     assert not engine.plugin.exists()

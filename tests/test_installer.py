@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import installer
+from bridge_server import __main__ as bridge
 from bridge_server.manage import places, plugins
 from install import environment
 
@@ -126,6 +127,37 @@ def test_install_into_a_folder_works_alone_and_uninstalls(tmp_path):
     left = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
     assert left == ["pykrita/other.desktop"]
     assert not plugins.uninstall_krita(target)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_links_go_and_what_they_point_to_stays(tmp_path):
+    """A plug-in's folder that is a link to a clone, and a kritarc that is one to a folder of settings."""
+    clone, target, gimp = tmp_path / "clone", tmp_path / "krita", tmp_path / "gimp"
+    kritarc = tmp_path / "config/kritarc"
+    for folder in (clone, target / "pykrita", gimp / "plug-ins", kritarc.parent):
+        folder.mkdir(parents=True)
+    (clone / "mine.py").touch()
+    (target / "pykrita/repaint_krita").symlink_to(clone)
+    (gimp / "plug-ins/repaint_gimp").symlink_to(clone)
+    (tmp_path / "dotfile").write_text("[a]\nb=c\n")
+    kritarc.symlink_to(tmp_path / "dotfile")
+    plugins.install_krita(target)
+    assert not (target / "pykrita/repaint_krita").is_symlink()
+    assert plugins.uninstall_gimp(gimp)
+    assert not any((gimp / "plug-ins").iterdir())
+    assert [path.name for path in clone.iterdir()] == ["mine.py"]
+    plugins.enable_in_krita(kritarc)
+    assert kritarc.is_symlink()
+    assert plugins.enabled_in_krita(tmp_path / "dotfile")
+
+
+def test_what_the_system_refuses_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "pykrita").touch()
+    assert bridge.main(["krita", "--target", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path / 'pykrita'}")
+    assert said.endswith("run this again.\n")
+    assert said.count("\n") == 1
 
 
 def test_gimp_folders_on_every_system(tmp_path):

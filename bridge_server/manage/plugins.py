@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bridge_server.client import launch
 from bridge_server.client.errors import BridgeError
+from bridge_server.client.setup import environments
 from bridge_server.manage import ROOT, places
 
 GIMP_STARTS = "repaint_gimp/repaint_gimp.py"
@@ -72,20 +73,21 @@ def install_krita(target: Path) -> None:
 
 def uninstall_krita(target: Path) -> bool:
     """Remove what :func:`install_krita` put there; returns whether anything was."""
-    found = False
-    folder = target / "pykrita" / "repaint_krita"
-    if folder.is_dir():
-        shutil.rmtree(folder)
-        found = True
-    for path in (target / "pykrita" / "repaint_krita.desktop", target / "actions" / "repaint_krita.action"):
-        if path.is_file():
-            path.unlink()
-            found = True
-    return found
+    place = target / "pykrita"
+    return _deleted(place / "repaint_krita", place / "repaint_krita.desktop", target / "actions/repaint_krita.action")
+
+
+def _deleted(*paths: Path) -> bool:
+    """Whether anything was there. Of a link, what it points to stays."""
+    there = [path for path in paths if os.path.lexists(path)]
+    for path in there:
+        environments.delete(path)
+    return bool(there)
 
 
 def enable_in_krita(settings: Path, enabled: bool = True) -> None:
-    """Switch the plug-in on in kritarc, leaving every other line as it is."""
+    """Switch the plug-in on in kritarc, leaving every other line, and a link, as it is."""
+    settings = settings.resolve()
     text = settings.read_text(encoding="utf-8") if settings.is_file() else ""
     line = f"enable_repaint_krita={str(enabled).lower()}"
     if re.search(r"^enable_repaint_krita=.*$", text, re.M):
@@ -156,11 +158,7 @@ def install_gimp(target: Path) -> None:
 
 def uninstall_gimp(target: Path) -> bool:
     """Remove what :func:`install_gimp` put there; returns whether anything was."""
-    folder = target / "plug-ins" / "repaint_gimp"
-    if not folder.is_dir():
-        return False
-    shutil.rmtree(folder)
-    return True
+    return _deleted(target / "plug-ins" / "repaint_gimp")
 
 
 def gimp(target: Path | None, uninstall: bool) -> None:

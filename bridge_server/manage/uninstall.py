@@ -21,21 +21,20 @@ def uninstall(models: bool, history: bool, sure: bool) -> int:
     for folder in editors:
         print(f"  the plug-in in {folder}")
     _list(goes)
-    if stays:
-        print("This stays, unless --models or --history is given:")
-        _list(stays)
+    _list([row for row in stays if row[0] in chosen], "This stays, unless --models or --history is given:")
+    _list([row for row in stays if row[0] not in chosen], "This stays:")
     if not goes and not editors:
         return 0
     if not sure and input("Remove it? [y/N] ").strip().lower() not in ("y", "yes"):
         print("Nothing was removed.")
         return 1
+    setup.remove(models, history)  # it may be refused; then all is as before
     for folder in editors:
         plugins.uninstall_krita(folder)
         plugins.uninstall_gimp(folder)
     for settings in places.krita_settings(*places.here()):
         if plugins.enabled_in_krita(settings):
             plugins.enable_in_krita(settings, enabled=False)
-    setup.remove(models, history)
     print("Removed.")
     print(f"The program itself stays in {ROOT}: delete it yourself, or by the tool that installed it.")
     return 0
@@ -49,6 +48,8 @@ def _plugins() -> list[Path]:
     return krita + gimp
 
 
-def _list(rows: list[tuple[str, Path, int]]) -> None:
+def _list(rows: list[tuple[str, Path, int]], heading: str = "") -> None:
+    if rows and heading:
+        print(heading)
     for words, path, size in rows:
         print(f"  {words} ({size / 1e6:.1f} MB, {path})")
