@@ -21,7 +21,8 @@ class Index(ThreadingHTTPServer):
 
     ``json``: answer as PEP 691; ``ranges``: know them; ``login``: answer every request with a web page, "files": only
     those of files; ``stop_after``: send so many bytes of a file, then ``stop`` ("hang", "cut" or "drip");
-    ``status``: answer files with it; ``user``: "name:password" that is asked for; ``harm``: flip the first byte.
+    ``status``: answer files with it; ``user``: "name:password" that is asked for; ``harm``: flip the first byte;
+    ``links``: where pages say that the files are; ``moved``: where files are said to be now; ``broken``: answer 500.
     """
 
     daemon_threads = True
@@ -32,6 +33,7 @@ class Index(ThreadingHTTPServer):
         self.json, self.ranges, self.harm = False, True, False
         self.login: bool | str = False
         self.stop_after, self.stop, self.status, self.user = -1, "hang", 200, ""
+        self.links, self.moved, self.broken = "", "", False
         self.sent = 0  # bytes of files
         self.asked: list[tuple[str, str]] = []  # path and range
         self.passwords: list[tuple[str, str]] = []  # path and header
@@ -66,7 +68,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(401, "text/plain", b"who are you")
         elif index.login is True or (index.login == "files" and path.startswith("/files/")):
             self.answer(200, "text/html", LOGIN)
-        elif path.startswith("/files/"):
+        elif index.broken:
+            self.answer(500, "text/plain", b"")
+        elif path.startswith("/files/") and index.moved:
+            self.send_response(302)
+            self.send_header("Location", index.moved + path.rsplit("/", 1)[1])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif "/files/" in path:
             self.file(index.folder / path.rsplit("/", 1)[1].replace("%2B", "+"))
         else:
             self.page(path.strip("/").rsplit("/", 1)[-1])
@@ -78,11 +87,17 @@ class _Handler(BaseHTTPRequestHandler):
         if not found:
             self.answer(404, "text/plain", b"")
         elif index.json:
-            files = [{"filename": each, "url": f"../../files/{each.replace('+', '%2B')}"} for each in found]
+            files = [
+                {"filename": each, "url": f"{index.links or '../../files/'}{each.replace('+', '%2B')}"}
+                for each in found
+            ]
             content = json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
             self.answer(200, "application/vnd.pypi.simple.v1+json", content)
         else:
-            lines = [f'<a href="/files/{each.replace("+", "%2B")}#sha256=0">{each}</a><br>' for each in found]
+            lines = [
+                f'<a href="{index.links or "/files/"}{each.replace("+", "%2B")}#sha256=0">{each}</a><br>'
+                for each in found
+            ]
             page = "<!DOCTYPE html><html><body>" + "\n".join(lines) + "</body></html>"
             self.answer(200, "text/html", page.encode())
 

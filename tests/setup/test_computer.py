@@ -239,7 +239,7 @@ def said(monkeypatch: pytest.MonkeyPatch, answers: dict[str, str], platform: str
     """What is found where these programs answer."""
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(device, "TOPOLOGY", Path("/nowhere"))
-    monkeypatch.setattr(device.shutil, "which", lambda name, **_: name if name in answers else None)
+    monkeypatch.setattr(device, "which", lambda name, *_: name if name in answers else None)
     monkeypatch.setattr(device, "output", lambda command, _: answers.get(Path(command[0]).name, ""))
     return device.find()
 
@@ -279,7 +279,7 @@ Agent 2
     monkeypatch.setattr(device, "TOPOLOGY", tmp_path)
     assert device._amd() is None or said(monkeypatch, {}) == Device("cpu")
     put(tmp_path / "1/properties", "gfx_target_version 110000\n")
-    monkeypatch.setattr(device.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(device, "which", lambda *_: None)
     monkeypatch.setattr(device, "TOPOLOGY", tmp_path)
     assert device._amd() == Device("rocm", "AMD GPU")
 
@@ -351,7 +351,7 @@ def test_pythons_of_windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(sys, "executable", "C:/Program Files/Krita/bin/krita.exe")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "AppData/Local"))
-    monkeypatch.setattr(pythons.shutil, "which", lambda name: str(store) if name == "python" else None)
+    monkeypatch.setattr(pythons, "which", lambda name: str(store) if name == "python" else None)
     monkeypatch.setattr(pythons, "output", lambda *_: " -V:3.12 *        C:\\Python312\\python.exe\r\n")
     assert list(pythons.candidates([(3, 12)], tmp_path / "own")) == [str(usual)]
 
@@ -360,7 +360,7 @@ def test_pythons_of_windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def test_apples_stub_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(pythons.Path, "home", lambda: tmp_path)
-    monkeypatch.setattr(pythons.shutil, "which", lambda _: "/usr/bin/python3")
+    monkeypatch.setattr(pythons, "which", lambda _: "/usr/bin/python3")
     monkeypatch.setattr(sys, "executable", "/Applications/krita.app/Contents/MacOS/krita")
     assert "/usr/bin/python3" not in list(pythons.candidates([(3, 12)], tmp_path / "own"))
 
@@ -378,6 +378,19 @@ def test_programs_start_without_a_window_and_without_the_editors_environment(mon
     assert programs.output([sys.executable, "-c", "print('héllo')"], 20) == "héllo\n"
     assert programs.output([sys.executable, "-c", "import time; time.sleep(60)"], 0.3) == ""
     assert programs.output(["/no/such/program"], 1) == ""
+
+
+def test_no_program_of_the_folder_where_the_editor_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("tool", "tool.exe", "python3.11"):
+        put(tmp_path / name, "")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([".", ""]))
+    assert programs.which("tool") is None
+    assert programs.which("tool", platform="win32") is None
+    assert "python3.11" not in list(pythons.candidates([(3, 11)], tmp_path / "own"))
+    assert programs.which("tool", str(tmp_path), "linux") == str(tmp_path / "tool")
+    assert programs.which("tool", str(tmp_path), "win32") == str(tmp_path / "tool.exe")
 
 
 def test_paths_of_windows() -> None:

@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge_server.client.errors import SetUpFailed
-from bridge_server.client.setup import fetch, web
+from bridge_server.client.setup import fetch, settings, web
 from bridge_server.client.setup.kit import Wheel
 from bridge_server.client.setup.runner import Cancelled
 from tests.setup import kits
@@ -223,7 +224,11 @@ def test_certificates_that_the_editors_python_does_not_know(
     monkeypatch.setattr(web, "BUNDLES", ())
     assert sentence(home / "wheels", address, big).startswith("127.0.0.1 cannot prove its identity")
     roots = as_wheel(kits.wheel(index.folder, "certifi", "2026.1", {"certifi/cacert.pem": pem.read_bytes()}))
-    get(home / "wheels", address, big, roots=roots)
+    with serving(tmp_path) as others:
+        monkeypatch.setenv("PIP_FIND_LINKS", f"http://127.0.0.1:{others.server_port}/links?token=secret")
+        get(home / "wheels", address, big, roots=roots)
+        monkeypatch.delenv("PIP_FIND_LINKS")
+        assert len(others.asked) == 1, "a token went out to somebody unknown"
     wrong = as_wheel(kits.wheel(tmp_path, "certifi", "2026.1", {"certifi/cacert.pem": b""}))
     with pytest.raises(SetUpFailed, match="cannot prove its identity"):
         get(home / "other", address, big, roots=wrong)
@@ -240,3 +245,103 @@ def test_certificates_that_the_editors_python_does_not_know(
 def test_a_python_without_ssl(home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "ssl", None)
     assert sentence(home / "wheels", index.address, big).startswith("The Python of this editor cannot speak https")
+
+
+# ---- passwords, and pages that mean harm ----
+@pytest.mark.parametrize("same", [True, False])
+def test_a_password_does_not_follow_a_redirection(
+    home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    """Another port of the same host is another server; and the proxy's is for the proxy alone."""
+    with serving(index.folder) as other:
+        target = index if same else other
+        index.moved = f"http://127.0.0.1:{target.server_port}/elsewhere/files/"
+        monkeypatch.setenv("PIP_INDEX_URL", index.address.replace("//", "//me:secret@"))
+        handed = web._KeepsSecrets.redirect_request
+        proxied: list[bool] = []
+
+        def redirected(self: web._KeepsSecrets, req: Any, *others: Any) -> Any:
+            req.add_header("Proxy-authorization", "Basic cHJveHk=")
+            made = handed(self, req, *others)
+            proxied.append(made.has_header("Proxy-authorization"))
+            return made
+
+        monkeypatch.setattr(web._KeepsSecrets, "redirect_request", redirected)
+        get(home / "wheels", index.address, big)
+        (sent,) = [header for path, header in target.passwords if "/elsewhere/" in path]
+        assert bool(sent) == same
+        assert proxied == [False]
+
+
+def test_a_password_is_for_one_scheme_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@index.example/simple")
+    one = web.Web(settings.read(), "")
+    assert one._request("https://index.example/files/a.whl", 0, "*/*").has_header("Authorization")
+    assert not one._request("http://index.example/files/a.whl", 0, "*/*").has_header("Authorization")
+
+
+def test_a_page_without_an_end(home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "LONGEST", 50)
+    assert sentence(home / "wheels", index.address, big).startswith("Instead of packages a web page came from 127.0")
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_a_page_has_no_say_about_files_of_this_computer(home: Path, index: Index, big: Wheel, json: bool) -> None:
+    index.json = json
+    index.links = f"{index.folder.as_uri()}/"
+    assert sentence(home / "wheels", index.address, big).startswith(f"{big.name} is not at 127.0.0.1")
+    assert list((home / "wheels").iterdir()) == []
+
+
+def test_no_password_in_the_log(
+    home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", index.address.replace("//", "//me:secret@"))
+    index.login = True
+    sentence(home / "wheels", index.address, big)
+    index.login = "files"
+    sentence(home / "wheels", index.address, big)
+    local = home / "page.html"
+    local.write_text(f'<a href="{index.address.replace("//", "//me:secret@")}/../files/{big.name}">x</a>')
+    monkeypatch.setenv("PIP_FIND_LINKS", str(local))
+    sentence(home / "wheels", index.address, big)
+    assert "127.0.0.1" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_page_that_is_out_of_reach_is_asked_for_once(
+    home: Path, index: Index, big: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = as_wheel(kits.wheel(index.folder, "small", "1.0", {"s.py": ""}))
+    with serving(tmp_path) as dead:
+        dead.broken = True
+        monkeypatch.setenv("PIP_FIND_LINKS", f"http://127.0.0.1:{dead.server_port}/links/")
+        monkeypatch.setattr(fetch, "AT_ONCE", 1)
+        get(home / "wheels", index.address, big, small)
+        assert len(dead.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[index/simple", "http://127.0.0.1:{}/sïmple", "http://127.0.0.1:me/simple"]
+)
+def test_an_address_that_is_none(
+    home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", address.replace("{}", str(index.server_port)))
+    said = sentence(home / "wheels", index.address, big)
+    assert said.startswith("The address of ")
+    assert "“index-url”" in said
+
+
+def test_only_proxies_for_pages_count(home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "localhost:5000,127.0.0.1")
+    monkeypatch.setenv("ftp_proxy", "socks5://127.0.0.1:1")
+    get(home / "wheels", index.address, big)
+
+
+def test_a_folder_of_somebodys_own_keeps_its_mode(index: Index, big: Wheel, tmp_path: Path) -> None:
+    folder = tmp_path / "offline"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    get(folder, index.address, big)
+    assert folder.stat().st_mode & 0o777 == 0o755

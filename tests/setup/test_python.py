@@ -50,8 +50,14 @@ def test_a_python_is_brought(home: Path, kit: SmallKit, tmp_path: Path, monkeypa
 
     plan = setup.plan(kit.folder, kit.wheels)
     assert plan.python == f"Python {HERE}, downloaded for the engine alone"
+    monkeypatch.delenv("UV_NO_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (home / "state").mkdir(parents=True)
+    for folder in (home, home / "state"):  # above the log's: not the user's settings
+        (folder / "uv.toml").write_text('required-version = "==0.0.1"')
     good(kit, kit.wheels)
     own = environments.pythons()
+    assert own.stat().st_mode & 0o777 == 0o700
     assert launch.read_launch_file().interpreter.startswith(str(plan.folder))
     assert f"home = {own}" in (plan.folder / "pyvenv.cfg").read_text()
     assert not (home / ".local").exists()
@@ -73,7 +79,6 @@ def test_no_python_can_be_had(kit: SmallKit, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "list.json").write_text("{}")
     shown = run(kit, kit.wheels)
     assert shown.sentence == (
-        f"Python {HERE} could not be downloaded: install Python {HERE} yourself or check the network, then click "
-        "Set up."
+        f"Python {HERE} could not be downloaded: install Python {HERE} yourself or check the network, then try again."
     )
     assert [step.state for step in shown.steps][:3] == ["done", "failed", "waiting"]

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from bridge_server.client.locks import FileLock
 from bridge_server.client.setup import environments, fetch, running, web
 from bridge_server.client.setup.programs import interpreter_in
 from tests.setup.index import Index, serving
-from tests.setup.kits import HERE, SmallKit
+from tests.setup.kits import HERE, UV, SmallKit, wheel
 
 STEPS = ["Download the packages", "Install the packages", "Try a small fill", "Make it the engine"]
 
@@ -111,6 +112,26 @@ def test_a_folder_that_lacks_something(kit: SmallKit) -> None:
         f"The folder {kit.wheels} lacks {numpy.name}: make it again with “installer.py package --offline”, or choose "
         "another folder."
     )
+
+
+def test_uv_is_looked_at_before_it_is_run(kit: SmallKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody changes it in the source folder, after the packages were checked."""
+    whole = fetch.fetch
+    name = kit.lock["uv"]["files"][0]["name"]
+
+    def swapped(*arguments: Any) -> None:
+        whole(*arguments)
+        wheel(kit.wheels, "uv", "1.0", {f"uv-1.0.data/scripts/{UV}": b"#!/bin/sh\ntouch ../../harm\n"})
+
+    monkeypatch.setattr(fetch, "fetch", swapped)
+    assert run(kit, kit.wheels).sentence.startswith(f"{name} from {kit.wheels} is not the file")
+
+
+def test_uv_does_not_hear_settings_that_break_it(kit: SmallKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("VENV_SEED", "1"), ("CONSTRAINT", "/no/file"), ("OVERRIDE", "/no/file")):
+        monkeypatch.setenv("UV_" + name, value)
+    monkeypatch.setenv("UV_LINK_MODE", "symlink")
+    good(kit, kit.wheels)
 
 
 def test_a_kit_that_is_not_whole(kit: SmallKit) -> None:

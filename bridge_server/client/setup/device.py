@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Set, Tuple
 
 from bridge_server.client.setup import sentences
-from bridge_server.client.setup.programs import output
+from bridge_server.client.setup.programs import output, which
 from bridge_server.client.setup.sentences import say
 from bridge_server.client.setup.tags import numbers
 
@@ -49,7 +49,7 @@ def machine() -> str:
 def _nvidia() -> Device | None:
     system = Path(os.environ.get("SYSTEMROOT") or "C:/Windows") / "System32"
     folders = [str(system)] if sys.platform == "win32" else ["/usr/bin", "/usr/local/bin", "/usr/lib/wsl/lib"]
-    for tool in (shutil.which("nvidia-smi"), shutil.which("nvidia-smi", path=os.pathsep.join(folders))):
+    for tool in (which("nvidia-smi"), which("nvidia-smi", os.pathsep.join(folders))):
         lines = output([tool, *_NVIDIA], SECONDS).strip().splitlines() if tool else []
         if lines and lines[0].count(",") == 2:
             name, driver, capability = (part.strip() for part in lines[0].split(","))
@@ -59,10 +59,11 @@ def _nvidia() -> Device | None:
 
 def _amd() -> Device | None:
     """By the kernel's own list, which needs no tool; the name by rocminfo, if it is there."""
-    found = any(
-        re.search(r"^gfx_target_version [1-9]", path.read_text(), re.M) for path in TOPOLOGY.glob("*/properties")
-    )
-    tool = shutil.which("rocminfo") or shutil.which("rocminfo", path="/opt/rocm/bin")
+    found = False
+    for path in TOPOLOGY.glob("*/properties"):
+        with contextlib.suppress(OSError):  # not everybody may read each of them
+            found = found or bool(re.search(r"^gfx_target_version [1-9]", path.read_text(), re.M))
+    tool = which("rocminfo") or which("rocminfo", "/opt/rocm/bin")
     told = output([tool], SECONDS) if tool else ""
     agents = [agent for agent in told.split("*******")[1:] if re.search(r"Device Type:\s+GPU", agent)]
     names = [

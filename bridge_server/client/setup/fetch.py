@@ -15,13 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Dict, List
 
-from bridge_server.client import launch
 from bridge_server.client.errors import SetUpFailed
 from bridge_server.client.setup import runner, sentences, settings
 from bridge_server.client.setup.kit import Wheel
 from bridge_server.client.setup.runner import Cancelled
 from bridge_server.client.setup.sentences import say
-from bridge_server.client.setup.web import Stalled, Web, host
+from bridge_server.client.setup.web import Stalled, Web, bare, host
 from bridge_server.client.threads import spared
 
 log = logging.getLogger("repaint.setup")
@@ -48,7 +47,7 @@ def fetch(
     Cancelled (within 0.1 s) or OSError.
     """
     if may_fetch:
-        launch.private_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
     work = _Work(wheels, folder, Web(settings.read(), index, roots) if may_fetch else None)
     threads = [threading.Thread(target=spared(work.run), name="repaint-fetch", daemon=True) for _ in range(AT_ONCE)]
     for thread in threads:
@@ -124,7 +123,7 @@ class _Work:
             except SetUpFailed as error:
                 if error.code == "disk_full":
                     raise
-                log.warning("%s: %s (%s)", address, error.sentence, error.details)
+                log.warning("%s: %s (%s)", bare(address), error.sentence, error.details)
                 trouble = trouble or error
         raise trouble or self._web.missing(wheel)
 
@@ -151,7 +150,7 @@ class _Work:
                 self._go_on(wheel, address, part)
             except Stalled as error:
                 tries = 1 if _size(part) > before + PIECE else tries + 1
-                log.warning("%s: %s", address, error.details)
+                log.warning("%s: %s", bare(address), error.details)
                 if tries >= TRIES:
                     raise
                 self._stopped.wait(PAUSE * 2**tries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,19 @@ from bridge_server.client.launch import clean_environ
 CREATE_NO_WINDOW = 0x08000000  # subprocess.CREATE_NO_WINDOW, which only Windows has
 
 
-def options(platform: str = sys.platform, **variables: str) -> Dict[str, Any]:
-    """For ``subprocess.Popen``: a clean environment with these ``variables``, no input, no console window."""
-    chosen: Dict[str, Any] = {"env": {**clean_environ(), **variables}, "stdin": subprocess.DEVNULL}
+def which(name: str, folders: str | None = None, platform: str = sys.platform) -> str | None:
+    """As ``shutil.which``, but never from the folder where the editor stands, where Windows looks first."""
+    for folder in (os.environ.get("PATH", "") if folders is None else folders).split(os.pathsep):
+        path = Path(folder, name + (".exe" if platform == "win32" else ""))
+        if path.is_absolute() and path.is_file() and os.access(str(path), os.X_OK):
+            return str(path)
+    return None
+
+
+def options(platform: str = sys.platform, **variables: str | None) -> Dict[str, Any]:
+    """For ``subprocess.Popen``: a clean environment with these ``variables`` (None: without), no input, no window."""
+    environ = {name: value for name, value in {**clean_environ(), **variables}.items() if value is not None}
+    chosen: Dict[str, Any] = {"env": environ, "stdin": subprocess.DEVNULL}
     if platform == "win32":
         chosen["creationflags"] = CREATE_NO_WINDOW
     return chosen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from bridge_server.client.setup.device import machine
-from bridge_server.client.setup.programs import output
+from bridge_server.client.setup.programs import output, which
 from bridge_server.client.setup.tags import Target
 
 SECONDS = 10.0
@@ -79,15 +78,16 @@ def candidates(versions: Sequence[Tuple[int, int]], own: Path) -> Iterator[str]:
             programs = Path(os.environ.get("PROGRAMFILES") or "C:/Program Files")
             found += [base / folder / "python.exe" for base in (local / "Programs" / "Python", programs, Path("C:/"))]
         else:
-            places = [Path(each) for each in os.environ.get("PATH", "").split(os.pathsep) if each]
+            places = [Path(each) for each in os.environ.get("PATH", "").split(os.pathsep) if Path(each).is_absolute()]
             places += [Path(each) for each in ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/local/bin")]
             places += [home / ".local" / "bin", Path(f"/Library/Frameworks/Python.framework/Versions/{name}/bin")]
             found += [place / f"python{name}" for place in places]
             found += sorted(home.glob(f".pyenv/versions/{name}.*/bin/python{name}"))
     if windows:
-        listed = output([shutil.which("py") or "py", "-0p"], SECONDS)
+        launcher = which("py")
+        listed = output([launcher, "-0p"], SECONDS) if launcher else ""
         found += [Path(each.strip()) for each in re.findall(r"[A-Za-z]:\\.*?python\.exe", listed)]
-    found += [Path(path) for path in (shutil.which(name) for name in ("python3", "python")) if path]
+    found += [Path(path) for path in (which(name) for name in ("python3", "python")) if path]
     if Path(sys.executable or "").name.lower().startswith("python"):  # not an editor with Python inside
         found.append(Path(sys.executable))
     seen = set()

@@ -49,13 +49,16 @@ def run(
     cancelled: Callable[[], bool],
     patience: float,
     inherited: int = -1,
-    **variables: str,
+    place: Path | None = None,
+    **variables: str | None,
 ) -> Tuple[int, str]:
     """Exit status and what the program said; Cancelled, or SetUpFailed if it may not be started.
 
-    After ``patience`` seconds it is ended and the status is 124. ``inherited``: a descriptor for it (POSIX).
+    After ``patience`` seconds it is ended and the status is 124. ``inherited``: a descriptor for it (POSIX);
+    ``place``: where it stands, if not beside the log; ``variables``: None takes one away.
     """
-    chosen: Any = {"cwd": str(log.parent), **options(**variables)}  # Python imports from where it stands
+    # Python imports from where it stands.
+    chosen: Any = {"cwd": str(place or log.parent), **options(sys.platform, **variables)}
     if os.name == "posix":
         chosen.update(start_new_session=True, pass_fds=[inherited] if inherited >= 0 else [])
     with open(str(log), "ab") as file:
@@ -91,7 +94,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if os.name == "posix":
         os.killpg(process.pid, signal.SIGKILL)
     else:
-        tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        system = Path(os.environ.get("SYSTEMROOT") or "C:/Windows") / "System32"
+        tree = [str(system / "taskkill.exe"), "/F", "/T", "/PID", str(process.pid)]
         subprocess.run(tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options())
     process.wait()
 

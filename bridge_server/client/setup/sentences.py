@@ -66,6 +66,7 @@ PROXY_DENIED = (
 NO_SSL = "The Python of this editor cannot speak https: choose “Set up from a folder”, or set up from another editor."
 PROXY_KIND = "The proxy {proxy} is of a kind that set-up cannot use: name an http proxy in pip's setting “proxy”, then try again."
 WEB_PAGE = "Instead of packages a web page came from {host}: sign in to this network with a browser, or correct pip's setting “proxy”, then try again."
+BAD_ADDRESS = "The address of {host} is not right: correct pip's settings “index-url” and “find-links”, then try again."
 NOT_THERE = (
     "{name} is not at {host}: look whether pip's setting “index-url” is right, then try again, or use a newer plug-in."
 )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import logging
+import os
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from bridge_server.client import launch
 from bridge_server.client.errors import BridgeError, SetUpFailed
@@ -194,6 +197,8 @@ class SetUp:
         def told(done: int) -> None:
             self._step(0, "running", done)
 
+        if self._source is None:
+            launch.private_folder(environments.wheels())
         fetch.fetch(wanted, self._place(), self._source is None, kit.index, told, self._stop, kit.roots)
 
     def _uv(self, kit: Kit) -> Path:
@@ -202,7 +207,10 @@ class SetUp:
         name = "uv.exe" if self._plan.target.platform == "win32" else "uv"
         program = launch.private_folder(launch.user_folders().cache / "uv") / f"{wheel.sha256[:8]}-{name}"
         if not program.is_file():
-            with zipfile.ZipFile(str(self._place() / wheel.name)) as archive:
+            content = (self._place() / wheel.name).read_bytes()  # others may write there: what is run is checked
+            if hashlib.sha256(content).hexdigest() != wheel.sha256:
+                raise SetUpFailed(say(sentences.WRONG_HASH, name=wheel.name, host=self._place()))
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 inside = next(each for each in archive.namelist() if each.endswith(f".data/scripts/{name}"))
                 scratch = program.with_suffix(".part")
                 scratch.write_bytes(archive.read(inside))
@@ -211,7 +219,11 @@ class SetUp:
         return program
 
     def _uv_run(self, kit: Kit, *arguments: str, otherwise: str, patience: float, **variables: str) -> None:
-        variables = {
+        """Where uv fetches it hears the user's own settings; where it installs none, for any could break it."""
+        fetches = arguments[0] == "python"
+        own = {} if fetches else {name: None for name in os.environ if name.upper().startswith("UV_")}
+        chosen: Dict[str, str | None] = {
+            **own,
             "UV_CACHE_DIR": str(
                 environments.engines() / ".cache"
             ),  # on the environment's own disk, so that nothing is copied
@@ -221,10 +233,12 @@ class SetUp:
             **variables,
         }
         if "onedrive" in str(environments.engines()).lower():  # its files may not have two names
-            variables["UV_LINK_MODE"] = "copy"
+            chosen["UV_LINK_MODE"] = "copy"
         inherited = self._lock.fileno() if self._lock else -1
         command = [str(self._uv(kit)), *arguments]
-        status, told = runner.run(command, self.log, self._stop, patience, inherited, **variables)
+        # It looks for settings in every folder above the one where it stands: these are not the user's.
+        place = Path(self.log.anchor) if fetches else self.log.parent
+        status, told = runner.run(command, self.log, self._stop, patience, inherited, place, **chosen)
         if status:
             raise runner.why(told, environments.engines(), otherwise)
 
@@ -233,6 +247,7 @@ class SetUp:
         words = say(sentences.NO_PYTHON, version=version)
         arguments = ("python", "install", version, "--no-bin", "--no-registry")
         kit = Kit(self._kit)
+        launch.private_folder(environments.pythons())
         variables = {"UV_PYTHON_DOWNLOADS": "manual", **settings.for_uv(settings.read())}
         self._uv_run(kit, *arguments, otherwise=words, patience=PYTHON_SECONDS, **variables)
 

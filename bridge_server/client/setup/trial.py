@@ -26,7 +26,7 @@ def paint(interpreter: Path, log: Path, cancelled: Callable[[], bool], failed: s
     moved = {"TMPDIR": home, "TEMP": home, "TMP": home}
     try:
         command = [str(interpreter), "-m", "bridge_server.check"]
-        status, told = runner.run(command, log, cancelled, SECONDS, inherited, **moved)
+        status, told = runner.run(command, log, cancelled, SECONDS, inherited, log.parent, **moved)
     finally:
         _stop_left(interpreter, folder, log)
     if status == 124:

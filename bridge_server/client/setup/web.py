@@ -44,6 +44,7 @@ BUNDLES = (  # where systems keep their certificates; an editor's own Python oft
 )
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 PAUSE = 0.5  # seconds before a page is asked for again
+LONGEST = 32_000_000  # bytes of a page
 SLOWEST = 2048  # bytes a second, over the time-out: less counts as silence
 
 
@@ -64,11 +65,13 @@ class Web:
         self._certificates = ""
         main, *others = settings.indexes
         self._indexes = [] if settings.no_index else [each for each in (main or index, *others) if each]
-        named = (urlsplit(each) for each in (*self._indexes, *settings.find_links))
-        self._names: Dict[str, SplitResult] | None = {
-            each.netloc.rpartition("@")[2]: each for each in named if each.username
-        }
-        self._pages: Dict[str, Dict[str, str]] = {}
+        self._names: Dict[Tuple[str, str], SplitResult] | None = {}
+        for each in (*self._indexes, *settings.find_links):
+            with contextlib.suppress(ValueError):  # told when it is asked
+                parts = urlsplit(each)
+                if parts.username:
+                    self._names[_server(parts)] = parts
+        self._pages: Dict[str, Dict[str, str] | SetUpFailed] = {}
         self._guard = threading.Lock()
         self._opener: urllib.request.OpenerDirector | None = None
 
@@ -99,13 +102,18 @@ class Web:
         return SetUpFailed(say(sentences.NOT_THERE, name=wheel.name, host=host(self._indexes[0])))
 
     def _page(self, place: str) -> Dict[str, str]:
-        """The files of a folder or a page, by name; an address that says 404 has none."""
+        """The files of a folder or a page, by name; an address that says 404 has none.  It is asked once."""
         with self._guard:
             known = self._pages.get(place)
         if known is None:
-            known = self._read_page(place)
+            try:
+                known = self._read_page(place)
+            except SetUpFailed as error:
+                known = error
             with self._guard:
                 self._pages[place] = known
+        if isinstance(known, SetUpFailed):
+            raise known
         return known
 
     def _read_page(self, place: str) -> Dict[str, str]:
@@ -121,7 +129,7 @@ class Web:
         while True:
             try:
                 with self.open(place, accept=ACCEPT) as answer:
-                    told = b"".join(iter(lambda: answer.read(1 << 16), b""))
+                    told = _whole(answer, LONGEST)
                 break
             except Stalled:
                 tries += 1
@@ -132,17 +140,21 @@ class Web:
                 if error.code == "404":
                     return {}
                 raise
-        text = told.decode("utf-8", "replace")
+        text, asked = told.decode("utf-8", "replace"), bare(answer.address)
+        if len(told) > LONGEST:
+            raise SetUpFailed(say(sentences.WEB_PAGE, host=host(place)), f"{asked}: a page without an end")
         if answer.kind.endswith("json"):
             try:
                 files = json.loads(text)["files"]
-                return {file["filename"]: urljoin(answer.address, file["url"]) for file in files}
+                found = {file["filename"]: urljoin(answer.address, file["url"]) for file in files}
             except (ValueError, KeyError, TypeError) as error:
-                raise SetUpFailed(say(sentences.WEB_PAGE, host=host(place)), f"{place}: {error!r}") from None
-        found = links(text, answer.address)
-        if not any(re.search(r"\.(whl|tar\.gz|zip)$", name) for name in found):
-            raise SetUpFailed(say(sentences.WEB_PAGE, host=host(place)), f"{place}: {text[:200]!r}")
-        return found
+                raise SetUpFailed(say(sentences.WEB_PAGE, host=host(place)), f"{asked}: {error!r}") from None
+        else:
+            found = links(text, answer.address)
+            if not any(re.search(r"\.(whl|tar\.gz|zip)$", name) for name in found):
+                raise SetUpFailed(say(sentences.WEB_PAGE, host=host(place)), f"{asked}: {text[:200]!r}")
+        # A page from the network has no say about files of this computer, nor about its neighbours' shares.
+        return {name: each for name, each in found.items() if re.match(r"https?://", each, re.I)}
 
     @contextlib.contextmanager
     def open(self, address: str, start: int = 0, accept: str = "*/*") -> Iterator[Answer]:
@@ -156,13 +168,13 @@ class Web:
                 file.seek(start)
                 yield Answer(file, start, "", address, 0.0)
             return
-        request, name = self._request(address, start, accept), host(address)
+        name = host(address)
         with _told(name):
-            answer = self._open(request)
+            answer = self._open(self._request(address, start, accept))
         with contextlib.closing(answer):
             kind = str(answer.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
             if accept == "*/*" and kind == "text/html":
-                raise SetUpFailed(say(sentences.WEB_PAGE, host=name), f"{address} is a page")
+                raise SetUpFailed(say(sentences.WEB_PAGE, host=name), f"{bare(address)} is a page")
             if answer.status == 206:
                 told = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
                 if not told or int(told.group(1)) > start:
@@ -183,30 +195,33 @@ class Web:
         return self._make_opener().open(request, timeout=self._settings.timeout)
 
     def _learn_certificates(self) -> bool:
-        """Fetch certifi without looking at certificates, and without passwords: that its sha256 is right is enough."""
+        """Fetch certifi without looking at certificates: that its sha256 is right is enough.
+
+        Only from the kit's own index and without passwords, for whoever answers may be an impostor.
+        """
         with self._learning:
             wheel, self._roots = self._roots, None
             if wheel is None:
                 return bool(self._certificates)
-            careless = Web(replace(self._settings, trusted=("*",), client_certificate=""), self._index)
+            public = replace(self._settings, trusted=("*",), client_certificate="", indexes=[""], find_links=[])
+            careless = Web(public, self._index)
             careless._names = None
-            for address in careless.addresses(wheel):
-                with careless.open(address) as answer:
-                    content = b"".join(iter(lambda: answer.read(1 << 16), b""))
-                if hashlib.sha256(content).hexdigest() == wheel.sha256:
-                    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                        self._certificates = archive.read("certifi/cacert.pem").decode("ascii", "replace")
-                    with self._guard:
-                        self._opener = None
-                    return True
+            with contextlib.suppress(SetUpFailed):  # what is told is the certificate
+                for address in careless.addresses(wheel):
+                    with careless.open(address) as answer:
+                        content = _whole(answer, wheel.size)
+                    if hashlib.sha256(content).hexdigest() == wheel.sha256:
+                        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                            self._certificates = archive.read("certifi/cacert.pem").decode("ascii", "replace")
+                        with self._guard:
+                            self._opener = None
+                        return True
             return False
 
     def _request(self, address: str, start: int, accept: str) -> urllib.request.Request:
         """Names and passwords of a server's addresses go into a header, as those of a netrc file do."""
         parts = urlsplit(urldefrag(address)[0])
-        server = parts.netloc.rpartition("@")[2]
-        plain = urlunsplit((parts.scheme, server, parts.path, parts.query, ""))
-        named = (self._names or {}).get(server, parts)
+        named = (self._names or {}).get(_server(parts), parts)
         user, password = (named.username, named.password) if self._names is not None else (None, None)
         if user is None and self._names is not None:
             with contextlib.suppress(OSError, netrc.NetrcParseError, TypeError, ValueError):
@@ -217,15 +232,16 @@ class Web:
             headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
         if start:
             headers["Range"] = f"bytes={start}-"
-        return urllib.request.Request(plain, headers=headers)
+        return urllib.request.Request(bare(address), headers=headers)
 
     def _make_opener(self) -> urllib.request.OpenerDirector:
         if ssl is None:
             raise SetUpFailed(say(sentences.NO_SSL))
-        for proxy in self._settings.proxies.values():
+        proxies = {kind: proxy for kind, proxy in self._settings.proxies.items() if kind in ("http", "https")}
+        for proxy in proxies.values():
             if urlsplit(proxy).scheme not in ("http", "https", ""):
                 raise SetUpFailed(say(sentences.PROXY_KIND, proxy=host(proxy)), "")
-        handlers: List[Any] = [urllib.request.ProxyHandler(self._settings.proxies), _KeepsSecrets()]
+        handlers: List[Any] = [urllib.request.ProxyHandler(proxies), _KeepsSecrets()]
         handlers.append(_https(self._settings, self._certificates))
         return urllib.request.build_opener(*handlers)
 
@@ -271,10 +287,12 @@ def _told(name: str) -> Iterator[None]:
         if error.code in (404, 410):
             raise SetUpFailed(say(sentences.NOT_THERE, name=error.url, host=name), str(error), "404") from None
         raise Stalled(say(sentences.SERVER_ERROR, host=name, status=error.code), str(error)) from None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise SetUpFailed(say(sentences.CERTIFICATE, host=name), str(reason)) from None
+        if isinstance(error, http.client.InvalidURL) or not isinstance(error, (OSError, http.client.HTTPException)):
+            raise SetUpFailed(say(sentences.BAD_ADDRESS, host=name), type(error).__name__) from None
         if "Tunnel connection failed: 407" in str(reason):
             raise SetUpFailed(say(sentences.PROXY_DENIED), str(reason)) from None
         silent = isinstance(reason, (socket.timeout, ConnectionResetError, http.client.HTTPException))
@@ -283,14 +301,16 @@ def _told(name: str) -> Iterator[None]:
 
 
 class _KeepsSecrets(urllib.request.HTTPRedirectHandler):
-    """A password is for the host that asks for it, not for the one that it names."""
+    """A password is for the server that asks for it, not for the one that it names; nor is the proxy's."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: email.message.Message, newurl: str
     ) -> urllib.request.Request | None:
         made = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-        if made is not None and urlsplit(newurl).hostname != urlsplit(req.full_url).hostname:
-            made.remove_header("Authorization")
+        if made is not None:
+            made.remove_header("Proxy-authorization")  # is added again where the proxy is asked
+            if _server(urlsplit(newurl)) != _server(urlsplit(req.full_url)):
+                made.remove_header("Authorization")
         return made
 
 
@@ -349,7 +369,35 @@ def links(page: str, address: str) -> Dict[str, str]:
 
 def host(address: str) -> str:
     """The host of an address for people; a folder is its own name."""
-    return urlsplit(address).hostname or address
+    try:
+        return urlsplit(address).hostname or address
+    except ValueError:
+        return bare(address)
+
+
+def _server(parts: SplitResult) -> Tuple[str, str]:
+    """To whom a password belongs: the same host at another port, or without https, is somebody else."""
+    return parts.scheme, parts.netloc.rpartition("@")[2]
+
+
+def bare(address: str) -> str:
+    """An address as servers and the log may see it: without name and password."""
+    try:
+        parts = urlsplit(urldefrag(address)[0])
+    except ValueError:
+        return re.sub(r"//.*@", "//", address)
+    return urlunsplit(parts._replace(netloc=_server(parts)[1]))
+
+
+def _whole(answer: Answer, longest: int) -> bytes:
+    """All that is read from an address; only the beginning, longer than ``longest``, if it is longer."""
+    content = bytearray()
+    while len(content) <= longest:
+        piece = answer.read(1 << 16)
+        if not piece:
+            break
+        content += piece
+    return bytes(content)
 
 
 def _local(address: str) -> Path | None:
