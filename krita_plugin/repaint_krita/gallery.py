@@ -33,7 +33,6 @@ class Gallery(QtWidgets.QListWidget):
         self.setMovement(scoped(QtWidgets.QListView, "Movement", "Static"))
         self.setIconSize(QtCore.QSize(THUMBNAIL, THUMBNAIL))
         self.setSpacing(2)
-        self.setUniformItemSizes(True)
         self.setMinimumHeight(THUMBNAIL + 36)
         self.itemClicked.connect(self.show_item)
         self.itemDoubleClicked.connect(lambda item: self.show_item(item, apply=True))

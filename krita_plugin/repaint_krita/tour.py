@@ -23,7 +23,7 @@ class TourPanel(QtWidgets.QWidget):
         self.text.setFont(font)
         self.begin = button("tour_begin", lambda: pump.do("tour", tour.begin))
         self.close_button = button("tour_no", lambda: pump.do("tour", tour.close))
-        column(self, self.text, row(self.begin, self.close_button), margin=0)
+        column(self, self.text, row(self.begin, self.close_button))
         tour.listeners.append(self.refresh)
         self.refresh()
 

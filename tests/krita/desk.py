@@ -209,7 +209,7 @@ documents[{name!r}] = add(d)
 
     def click(self, widget: str) -> None:
         """A click of the real mouse on one of the docker's widgets, e.g. "button", "cancel_button"."""
-        self.host.run(f"dock().widget().ensureWidgetVisible(dock().{widget})")
+        self.host.run(f"dock().area.ensureWidgetVisible(dock().{widget})")
         self.host.click(*self.host.run(f"center(dock().{widget})"))
 
     def press(self) -> None:

@@ -111,7 +111,7 @@ def test_a_frame_is_dragged_by_the_mouse(desk: Desk) -> None:
     desk.choose()
     extend(desk)
     assert "how many pixels" in desk.wait_end()
-    desk.host.run("frame = dock().extend_page.frame\ndock().widget().ensureWidgetVisible(frame)")
+    desk.host.run("frame = dock().extend_page.frame\ndock().area.ensureWidgetVisible(frame)")
 
     def edge(across: float, down: float) -> list[float]:
         """Where that place of the frame lies on the screen; 0 … 1 each way."""
@@ -406,7 +406,7 @@ def test_from_opening_krita_to_an_applied_variant_in_four_actions(display: Displ
             before, (x, y) = (x, y), host.run("center(canvas())")
         host.drag(x - 40, y - 30, x + 40, y + 30)  # 3
         host.wait("(lambda s: s is not None and s.width() > 4)(documents['photo'].selection())", what="a selection")
-        host.run("dock().widget().ensureWidgetVisible(dock().button)")
+        host.run("dock().area.ensureWidgetVisible(dock().button)")
         host.wait("dock().fields['model'].findData('test/gaussian') >= 0", seconds=60)
         host.run(
             "dock().fields['model'].setCurrentIndex(dock().fields['model'].findData('test/gaussian'))"

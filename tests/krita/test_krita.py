@@ -587,7 +587,7 @@ def test_variants_stand_as_thumbnails_and_a_click_swaps_them(desk: Desk) -> None
     desk.screenshot("variants")
     pictures = [desk.fingerprint(document)]
     for index in (1, 2):
-        desk.host.run("dock().widget().ensureWidgetVisible(dock().gallery)")
+        desk.host.run("dock().area.ensureWidgetVisible(dock().gallery)")
         desk.host.click(
             *desk.host.run(f"""
 item = dock().gallery.item({index})
