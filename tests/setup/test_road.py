@@ -154,7 +154,7 @@ def test_cancel_and_go_on(kit: SmallKit, index: Index) -> None:
     assert time.monotonic() - began < 0.5
     assert one.shown().state == "cancelled"
     assert setup.found(kit.folder).sentence == (
-        "The set-up of the engine was begun and not finished: click Go on, and it continues where it stopped."
+        "The set-up of the engine was begun and not finished; it continues where it stopped."
     )
     assert setup.plan(kit.folder).download < sum(p.stat().st_size for p in kit.wheels.iterdir()) - 19_000_000
     index.stop_after = -1

@@ -273,7 +273,7 @@ WORDS = {
     "This stays:": "Ceci reste :",
     "{what}, {size}: {place}": "{what}, {size} : {place}",
     "Removing …": "Suppression…",
-    "Removed. The plug-in itself goes in the editor's own list of plug-ins.": "C’est supprimé. Le greffon lui-même s’enlève dans la liste des greffons du logiciel.",
+    "Removed. To remove the plug-in itself, delete its folder.": "C’est supprimé. Pour enlever aussi le greffon, supprimez son dossier.",
     "RePaint is ready. Shall we try it on a small picture? It takes twenty seconds.": "RePaint est prêt. Voulez-vous l’essayer sur une petite image ? Cela prend vingt secondes.",
     "1 of 4: Drag a rectangle around the path with the rectangular selection tool.": "1 sur 4 : Tracez un rectangle autour du chemin avec l’outil de sélection rectangulaire.",
     "2 of 4: Click RePaint selection.": "2 sur 4 : Cliquez sur « Repeindre la sélection ».",
@@ -304,7 +304,7 @@ WORDS = {
     "as the model": "modèle",
     # said by the set-up
     "The engine is not set up yet: click Set up.": "Le moteur n’est pas encore installé : cliquez sur Installer.",
-    "The set-up of the engine was begun and not finished: click Go on, and it continues where it stopped.": "L’installation du moteur a été commencée mais pas finie : cliquez sur Continuer, elle reprend où elle s’est arrêtée.",
+    "The set-up of the engine was begun and not finished; it continues where it stopped.": "L’installation du moteur a été commencée mais pas finie ; elle reprend où elle s’est arrêtée.",
     "The Python that the engine needs is gone: click Repair.": "Le Python dont le moteur a besoin a disparu : cliquez sur Réparer.",
     "Parts of the engine are missing ({names}): click Repair.": "Des parties du moteur manquent ({names}) : cliquez sur Réparer.",
     "A file of the model is not whole ({name}): click Repair.": "Un fichier du modèle n’est pas entier ({name}) : cliquez sur Réparer.",

@@ -272,7 +272,7 @@ WORDS = {
     "This stays:": "Das bleibt:",
     "{what}, {size}: {place}": "{what}, {size}: {place}",
     "Removing …": "Wird entfernt …",
-    "Removed. The plug-in itself goes in the editor's own list of plug-ins.": "Entfernt. Das Plug-in selbst nimmst du in der Plug-in-Liste des Programms heraus.",
+    "Removed. To remove the plug-in itself, delete its folder.": "Entfernt. Um auch das Plug-in zu entfernen, lösche seinen Ordner.",
     "RePaint is ready. Shall we try it on a small picture? It takes twenty seconds.": "RePaint ist bereit. Willst du es an einem kleinen Bild ausprobieren? Es dauert zwanzig Sekunden.",
     "1 of 4: Drag a rectangle around the path with the rectangular selection tool.": "1 von 4: Zieh mit dem Rechteck-Auswahlwerkzeug ein Rechteck um den Weg.",
     "2 of 4: Click RePaint selection.": "2 von 4: Klicke auf „Auswahl neu malen“.",
@@ -303,7 +303,7 @@ WORDS = {
     "as the model": "wie das Modell",
     # said by the set-up
     "The engine is not set up yet: click Set up.": "Die Engine ist noch nicht eingerichtet: klicke auf Einrichten.",
-    "The set-up of the engine was begun and not finished: click Go on, and it continues where it stopped.": "Das Einrichten der Engine wurde begonnen und nicht beendet: klicke auf Weitermachen, es geht dort weiter, wo es aufgehört hat.",
+    "The set-up of the engine was begun and not finished; it continues where it stopped.": "Das Einrichten der Engine wurde begonnen und nicht beendet; es geht dort weiter, wo es aufgehört hat.",
     "The Python that the engine needs is gone: click Repair.": "Das Python, das die Engine braucht, ist fort: klicke auf Reparieren.",
     "Parts of the engine are missing ({names}): click Repair.": "Teile der Engine fehlen ({names}): klicke auf Reparieren.",
     "A file of the model is not whole ({name}): click Repair.": "Eine Datei des Modells ist nicht ganz ({name}): klicke auf Reparieren.",

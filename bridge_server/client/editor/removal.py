@@ -66,7 +66,7 @@ class RemovalPage:
 
     def _ended(self, _: Any) -> None:
         self._found, self._sentence = None, sentences.REMOVED
-        self._set_up.pause(False)
+        self._set_up.pause(False, sentences.REMOVED)  # whose page hides this one
 
     def _do(self, meanwhile: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         def answered(answer: Any) -> None:

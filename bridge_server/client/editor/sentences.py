@@ -100,7 +100,7 @@ REMOVAL_GOES = "This goes:"
 REMOVAL_STAYS = "This stays:"
 REMOVAL_LINE = "{what}, {size}: {place}"
 REMOVING = "Removing …"
-REMOVED = "Removed. The plug-in itself goes in the editor's own list of plug-ins."
+REMOVED = "Removed. To remove the plug-in itself, delete its folder."
 
 # ---- the tour ----
 TOUR_OFFER = "RePaint is ready. Shall we try it on a small picture? It takes twenty seconds."

@@ -63,6 +63,7 @@ class SetUpPage:
         self.plan: Optional[setup.Plan] = None
         self.job: Optional[setup.SetUp] = None  # that runs
         self._why = ""  # there is no working engine
+        self._told = ""  # what was done before
         self._last: Optional[setup.Shown] = None  # how the last job ended
         self._log: Optional[Path] = None
         self._log_wanted = False
@@ -76,11 +77,14 @@ class SetUpPage:
     # ---- commands ----
     def look(self) -> None:
         """Whether there is a working engine, and if not, what a set-up would do."""
-        found = self._door.found(self._kit if self._kit.is_dir() else None)
-        self.state, self._why = found.state, found.sentence
+        self._find()
         if self._needed() and self.plan is None:
             self._make_plan()
         self._changed()
+
+    def _find(self) -> None:
+        found = self._door.found(self._kit if self._kit.is_dir() else None)
+        self.state, self._why = found.state, found.sentence
 
     def start(self) -> None:
         """Sets up, or goes on; if there was an obstacle, looks first whether it still is there."""
@@ -104,9 +108,9 @@ class SetUpPage:
         """Plans a set-up from a folder with all that is needed."""
         self._make_plan(source=folder)
 
-    def pause(self, on: bool) -> None:
-        """Offers nothing while everything is being removed."""
-        self._paused, self.plan = on, None
+    def pause(self, on: bool, told: str = "") -> None:
+        """Offers nothing while everything is being removed; ``told``: how that ended, until the next set-up."""
+        self._paused, self.plan, self._told = on, None, tr(told)
         self.look()
 
     def show_log(self, wanted: bool) -> None:
@@ -142,13 +146,14 @@ class SetUpPage:
         if self._last.state == "done":
             self._ended_well(self.done if self._first else [])
         else:
+            self._find()
             self._make_plan(source=self._source)
         return True
 
     def _begin(self) -> None:
         if self.plan is not None and not self.plan.problem:
             self.job = self._door.SetUp(self._kit, self.plan, self._source)
-            self._log, self._first = self.job.log, self.state == "missing"
+            self._log, self._first, self._told = self.job.log, self.state == "missing", ""
             self.job.start()
             self._say("")
             self._pump.repeat("set-up", self._tick)
@@ -216,7 +221,7 @@ class SetUpPage:
         return Shown(
             visible=True,
             alone=self.state != "old",
-            text="\n".join(self._about() if self.job is not None or failed else [self._why, *self._about()]),
+            text="\n".join(self._about() if self.job is not None or failed else [*self._reasons(), *self._about()]),
             button="go_on" if self.state == "missing" and not failed and _interrupted() else BUTTONS[self.state],
             can_start=self.plan is not None and not self._waiting,
             runs=self.job is not None,
@@ -229,6 +234,9 @@ class SetUpPage:
             has_log=self._log is not None,
             log=self._log_end(),
         )
+
+    def _reasons(self) -> List[str]:
+        return [each for each in (self._told, self._why) if each]
 
     def _about(self) -> List[str]:
         """What is to be known before it begins, a line each."""

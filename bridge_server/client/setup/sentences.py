@@ -19,7 +19,7 @@ def say(sentence: str, **fields: Any) -> str:
 
 # ---- found ----
 MISSING = "The engine is not set up yet: click Set up."
-UNFINISHED = "The set-up of the engine was begun and not finished: click Go on, and it continues where it stopped."
+UNFINISHED = "The set-up of the engine was begun and not finished; it continues where it stopped."
 PYTHON_GONE = "The Python that the engine needs is gone: click Repair."
 PARTS_GONE = "Parts of the engine are missing ({names}): click Repair."
 NOT_WHOLE = "The engine is not whole: click Repair."
