@@ -18,17 +18,20 @@ class FileLock:
         self._handle = -1
 
     def acquire(self, timeout: float, give_up: Callable[[], bool] | None = None) -> bool:
-        """Try for ``timeout`` seconds or until ``give_up()``; True when held."""
+        """Try for ``timeout`` seconds or until ``give_up()``; True when held. Raises OSError if a disk has no locks."""
         deadline = time.monotonic() + timeout
         plain_file(self._path)
         handle = os.open(str(self._path), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        while not _try_lock(handle):
-            if time.monotonic() >= deadline or (give_up is not None and give_up()):
+        try:
+            while not _try_lock(handle):
+                if time.monotonic() >= deadline or (give_up is not None and give_up()):
+                    return False
+                time.sleep(0.02)
+            self._handle, handle = handle, -1
+            return True
+        finally:
+            if handle >= 0:
                 os.close(handle)
-                return False
-            time.sleep(0.02)
-        self._handle = handle
-        return True
 
     def fileno(self) -> int:
         """The descriptor while held: a child that inherits it keeps the lock after its parent's death (not Windows)."""
@@ -57,6 +60,6 @@ else:
     def _try_lock(handle: int) -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except (BlockingIOError, PermissionError):  # both mean that another one holds it
             return False
         return True

@@ -183,11 +183,13 @@ no-index = yes
         HTTPS_PROXY="http://p:1",
     )
     assert (changed.indexes[0], changed.no_index, changed.timeout) == ("http://env/simple", False, 40.0)
-    assert changed.proxies == {"http": "http://user:word@proxy:3128", "https": "http://p:1"}
+    assert changed.proxies == found.proxies, "as in pip, its own proxy comes first"
     assert read(tmp_path, PIP_CONFIG_FILE=os.devnull) == Settings()
     assert settings.for_uv(changed) == {
-        "HTTP_PROXY": "http://user:word@proxy:3128", "HTTPS_PROXY": "http://p:1", "SSL_CERT_FILE": "/etc/ca.pem",
+        "HTTP_PROXY": "http://user:word@proxy:3128", "HTTPS_PROXY": "http://user:word@proxy:3128",
+        "SSL_CERT_FILE": "/etc/ca.pem",
     }  # fmt: skip
+    assert read(tmp_path, PIP_CONFIG_FILE=os.devnull, HTTPS_PROXY="http://p:1").proxies == {"https": "http://p:1"}
 
 
 def test_uvs_settings(tmp_path: Path) -> None:
@@ -222,6 +224,7 @@ find-links = ["/wheels"]
     assert read(tmp_path, UV_NO_CONFIG="1").indexes == ["http://pip/simple"]
     own = read(tmp_path, UV_DEFAULT_INDEX="mine=http://default/simple", UV_INDEX="a=http://a/simple http://b/simple")
     assert own.indexes[:3] == ["http://default/simple", "http://a/simple", "http://b/simple"]
+    assert read(tmp_path, UV_FIND_LINKS="/my wheels, /b", UV_NO_CONFIG="1").find_links == ["/my wheels", "/b"]
     put(tmp_path / "uv.toml", '[[index]]\nurl = "http://file/simple"\ndefault = true\n')
     assert read(tmp_path, UV_CONFIG_FILE=str(tmp_path / "uv.toml")).indexes[0] == "http://file/simple"
     put(tmp_path / "mine/uv/uv.toml", 'find-links = ["C:\\\\wheels"]\n')
@@ -275,6 +278,7 @@ Agent 2
 """
     assert said(monkeypatch, {"rocminfo": told}) == Device("rocm", "AMD Radeon RX 7900 XTX")
     assert said(monkeypatch, {"rocminfo": told}, "win32") == Device("cpu")
+    (tmp_path / "2/properties").mkdir(parents=True)  # one that cannot be read
     put(tmp_path / "0/properties", "cpu_cores_count 16\ngfx_target_version 0\n")
     monkeypatch.setattr(device, "TOPOLOGY", tmp_path)
     assert device._amd() is None or said(monkeypatch, {}) == Device("cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -19,7 +20,6 @@ import pytest
 from bridge_server.client import launch, setup
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.link import find_or_start
-from bridge_server.client.locks import FileLock
 from bridge_server.client.setup import environments, fetch, running, web
 from bridge_server.client.setup.programs import interpreter_in
 from tests.setup.index import Index, serving
@@ -236,7 +236,10 @@ def test_an_update_leaves_what_works(
     )
     shown = run(bad, bad.wheels)
     assert shown.state == "failed"
-    assert shown.sentence == ("The engine was installed but does not work: The small picture could not be painted.")
+    assert shown.sentence == (
+        "The engine was installed but does not work (The small picture could not be painted): look into the log, then "
+        "try again."
+    )
     assert environments.current() == old
     assert setup.found(kit.folder) == setup.Found("ready")
     running.tidy(old)  # a set-up is unfinished: nothing may go
@@ -363,17 +366,32 @@ def test_what_cannot_be_seen_is_made_anew(kit: SmallKit) -> None:
     torch.write_text("!" * torch.stat().st_size)
     shutil.rmtree(torch.parent / "__pycache__")  # which would pass for it, written within the same second
     shown = run(kit, kit.wheels)
-    assert shown.sentence == "The engine was installed but does not work: SyntaxError: invalid syntax"
+    assert shown.sentence == (
+        "The engine was installed but does not work (SyntaxError: invalid syntax): look into the log, then try again."
+    )
     assert setup.found(kit.folder) == setup.Found("broken", "The engine is not whole: click Repair.")
     good(kit, kit.wheels)
 
 
-def test_a_bridge_is_not_started_during_a_repair() -> None:
-    state = launch.private_folder(launch.user_folders().state)
-    lock = running.keep_stopped(lambda: False)
-    assert not FileLock(state / "start.lock").acquire(0.0)
-    lock.release()
-    assert FileLock(state / "start.lock").acquire(0.0)
+@pytest.mark.skipif(os.name != "posix", reason="Windows has locks everywhere")
+def test_a_disk_without_locks(kit: SmallKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert "knows no file locks" in run(kit, kit.wheels).sentence
+
+
+def test_a_plan_raises_nothing(kit: SmallKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    kit.lock["packages"][0]["marker"] = "no marker"
+    kit.write()
+    assert setup.plan(kit.folder).problem.startswith("The plug-in's folder “kit” is not whole")
+
+    def refuse(place: str) -> None:
+        raise OSError(errno.EIO, "Input/output error", place)
+
+    monkeypatch.setattr(shutil, "disk_usage", refuse)
+    assert setup.plan(kit.folder).problem.startswith("Set-up was stopped by an error: try once more")
 
 
 def test_use_an_engine_that_is_there(kit: SmallKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,36 +408,10 @@ def test_use_an_engine_that_is_there(kit: SmallKit, tmp_path: Path, monkeypatch:
     (packages / "bridge_server" / "fails").write_text("")
     with pytest.raises(BridgeError) as raised:
         setup.use(folder)
-    assert raised.value.sentence == (f"The engine in {folder} does not work: The small picture could not be painted.")
-
-
-def test_removing_everything(home: Path, kit: SmallKit) -> None:
-    good(kit, kit.wheels)
-    folders = launch.user_folders()
-    for name in ("models/big.bin", "my notes.txt"):
-        (folders.data / name).parent.mkdir(parents=True, exist_ok=True)
-        (folders.data / name).write_bytes(bytes(1000))
-    for name in ("spool/job", "journal.sqlite", "logs/krita.log"):
-        (folders.state / name).parent.mkdir(parents=True, exist_ok=True)
-        (folders.state / name).write_bytes(bytes(500))
-    (folders.config / "krita.json").write_text("{}")
-    both = setup.removable()
-    assert [words for words, _, _ in both.stays] == [
-        "Models that you downloaded",
-        "Files that RePaint has not made",
-        "The history: your pictures and their steps",
-        "The history: your pictures and their steps",
-    ]
-    assert both.stays[0][1:] == (folders.data / "models", 1000)
-    assert ("The engine with its packages", folders.data / "engines") in [row[:2] for row in both.goes]
-    setup.remove(with_models=False, with_history=False)
-    left = sorted(path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())
-    assert left == ["data/models/big.bin", "data/my notes.txt", "state/journal.sqlite", "state/spool/job"]
-    assert setup.found(kit.folder).state == "missing"
-    (folders.data / "my notes.txt").unlink()
-    setup.remove(with_models=True, with_history=True)
-    assert not any(path.is_dir() for path in folders.__dict__.values())
-    assert setup.removable() == setup.Removal([], [])
+    assert raised.value.sentence == (
+        f"The engine in {folder} does not work (The small picture could not be painted): look into the log, then try "
+        "again."
+    )
 
 
 def test_the_progress_file_is_read_by_anybody(kit: SmallKit, index: Index) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from bridge_server.client import events, launch, messages
+from bridge_server.client import events, launch, messages, setup
+from bridge_server.client.errors import BridgeError
 from bridge_server.client.locks import FileLock
 from bridge_server.client.setup import environments, running, trial
+from bridge_server.client.setup.programs import interpreter_in
+from bridge_server.client.setup.runner import Cancelled
 from tests.bridge.home import PLAIN_RUN, SLOW, Home, alive, request, until
 
 
@@ -85,3 +89,48 @@ def test_an_engine_that_is_in_use_is_not_tidied_away(monkeypatch: pytest.MonkeyP
     assert launch.trouble_file(sys.executable).is_file()
     running.tidy(new)
     assert sorted(path.name for path in environments.engines().iterdir()) == ["1.1-new"]
+
+
+# ---- repair, and trying one ----
+def test_a_bridge_is_not_started_during_a_repair() -> None:
+    state = launch.private_folder(launch.user_folders().state)
+    lock = running.keep_stopped(lambda: False)
+    assert not FileLock(state / "start.lock").acquire(0.0)
+    lock.release()
+    assert FileLock(state / "start.lock").acquire(0.0)
+
+
+@pytest.mark.parametrize("wrong", ["lock", "stop"])
+def test_no_repair_under_an_engine_that_works(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setattr(running, "START_SECONDS", 0.0)
+    state = launch.private_folder(launch.user_folders().state)
+    held = FileLock(state / "start.lock") if wrong == "lock" else FileLock(state / "bridge.lock")
+    assert held.acquire(0.0)
+    with pytest.raises(BridgeError, match="still working: stop the runs in Krita and GIMP, then try again"):
+        running.keep_stopped(lambda: False)
+    with pytest.raises(Cancelled):
+        running.keep_stopped(lambda: True)
+    held.release()
+    running.keep_stopped(lambda: False).release()
+
+
+def test_a_try_that_ends_without_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for told in ("$ python -m bridge_server.check\n", ""):
+        monkeypatch.setattr(trial.runner, "run", lambda *_, told=told, **__: (-9, told))
+        with pytest.raises(BridgeError) as raised:
+            trial.paint(Path(sys.executable), tmp_path, lambda: False, "It failed ({reason}).")
+        assert raised.value.sentence == "It failed (exit status -9)."
+
+
+def test_no_engine_is_tried_during_a_set_up(home: Path, tmp_path: Path) -> None:
+    """It would end the other one's trial and remove its files."""
+    program = interpreter_in(tmp_path)
+    program.parent.mkdir()
+    program.touch()
+    others = launch.private_folder(home / "cache" / "trial" / "home-of-another")
+    lock = FileLock(launch.private_folder(launch.user_folders().data) / environments.LOCK)
+    assert lock.acquire(0.0)
+    with pytest.raises(BridgeError, match="The engine is being set up by another program"):
+        setup.use(tmp_path)
+    lock.release()
+    assert others.is_dir()

@@ -33,6 +33,7 @@ from bridge_server.client.setup.sentences import say
 STAMP = "stamp.json"
 LOCK = "setup.lock"  # in the data folder, held by the set-up that runs and by the programs that it starts
 PROGRESS = "setup.json"  # beside it while a set-up is not finished: how far it is, for other editors to show
+JUNCTION = 0xA0000003  # stat.IO_REPARSE_TAG_MOUNT_POINT, which only Windows has
 LOAD_SECONDS = 300.0  # the first start after a repair compiles
 _MODULES = "numpy torch diffusers transformers accelerate peft safetensors.torch zmq platformdirs PIL.Image cv2"
 _MODULES += " tifffile imagecodecs OpenImageIO psd_tools"
@@ -269,7 +270,7 @@ def delete(path: Path, patience: float = 20.0) -> None:
     deadline = time.monotonic() + (patience if sys.platform == "win32" else 0.0)
     while os.path.lexists(str(path)):
         try:
-            if path.is_dir() and not path.is_symlink():
+            if path.is_dir() and not is_link(path):
                 shutil.rmtree(long_path(path), onerror=_writable_again)  # its newer name, onexc, is younger than 3.8
             else:
                 path.unlink()
@@ -277,6 +278,11 @@ def delete(path: Path, patience: float = 20.0) -> None:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.3)
+
+
+def is_link(path: Path) -> bool:
+    """Whether it is a link, or a junction of Windows: what it leads to is somebody else's."""
+    return path.is_symlink() or getattr(os.lstat(str(path)), "st_reparse_tag", 0) == JUNCTION
 
 
 def _writable_again(function: Callable[..., Any], path: str, _error: Any) -> None:

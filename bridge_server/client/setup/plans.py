@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -15,8 +16,11 @@ from bridge_server.client.setup import device as devices
 from bridge_server.client.setup import environments, pythons, sentences
 from bridge_server.client.setup.kit import PROJECT, Kit, Wheel
 from bridge_server.client.setup.pythons import Python
+from bridge_server.client.setup.runner import of_system
 from bridge_server.client.setup.sentences import say
 from bridge_server.client.setup.tags import Target
+
+log = logging.getLogger("repaint.setup")
 
 SPARE = 200_000_000  # bytes that stay free
 MUCH = 1.5
@@ -55,13 +59,24 @@ def plan(kit: Path, source: Path | None = None, flavour: str = "auto") -> Plan:
 
     ``source``: a folder of wheels, from which all is taken; ``flavour``: "auto" or one of cpu, cuda, rocm, mps.
     """
+    try:
+        return _plan(kit, source, flavour)
+    except BridgeError as error:
+        problem = error.sentence
+    except OSError as error:
+        log.exception("no plan")
+        problem = of_system(error, launch.user_folders().data).sentence
+    except (ValueError, KeyError, TypeError):
+        log.exception("no plan")
+        problem = say(sentences.KIT_BROKEN)
+    return Plan(environments.engines(), "", "", "cpu", 0, 0, 0, "", problem)
+
+
+def _plan(kit: Path, source: Path | None, flavour: str) -> Plan:
     data = launch.user_folders().data
     free = shutil.disk_usage(str(_nearest(data))).free
-    try:
-        read = Kit(kit)
-        python, chosen, words = _chosen(read, flavour)
-    except BridgeError as error:
-        return Plan(environments.engines(), "", "", "cpu", 0, 0, free, "", error.sentence)
+    read = Kit(kit)
+    python, chosen, words = _chosen(read, flavour)
     target = python.target
     folder = environments.engines() / read.environment_name(target, chosen)
     wanted = tuple(read.wheels(target, chosen))
@@ -153,7 +168,7 @@ def _part(folder: Path, wheel: Wheel) -> int:
 
 
 def _nearest(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.is_dir())
+    return next(path for path in (folder, *folder.parents) if path.is_dir() or path == path.parent)
 
 
 def _writable(folder: Path) -> bool:

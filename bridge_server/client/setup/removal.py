@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -17,22 +18,23 @@ from bridge_server.client.setup.runner import of_system
 from bridge_server.client.setup.sentences import say
 
 Row = Tuple[str, Path, int]
-_KINDS = {
-    "engines": sentences.ENGINES,
-    "python": sentences.PYTHONS,
-    "models": sentences.MODELS,
-    "learned": sentences.LEARNED,
-    "wheels": sentences.DOWNLOADS,
-    "uv": sentences.DOWNLOADS,
-    "trial": sentences.DOWNLOADS,
-    "spool": sentences.HISTORY,
-    "steps": sentences.HISTORY,
-}
-_FILES = {
-    r"journal\.sqlite.*": sentences.HISTORY,
-    r"(launch|krita|gimp|gimp-window)(\.broken)?\.json.*": sentences.SETTINGS,
-    r"logs|(bridge|start|setup)\.lock|(connection|setup)\.json.*|(krita|gimp)-client.*|RePaint\.jpg": sentences.LOGS,
-    r".+\.broken(-\d+)?": sentences.LOGS,
+_KINDS = {  # by folder, patterns of names
+    "config": {r"(launch|krita|gimp|gimp-window)(\.broken)?\.json.*": sentences.SETTINGS},
+    "data": {
+        "engines": sentences.ENGINES,
+        "python": sentences.PYTHONS,
+        "models": sentences.MODELS,
+        r"setup\.lock|setup\.json.*": sentences.LOGS,
+    },
+    "cache": {
+        "learned": sentences.LEARNED,
+        "wheels|uv|trial": sentences.DOWNLOADS,
+        r"RePaint\.jpg": sentences.LOGS,
+    },
+    "state": {
+        r"spool|steps|journal\.sqlite.*": sentences.HISTORY,
+        r"logs|(bridge|start)\.lock|connection\.json.*|(krita|gimp)-client.*": sentences.LOGS,
+    },
 }
 
 
@@ -49,7 +51,7 @@ def removable() -> Removal:
     """What :func:`remove` removes, and what only if it is told to; some seconds, for everything is measured."""
     sizes: Dict[Tuple[str, Path], int] = {}
     for sentence, path in _entries():
-        single = sentence in _KINDS.values() and path.is_dir()
+        single = sentence not in (sentences.SETTINGS, sentences.LOGS, sentences.OTHERS) and path.is_dir()
         key = (sentence, path if single else path.parent)
         sizes[key] = sizes.get(key, 0) + _size(path)
     rows = [(sentence, path, size) for (sentence, path), size in sizes.items()]
@@ -65,6 +67,10 @@ def remove(with_models: bool, with_history: bool) -> None:
 
     Some seconds: call it in a thread. Raises BridgeError with a sentence; what is left then goes the next time.
     """
+    root = Path(os.environ.get(launch.HOME_VARIABLE, "").strip() or "/nowhere").resolve()
+    home = Path.home().resolve()
+    if root in (home, *home.parents):
+        raise SetUpFailed(say(sentences.IN_HOME, place=root))
     data = launch.user_folders().data
     lock = FileLock(data / environments.LOCK)
     try:
@@ -82,7 +88,7 @@ def remove(with_models: bool, with_history: bool) -> None:
             environments.delete(path)
         for folder in sorted(_folders(), key=lambda each: -len(each.parts)):
             if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+                (folder.unlink if environments.is_link(folder) else folder.rmdir)()
     except OSError as error:
         raise of_system(error, data) from None
     finally:
@@ -96,21 +102,32 @@ def _folders() -> List[Path]:
 
 def _entries() -> Iterator[Tuple[str, Path]]:
     """Everything in the user's folders with what it is."""
-    folders = _folders()
-    for folder in folders:
+    folders = vars(launch.user_folders())
+    for folder in _folders():
+        known = {}
+        for name, place in folders.items():
+            known.update(_KINDS[name] if place == folder else {})
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if path in folders:  # on Windows the cache lies within the others' folder
-                continue
-            of_file = (kind for pattern, kind in _FILES.items() if re.fullmatch(pattern, path.name))
-            yield _KINDS.get(path.name) or next(of_file, sentences.OTHERS), path
+            if path not in folders.values():  # on Windows the cache lies within the others' folder
+                yield _kind(path.name, known), path
+
+
+def _kind(name: str, known: Dict[str, str]) -> str:
+    for pattern, kind in known.items():
+        if re.fullmatch(pattern, name):
+            return kind
+    before = re.sub(r"\.broken(-\d+)?$", "", name)  # what was set aside
+    return sentences.LOGS if before != name and _kind(before, known) != sentences.OTHERS else sentences.OTHERS
 
 
 def _size(path: Path) -> int:
-    total = 0
-    seen = set()
-    for place in [path] if not path.is_dir() or path.is_symlink() else path.rglob("*"):
-        status = os.lstat(str(place))
-        if status.st_ino not in seen:  # two names of one file
-            seen.add(status.st_ino)
-            total += status.st_size
-    return total
+    """Bytes of its files; those that go while they are counted count as none."""
+    places = [str(path)]
+    if path.is_dir() and not environments.is_link(path):
+        places = [str(Path(folder, name)) for folder, _, names in os.walk(str(path)) for name in names]
+    sizes = {}
+    for place in places:
+        with contextlib.suppress(OSError):
+            status = os.lstat(place)
+            sizes[status.st_ino] = status.st_size  # two names of one file count once
+    return sum(sizes.values())

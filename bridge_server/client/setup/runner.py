@@ -40,6 +40,8 @@ def of_system(error: OSError, place: Path) -> SetUpFailed:
         return SetUpFailed(say(sentences.IN_USE, place=error.filename or place), repr(error))
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return SetUpFailed(say(sentences.READ_ONLY, place=error.filename or place), repr(error))
+    if error.errno == errno.ENOLCK:
+        return SetUpFailed(say(sentences.NO_LOCKS, place=place), repr(error))
     return SetUpFailed(say(sentences.UNEXPECTED), repr(error))
 
 

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge_server.client import launch, messages
-from bridge_server.client.errors import BridgeError
+from bridge_server.client.errors import BridgeError, SetUpFailed
 from bridge_server.client.link import BRIDGE_LOCK, PROTOCOL, START_LOCK, START_SECONDS, Link, read_connection_file
 from bridge_server.client.locks import FileLock
-from bridge_server.client.setup import environments
+from bridge_server.client.setup import environments, sentences
+from bridge_server.client.setup.runner import Cancelled
+from bridge_server.client.setup.sentences import say
 
 log = logging.getLogger("repaint.setup")
 
@@ -60,12 +62,18 @@ def _gone(patience: float, give_up: Callable[[], bool] | None = None) -> bool:
 
 
 def keep_stopped(give_up: Callable[[], bool]) -> FileLock:
-    """Stop the bridge; as long as the lock is held, nobody starts another one."""
+    """Stop the bridge; as long as the lock is held, nobody starts another one.
+
+    Raises SetUpFailed if it does not stop, Cancelled if ``give_up()``.
+    """
     state = launch.private_folder(launch.user_folders().state)
     lock = FileLock(state / START_LOCK)
-    lock.acquire(START_SECONDS, give_up)
-    stop(give_up=give_up)
-    return lock
+    if lock.acquire(START_SECONDS, give_up) and stop(give_up=give_up):
+        return lock
+    lock.release()
+    if give_up():
+        raise Cancelled
+    raise SetUpFailed(say(sentences.BRIDGE_BUSY))
 
 
 def after_good_start() -> None:

@@ -81,14 +81,15 @@ NO_PYTHON = (
 )
 NOT_ALLOWED = "{program} may not be started here: allow it in the settings of the antivirus program, or move your data folder, then try again."
 INSTALL_FAILED = "The packages could not be installed: try once more, and if that does not help, look into the log."
-TRY_FAILED = "The engine was installed but does not work: {reason}"
+TRY_FAILED = "The engine was installed but does not work ({reason}): look into the log, then try again."
 TRY_STUCK = "The engine was installed but did not answer: restart the computer, then try again."
+NO_LOCKS = "The disk of {place} knows no file locks, which RePaint needs: set REPAINT_BRIDGE_HOME to a folder on another disk, then try again."
 IN_USE = "Files of the old engine are in use ({place}): close Krita and GIMP, start one of them and try again."
 UNEXPECTED = "Set-up was stopped by an error: try once more, and if that does not help, look into the log."
 
 # ---- an engine that is there ----
 NO_ENGINE = "There is no engine in {place}: choose the project's folder after “installer.py” was run in it."
-ENGINE_BROKEN = "The engine in {place} does not work: {reason}"
+ENGINE_BROKEN = "The engine in {place} does not work ({reason}): look into the log, then try again."
 
 # ---- broken parts ----
 CANNOT_START = "The Python of the engine does not start: click Repair."
@@ -109,4 +110,5 @@ OTHERS = "Files that RePaint has not made"
 BEING_SET_UP = (
     "The engine is being set up by another program: wait until it is done, or cancel it there, then try again."
 )
-BRIDGE_BUSY = "The engine is still working: stop the runs in Krita and GIMP, then remove it."
+BRIDGE_BUSY = "The engine is still working: stop the runs in Krita and GIMP, then try again."
+IN_HOME = "REPAINT_BRIDGE_HOME is {place}, where your other files lie, so nothing was removed: set it to a folder of RePaint's own, then try again."

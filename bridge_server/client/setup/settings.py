@@ -1,7 +1,8 @@
 """What pip and uv were told about indexes, folders of files, certificates and proxies: their variables and files.
 
 pip: "Configuration files" of its user guide; uv: "Configuration files" and "Environment variables" of its reference.
-Variables come before files, a user's file before the system's, and uv's before pip's.
+Variables come before files, a user's file before the system's, and uv's before pip's;
+but a proxy that either of them names comes before the one that all programs use, as it does there.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ def read(
     extra = uv.get("extra", []) + _list(pip.get("extra-index-url", ""))
     proxies = {} if environ is not os.environ else dict(urllib.request.getproxies())
     for scheme in ("http", "https"):
-        proxy = environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY")
-        proxy = proxy or uv.get(f"{scheme}-proxy") or pip.get("proxy") or proxies.get(scheme)
-        proxy = proxy or environ.get("ALL_PROXY") or environ.get("all_proxy")
+        proxy = uv.get(f"{scheme}-proxy") or pip.get("proxy")
+        proxy = proxy or environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY")
+        proxy = proxy or proxies.get(scheme) or environ.get("ALL_PROXY") or environ.get("all_proxy")
         if proxy:
             proxies[scheme] = proxy if "://" in proxy else "http://" + proxy
     timeout = uv.get("timeout") or pip.get("timeout") or pip.get("default-timeout") or TIMEOUT
@@ -151,7 +152,8 @@ def _uv(environ: Mapping[str, str], platform: str, home: Path, root: Path) -> Di
     found["index"] = [re.sub(r"^\w[\w-]*=", "", main)] * bool(main) + found["index"]
     named = [re.sub(r"^\w[\w-]*=(?=\w+:)", "", each) for each in _list(environ.get("UV_INDEX", ""))]
     found["extra"] = named + _list(environ.get("UV_EXTRA_INDEX_URL", "")) + found["extra"]
-    found["find-links"] = environ.get("UV_FIND_LINKS", "").replace(",", " ").split() + found["find-links"]
+    places = (each.strip() for each in environ.get("UV_FIND_LINKS", "").split(","))  # their names may have spaces
+    found["find-links"] = [each for each in places if each] + found["find-links"]
     found["trusted"] += _list(environ.get("UV_INSECURE_HOST", ""))
     found["timeout"] = environ.get("UV_HTTP_TIMEOUT")
     return found

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bridge_server.client import launch
 from bridge_server.client.errors import SetUpFailed
-from bridge_server.client.setup import runner, sentences
+from bridge_server.client.locks import FileLock
+from bridge_server.client.setup import environments, runner, sentences
 from bridge_server.client.setup.programs import interpreter_in
 from bridge_server.client.setup.sentences import say
 
@@ -32,9 +33,10 @@ def paint(interpreter: Path, log: Path, cancelled: Callable[[], bool], failed: s
     if status == 124:
         raise SetUpFailed(say(sentences.TRY_STUCK))
     if status:
-        lines = [line for line in told.strip().splitlines() if line.startswith("error: ")] or told.strip().splitlines()
-        reason = lines[-1][len("error: ") :] if lines[-1].startswith("error: ") else lines[-1]
-        raise runner.why(told, folder, say(failed, reason=reason))
+        lines = [line for line in told.splitlines() if line.strip() and not line.startswith("$ ")]
+        errors = [line[len("error: ") :] for line in lines if line.startswith("error: ")]
+        reason = (errors or lines or [f"exit status {status}"])[-1]
+        raise runner.why(told, folder, say(failed, reason=reason.rstrip(".")))
 
 
 def _stop_left(interpreter: Path, folder: Path, log: Path) -> None:
@@ -56,12 +58,19 @@ def use(folder: Path) -> None:
     found = [interpreter_in(place) for place in (folder / ".venv", folder) if interpreter_in(place).is_file()]
     if not found:
         raise SetUpFailed(say(sentences.NO_ENGINE, place=folder))
+    lock = FileLock(launch.user_folders().data / environments.LOCK)
     try:
+        launch.private_folder(launch.user_folders().data)
+        if not lock.acquire(0.0):  # it would end the other one's trial
+            raise SetUpFailed(say(sentences.BEING_SET_UP))
         logs = launch.private_folder(launch.private_folder(launch.user_folders().state) / "logs")
-        paint(found[0].absolute(), logs / "setup.log", lambda: False, say(sentences.ENGINE_BROKEN, place=folder))
+        failed = say(sentences.ENGINE_BROKEN, place=folder)
+        paint(found[0].absolute(), logs / "setup.log", lambda: False, failed, lock.fileno())
         switch(found[0].absolute())
     except OSError as error:
         raise runner.of_system(error, folder) from None
+    finally:
+        lock.release()
 
 
 def switch(interpreter: Path) -> None:
