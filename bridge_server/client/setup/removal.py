@@ -67,10 +67,9 @@ def remove(with_models: bool, with_history: bool) -> None:
 
     Some seconds: call it in a thread. Raises BridgeError with a sentence; what is left then goes the next time.
     """
-    root = Path(os.environ.get(launch.HOME_VARIABLE, "").strip() or "/nowhere").resolve()
-    home = Path.home().resolve()
-    if root in (home, *home.parents):
-        raise SetUpFailed(say(sentences.IN_HOME, place=root))
+    moved, home = os.environ.get(launch.HOME_VARIABLE, "").strip(), Path.home().resolve()
+    if moved and Path(moved).resolve() in (home, *home.parents):
+        raise SetUpFailed(say(sentences.IN_HOME, place=moved))
     data = launch.user_folders().data
     lock = FileLock(data / environments.LOCK)
     try:
@@ -123,7 +122,7 @@ def _kind(name: str, known: Dict[str, str]) -> str:
 def _size(path: Path) -> int:
     """Bytes of its files; those that go while they are counted count as none."""
     places = [str(path)]
-    if path.is_dir() and not environments.is_link(path):
+    if path.is_dir() and not path.is_symlink():
         places = [str(Path(folder, name)) for folder, _, names in os.walk(str(path)) for name in names]
     sizes = {}
     for place in places:
