@@ -315,7 +315,7 @@ class Window(Gtk.Window):
 
 
 def _scrolled(content: Any) -> Any:
-    area = Gtk.ScrolledWindow(hscrollbar_policy=Gtk.PolicyType.NEVER)
+    area = Gtk.ScrolledWindow(hscrollbar_policy=Gtk.PolicyType.NEVER, overlay_scrolling=False)
     area.add(content)
     return area
 

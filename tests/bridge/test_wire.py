@@ -334,7 +334,7 @@ def test_an_engine_that_cannot_say_that_it_is_ready_is_reported(monkeypatch: Any
     worker.main()
     broken, status = said
     assert isinstance(broken, work.Broken)
-    assert "doctor" in broken.sentence
+    assert "Repair" in broken.sentence
     assert status == 3
 
 
