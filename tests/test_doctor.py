@@ -147,7 +147,7 @@ BROKEN: dict[str, tuple[Callable[[Engine], object], str]] = {
     "launch file broken": (lambda engine: engine.launch.write_text("{"), "not set up for this user yet"),
     "launch file of others": (lambda engine: engine.launch.chmod(0o666), "Another user of this computer owns or can"),
     "engine gone": (lambda engine: shutil.rmtree(engine.environment), "The folder of the engine is gone"),
-    "half set up": (_half, "was begun and not finished: click"),
+    "half set up": (_half, "was begun and not finished; it continues"),
     "half repaired": (lambda engine: engine.stamp.unlink(), "click Repair."),
     "wrong kit": (_wrong_kit, "“kit” is not whole: install the plug-in again from its zip."),
     "older engine": (_older, f"The engine is of version 0.0.9 and {version()} came with this plug-in: click Update."),

@@ -47,8 +47,8 @@ def test_steps_are_announced_with_their_costs_and_can_be_looked_at(shared: Home)
     view = until(lambda: watched.of(job, events.StepView), "the picture of a step")[0]
     assert (view.variant, view.call, view.width, view.height) == (1, 30, 96, 96)
     assert view.rgba[3::4] == request().selection
-    watched.session.look(job, 1, 31)  # never kept: told what there is
     count = len(watched.of(job, events.Steps))
+    watched.session.look(job, 1, 31)  # never kept: told what there is
     until(lambda: len(watched.of(job, events.Steps)) > count, "the steps that there are")
 
 
