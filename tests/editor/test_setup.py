@@ -158,7 +158,7 @@ def test_what_will_be_done_is_said_before_the_click(room: Room) -> None:
     room.door.gate.clear()
     began = time.monotonic()
     room.page.look()
-    assert time.monotonic() - began < 0.5, "the plan is made aside"
+    assert time.monotonic() - began < 3.0, "the plan is made aside"
     shown = room.page.shown()
     assert (shown.visible, shown.alone, shown.can_start) == (True, True, False)
     assert shown.text.splitlines() == [MISSING.sentence, "Looking at this computer …"]

@@ -150,8 +150,8 @@ def test_cancel_and_go_on(kit: SmallKit, index: Index) -> None:
         time.sleep(0.01)
     began = time.monotonic()
     one.cancel()
-    one.join(5)
-    assert time.monotonic() - began < 0.5
+    one.join(10)
+    assert time.monotonic() - began < 3.0
     assert one.shown().state == "cancelled"
     assert setup.found(kit.folder).sentence == (
         "The set-up of the engine was begun and not finished; it continues where it stopped."
@@ -175,7 +175,7 @@ def test_cancel_while_it_is_tried(tmp_path: Path) -> None:
     began = time.monotonic()
     one.cancel()
     one.join(10)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5.0
     assert one.shown().state == "cancelled"
     assert [step.state for step in one.shown().steps] == ["done", "done", "waiting", "waiting"]
     assert environments.current() is None
