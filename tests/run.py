@@ -147,12 +147,12 @@ def prepare_krita() -> None:
         print(f"SKIPPING the tests in real Krita: {', '.join(missing)} missing (Debian, root: installed).")
 
 
-def prepare_editors(hosts: str) -> None:
+def prepare_editors() -> None:
     """Installs what this machine's Krita and the root file systems need, and makes GIMP's. The tests themselves say
     what is missing, and fail in CI."""
     prepare_krita()
     debian_root = environment.is_debian() and os.geteuid() == 0
-    programs = {"debootstrap": "debootstrap", **({"bubblewrap": "bwrap"} if hosts == "all" else {})}
+    programs = {"debootstrap": "debootstrap", "bubblewrap": "bwrap"}
     if debian_root and not all(shutil.which(program) for program in programs.values()):
         environment.apt(list(programs))
     print("Real GIMP 3: its root file system is looked at (some minutes, the first time) …", flush=True)
@@ -187,7 +187,7 @@ def two_at_a_time(words: Sequence[str]) -> list[Part]:
 
 
 def everything(hosts: str, words: Sequence[str]) -> list[Part]:
-    prepare_editors(hosts)
+    prepare_editors()
     parts = two_at_a_time(words)
     chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else [])]
     parts += [in_other_editor(host, "krita", [*chosen, *words]) for host in HOSTS[hosts]]
