@@ -107,30 +107,26 @@ def _chosen(kit: Kit, wanted: str) -> Tuple[Python, str, str]:
     device = devices.find()
     trouble: BridgeError | None = None
 
-    def flavour_for(target: Target) -> Tuple[str, str]:
-        there = kit.flavours(target)
+    def fitting(python: Python) -> List[Tuple[int, Python, str, str]]:
+        """That Python with the size of its environment, or nothing if there are no wheels for it."""
+        nonlocal trouble
+        there = kit.flavours(python.target)
         flavour, words = devices.chosen(device, there, kit.lock.get("needs", {}), wanted)
-        return flavour if flavour in there or not there else min(there), words
+        flavour = flavour if flavour in there or not there else min(there)
+        try:
+            kit.wheels(python.target, flavour)
+        except SetUpFailed as error:
+            trouble = trouble or error
+            return []
+        return [(kit.disk(python.target, flavour), python, flavour, words)]
 
     fetched: List[Tuple[int, Python, str, str]] = []
     for version in kit.pythons:
-        python = Python("", "{}.{}".format(*version), pythons.to_bring(version))
-        flavour, words = flavour_for(python.target)
-        try:
-            kit.wheels(python.target, flavour)
-        except SetUpFailed as error:
-            trouble = trouble or error
-        else:
-            fetched.append((kit.disk(python.target, flavour), python, flavour, words))
+        fetched += fitting(Python("", "{}.{}".format(*version), pythons.to_bring(version)))
     smallest = min((size for size, _, _, _ in fetched), default=0)
-    for python in pythons.find(kit.pythons, environments.pythons()):
-        flavour, words = flavour_for(python.target)
-        try:
-            kit.wheels(python.target, flavour)
-        except SetUpFailed as error:
-            trouble = trouble or error
-        else:
-            if not smallest or kit.disk(python.target, flavour) <= MUCH * smallest:
+    for found in pythons.find(kit.pythons, environments.pythons()):
+        for size, python, flavour, words in fitting(found):
+            if not smallest or size <= MUCH * smallest:
                 return python, flavour, words
     if not fetched:
         raise trouble or SetUpFailed(say(sentences.KIT_BROKEN))
