@@ -1,8 +1,9 @@
 """Where workers come from: what a backend has to bring, and how a worker joins.
 
-**A worker** is whatever connects to the bridge's worker socket and speaks ``bridge_server/work.py``: `online` first, then
-`models` and `ready`, a `beat` every second, and from then on it answers `start`, `credit`, `keep`, `cancel`, `look`,
-`look-again` and `quit`. It has one *part* (some variants of one job) in hand at a time, from `start` to its `idle`.
+**A worker** is whatever connects to the bridge's worker socket and speaks ``bridge_server/work.py``: `online` first,
+then `models` and `ready`, a `beat` every second, and from then on it answers `start`, `credit`, `keep`, `cancel`,
+`look`, `look-again` and `quit`. It has one *part* (some variants of one job) in hand at a time, from `start` to its
+`idle`.
 
 **A backend** only starts processes that bring workers. The pool keeps each process alive: one that ends unasked is
 started again, `Limits.crashes` deaths within `Limits.crash_window` leave it down until the artist restarts the engine.
@@ -15,9 +16,9 @@ that is ``shared`` may bring any number of workers so, at any time, over as many
 
 - `online` again: a fresh worker stands in the place of the earlier one. What that one had in hand is run again, by
   whoever is idle, and its kept steps are gone.
-- `offline`: that worker is gone for now, with the same consequences; its sentence, if it has one, is told to the artists.
-  It counts as no crash. The connection may stay, for the next `online`; a process that has no worker (yet) may open one
-  with `offline` to say why.
+- `offline`: that worker is gone for now, with the same consequences; its sentence, if it has one, is told to the
+  artists. It counts as no crash. The connection may stay, for the next `online`; a process that has no worker (yet)
+  may open one with `offline` to say why.
 - `quit` from the bridge: it has given this worker up (silent, stalled, no end after a cancel) and forgotten it: nothing
   but `online` is heard from there any more. The process of a backend that is not shared is killed instead.
 - The end of the process is the end of all its workers.
@@ -60,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Joining:
-    """What a started process has to know: the worker socket's endpoint, the password for it, and a ticket of its own."""
+    """What a started process has to know: the worker socket's endpoint, the password for it, a ticket of its own."""
 
     address: str
     password: str
