@@ -188,7 +188,8 @@ def _start(recipe: launch.Launch, client: str, app: str, give_up: Callable[[], b
                 process = _spawn(recipe)
             elif process.poll() is not None:
                 reason = f"it ended with status {process.returncode}; see bridge.log in {recipe.state / 'logs'}"
-                launch.note_trouble(recipe.interpreter, f"exit status {process.returncode}")
+                if process.returncode:  # else it was told to stop, or another one was faster
+                    launch.note_trouble(recipe.interpreter, f"exit status {process.returncode}")
                 break
             time.sleep(0.02)
         raise CannotStart(NOT_STARTED, reason)

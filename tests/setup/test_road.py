@@ -352,9 +352,14 @@ def test_an_engine_that_does_not_start_is_offered_for_repair(kit: SmallKit) -> N
     good(kit, kit.wheels)
     launch.note_trouble(sys.executable, "not one of ours")
     assert not launch.trouble_file(sys.executable).exists()
-    with pytest.raises(BridgeError):  # the stand-in says its arguments and ends
+    with pytest.raises(BridgeError):  # the stand-in says its arguments and ends, as if told to stop
         find_or_start("x", "x")
-    assert setup.found(kit.folder).sentence == "The engine does not start (exit status 0): click Repair."
+    assert setup.found(kit.folder) == setup.Found("ready")
+    [program] = environments.engines().glob("*/lib/python*/site-packages/bridge_server/__main__.py")
+    program.write_text("raise SystemExit(3)")
+    with pytest.raises(BridgeError):
+        find_or_start("x", "x")
+    assert setup.found(kit.folder).sentence == "The engine does not start (exit status 3): click Repair."
 
 
 def test_what_cannot_be_seen_is_made_anew(kit: SmallKit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -88,11 +89,12 @@ def tidy(environment: Path) -> None:
     Not while a set-up runs or is unfinished, and not by an engine that is no longer the one that editors start.
     """
     folders = launch.user_folders()
+    with contextlib.suppress(OSError):
+        environments.delete(launch.trouble_file(sys.executable))
     lock = FileLock(folders.data / environments.LOCK)
     if not lock.acquire(0.0):
         return
     try:
-        environments.delete(launch.trouble_file(sys.executable))
         if (folders.data / environments.PROGRESS).exists() or environments.current() != environment:
             return
         home = re.search(r"^home\s*=\s*(.+)$", (environment / "pyvenv.cfg").read_text(encoding="utf-8"), re.M)
