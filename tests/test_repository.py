@@ -62,7 +62,20 @@ def test_engine_knows_no_bridge_no_editor_no_socket():
                 assert not _under(name, other), f"{path.relative_to(ROOT)} imports {name}"
 
 
-PACKAGES = ("canvas", "files", "sampling", "exemplar", "models", "data", "learning", "run", "bench", "commands")
+PACKAGES = (
+    "canvas",
+    "files",
+    "sampling",
+    "exemplar",
+    "models",
+    "data",
+    "learning",
+    "run",
+    "tasks",
+    "batch",
+    "bench",
+    "commands",
+)
 """The engine's packages; each imports only those before it, and only from their `__init__`."""
 
 

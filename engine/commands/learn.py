@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine import devices
-from engine.commands import masks, source
 from engine.errors import BadInput
-
-if TYPE_CHECKING:
-    from engine.learning import Learning
+from engine.tasks import News, masks, source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,13 +57,14 @@ def main(arguments: argparse.Namespace) -> None:
     model = api.load_model(arguments.model, arguments.device)
     light = canvas.Light.of(image, ~unknown, colour.in_linear_light(picture), network=True)
     events = adapt.learn(image, unknown, light, model, arguments.seconds, arguments.steps)
+    news = News()
     while True:
         try:
             last = next(events)
         except StopIteration as end:
             found = end.value
             break
-        show(last)
+        news.learning(last)
     title = f"{model.info.title}, learned from {arguments.image.name}"
     adapt.write_model(model, found, arguments.out, title=title, steps=last.step)
     if arguments.json:
@@ -77,12 +72,3 @@ def main(arguments: argparse.Namespace) -> None:
         print(json.dumps({**report, "model": str(arguments.out), "device": str(model.device)}))
     else:
         print(f"{arguments.out}  {last.step} steps in {last.seconds:.1f} s")
-
-
-def show(event: Learning) -> None:
-    """A line of progress on a terminal."""
-    if sys.stderr.isatty():
-        end = "\n" if event.done == 1 else ""
-        width = shutil.get_terminal_size().columns - 1
-        line = f"learning: {event.done:4.0%}, {event.seconds_left:4.0f} s left"
-        print(f"\r{line:{min(width, 40)}}", end=end, file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.errors import BadInput
 from engine.files import Picture, colours_of
+from engine.tasks.results import News
 from engine.untrusted import own_input
 
 STREAM = Path("-")
@@ -78,7 +79,7 @@ def pages(arguments: argparse.Namespace, one: bool = False) -> list[int]:
     return [int(arguments.page) - 1]
 
 
-def read(arguments: argparse.Namespace, page: int) -> Picture:
+def read(arguments: argparse.Namespace, page: int, news: News) -> Picture:
     """A page, with its colours as asked for; says what of it is not kept."""
     from engine.files import colour, imagefile
 
@@ -88,5 +89,5 @@ def read(arguments: argparse.Namespace, page: int) -> Picture:
     if arguments.out.suffix.lower() == ".gif":
         picture = replace(picture, palette=None if arguments.palette == "free" else colours_of(picture, 256))
     for note in picture.notes:
-        print(f"note: {note}", file=sys.stderr)
+        news.note(note)
     return picture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import devices
-from engine.commands import learn as learn_command
 from engine.errors import BadInput
 from engine.files import Picture, nearest
 
@@ -46,26 +46,55 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one line of JSON at the end")
 
 
-class Results:
-    """Takes the events of the runs of one or more pages: shows progress, writes pictures, reports."""
+class News:
+    """What is said while a run goes on: here to the terminal."""
 
-    def __init__(self, arguments: argparse.Namespace, pictures: Sequence[Picture]) -> None:
-        self._arguments, self._pictures = arguments, pictures
+    def note(self, sentence: str) -> None:
+        print(f"note: {sentence}", file=sys.stderr)
+
+    def page(self, number: int, pages: int) -> None:
+        if pages > 1 and sys.stderr.isatty():
+            print(f"page {number + 1} of {pages}", file=sys.stderr)
+
+    def learning(self, event: Learning) -> None:
+        """A line of progress on a terminal."""
+        if sys.stderr.isatty():
+            end = "\n" if event.done == 1 else ""
+            width = shutil.get_terminal_size().columns - 1
+            line = f"learning: {event.done:4.0%}, {event.seconds_left:4.0f} s left"
+            print(f"\r{line:{min(width, 40)}}", end=end, file=sys.stderr, flush=True)
+
+    def calls(self, done: int, total: int, seconds: float) -> None:
+        if sys.stderr.isatty():
+            left = seconds / done * (total - done)
+            end = "\n" if done == total else ""
+            print(f"\r{done}/{total} network calls, {left:4.0f} s left ", end=end, file=sys.stderr, flush=True)
+
+
+class Results:
+    """Takes the events of the runs of one or more pages: tells the news, writes pictures, reports.
+
+    Attributes:
+        variants: file and seed of each that is written.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, pictures: Sequence[Picture], news: News) -> None:
+        self._arguments, self._pictures, self._news = arguments, pictures, news
         self._names = _names(arguments, pictures)
         self._page = 0
         self._done: dict[int, list[Picture]] = {}
         self._began = time.monotonic()
         self._made = self._calls = 0
         self._learned: Learning | None = None
-        self._variants: list[dict[str, Any]] = []
+        self.variants: list[dict[str, Any]] = []
         self._told = False
+        self._model: Model | None = None
         _check(arguments, self._names, pictures)
 
-    def begin(self, page: int) -> None:
+    def begin(self, page: int, model: Model) -> None:
         """The events to come are of this page, counted from 0."""
-        self._page, self._made = page, 0
-        if len(self._pictures) > 1 and sys.stderr.isatty():
-            print(f"page {page + 1} of {len(self._pictures)}", file=sys.stderr)
+        self._page, self._made, self._model = page, 0, model
+        self._news.page(page, len(self._pictures))
 
     def take(self, event: Learning | Event) -> None:
         from engine.api import Finished, Learning, Note, Pause
@@ -73,10 +102,10 @@ class Results:
         if isinstance(event, Pause):
             return
         if isinstance(event, Note):
-            print(f"note: {event.sentence}", file=sys.stderr)
+            self._news.note(event.sentence)
             return
         if isinstance(event, Learning):
-            learn_command.show(event)
+            self._news.learning(event)
             self._learned = event
             return
         if isinstance(event, Finished):
@@ -85,7 +114,7 @@ class Results:
         self._made += 1
         variants = self._arguments.variants
         self._calls = -(-self._made // variants)
-        _progress(self._made, (event.calls - event.call + self._calls) * variants, event.seconds)
+        self._news.calls(self._made, (event.calls - event.call + self._calls) * variants, event.seconds)
         if self._arguments.previews and event.call % max(1, event.calls // 10) == 0:
             self._preview(event)
 
@@ -107,7 +136,7 @@ class Results:
         if len(finished) == len(self._pictures):
             name = self._names[event.variant]
             imagefile.write(name, *self._done.pop(event.variant))
-            self._variants.append({"file": "-" if self._arguments.streamed else str(name), "seed": event.seed})
+            self.variants.append({"file": "-" if self._arguments.streamed else str(name), "seed": event.seed})
 
     def _tell_transparency(self, picture: Picture, made: np.ndarray, selection: np.ndarray) -> None:
         from engine import canvas
@@ -115,13 +144,13 @@ class Results:
         seen = [pixels[..., -1] / canvas.whole(made.dtype) < canvas.OPAQUE / 255 for pixels in (picture.pixels, made)]
         if not self._told and self._arguments.alpha == "keep" and (seen[0] & seen[1] & (selection > 0)).any():
             self._told = True
-            print(
-                "note: Under the selection's soft edge the picture stays partly transparent; add --alpha opaque to "
-                "fill it.",
-                file=sys.stderr,
+            self._news.note(
+                "Under the selection's soft edge the picture stays partly transparent; add --alpha opaque to fill it."
             )
 
-    def report(self, model: Model) -> None:
+    def report(self) -> None:
+        """Print what was written, and what it took."""
+        assert self._model is not None
         seconds = time.monotonic() - self._began
         place = sys.stderr if self._arguments.streamed else sys.stdout
         if self._arguments.json:
@@ -129,19 +158,19 @@ class Results:
                 "calls": self._calls,
                 "seconds": round(seconds, 3),
                 "seconds_per_call": round(seconds / self._made, 5),
-                "device": str(model.device),
-                "seed": self._variants[0]["seed"],
-                "model": model.info.id,
+                "device": str(self._model.device),
+                "seed": self.variants[0]["seed"],
+                "model": self._model.info.id,
                 "peak_memory_mib": _peak_memory_mib(),
-                "variants": self._variants,
+                "variants": self.variants,
             }
             if self._learned is not None:
                 report |= {"learning_steps": self._learned.step, "learning_seconds": round(self._learned.seconds, 3)}
             print(json.dumps(report), file=place)
             return
-        for variant in self._variants:
+        for variant in self.variants:
             print(f"{variant['file']}  seed {variant['seed']}", file=place)
-        print(f"{self._calls} network calls each, {seconds:.1f} s on {model.device}", file=place)
+        print(f"{self._calls} network calls each, {seconds:.1f} s on {self._model.device}", file=place)
 
     def _preview(self, step: Step) -> None:
         from engine import canvas
@@ -215,13 +244,6 @@ def written(arguments: argparse.Namespace) -> str:
     if not changed:
         return "nothing was written, but for previews" if places and arguments.previews else "nothing was written"
     return f"{', '.join(changed)} {'was' if len(changed) == 1 else 'were'} written"
-
-
-def _progress(done: int, total: int, seconds: float) -> None:
-    if sys.stderr.isatty():
-        left = seconds / done * (total - done)
-        end = "\n" if done == total else ""
-        print(f"\r{done}/{total} network calls, {left:4.0f} s left ", end=end, file=sys.stderr, flush=True)
 
 
 def _peak_memory_mib() -> int | None:

@@ -1,0 +1,232 @@
+"""Inpaint, extend, tile: the options of each, and the run of one from its picture files to its results."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.canvas import extend
+from engine.errors import BadInput
+from engine.files import Picture
+from engine.run import states
+from engine.sampling import DEFAULT_PRESET, PRESETS, schedule
+from engine.tasks import kept, masks, source
+from engine.tasks.results import News, Results, palette_wanted
+from engine.tasks.results import add_arguments as add_result_arguments
+
+if TYPE_CHECKING:
+    from engine.models import Model
+    from engine.run import Job
+
+Loader = Callable[[str, str | None, str | None], "Model"]
+"""Loads a model by id, kind of device and autoencoder, see :func:`engine.models.load`."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing that is done to a picture.
+
+    Attributes:
+        help: what it does, in a few words.
+        add_arguments: its options, to a parser.
+        run: does it; the results are written when this returns. Raises EngineError.
+    """
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Loader, News], Results]
+
+
+def _add_inpaint(parser: argparse.ArgumentParser) -> None:
+    source.add_arguments(parser)
+    parser.add_argument("-m", "--mask", type=Path, required=True, help="white = repaint, gray = soft edge")
+    masks.add_arguments(parser)
+    parser.add_argument("--padding", type=int, metavar="PX", help="surroundings the model sees (default: chosen)")
+    parser.add_argument("--scale", type=float, metavar="F", help="model pixels per picture pixel (default: chosen)")
+    parser.add_argument("--hard", action="store_true", help="ignore the mask's soft edge")
+    parser.add_argument("--save-state", type=Path, metavar="FILE", help="keep a state of variant 1 to branch from")
+    parser.add_argument("--save-at", type=int, default=50, metavar="PERCENT", help="of the run (default 50)")
+    parser.add_argument("--plot-schedule", type=Path, metavar="FILE", help="draw the schedule")
+    _add_sampling(parser)
+    add_result_arguments(parser)
+
+
+def _add_extend(parser: argparse.ArgumentParser) -> None:
+    source.add_arguments(parser)
+    for side in ("left", "right", "top", "bottom"):
+        parser.add_argument(f"--{side}", type=int, default=0, metavar="PX", help="up to 4 times the picture")
+    _add_sampling(parser)
+    add_result_arguments(parser)
+
+
+def _add_tile(parser: argparse.ArgumentParser) -> None:
+    source.add_arguments(parser)
+    parser.add_argument("--axis", choices=("both", "x", "y"), default="both", help="along which it repeats")
+    parser.add_argument("--size", metavar="WxH", help="of the tile, in pixels; smaller or larger than the picture")
+    parser.add_argument("--band", type=int, default=extend.TILE_BAND, metavar="PX", help="repainted across each seam")
+    _add_sampling(parser)
+    add_result_arguments(parser)
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    """What defines a new run, see :func:`_job`."""
+    parser.add_argument(
+        "--model",
+        help="id from 'models list', or a folder in diffusers layout (default: exemplar; with --learn: texture)",
+    )
+    parser.add_argument("--preset", choices=sorted(PRESETS), default=DEFAULT_PRESET)
+    parser.add_argument("--steps", type=int, metavar="N", help="respaced timesteps T, 2 … 1000")
+    parser.add_argument("--jump-length", type=int, metavar="L")
+    parser.add_argument("--jump-samples", type=int, metavar="R")
+    parser.add_argument("--schedule", default="uniform", metavar="|".join(schedule.NAMED) + "|FILE.json")
+    parser.add_argument("--start-resampling", type=int, metavar="N", help="jump only below this level")
+    parser.add_argument("--label", metavar="NAME|N", help="class of a class-conditional model")
+    parser.add_argument("--classifier-scale", type=float, default=1.0, metavar="S", help="classifier guidance")
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="what is to be seen, for models that read")
+    parser.add_argument("--negative", default="", metavar="TEXT", help="what is not to be seen")
+    parser.add_argument("--guidance", type=float, metavar="G", help="how strongly the prompt acts, 0 … 30; 1: plainly")
+    parser.add_argument(
+        "--guidance-interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO"),
+        help="part of the way within which guidance acts, 0 (noise) … 1 (picture)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pag-scale", type=float, default=0.0, metavar="P",
+        help="perturbed-attention guidance, 0 … 30, for models that read; a third evaluation a call (default: none)",
+    )  # fmt: skip
+    parser.add_argument("--learn", type=float, metavar="SECONDS", help="learn the known pixels first, 5 … 600")
+
+
+def model_id(arguments: argparse.Namespace) -> str:
+    """The model asked for; without one the default, or where the picture is to be learned, the one that can."""
+    from engine.models import DEFAULT_MODEL
+
+    return arguments.model or (DEFAULT_MODEL if arguments.learn is None else "texture")
+
+
+def _inpaint(arguments: argparse.Namespace, load: Loader, news: News) -> Results:
+    from engine import api, canvas
+    from engine.files import imagefile
+    from engine.sampling import plot
+
+    pages = source.pages(arguments)
+    canvas.check_sizes(imagefile.size(arguments.image), imagefile.size(arguments.mask))
+    pictures = [source.read(arguments, page, news) for page in pages]
+    selections = [masks.read(arguments, page) for page in pages]
+    for picture, selection in zip(pictures, selections, strict=True):
+        canvas.check(picture.rgba(), selection)
+    if not 0 < arguments.save_at < 100:
+        raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
+    if arguments.save_state and len(pages) > 1:
+        raise BadInput("bad_argument", "A state is of one page; choose it with --page N.")
+    result = Results(arguments, pictures, news)
+    model = load(model_id(arguments), arguments.device, arguments.vae)
+    chosen = {"padding": arguments.padding, "scale": arguments.scale, "hard": arguments.hard}
+    jobs = [_job(arguments, *each, model, **chosen) for each in zip(pictures, selections, strict=True)]
+    levels, settings = api.resolve(jobs[0])
+    if arguments.plot_schedule:
+        drawing = plot.plot(levels, settings.calls(levels), arguments.preset)
+        imagefile.write(arguments.plot_schedule, imagefile.Picture(np.asarray(drawing)))
+    for number, job in enumerate(jobs):
+        result.begin(number, model)
+        for event in api.run(job, model):
+            if arguments.save_state and isinstance(event, api.Step):
+                save_call = max(1, event.calls * arguments.save_at // 100)
+                if (event.variant, event.call) == (0, save_call):
+                    states.save(event.keep(), arguments.save_state, kept.extra(pictures[0]), pictures[0].pixels)
+            result.take(event)
+    return result
+
+
+def _extend(arguments: argparse.Namespace, load: Loader, news: News) -> Results:
+    sides = {side: getattr(arguments, side) for side in ("left", "right", "top", "bottom")}
+    return _fill_frames(arguments, load, news, lambda pixels: extend.extended(pixels, **sides))
+
+
+def _tile(arguments: argparse.Namespace, load: Loader, news: News) -> Results:
+    size = _size(arguments.size)
+    return _fill_frames(
+        arguments,
+        load,
+        news,
+        lambda pixels: extend.tile(pixels, arguments.axis, size, arguments.band),
+        wrap=arguments.axis,
+    )
+
+
+def _fill_frames(
+    arguments: argparse.Namespace,
+    load: Loader,
+    news: News,
+    frame: Callable[[np.ndarray], extend.Framed],
+    **more: Any,
+) -> Results:
+    from engine import api
+
+    pictures = [source.read(arguments, page, news) for page in source.pages(arguments)]
+    framed = [frame(picture.pixels) for picture in pictures]
+    frames = [replace(picture, pixels=each.pixels) for picture, each in zip(pictures, framed, strict=True)]
+    result = Results(arguments, frames, news)
+    model = load(model_id(arguments), arguments.device, arguments.vae)
+    for number, (picture, each) in enumerate(zip(frames, framed, strict=True)):
+        result.begin(number, model)
+        job = _job(arguments, picture, each.selection, model, **more)
+        for event in api.run(replace(job, image=each.rgba(job.image)), model):
+            result.take(event)
+    return result
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """WxH as (width, height)."""
+    if text is None:
+        return None
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise BadInput("bad_size", f"The size must look like 512x512, not {text!r}.")
+    return int(width), int(height)
+
+
+def _job(arguments: argparse.Namespace, picture: Picture, selection: np.ndarray, model: Model, **more: Any) -> Job:
+    from engine import api
+    from engine.files import colour
+
+    return api.Job(
+        image=picture.rgba(),
+        selection=selection,
+        model=model.info.id,
+        preset=arguments.preset,
+        seed=arguments.seed,
+        variants=arguments.variants,
+        steps=arguments.steps,
+        jump_length=arguments.jump_length,
+        jump_samples=arguments.jump_samples,
+        start_resampling=arguments.start_resampling,
+        schedule=_schedule(arguments.schedule),
+        label=arguments.label,
+        classifier_scale=arguments.classifier_scale,
+        prompt=arguments.prompt,
+        negative=arguments.negative,
+        guidance=arguments.guidance,
+        guidance_start=arguments.guidance_interval[0],
+        guidance_stop=arguments.guidance_interval[1],
+        pag_scale=arguments.pag_scale,
+        learn=arguments.learn,
+        linear=colour.in_linear_light(picture),
+        palette=palette_wanted(arguments),
+        **more,
+    )
+
+
+def _schedule(text: str) -> str | tuple[int, ...]:
+    return schedule.from_file(Path(text)).levels if text.endswith(".json") else text
+
+
+TASKS = {
+    "inpaint": Task("repaint the white part of a mask", _add_inpaint, _inpaint),
+    "extend": Task("continue a texture past its borders", _add_extend, _extend),
+    "tile": Task("make a texture repeat without a seam", _add_tile, _tile),
+}
