@@ -1,6 +1,6 @@
 """Loads a model, runs one job at a time, says what happens.
 
-Two threads: `Line` owns the socket; the main thread runs the engine.  Started by the supervisor only; leaves when
+Two threads: `SocketLine` owns the socket; the main thread runs the engine.  Started by the supervisor only; leaves when
 standard input ends, when its parent dies, or when told so.
 """
 
@@ -20,7 +20,7 @@ from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import encode
 from bridge_server.client.launch import PrivateLog
-from bridge_server.worker.line import Line
+from bridge_server.worker.line import SocketLine
 from engine.untrusted import own_input
 
 log = logging.getLogger("worker")
@@ -60,7 +60,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the bridge
     orders = json.loads(own_input().readline())
     _die_with_parent(orders["parent"])
-    line = Line(orders["address"], orders["password"], leave)
+    line = SocketLine(orders["address"], orders["password"], leave)
     line.start()
     try:
         from bridge_server.worker.runner import Runner  # seconds: torch

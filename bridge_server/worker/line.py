@@ -1,4 +1,5 @@
-"""The worker's thread that owns the socket: sends heartbeats and takes cancels at any moment."""
+"""What a worker says and is told: `Line`, however that travels, and `SocketLine`, the local worker's thread that owns
+the socket, sends heartbeats and takes cancels at any moment."""
 
 from __future__ import annotations
 
@@ -45,18 +46,25 @@ class Request:
     def complete(self) -> bool:
         return not any(self.missing.values())
 
+    def needs(self) -> list[work.Need]:
+        """What to ask for first."""
+        return [work.Need(self.start.job, what, 0) for what, size in self.missing.items() if size]
 
-class Line(threading.Thread):
-    """Shares plain attributes and two queues with the main thread, which runs the engine."""
+    def add(self, message: work.Input, payload: Buffer) -> list[work.Need]:
+        """Take a piece of the pixels; what to ask for next."""
+        data = self.data[message.what]
+        end = message.offset + len(payload)
+        if end > len(data):
+            raise WireError(UNSAID, "the bridge sent more pixels than announced")
+        data[message.offset : end] = payload
+        self.missing[message.what] = len(data) - end
+        return [work.Need(message.job, message.what, end)] if end < len(data) else []
 
-    def __init__(self, address: str, password: str, leave: Callable[[], None]) -> None:
-        """``leave`` ends the process, when told so."""
-        super().__init__(name="line", daemon=True)
-        self._address, self._password, self._leave = address, password, leave
-        self._mine, self._theirs = socket.socketpair()
-        self._mine.setblocking(False)
-        self._theirs.setblocking(False)
-        self._outbox: deque[tuple[Any, Buffer | None]] = deque()
+
+class Line:
+    """Plain attributes and a queue, shared with the thread that runs the engine."""
+
+    def __init__(self) -> None:
         self.requests: queue.SimpleQueue[Request | messages.Look] = queue.SimpleQueue()
         self.present: Request | None = None
         self.models: Callable[[], tuple[Model, ...]] | None = None  # as soon as the engine is imported
@@ -67,9 +75,7 @@ class Line(threading.Thread):
     # --------------------------------------------------------------------------------------------- from any thread
 
     def say(self, message: Any, payload: Buffer | None = None) -> None:
-        self._outbox.append((message, payload))
-        with contextlib.suppress(BlockingIOError):  # it has been woken often enough
-            self._theirs.send(b"x")
+        raise NotImplementedError
 
     def say_pixels(self, make: Callable[[int], Any], pixels: bytes) -> None:
         """Send ``pixels`` in pieces, each with the message that ``make`` makes of its offset."""
@@ -91,7 +97,68 @@ class Line(threading.Thread):
         idle_for = time.monotonic() - self.last_step if self.present is not None else 0.0
         return work.Beat(idle_for, self.loading, self.calls_total)
 
-    # --------------------------------------------------------------------------------------------------- the thread
+    # ---------------------------------------------------------------------------------------------- what it is told
+
+    def take(self, message: Any, payload: Buffer | None = None) -> None:
+        if isinstance(message, work.Start):
+            self._start(Request(message))
+        elif isinstance(message, messages.Look):
+            self.requests.put(message)
+        elif isinstance(message, work.LookAgain):
+            self.say_models()
+        elif self.present is not None and self.present.start.job == message.job:
+            self._on_present(self.present, message, payload)
+
+    def _start(self, request: Request) -> None:
+        self.last_step = time.monotonic()
+        self.present = request
+        if request.complete:
+            self.requests.put(request)
+            return
+        for need in request.needs():
+            self.say(need)
+
+    def _on_present(self, request: Request, message: Any, payload: Buffer | None) -> None:
+        if isinstance(message, work.Input) and payload is not None:
+            for need in request.add(message, payload):
+                self.say(need)
+            if request.complete:
+                self.requests.put(request)
+        elif isinstance(message, messages.Credit):
+            request.credit.update(message.variants)
+        elif isinstance(message, messages.Keep):
+            request.keep = set(message.variants) or set(range(request.start.order.variants))
+        elif isinstance(message, messages.Cancel) and not request.cancelled:
+            request.calls_at_cancel = self.calls_total
+            request.cancelled = True
+            if not request.complete:  # the engine thread has not heard of it
+                self.present = None
+                self.say(work.Idle(message.job, "stopped", 0.0, self.calls_total, 0))
+
+
+class SocketLine(Line, threading.Thread):
+    """The local worker's."""
+
+    def __init__(self, address: str, password: str, leave: Callable[[], None]) -> None:
+        """``leave`` ends the process, when told so."""
+        Line.__init__(self)
+        threading.Thread.__init__(self, name="line", daemon=True)
+        self._address, self._password, self._leave = address, password, leave
+        self._mine, self._theirs = socket.socketpair()
+        self._mine.setblocking(False)
+        self._theirs.setblocking(False)
+        self._outbox: deque[tuple[Any, Buffer | None]] = deque()
+
+    def say(self, message: Any, payload: Buffer | None = None) -> None:
+        self._outbox.append((message, payload))
+        with contextlib.suppress(BlockingIOError):  # it has been woken often enough
+            self._theirs.send(b"x")
+
+    def take(self, message: Any, payload: Buffer | None = None) -> None:
+        if isinstance(message, work.Quit):
+            self._leave()
+        else:
+            super().take(message, payload)
 
     def run(self) -> None:
         context = zmq.Context()
@@ -117,53 +184,9 @@ class Line(threading.Thread):
                 line.send_multipart(frames(message, payload), copy=payload is None)
             if line in ready:
                 try:
-                    self._take(*decode(line.recv_multipart(), work.WORK))
+                    self.take(*decode(line.recv_multipart(), work.WORK))
                 except WireError as error:
                     log.error("unlawful message: %s", error.details)
-
-    def _take(self, message: Any, payload: Buffer | None) -> None:
-        if isinstance(message, work.Quit):
-            self._leave()
-        elif isinstance(message, work.Start):
-            self._start(Request(message))
-        elif isinstance(message, messages.Look):
-            self.requests.put(message)
-        elif isinstance(message, work.LookAgain):
-            self.say_models()
-        elif self.present is not None and self.present.start.job == message.job:
-            self._on_present(self.present, message, payload)
-
-    def _start(self, request: Request) -> None:
-        self.last_step = time.monotonic()
-        self.present = request
-        if request.complete:
-            self.requests.put(request)
-            return
-        for what in request.missing:
-            self.say(work.Need(request.start.job, what, 0))
-
-    def _on_present(self, request: Request, message: Any, payload: Buffer | None) -> None:
-        if isinstance(message, work.Input) and payload is not None:
-            data = request.data[message.what]
-            end = message.offset + len(payload)
-            if end > len(data):
-                raise WireError(UNSAID, "the bridge sent more pixels than announced")
-            data[message.offset : end] = payload
-            request.missing[message.what] = len(data) - end
-            if request.complete:
-                self.requests.put(request)
-            elif end < len(data):
-                self.say(work.Need(message.job, message.what, end))
-        elif isinstance(message, messages.Credit):
-            request.credit.update(message.variants)
-        elif isinstance(message, messages.Keep):
-            request.keep = set(message.variants) or set(range(request.start.order.variants))
-        elif isinstance(message, messages.Cancel) and not request.cancelled:
-            request.calls_at_cancel = self.calls_total
-            request.cancelled = True
-            if not request.complete:  # the engine thread has not heard of it
-                self.present = None
-                self.say(work.Idle(message.job, "stopped", 0.0, self.calls_total, 0))
 
 
 def frames(message: Any, payload: Buffer | None) -> list[Buffer]:
