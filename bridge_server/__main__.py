@@ -34,8 +34,8 @@ IDLE_SECONDS = 15 * 60.0
 
 def serve(state: Path, idle_seconds: float, warm: str) -> int:
     """Run the bridge; 0 after an orderly end, 3 if it cannot run, 4 if another one runs."""
+    from bridge_server.pool.backend import Limits
     from bridge_server.server import Bridge, private_logs
-    from bridge_server.supervisor import Limits
 
     os.umask(0o077)
     try:

@@ -29,9 +29,9 @@ from bridge_server.downloads import Downloads
 from bridge_server.job import Job
 from bridge_server.jobs import MAX_UNENDED, OTHERS, Jobs
 from bridge_server.news import News
+from bridge_server.pool.pool import Pool
 from bridge_server.spool import DiskFull, Upload
 from bridge_server.steps import KeptSteps
-from bridge_server.supervisor import Supervisor
 from bridge_server.work import STATE_GONE
 
 log = logging.getLogger("bridge.desk")
@@ -62,7 +62,7 @@ class Desk:
         jobs: Jobs,
         steps: KeptSteps,
         news: News,
-        engine: Supervisor,
+        engine: Pool,
         downloads: Downloads,
         secret: bytes,
         instance: str,
@@ -245,10 +245,13 @@ class Desk:
         job = self._jobs.owned(peer.client, message.job)
         if job is None or job.ended:
             return
-        if job.job == self._engine.job:
-            self._engine.send(message)
+        workers = self._engine.of(job.job)
+        for worker in workers:
+            worker.send(message)
+        if workers:
+            job.keeping = True
         else:
-            self.end(job, "cancelled")
+            self.end(job, "done" if job.state == "running" and job.finished else "cancelled")
 
     def _look(self, peer: Peer, message: messages.Look, _: Any) -> None:
         parent = self._steps.parent(message.job)
@@ -262,8 +265,9 @@ class Desk:
             return
         wanted = {variant for variant in message.variants if variant < job.order.variants}
         self._jobs.credit.setdefault(job.job, set()).update(wanted)
-        if job.job == self._engine.job:
-            self._engine.send(messages.Credit(job.job, tuple(sorted(wanted))))
+        for worker in self._engine.of(job.job):
+            if worker.part is not None and (its := wanted.intersection(worker.part.variants)):
+                worker.send(messages.Credit(job.job, tuple(sorted(its))))
 
     def _pull(self, peer: Peer, message: messages.Pull, _: Any) -> None:
         job = self._jobs.owned(peer.client, message.job)
@@ -376,7 +380,7 @@ class Desk:
             device=self._engine.device,
             clients=len(self._clients.by_route),
             queued=sum(job.state == "queued" for job in self._jobs.by_id.values()),
-            running=self._engine.job,
+            running=next((worker.part.job for worker in self._engine.workers if worker.part is not None), ""),
             calls_total=self._engine.calls_total,
             calls_after_cancel=self._engine.calls_after_cancel,
             memory_mib=memory_mib(),
@@ -431,8 +435,8 @@ class Desk:
         self._jobs.end(job, state, code, sentence, details)
         if say:
             self._news.say_end(job)
-        if self._engine.job == job.job and state != "done":
-            self._engine.cancel()
+        for worker in self._engine.of(job.job):
+            worker.cancel()
         self._news.say_positions()
 
 

@@ -26,7 +26,7 @@ from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.errors import WireError
 from bridge_server.client.records import Model
-from bridge_server.supervisor import python_path
+from bridge_server.pool.started import python_path
 
 log = logging.getLogger("bridge.downloads")
 

@@ -27,7 +27,9 @@ class Finished:
 
 @dataclass
 class Job:
-    """``origin``: the kept step that it branches from; ``created``: wall-clock time."""
+    """``origin``: the kept step that it branches from; ``created``: wall-clock time; ``crashes``: how many workers died
+    running a variant; ``calls``: the most that were ever done of one; ``keeping``: it was asked to stop and keep what
+    there is."""
 
     job: str
     client: str
@@ -43,6 +45,9 @@ class Job:
     sentence: str = ""
     details: str = ""
     finished: dict[int, Finished] = field(default_factory=dict)
+    crashes: dict[int, int] = field(default_factory=dict)
+    calls: dict[int, int] = field(default_factory=dict)
+    keeping: bool = False
 
     @property
     def ended(self) -> bool:

@@ -46,6 +46,8 @@ class Jobs:
                 job.state = "queued"
                 job.attempts = max(0, job.attempts - 1)
                 self.save(job)
+            if job.attempts:
+                job.crashes = dict.fromkeys(range(job.order.variants), job.attempts)
             if not job.ended:
                 self._held.add(job.job)
 
@@ -98,6 +100,18 @@ class Jobs:
         """Whether something runs or may run."""
         return any(not job.ended and job.job not in self._held for job in self.by_id.values())
 
+    def to_run(self) -> list[Job]:
+        """The jobs that run or may run."""
+        return [
+            job
+            for job in self.by_id.values()
+            if (job.state == "running" and not job.keeping) or (job.state == "queued" and job.job not in self._held)
+        ]
+
+    def served(self, client: str) -> int:
+        """The lower, the longer ago a job of this client began."""
+        return self._served.index(client) if client in self._served else -1
+
     def waiting(self) -> list[Job]:
         """The jobs that may run, in the order in which they will.
 
@@ -107,8 +121,8 @@ class Jobs:
         order: list[Job] = []
         for job in sorted(self.by_id.values(), key=lambda each: each.place):
             if job.state == "queued" and job.job not in self._held:
-                (order if job.attempts else by_client.setdefault(job.client, [])).append(job)
-        turn = sorted(by_client, key=lambda each: self._served.index(each) if each in self._served else -1)
+                (order if job.crashes else by_client.setdefault(job.client, [])).append(job)
+        turn = sorted(by_client, key=self.served)
         while any(by_client.values()):
             order += [by_client[client].pop(0) for client in turn if by_client[client]]
         return order
@@ -116,15 +130,16 @@ class Jobs:
     # -------------------------------------------------------------------------------------------------------- states
 
     def begin(self, job: Job) -> None:
-        """It runs now; that is one attempt more."""
-        job.state = "running"
-        job.attempts += 1
+        """A part of it runs now; with its first one that is one attempt more."""
         self._served = [*(client for client in self._served if client != job.client), job.client][-1000:]
-        self.save(job)
+        if job.state != "running":
+            job.state = "running"
+            job.attempts += 1
+            self.save(job)
 
     def again(self, job: Job, hold: bool) -> None:
         """It was interrupted and waits for its next attempt."""
-        job.state = "queued"
+        job.state, job.keeping = "queued", False
         if hold:
             self._held.add(job.job)
         self.save(job)

@@ -8,25 +8,22 @@ from typing import Any
 from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import pages
-from bridge_server.client.pieces import Pages
 from bridge_server.client.records import PIXEL_BYTES, BranchRequest
 from bridge_server.clients import Clients, Peer
 from bridge_server.job import Finished, Job
 from bridge_server.jobs import Jobs
+from bridge_server.pool.pool import Pool
+from bridge_server.pool.worker import Worker
 from bridge_server.steps import KeptSteps
-from bridge_server.supervisor import Supervisor
 
 
 class News:
     """``notice`` returns a sentence that every client is told once, or nothing."""
 
-    def __init__(
-        self, clients: Clients, jobs: Jobs, steps: KeptSteps, engine: Supervisor, notice: Callable[[], str]
-    ) -> None:
+    def __init__(self, clients: Clients, jobs: Jobs, steps: KeptSteps, engine: Pool, notice: Callable[[], str]) -> None:
         self._clients, self._jobs, self._steps, self._engine = clients, jobs, steps, engine
         self._notice = notice
         self._noticed: set[str] = set()  # clients
-        self._pages = Pages("steps")
         self._positions: dict[str, int] = {}
 
     def welcome(self, peer: Peer) -> None:
@@ -75,9 +72,10 @@ class News:
         peer.looking = None
         while peer.looks and peer.looking is None:
             wish = peer.looks.popleft()
-            if self._engine.state in ("ready", "busy") and self._steps.parent(wish.job) is not None:
+            worker = self._engine.worker(self._steps.owner(wish.job, wish.variant))
+            if worker is not None:
                 peer.looking = wish.job, wish.variant
-                self._engine.send(wish)
+                worker.send(wish)
             else:
                 self.say_steps(peer, wish.job, wish.variant)
 
@@ -86,8 +84,8 @@ class News:
             if peer.looking == (job, variant):
                 self._clients.send_later(peer, lambda peer=peer: self._next_look(peer))  # type: ignore[misc]
 
-    def from_shelf(self, message: messages.Steps | messages.View, payload: Any) -> None:
-        """The worker's news of kept steps, passed on to the job's client."""
+    def from_shelf(self, worker: Worker, message: messages.Steps | messages.View, payload: Any) -> None:
+        """A worker's news of kept steps, passed on to the job's client."""
         if isinstance(message, messages.View):
             parent = self._steps.parent(message.job)
             peer = self._clients.by_client.get(parent.client) if parent is not None else None
@@ -96,26 +94,24 @@ class News:
             if message.offset + len(payload) >= message.columns * message.rows * PIXEL_BYTES[message.depth]:
                 self._answered(message.job, message.variant)
             return
-        whole = self._pages.whole(message, (message.job, message.variant))
-        if whole is None:
-            return
-        parent = self._steps.put(self._jobs.by_id.get(message.job), message.job, message.variant, whole.steps)
+        job = self._jobs.by_id.get(message.job)
+        parent = self._steps.put(job, message.job, message.variant, message.steps, worker.number)
         peer = self._clients.by_client.get(parent.client) if parent is not None else None
         if peer is not None:
             self.say_steps(peer, message.job, message.variant)
         self._answered(message.job, message.variant)
 
-    def say_steps_gone(self) -> None:
-        """The worker died, and with it what it had kept."""
-        self._pages = Pages("steps")
-        for name, variant in self._steps.worker_gone():
+    def say_steps_gone(self, worker: Worker) -> None:
+        """It died, and with it what it had kept."""
+        for name, variant in self._steps.worker_gone(worker.number):
             parent = self._steps.parent(name)
             peer = self._clients.by_client.get(parent.client) if parent is not None else None
             if peer is not None:
                 self.say_steps(peer, name, variant)
         self._steps.tidy()
         for peer in self._clients.by_route.values():
-            self._next_look(peer)
+            if peer.looking is not None and not self._steps.owner(*peer.looking):
+                self._next_look(peer)
 
     def say_end(self, job: Job) -> None:
         """How it ended, or is told to have ended."""
@@ -131,11 +127,10 @@ class News:
 
     def say_positions(self) -> None:
         """Tell the clients whose jobs wait where in the queue they are, if that has changed."""
-        running = self._jobs.by_id.get(self._engine.job)
-        ahead = 1 if running is not None and not running.ended else 0
+        running = [job.job for job in self._jobs.by_id.values() if job.state == "running"]
+        ahead = 1 if running else 0
         positions = {job.job: place + ahead for place, job in enumerate(self._jobs.waiting())}
-        if running is not None and ahead:
-            positions[running.job] = 0
+        positions |= dict.fromkeys(running, 0)
         for name, position in positions.items():
             job = self._jobs.by_id[name]
             peer = self._clients.by_client.get(job.client)

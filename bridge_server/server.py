@@ -1,4 +1,4 @@
-"""The bridge process: editors on one side, the engine process on the other, the journal between them.
+"""The bridge process: editors on one side, the workers on the other, the journal between them.
 
 One loop, one thread.  It imports neither torch nor engine.
 """
@@ -33,14 +33,20 @@ from bridge_server.job import Finished, Job
 from bridge_server.jobs import Jobs
 from bridge_server.journal import Journal
 from bridge_server.news import News
+from bridge_server.pool.backend import Limits
+from bridge_server.pool.local import Local, log_names
+from bridge_server.pool.pool import Pool
+from bridge_server.pool.progress import joined
+from bridge_server.pool.sharing import Sharing
+from bridge_server.pool.worker import Part, Worker
 from bridge_server.spool import DiskFull
 from bridge_server.steps import KeptSteps
-from bridge_server.supervisor import Limits, Supervisor
 
 log = logging.getLogger("bridge.server")
 
 NO_RESULT = "The RePaint engine ended without a result: try again."
 CRASHED_TWICE = "The RePaint engine crashed twice on this picture: try a smaller selection or another model."
+CRASHES = 2  # of workers on one variant, after which it is not tried again
 STANDSTILL = 2.0  # seconds by which the loop may be late before nobody is blamed for silence
 FOREIGN = (
     "Something else lay where RePaint keeps its files; it is now called {names} in {folder}: look whether you need it."
@@ -51,7 +57,7 @@ _DOMAIN = b"client"
 class Bridge:
     """The whole process; ``serve`` runs until stopped or idle for ``idle_seconds``."""
 
-    def __init__(self, state: Path, idle_seconds: float, warm: str, limits: Limits) -> None:
+    def __init__(self, state: Path, idle_seconds: float, warm: str, limits: Limits, workers: int = 1) -> None:
         self._state, self._idle_seconds = state, idle_seconds
         self._journal = Journal(state)
         self._secret = secrets.token_bytes(32)
@@ -66,7 +72,8 @@ class Bridge:
         self._clients = Clients(self._router)
         self._jobs = Jobs(self._journal)
         logs = private_logs(state)
-        self._engine = Supervisor(self._gate, self, self._waker, logs, warm, limits)
+        self._engine = Pool(self._gate, self, warm, limits)
+        self._local, self._count = Local(self._waker, logs, warm, workers), workers
         self._downloads = Downloads(self._clients.send_all, self._waker, logs, self._engine.look_again)
         stop = lambda: self.stop("asked to")  # noqa: E731
         self._steps = KeptSteps()
@@ -75,8 +82,9 @@ class Bridge:
             self._clients, self._jobs, self._steps, self._news, self._engine, self._downloads, self._secret,
             self._instance, stop,
         )  # fmt: skip
-        self._preview: tuple[str, int, int] | None = None  # the one whose pieces are being passed on
-        self._dropped: set[int] = set()  # variants of the present job whose last preview nobody took
+        self._sharing = Sharing(self._jobs, self._engine, self._steps, self._give)
+        self._previews: dict[str, tuple[int, int, int]] = {}  # by job: worker, variant, call of the one passed on now
+        self._dropped: set[tuple[str, int]] = set()  # variants whose last preview nobody took
         self._used = time.monotonic()
         self._stopping = ""
 
@@ -90,7 +98,7 @@ class Bridge:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop("asked to"))
         self._announce()
-        self._engine.start()
+        self._engine.add(self._local, self._count)
         try:
             self._loop()
         finally:
@@ -179,37 +187,33 @@ class Bridge:
         ending.join(1.0)
         log.info("left")
 
-    # --------------------------------------------------------------------------------------------------- to the engine
+    # -------------------------------------------------------------------------------------------------- to the workers
 
     def _start_next(self) -> None:
         if self._engine.state == "down":
-            for job in self._jobs.waiting():
+            for job in self._jobs.to_run():
                 self._desk.end(job, "failed", "engine_down", self._engine.sentence)
-        waiting = self._jobs.waiting() if self._engine.idle else []
-        if not waiting:
-            return
-        job = waiting[0]
-        missing = [variant for variant in range(job.order.variants) if variant not in job.finished]
-        if not missing:  # the bridge died between the last result and the end
-            self._desk.end(job, "done")
-            return
+        for job in self._jobs.to_run():
+            if len(job.finished) == job.order.variants:  # the bridge died between the last result and the end
+                self._desk.end(job, "done")
+        self._sharing.give_all()
+
+    def _give(self, worker: Worker, job: Job, part: Part) -> None:
         self._jobs.begin(job)
-        self._preview = None
-        self._dropped.clear()
-        credit = tuple(sorted(self._jobs.credit.get(job.job, ())))
-        count = missing[-1] + 1 - missing[0]
-        self._engine.run(work.Start(job.job, job.order, missing[0], count, credit, job.origin))
+        self._dropped -= {(job.job, variant) for variant in part.variants}
+        credit = tuple(sorted(self._jobs.credit.get(job.job, set()).intersection(part.variants)))
+        worker.run(part, work.Start(job.job, job.order, part.first, part.count, credit, job.origin))
         self._news.say_positions()
 
-    # ------------------------------------------------------------------------------------------------- from the engine
+    # ------------------------------------------------------------------------------------------------ from the workers
 
-    def from_worker(self, message: Any, payload: Buffer | None) -> None:
-        """A message of the worker about the job it has in hand."""
-        job = self._jobs.by_id.get(message.job)
+    def from_worker(self, worker: Worker, part: Part, message: Any, payload: Buffer | None) -> None:
+        """A message of a worker about the part that it has in hand."""
+        job = self._jobs.by_id.get(part.job)
         if job is None or job.ended:
             return  # cancelled meanwhile
         try:
-            self._on_work(job, message, payload)
+            self._on_work(worker, part, job, message, payload)
         except DiskFull as error:
             log.error("no space for a result of job %s: %s", job.job, error)
             self._desk.end(job, "failed", "disk_full", error.sentence, shortened(str(error), 4000))
@@ -217,47 +221,53 @@ class Bridge:
             log.exception("job %s", job.job)
             self._desk.end(job, "failed", "lost", SPOOL_LOST, shortened(repr(error), 4000))
 
-    def _on_work(self, job: Job, message: Any, payload: Any) -> None:
+    def _on_work(self, worker: Worker, part: Part, job: Job, message: Any, payload: Any) -> None:
+        variant = getattr(message, "variant", part.first)
+        if variant not in part.variants:
+            raise ValueError(f"variant {variant} is of another part")
+        if isinstance(message, work.Idle):
+            self._on_idle(part, job, message)
+            return
         handler = self._handlers.get(type(message))
         if handler is None:
             raise ValueError(f"nothing to do with {type(message).TYPE}")
-        handler(self, job, message, payload)
+        handler(self, worker, job, message, payload)
 
-    def _on_need(self, job: Job, message: work.Need, _: Any) -> None:
+    def _on_need(self, worker: Worker, job: Job, message: work.Need, _: Any) -> None:
         piece = self._journal.spool.read_input(job.job, message.what, message.offset, messages.CHUNK)
         if not piece:
             raise ValueError(f"{message.what} ends at {message.offset}")
-        self._engine.send(work.Input(job.job, message.what, message.offset), piece)
+        worker.send(work.Input(job.job, message.what, message.offset), piece)
 
-    def _on_news(self, job: Job, message: Any, _: Any) -> None:
+    def _on_news(self, _worker: Worker, job: Job, message: Any, _: Any) -> None:
         self._news.say(job, message)
 
-    def _on_progress(self, job: Job, message: messages.Progress, _: Any) -> None:
-        heard = self._news.say(job, message)
-        if heard and message.variant in self._dropped:
-            self._dropped.discard(message.variant)
-            self._engine.send(messages.Credit(job.job, (message.variant,)))
+    def _on_progress(self, worker: Worker, job: Job, message: messages.Progress, _: Any) -> None:
+        heard = self._news.say(job, joined(job, worker, self._engine.of(job.job), message))
+        if heard and (job.job, message.variant) in self._dropped:
+            self._dropped.discard((job.job, message.variant))
+            worker.send(messages.Credit(job.job, (message.variant,)))
 
-    def _on_preview(self, job: Job, message: messages.Preview, payload: Any) -> None:
-        key = (job.job, message.variant, message.call)
-        if message.offset > 0 and self._preview != key:
+    def _on_preview(self, worker: Worker, job: Job, message: messages.Preview, payload: Any) -> None:
+        key = (worker.number, message.variant, message.call)
+        passed_on = self._previews.get(job.job)
+        if (passed_on != key) if message.offset else (passed_on is not None and passed_on[0] != worker.number):
+            if not message.offset:  # the pieces of one preview follow one another
+                self._dropped.add((job.job, message.variant))
             return
         if self._news.say_preview(job, message, payload):
-            self._preview = key
+            self._previews[job.job] = key
             self._jobs.credit.get(job.job, set()).discard(message.variant)
-            return
-        # the client is away or slow: this one is dropped, and a fresh one rendered when it listens again
-        self._preview = None
-        self._dropped.add(message.variant)
+            if message.offset + len(payload) < job.order.painted_bytes:
+                return
+        else:  # the client is away or slow: this one is dropped, and a fresh one rendered when it listens again
+            self._dropped.add((job.job, message.variant))
+        self._previews.pop(job.job, None)
 
-    def _on_chunk(self, job: Job, message: messages.Chunk, payload: Any) -> None:
-        if message.variant not in job.finished:  # else computed once more, for it lies between two that were missing
-            size = job.order.painted_bytes
-            self._journal.spool.write_piece(job.job, message.variant, message.offset, payload, size)
+    def _on_chunk(self, _worker: Worker, job: Job, message: messages.Chunk, payload: Any) -> None:
+        self._journal.spool.write_piece(job.job, message.variant, message.offset, payload, job.order.painted_bytes)
 
-    def _on_result(self, job: Job, message: messages.Result, _: Any) -> None:
-        if message.variant in job.finished:
-            return
+    def _on_result(self, _worker: Worker, job: Job, message: messages.Result, _: Any) -> None:
         step = None
         if message.unfinished:  # its step has just been told
             steps = self._steps.of(job.job, message.variant)
@@ -268,18 +278,20 @@ class Bridge:
             self._steps.last(job, message.variant, step)
         self._news.say_result(job, finished)
 
-    def _on_idle(self, job: Job, message: work.Idle, _: Any) -> None:
-        job.seconds = message.seconds
-        if message.outcome == "done" and len(job.finished) == job.order.variants:
-            self._desk.end(job, "done")
-        elif message.outcome == "kept":
-            self._desk.end(job, "done" if job.finished else "cancelled")
-        elif message.outcome == "failed":
+    def _on_idle(self, part: Part, job: Job, message: work.Idle) -> None:
+        job.seconds = max(job.seconds, message.seconds)
+        if message.outcome == "failed":
             self._desk.end(job, "failed", message.code, message.sentence, message.details)
-        else:
+        elif message.outcome == "stopped" or (
+            message.outcome == "done" and any(variant not in job.finished for variant in part.variants)
+        ):
             self._desk.end(job, "failed", "engine_error", NO_RESULT)
+        elif len(job.finished) == job.order.variants:
+            self._desk.end(job, "done")
+        elif job.keeping and not self._engine.of(job.job):
+            self._desk.end(job, "done" if job.finished else "cancelled")
 
-    def _on_error(self, job: Job, message: messages.Error, _: Any) -> None:
+    def _on_error(self, _worker: Worker, job: Job, message: messages.Error, _: Any) -> None:
         """The worker had something to say of the job and could not."""
         self._desk.end(job, "failed", "engine_error", message.sentence, f"{message.about}: {message.details}"[:4000])
 
@@ -291,35 +303,40 @@ class Bridge:
         messages.Preview: _on_preview,
         messages.Chunk: _on_chunk,
         messages.Result: _on_result,
-        work.Idle: _on_idle,
         messages.Error: _on_error,
     }
 
-    def from_shelf(self, message: Any, payload: Buffer | None) -> None:
+    def from_shelf(self, worker: Worker, message: Any, payload: Buffer | None) -> None:
         """News of kept steps, of whatever job."""
-        self._news.from_shelf(message, payload)
+        self._news.from_shelf(worker, message, payload)
 
-    def unsaid(self, sentence: str) -> None:
-        """The worker could not say something that belongs to no job."""
+    def notice(self, sentence: str) -> None:
+        """Something to tell that belongs to no job."""
         self._news.say_notice(sentence)
 
-    def worker_died(self, job: str, sentence: str, will_retry: bool) -> None:
-        """Say so, and let the job that it had run once more, or end."""
-        self._news.say_steps_gone()
+    def process_died(self, sentence: str, will_retry: bool) -> None:
+        """There is no worker now."""
         self._news.say_engine(will_retry, sentence)
-        broken = self._jobs.by_id.get(job)
-        if broken is None or broken.ended:
+
+    def worker_gone(self, worker: Worker, part: Part | None, blamed: bool) -> None:
+        """Let the part that it had run once more, or its job end."""
+        self._news.say_steps_gone(worker)
+        job = self._jobs.by_id.get(part.job) if part is not None else None
+        if part is None or job is None or job.ended:
             return
-        if broken.attempts >= 2:
-            self._desk.end(broken, "failed", "engine_crashed", CRASHED_TWICE)
-        else:
-            self._jobs.again(broken, hold=broken.client not in self._clients.by_client)
+        if self._previews.get(job.job, (0,))[0] == worker.number:
+            del self._previews[job.job]
+        for variant in part.variants:
+            if blamed and variant not in job.finished:
+                job.crashes[variant] = job.crashes.get(variant, 0) + 1
+        if max(job.crashes.values(), default=0) >= CRASHES:
+            self._desk.end(job, "failed", "engine_crashed", CRASHED_TWICE)
+        elif not self._engine.of(job.job):
+            self._jobs.again(job, hold=job.client not in self._clients.by_client)
 
     def engine_changed(self) -> None:
         """Its state or the catalogue is another now."""
-        if self._engine.state == "starting":  # also one that was killed because it did not stop
-            self._news.say_steps_gone()
-        elif self._engine.idle:
+        if self._engine.state == "ready":
             after_good_start()
         self._news.say_catalogue()
 
@@ -327,6 +344,6 @@ class Bridge:
 def private_logs(state: Path) -> Path:
     """The folder of the logs, for this user only."""
     folder = launch.private_folder(state / "logs")
-    for name in ("bridge.log", "worker.log", "worker-output.log", "download.log"):
+    for name in ("bridge.log", "download.log", *log_names(0)):
         launch.plain_file(folder / name)
     return folder

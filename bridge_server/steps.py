@@ -1,4 +1,4 @@
-"""What the bridge knows of kept steps: whose they are and what a branch from each costs; the worker has the states."""
+"""What the bridge knows of kept steps: whose they are, which worker has their states, what a branch from each costs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from bridge_server.job import Job
 
 @dataclass
 class Parent:
-    """A job with kept steps, also after its release; ``lasting``: those that lie in the spool."""
+    """A job with kept steps, also after its release; ``lasting``: those that lie in the spool; ``owners``: the
+    numbers of the workers that have made them."""
 
     client: str
     order: Order
     steps: dict[int, tuple[Step, ...]] = field(default_factory=dict)
     lasting: dict[int, tuple[Step, ...]] = field(default_factory=dict)
+    owners: dict[int, int] = field(default_factory=dict)
 
 
 class KeptSteps:
@@ -36,13 +38,18 @@ class KeptSteps:
         """This step lies in the spool as long as the job is there."""
         self._of(job).lasting[variant] = (step,)
 
-    def put(self, job: Job | None, name: str, variant: int, steps: tuple[Step, ...]) -> Parent | None:
-        """What the worker holds now; the parent, or None if nobody knows the job."""
+    def put(self, job: Job | None, name: str, variant: int, steps: tuple[Step, ...], worker: int) -> Parent | None:
+        """What that worker holds now; the parent, or None if nobody knows the job."""
         parent = self._of(job) if job is not None else self._parents.get(name)
         if parent is not None:
-            parent.steps[variant] = steps
+            parent.steps[variant], parent.owners[variant] = steps, worker
             self._tidy(name)
         return parent
+
+    def owner(self, name: str, variant: int) -> int:
+        """The number of the worker that has made these steps; 0 if it is gone."""
+        parent = self._parents.get(name)
+        return parent.owners.get(variant, 0) if parent is not None else 0
 
     def of(self, name: str, variant: int) -> tuple[Step, ...]:
         """The steps of a variant, rising."""
@@ -73,16 +80,18 @@ class KeptSteps:
             parent.lasting.pop(variant, None)
             self._tidy(name)
 
-    def worker_gone(self) -> list[tuple[str, int]]:
+    def worker_gone(self, worker: int) -> list[tuple[str, int]]:
         """All that lay in its memory is lost; (job, variant) of what changed."""
-        changed = [
+        its = [
             (name, variant)
             for name, parent in self._parents.items()
-            for variant, steps in parent.steps.items()
-            if steps
+            for variant, owner in parent.owners.items()
+            if owner == worker
         ]
-        for name, variant in changed:
+        changed = [(name, variant) for name, variant in its if self._parents[name].steps.get(variant)]
+        for name, variant in its:
             self._parents[name].steps[variant] = ()
+            del self._parents[name].owners[variant]
         return changed
 
     def tidy(self) -> None:

@@ -7,7 +7,7 @@ here are the few more that only these two need.
 from __future__ import annotations
 
 from bridge_server.client import messages
-from bridge_server.client.checks import FLAG, NUMBER, array, integer, nested, one_of, optional, text, value
+from bridge_server.client.checks import FLAG, IDENT, NUMBER, array, integer, nested, one_of, optional, text, value
 from bridge_server.client.codec import FROM_WORKER, TO_WORKER, Registry, message
 from bridge_server.client.records import (
     CODE,
@@ -72,14 +72,25 @@ class Quit:
 
 @message(WORK, "online", FROM_WORKER)
 class Online:
-    """The first message: this connection is the process with that id."""
+    """The first message: this connection is a worker, of the process with that id where it runs, brought by the process
+    that was given that ticket.  Said again on a connection: a fresh worker stands in the place of the earlier one."""
 
     pid: int = value(COUNT)
+    ticket: str = value(IDENT)
+
+
+@message(WORK, "offline", FROM_WORKER)
+class Offline:
+    """The worker of this connection is gone for now, or there is none yet; ``sentence`` is for the artists."""
+
+    ticket: str = value(IDENT)
+    sentence: str = value(SENTENCE, default="")
 
 
 @message(WORK, "ready", FROM_WORKER)
 class Ready:
-    """The engine is imported, its first model loaded and warm; ``models`` has come before."""
+    """The engine is imported, its first model loaded and warm; ``models`` has come before.  ``device``: where it
+    computes, empty if that model could not be loaded."""
 
     presets: tuple[Preset, ...] = value(array(nested(Preset), 32))
     device: str = value(text(100))

@@ -1,1 +1,1 @@
-"""The engine process, the only importer of ``engine``: ``python -m bridge_server.worker``, by the supervisor only."""
+"""The engine process, the only importer of ``engine``: ``python -m bridge_server.worker``, by the bridge only."""

@@ -1,6 +1,6 @@
 """Loads a model, runs one job at a time, says what happens.
 
-Two threads: `SocketLine` owns the socket; the main thread runs the engine.  Started by the supervisor only; leaves when
+Two threads: `SocketLine` owns the socket; the main thread runs the engine.  Started by the bridge only; leaves when
 standard input ends, when its parent dies, or when told so.
 """
 
@@ -52,15 +52,14 @@ def _die_with_parent(parent: int) -> None:
 
 
 def main() -> None:
-    logs = Path(sys.argv[1])
-    handler = PrivateLog(logs / "worker.log", backups=2)
+    handler = PrivateLog(Path(sys.argv[1]), backups=2)
     logging.basicConfig(
         handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the bridge
     orders = json.loads(own_input().readline())
     _die_with_parent(orders["parent"])
-    line = SocketLine(orders["address"], orders["password"], leave)
+    line = SocketLine(orders["address"], orders["password"], orders["ticket"], leave)
     line.start()
     try:
         from bridge_server.worker.runner import Runner  # seconds: torch

@@ -139,11 +139,11 @@ class Line:
 class SocketLine(Line, threading.Thread):
     """The local worker's."""
 
-    def __init__(self, address: str, password: str, leave: Callable[[], None]) -> None:
+    def __init__(self, address: str, password: str, ticket: str, leave: Callable[[], None]) -> None:
         """``leave`` ends the process, when told so."""
         Line.__init__(self)
         threading.Thread.__init__(self, name="line", daemon=True)
-        self._address, self._password, self._leave = address, password, leave
+        self._address, self._password, self._ticket, self._leave = address, password, ticket, leave
         self._mine, self._theirs = socket.socketpair()
         self._mine.setblocking(False)
         self._theirs.setblocking(False)
@@ -166,7 +166,7 @@ class SocketLine(Line, threading.Thread):
         line.plain_username, line.plain_password = b"worker", self._password.encode()
         line.sndhwm, line.linger, line.maxmsgsize = 0, 500, MAX_PAYLOAD
         line.connect(self._address)
-        line.send_multipart(encode(work.Online(os.getpid())))
+        line.send_multipart(encode(work.Online(os.getpid(), self._ticket)))
         poller = zmq.Poller()
         poller.register(line, zmq.POLLIN)
         poller.register(self._mine, zmq.POLLIN)

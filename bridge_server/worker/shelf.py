@@ -29,7 +29,8 @@ JUMPS = {"harmonise": ("small", 3, True), "idea": ("large", 1, False)}  # jump, 
 
 
 class JobSteps:
-    """The kept steps of one job; ``api.run`` fills it like a Cache.  A full disk costs the step, never the job."""
+    """The kept steps of one job; ``api.run`` fills it like a Cache, part by part.  A full disk costs the step, never
+    the job."""
 
     def __init__(self, folder: Path, first: int, before: int, order: Order) -> None:
         """``first``: the job's number of the run's variant 0; ``before``: calls made before the job began;
@@ -42,7 +43,7 @@ class JobSteps:
     def put(self, variant: int, kept: Any) -> None:
         """As ``Cache.put``; numbers of the run, not of the job."""
         try:
-            self._cache.put(variant, kept)
+            self._cache.put(variant + self.first, kept)
         except EngineError as error:
             log.warning("a step is not kept: %s", error.details)
             return
@@ -70,7 +71,7 @@ class JobSteps:
 
     def of(self, variant: int) -> tuple[Step, ...]:
         """The steps of a variant that can still be branched from, rising."""
-        left = set(self._cache.calls(variant - self.first))
+        left = set(self._cache.calls(variant))
         gone = [key for key in self.entries if key[0] == variant and key[1] + self.before not in left]
         for key in gone:
             del self.entries[key]
@@ -87,7 +88,7 @@ class JobSteps:
         if (variant, call) not in self.entries:
             return None
         try:
-            return self._cache.get(variant - self.first, call + self.before)
+            return self._cache.get(variant, call + self.before)
         except EngineError as error:
             log.warning("a kept step cannot be read: %s", error.details)
             return None
@@ -107,9 +108,11 @@ class Shelf:
 
     def open(self, job: str, first: int, before: int, order: Order) -> tuple[JobSteps, dict[str, list[int]]]:
         """A place for the steps of a job, and the variants of jobs that had to go for it."""
-        gone = {}
-        if job in self._jobs:
-            self._jobs.pop(job).close()
+        gone: dict[str, list[int]] = {}
+        if job in self._jobs:  # another part of it
+            self._jobs.move_to_end(job)
+            self._jobs[job].first = first
+            return self._jobs[job], gone
         while len(self._jobs) >= JOBS:
             name, oldest = self._jobs.popitem(last=False)
             gone[name] = sorted({variant for variant, _ in oldest.entries})

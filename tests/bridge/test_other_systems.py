@@ -12,21 +12,21 @@ from typing import Any
 
 import pytest
 
-from bridge_server import supervisor
 from bridge_server.client import launch, link, locks
+from bridge_server.pool import started
 
 
 def test_the_worker_is_started_by_the_real_interpreter_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A virtual environment's python.exe starts another process, whose number would not be the expected one."""
-    monkeypatch.setattr(supervisor.sys, "executable", r"C:\Users\Zoë B\engine\Scripts\python.exe")
-    monkeypatch.setattr(supervisor.sys, "_base_executable", r"C:\Python313\python.exe", raising=False)
-    assert supervisor.own_interpreter() == (r"C:\Users\Zoë B\engine\Scripts\python.exe", {})
-    monkeypatch.setattr(supervisor.sys, "platform", "win32")
-    interpreter, variables = supervisor.own_interpreter()
+    monkeypatch.setattr(started.sys, "executable", r"C:\Users\Zoë B\engine\Scripts\python.exe")
+    monkeypatch.setattr(started.sys, "_base_executable", r"C:\Python313\python.exe", raising=False)
+    assert started.own_interpreter() == (r"C:\Users\Zoë B\engine\Scripts\python.exe", {})
+    monkeypatch.setattr(started.sys, "platform", "win32")
+    interpreter, variables = started.own_interpreter()
     assert interpreter == r"C:\Python313\python.exe"
     assert variables == {"__PYVENV_LAUNCHER__": r"C:\Users\Zoë B\engine\Scripts\python.exe"}
-    monkeypatch.setattr(supervisor.sys, "_base_executable", supervisor.sys.executable)
-    assert supervisor.own_interpreter()[1] == {}
+    monkeypatch.setattr(started.sys, "_base_executable", started.sys.executable)
+    assert started.own_interpreter()[1] == {}
 
 
 def test_a_file_that_another_program_reads_is_waited_for_on_windows(

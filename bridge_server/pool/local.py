@@ -1,0 +1,58 @@
+"""Workers of this machine: processes of ``bridge_server.worker``, which see the bridge's own spool."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from bridge_server.client import launch
+from bridge_server.client.checks import shortened
+from bridge_server.client.errors import BridgeError
+from bridge_server.pool.backend import Handle, Joining
+from bridge_server.pool.started import Started
+
+MODELS_OF_OTHERS = (
+    "Another user of this computer owns or can change {place}, and with it your models: make it yours alone "
+    "(“chmod go-w”), delete the models that you do not know, then restart the engine."
+)
+
+
+class Local:
+    """``logs``: the folder of the logs, in the state folder; ``warm``: the model that each loads at its start;
+    ``count``: how many share this machine."""
+
+    name, shared = "local", False
+
+    def __init__(self, wake: socket.socket, logs: Path, warm: str, count: int) -> None:
+        self._wake, self._logs, self._warm, self._count = wake, logs, warm, count
+
+    def start(self, number: int, joining: Joining) -> Handle:
+        planted = models_of_others()
+        if planted:
+            raise BridgeError(shortened(MODELS_OF_OTHERS.format(place=planted), 500))
+        state = self._logs.parent
+        log, output = log_names(number)
+        line = joining.line(
+            warm=self._warm,
+            parent=os.getpid(),
+            scratch=str(state / "steps" / str(number)),
+            spool=str(state / "spool"),
+        )
+        # passive: OpenMP threads that wait must not take the editor's cores
+        environ = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+        command = ["-m", "bridge_server.worker", str(self._logs / log)]
+        return Started(command, line, self._logs / output, self._wake, environ)
+
+
+def log_names(number: int) -> tuple[str, str]:
+    """The files for what worker ``number`` notes and for what it prints."""
+    name = "worker" if number == 0 else f"worker-{number + 1}"
+    return f"{name}.log", f"{name}-output.log"
+
+
+def models_of_others() -> str:
+    """What of the user's models folder, the models in it and the folders above it another user could change, or ""."""
+    models = launch.user_folders().data / "models"
+    inside = sorted(models.iterdir()) if models.is_dir() else []
+    return next(filter(None, map(launch.changeable_by_others, (models, *inside))), "")

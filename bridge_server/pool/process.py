@@ -1,0 +1,123 @@
+"""One process of a backend, kept alive, and the workers that it has brought."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+
+from bridge_server.client.errors import BridgeError
+from bridge_server.pool.backend import Backend, Handle, Joining, Limits
+from bridge_server.pool.worker import Worker
+
+log = logging.getLogger("bridge.pool")
+
+CRASHED = (
+    "The RePaint engine crashed {count} times within {minutes:.0f} minutes and stays off: restart the engine, and if "
+    "that does not help, the computer."
+)
+STARTED_AGAIN = "The RePaint engine stopped unexpectedly; it is being started again."
+
+
+class Process:
+    """``sentence``: why it is down, for the artist; it is not down as long as it runs or is to be started again."""
+
+    def __init__(self, backend: Backend, number: int, limits: Limits, address: str, password: str) -> None:
+        self.backend, self.number, self.limits = backend, number, limits
+        self._address, self._password = address, password
+        self.ticket = ""
+        self.workers: dict[bytes, Worker] = {}  # by the route of their connection
+        self.sentence = ""
+        self.down = True
+        self._handle: Handle | None = None
+        self._deaths: deque[float] = deque()
+        self._since = self._restart_at = 0.0
+
+    @property
+    def pid(self) -> int:
+        return self._handle.pid if self._handle is not None else 0
+
+    @property
+    def ended(self) -> bool:
+        """It has ended, and nobody has looked after it yet."""
+        return self._handle is not None and not self._handle.alive()
+
+    @property
+    def expected(self) -> bool:
+        """A worker of it is still to come."""
+        return not self.down and not self.workers and not self.backend.shared
+
+    def spawn(self, ticket: str) -> None:
+        """Start it unless it runs."""
+        if self._handle is not None:
+            return
+        self.ticket, self._restart_at, self._since = ticket, 0.0, time.monotonic()
+        try:
+            self._handle = self.backend.start(self.number, Joining(self._address, self._password, ticket))
+        except BridgeError as error:
+            log.error("%s cannot start: %s", self, error.sentence)
+            self.down, self.sentence = True, error.sentence
+            return
+        self.down = False
+        log.info("%s started, process %d", self, self.pid)
+
+    def forgive_crashes(self) -> None:
+        self._deaths.clear()
+
+    def due(self) -> bool:
+        """It is to be started again now."""
+        return bool(self._restart_at) and time.monotonic() >= self._restart_at
+
+    def wait(self) -> float:
+        """Seconds until it is to be started again or looked at."""
+        if self._handle is not None:
+            return 0.5
+        return max(0.01, self._restart_at - time.monotonic()) if self._restart_at else 3600.0
+
+    def late(self) -> bool:
+        """It was started and brings no worker."""
+        running = self.expected and self._handle is not None
+        return running and time.monotonic() - self._since > self.limits.starting
+
+    def give_up(self, sentence: str) -> None:
+        """It has said that it cannot work here: it is not started again by itself."""
+        self.down, self.sentence = True, sentence
+
+    def end(self) -> None:
+        """Kill it."""
+        if self._handle is not None:
+            self._handle.kill()
+
+    def stop(self) -> None:
+        """End it in order, at the latest after ``limits.quit`` by force."""
+        handle, self._handle, self.down = self._handle, None, True
+        if handle is not None:
+            handle.stop(self.limits.quit)
+
+    def bury(self, quiet: bool) -> tuple[str, bool]:
+        """It has ended: what to tell the artist, and whether it is to be started again (it is if ``quiet``, unless it
+        is down: that end was the bridge's doing and is no crash, and there is nothing to tell)."""
+        assert self._handle is not None
+        log.error("%s, process %d, ended", self, self.pid)
+        self._handle.kill()
+        self._handle = None
+        self.ticket = ""
+        self.workers.clear()
+        if self.down:
+            return self.sentence, False
+        now, limits = time.monotonic(), self.limits
+        if quiet:
+            self._restart_at = now
+            return "", True
+        self._deaths.append(now)
+        while self._deaths and now - self._deaths[0] > limits.crash_window:
+            self._deaths.popleft()
+        count = len(self._deaths)
+        if count >= limits.crashes:
+            self.give_up(CRASHED.format(count=count, minutes=limits.crash_window / 60))
+            return self.sentence, False
+        self._restart_at = now + (0.0, 0.0, 0.5, 1.0)[min(3, count - 1)]
+        return STARTED_AGAIN, True
+
+    def __str__(self) -> str:
+        return f"{self.backend.name} {self.number}"

@@ -1,0 +1,149 @@
+"""Which idle worker runs what next: some variants of one job.
+
+- An interrupted job goes first. Then the client with the fewest workers at work is served, of several the one that was
+  served longest ago, with its oldest job that is not all in hand.
+- A part has as many variants as come to each worker if the workers are shared equally by the clients that want one, so
+  that a job is spread as far as that is fair, and all of it goes to the only worker of a pool of one.
+- A branch goes where its step is kept. A job that learns is one part: what is learned within a time is no function of
+  the picture, and must be the same for all variants.
+- Of the workers that have the model, one that has it loaded is preferred. Further ones of this machine are given a part
+  only while the forecast of all parts in hand fits into its memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bridge_server.job import Job
+from bridge_server.jobs import Jobs
+from bridge_server.pool.pool import Pool
+from bridge_server.pool.worker import Part, Worker
+from bridge_server.steps import KeptSteps
+
+MEMORY_SHARE = 0.8
+"""Of this machine's memory, which the parts on several of its workers may take by their forecast."""
+
+
+@dataclass
+class _Round:
+    """The state of things while parts are given: kept true by `Sharing`, so that it is worked out once."""
+
+    idle: list[Worker]
+    wanted: dict[str, list[int]]  # by job: variants that nobody has in hand, and that are not finished
+    hands: dict[str, int] = field(default_factory=dict)  # by client: workers at work
+
+
+class Sharing:
+    """``give`` hands a part over."""
+
+    def __init__(self, jobs: Jobs, pool: Pool, steps: KeptSteps, give: Callable[[Worker, Job, Part], None]) -> None:
+        self._jobs, self._pool, self._steps, self._give = jobs, pool, steps, give
+        self._memory_mib = memory_mib()
+
+    def give_all(self) -> None:
+        """Give parts as long as there are idle workers for them."""
+        idle = [worker for worker in self._pool.workers if worker.state == "ready"]
+        if not idle:
+            return
+        wanted = self._wanted()
+        if not wanted:
+            return
+        now = _Round(idle, wanted)
+        for worker in self._pool.workers:
+            job = self._jobs.by_id.get(worker.part.job) if worker.part is not None else None
+            if job is not None and not job.ended:
+                now.hands[job.client] = now.hands.get(job.client, 0) + 1
+        while now.idle and now.wanted:
+            job = min(map(self._jobs.by_id.__getitem__, now.wanted), key=lambda job: self._turn(job, now))
+            chosen = self._worker(job, now)
+            if chosen is None:
+                del now.wanted[job.job]
+                continue
+            part = self._part(job, now)
+            left = [variant for variant in now.wanted[job.job] if variant not in part.variants]
+            now.wanted[job.job] = left
+            if not left:
+                del now.wanted[job.job]
+            now.idle.remove(chosen)
+            now.hands[job.client] = now.hands.get(job.client, 0) + 1
+            self._give(chosen, job, part)
+
+    def _wanted(self) -> dict[str, list[int]]:
+        taken: dict[str, set[int]] = {}
+        for worker in self._pool.workers:
+            if worker.part is not None:
+                taken.setdefault(worker.part.job, set()).update(worker.part.variants)
+        found = {}
+        for job in self._jobs.to_run():
+            there = taken.get(job.job, set())
+            left = [v for v in range(job.order.variants) if v not in job.finished and v not in there]
+            if left and not (there and self._is_whole(job)):
+                found[job.job] = left
+        return found
+
+    def _turn(self, job: Job, now: _Round) -> tuple[bool, int, int, int]:
+        return (
+            not job.crashes,
+            now.hands.get(job.client, 0),
+            self._jobs.served(job.client),
+            job.place,
+        )
+
+    def _is_whole(self, job: Job) -> bool:
+        """It is not spread over workers."""
+        return "learn" in job.order.options or job.origin is not None
+
+    def _part(self, job: Job, now: _Round) -> Part:
+        left = now.wanted[job.job]
+        clients = {self._jobs.by_id[name].client for name in now.wanted} | set(now.hands)
+        share = 1 if self._is_whole(job) else max(1, self._pool.size // len(clients))
+        most = -(-len(left) // share)
+        count = 1
+        while count < most and left[0] + count in left:
+            count += 1
+        return Part(job.job, left[0], count)
+
+    def _worker(self, job: Job, now: _Round) -> Worker | None:
+        """The idle one that suits it best, or None while it has to wait for another one."""
+        if job.origin is not None:
+            owner = self._pool.worker(self._steps.owner(job.origin.parent, job.origin.variant))
+            if owner is not None:
+                return owner if owner in now.idle else None
+        model = job.order.model
+        able = [worker for worker in self._pool.workers if worker.has(model)] or self._pool.workers
+        if job.origin is not None:  # its state can only lie in the spool
+            able = [worker for worker in able if not worker.process.backend.shared] or able
+        found = [worker for worker in now.idle if worker in able and self._fits(worker, job)]
+        return min(
+            found,
+            key=lambda worker: (worker.loaded != model, worker.process.backend.shared, worker.number),
+            default=None,
+        )
+
+    def _fits(self, worker: Worker, job: Job) -> bool:
+        here = [each for each in self._pool.workers if not each.process.backend.shared and each.device in ("cpu", "")]
+        busy = [each.part for each in here if each.part is not None]
+        if worker not in here or not busy or not self._memory_mib:
+            return True
+        jobs = [self._jobs.by_id.get(part.job) for part in busy]
+        needs = sum(self._need_mib(each) for each in jobs if each is not None)
+        return needs + self._need_mib(job) <= MEMORY_SHARE * self._memory_mib
+
+    def _need_mib(self, job: Job) -> float:
+        """Of one part; 0 if not known."""
+        for model in self._pool.models:
+            if model.id == job.order.model:
+                return model.memory_mib + job.order.width * job.order.height * model.pixel_bytes / 2**20
+        return 0.0
+
+
+def memory_mib(meminfo: str = "/proc/meminfo") -> float:
+    """Of this machine; 0 where the system does not tell (anything but Linux)."""
+    with contextlib.suppress(OSError), open(meminfo, encoding="ascii") as file:
+        for line in file:
+            name, _, rest = line.partition(":")
+            if name == "MemTotal":
+                return int(rest.split()[0]) / 1024
+    return 0.0
