@@ -3,6 +3,7 @@
 serve   run the bridge in the foreground; plug-ins start it by themselves, so this is for looking on
 status  one line per fact about the running bridge; exit status 1 if there is none
 stop    shut it down in order; jobs that were not finished stay in the journal
+workers how many of them run variants side by side; with a number, that many from the bridge's next start on
 krita   install the plug-in into Krita, with this engine
 gimp    install the plug-in into GIMP 3, with this engine
 doctor  what is here, what is missing, what to do; exit status 1 if something must be done
@@ -32,8 +33,9 @@ LOCK_SECONDS = 10.0
 IDLE_SECONDS = 15 * 60.0
 
 
-def serve(state: Path, idle_seconds: float, warm: str) -> int:
+def serve(state: Path, idle_seconds: float, warm: str, workers: int | None) -> int:
     """Run the bridge; 0 after an orderly end, 3 if it cannot run, 4 if another one runs."""
+    from bridge_server.pool import machine
     from bridge_server.pool.backend import Limits
     from bridge_server.server import Bridge, private_logs
 
@@ -53,7 +55,7 @@ def serve(state: Path, idle_seconds: float, warm: str) -> int:
         print("Another RePaint bridge of this user is running.", file=sys.stderr)
         return 4
     try:
-        Bridge(state, idle_seconds, warm, Limits()).serve()
+        Bridge(state, idle_seconds, warm, Limits(), machine.workers(workers)).serve()
         return 0
     except Exception as error:
         logging.getLogger("bridge").exception("the bridge cannot go on")
@@ -106,13 +108,38 @@ def stop(state: Path) -> int:
     return 0
 
 
+def _count(text: str) -> int:
+    from bridge_server.pool.machine import MOST
+
+    number = int(text)
+    if not 1 <= number <= MOST:
+        raise argparse.ArgumentTypeError(f"1 to {MOST} workers, not {text}")
+    return number
+
+
+def _count_or_auto(text: str) -> int | str:
+    return text if text == "auto" else _count(text)
+
+
+def workers(number: int | str | None) -> int:
+    """Say how many workers the bridge starts with, after setting it if it is given."""
+    from bridge_server import settings
+    from bridge_server.pool import machine
+
+    if number is not None:
+        settings.write("workers", None if number == "auto" else number)
+    chosen = "as set" if settings.read().get("workers") else f"by itself; GPUs: {len(machine.gpus())}"
+    print(f"{machine.workers()} ({chosen}), from the bridge's next start on")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0; 1 with a sentence, or what the command says above; 2 usage."""
     parser = argparse.ArgumentParser(
         prog="repaint-bridge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in ("serve", "status", "stop", "krita", "gimp", "doctor", "uninstall"):
+    for name in ("serve", "status", "stop", "workers", "krita", "gimp", "doctor", "uninstall"):
         command = commands.add_parser(name)
         if name in ("serve", "status", "stop"):
             text = "folder of the connection file"
@@ -121,6 +148,11 @@ def main(arguments: list[str] | None = None) -> int:
             text = "leave after so long without use"
             command.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help=text)
             command.add_argument("--warm", default="exemplar", help="model to load at the start")
+            text = "how many run side by side; as “repaint-bridge workers” has set it, or one for each NVIDIA GPU"
+            command.add_argument("--workers", type=_count, metavar="N", help=text)
+        if name == "workers":
+            text = "from its next start on; “auto”: one for each NVIDIA GPU, else one"
+            command.add_argument("number", nargs="?", type=_count_or_auto, metavar="N", help=text)
         if name in ("krita", "gimp"):
             folder = "Krita's resource folder" if name == "krita" else "GIMP's configuration folder, such as …/GIMP/3.0"
             command.add_argument("--target", type=Path, metavar="DIR", help=folder)
@@ -134,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no failure
             stream.reconfigure(errors="backslashreplace")
     if chosen.command == "serve":
-        return serve(chosen.state, chosen.idle_seconds, chosen.warm)
+        return serve(chosen.state, chosen.idle_seconds, chosen.warm, chosen.workers)
     if chosen.command in ("status", "stop"):
         return status(chosen.state) if chosen.command == "status" else stop(chosen.state)
     return _manage(chosen)
@@ -144,6 +176,8 @@ def _manage(chosen: argparse.Namespace) -> int:
     from bridge_server.manage import doctor, plugins, uninstall
 
     try:
+        if chosen.command == "workers":
+            return workers(chosen.number)
         if chosen.command == "doctor":
             return doctor.doctor()
         if chosen.command == "uninstall":

@@ -34,7 +34,7 @@ from bridge_server.jobs import Jobs
 from bridge_server.journal import Journal
 from bridge_server.news import News
 from bridge_server.pool.backend import Limits
-from bridge_server.pool.local import Local, log_names
+from bridge_server.pool.local import Local
 from bridge_server.pool.pool import Pool
 from bridge_server.pool.progress import joined
 from bridge_server.pool.sharing import Sharing
@@ -200,6 +200,7 @@ class Bridge:
 
     def _give(self, worker: Worker, job: Job, part: Part) -> None:
         self._jobs.begin(job)
+        log.info("job %s: %d variants from %d to worker %d", job.job, part.count, part.first, worker.number)
         self._dropped -= {(job.job, variant) for variant in part.variants}
         credit = tuple(sorted(self._jobs.credit.get(job.job, set()).intersection(part.variants)))
         worker.run(part, work.Start(job.job, job.order, part.first, part.count, credit, job.origin))
@@ -344,6 +345,6 @@ class Bridge:
 def private_logs(state: Path) -> Path:
     """The folder of the logs, for this user only."""
     folder = launch.private_folder(state / "logs")
-    for name in ("bridge.log", "download.log", *log_names(0)):
+    for name in ("bridge.log", "download.log"):
         launch.plain_file(folder / name)
     return folder

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
 from bridge_server.client import launch
 from bridge_server.client.checks import shortened
 from bridge_server.client.errors import BridgeError
+from bridge_server.pool import machine
 from bridge_server.pool.backend import Handle, Joining
 from bridge_server.pool.started import Started
 
@@ -20,12 +22,19 @@ MODELS_OF_OTHERS = (
 
 class Local:
     """``logs``: the folder of the logs, in the state folder; ``warm``: the model that each loads at its start;
-    ``count``: how many share this machine."""
+    ``count``: how many processes share this machine."""
 
     name, shared = "local", False
 
     def __init__(self, wake: socket.socket, logs: Path, warm: str, count: int) -> None:
-        self._wake, self._logs, self._warm, self._count = wake, logs, warm, count
+        self._wake, self._logs, self._warm = wake, logs, warm
+        self._shares = machine.shares(count)
+        self._scratch = logs.parent / "steps"
+        shutil.rmtree(self._scratch, ignore_errors=True)  # of an earlier bridge
+        launch.private_folder(self._scratch)
+        for number in range(count):
+            for name in log_names(number):
+                launch.plain_file(logs / name)
 
     def start(self, number: int, joining: Joining) -> Handle:
         planted = models_of_others()
@@ -36,11 +45,11 @@ class Local:
         line = joining.line(
             warm=self._warm,
             parent=os.getpid(),
-            scratch=str(state / "steps" / str(number)),
+            scratch=str(self._scratch / str(number)),
             spool=str(state / "spool"),
         )
         # passive: OpenMP threads that wait must not take the editor's cores
-        environ = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+        environ = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **self._shares[number].environ()}
         command = ["-m", "bridge_server.worker", str(self._logs / log)]
         return Started(command, line, self._logs / output, self._wake, environ)
 
