@@ -322,14 +322,14 @@ def test_a_worker_says_that_it_cannot_say_something(message: Any) -> None:
 def test_an_engine_that_cannot_say_that_it_is_ready_is_reported(monkeypatch: Any, tmp_path: Path) -> None:
     """The whole start of the worker but its socket and its model."""
     said: list[Any] = []
-    monkeypatch.setattr(worker, "Line", lambda *_: SimpleNamespace(start=lambda: None, say=said.append))
+    monkeypatch.setattr(worker, "SocketLine", lambda *_: SimpleNamespace(start=lambda: None, say=said.append))
     unready = SimpleNamespace(prepare=lambda _warm: work.Ready((), "d" * 101))
     monkeypatch.setattr("bridge_server.worker.runner.Runner", lambda *_: unready)
     monkeypatch.setattr(worker, "leave", lambda status: said.append(status))
     monkeypatch.setattr(worker, "_die_with_parent", lambda _parent: None)
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path)])
-    orders = b'{"address": "", "password": "", "warm": "", "scratch": "s", "spool": "s", "parent": 1}\n'
+    monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path / "worker.log")])
+    orders = b'{"address": "", "password": "", "ticket": "", "warm": "", "scratch": "s", "spool": "s", "parent": 1}\n'
     monkeypatch.setattr(worker, "own_input", lambda: io.BytesIO(orders))
     worker.main()
     broken, status = said
