@@ -47,7 +47,7 @@ class Jobs:
                 job.attempts = max(0, job.attempts - 1)
                 self.save(job)
             if job.attempts:
-                job.crashes = dict.fromkeys(range(job.order.variants), job.attempts)
+                job.crashes = dict.fromkeys(range(job.order.variants), 1)
             if not job.ended:
                 self._held.add(job.job)
 

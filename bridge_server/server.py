@@ -85,6 +85,7 @@ class Bridge:
         self._sharing = Sharing(self._jobs, self._engine, self._steps, self._give)
         self._previews: dict[str, tuple[int, int, int]] = {}  # by job: worker, variant, call of the one passed on now
         self._dropped: set[tuple[str, int]] = set()  # variants whose last preview nobody took
+        self._changed = False
         self._used = time.monotonic()
         self._stopping = ""
 
@@ -133,6 +134,7 @@ class Bridge:
             poller.register(entry, zmq.POLLIN)
         next_tick = time.monotonic()
         while not self._stopping:
+            self._say_changes()
             waiting = self._clients.flush()
             now = time.monotonic()
             if now >= next_tick:
@@ -155,9 +157,17 @@ class Bridge:
                 self._desk.on_readable()
             self._start_next()
 
+    def _say_changes(self) -> None:
+        if self._changed:
+            self._changed = False
+            if self._engine.state == "ready":
+                after_good_start()
+            self._news.say_catalogue()
+
     def _tick(self) -> None:
         self._desk.look_for_lost()
         self._jobs.save_again()
+        self._dropped = {key for key in self._dropped if key[0] in self._jobs.by_id}
         self._downloads.tick()
         self._gate.tidy()
         now = time.monotonic()
@@ -280,6 +290,7 @@ class Bridge:
         self._news.say_result(job, finished)
 
     def _on_idle(self, part: Part, job: Job, message: work.Idle) -> None:
+        """A worker has a part in hand no more."""
         job.seconds = max(job.seconds, message.seconds)
         if message.outcome == "failed":
             self._desk.end(job, "failed", message.code, message.sentence, message.details)
@@ -330,16 +341,14 @@ class Bridge:
         for variant in part.variants:
             if blamed and variant not in job.finished:
                 job.crashes[variant] = job.crashes.get(variant, 0) + 1
-        if max(job.crashes.values(), default=0) >= CRASHES:
+        if blamed and max(job.crashes.values(), default=0) >= CRASHES:
             self._desk.end(job, "failed", "engine_crashed", CRASHED_TWICE)
         elif not self._engine.of(job.job):
             self._jobs.again(job, hold=job.client not in self._clients.by_client)
 
     def engine_changed(self) -> None:
-        """Its state or the catalogue is another now."""
-        if self._engine.state == "ready":
-            after_good_start()
-        self._news.say_catalogue()
+        """Its state or the catalogue is another now; said once for each turn of the loop."""
+        self._changed = True
 
 
 def private_logs(state: Path) -> Path:

@@ -61,6 +61,7 @@ class Pool:
         self._password = secrets.token_hex(32)
         gate.passwords[_DOMAIN] = (b"worker", self._password.encode())
         self._processes: list[Process] = []
+        self._by_route: dict[bytes, Worker] = {}
         self._joined = 0
         self.calls_after_cancel = -1
 
@@ -68,7 +69,7 @@ class Pool:
 
     @property
     def workers(self) -> list[Worker]:
-        return [worker for process in self._processes for worker in process.workers.values()]
+        return list(self._by_route.values())
 
     def of(self, job: str) -> list[Worker]:
         """Those that have a part of that job in hand, also while it stops."""
@@ -80,7 +81,7 @@ class Pool:
     @property
     def size(self) -> int:
         """How many workers there are or soon will be."""
-        return sum(len(process.workers) + process.expected for process in self._processes)
+        return len(self._by_route) + sum(process.expected for process in self._processes)
 
     @property
     def state(self) -> str:
@@ -136,11 +137,9 @@ class Pool:
     def remove(self, backend: Backend) -> None:
         """End its processes in order."""
         for process in [process for process in self._processes if process.backend is backend]:
-            workers = list(process.workers.values())
             self._stop([process])
             self._processes.remove(process)
-            for worker in workers:
-                self._listener.worker_gone(worker, worker.part, blamed=False)
+            self._forget(process, blamed=False)
         self._listener.engine_changed()
 
     def start(self) -> None:
@@ -160,8 +159,8 @@ class Pool:
 
     def _stop(self, processes: Iterable[Process]) -> None:
         for process in processes:
-            for worker in process.workers.values():
-                worker.send(work.Quit())
+            for route in process.routes:
+                self._by_route[route].send(work.Quit())
         for process in processes:
             process.stop()
 
@@ -182,7 +181,7 @@ class Pool:
             if isinstance(message, (work.Online, work.Offline)):
                 self._on_line(route, message)
                 continue
-            worker = next((p.workers[route] for p in self._processes if route in p.workers), None)
+            worker = self._by_route.get(route)
             if worker is not None:
                 worker.heard()
                 self._handle(worker, message, payload)
@@ -209,11 +208,11 @@ class Pool:
                 log.error("%s brought no worker in time; killing it", process)
                 process.end()
                 self._bury(process)
-            for route, worker in list(process.workers.items()):
-                reason, quiet = worker.stuck()
-                if reason:
-                    log.error("worker %d of %s %s; giving it up", worker.number, process, reason)
-                    self._give_up(process, route, quiet)
+        for worker in self.workers:
+            reason, quiet = worker.stuck()
+            if reason:
+                log.error("worker %d of %s %s; giving it up", worker.number, worker.process, reason)
+                self._give_up(worker, quiet)
         return min((process.wait() for process in self._processes), default=3600.0)
 
     # ------------------------------------------------------------------------------------------------------- inside
@@ -226,44 +225,47 @@ class Pool:
             self._listener.process_died(process.sentence, False)
         self._listener.engine_changed()
 
-    def _give_up(self, process: Process, route: bytes, quiet: bool) -> None:
+    def _give_up(self, worker: Worker, quiet: bool) -> None:
+        process = worker.process
         if not process.backend.shared:
             process.end()
             self._bury(process, quiet)
             return
-        worker = process.workers[route]
         worker.send(work.Quit())
-        self._forget(process, route, blamed=not quiet)
+        self._forget(process, blamed=not quiet, route=worker.route)
         self._listener.engine_changed()
 
-    def _forget(self, process: Process, route: bytes, blamed: bool) -> None:
-        worker = process.workers.pop(route)
-        self._listener.worker_gone(worker, worker.part, blamed)
+    def _forget(self, process: Process, blamed: bool, route: bytes | None = None) -> None:
+        """The worker of that connection is gone; of none: all of the process."""
+        routes = list(process.routes) if route is None else [route]
+        process.routes.difference_update(routes)
+        for worker in [self._by_route.pop(each) for each in routes]:
+            self._listener.worker_gone(worker, worker.part, blamed)
 
     def _bury(self, process: Process, quiet: bool = False) -> None:
-        gone = list(process.workers.values())
+        others = any(other.routes or other.expected for other in self._processes if other is not process)
         sentence, will_retry = process.bury(quiet)
         if will_retry and quiet:
             self._spawn(process)
-        elif self.size > process.expected:  # others go on
+        elif others:
             self._listener.notice(OTHERS_GO_ON if sentence == STARTED_AGAIN else sentence)
             self._listener.engine_changed()
         else:
             self._listener.process_died(sentence, will_retry)
-        for worker in gone:
-            self._listener.worker_gone(worker, worker.part, blamed=not quiet)
+        self._forget(process, blamed=not quiet)
 
     def _on_line(self, route: bytes, message: work.Online | work.Offline) -> None:
         process = next((p for p in self._processes if p.ticket and p.ticket == message.ticket), None)
         if process is None:
             log.error("a worker came with a ticket of nobody")
             return
-        if route in process.workers:
-            self._forget(process, route, blamed=False)
+        if route in process.routes:
+            self._forget(process, blamed=False, route=route)
         if isinstance(message, work.Online):
             self._joined += 1
             post = partial(self._post, route)
-            process.workers[route] = Worker(self._joined, process, message.pid, process.limits, post)
+            self._by_route[route] = Worker(self._joined, process, route, process.limits, post)
+            process.routes.add(route)
             log.info("worker %d of %s, process %d, has joined", self._joined, process, message.pid)
         elif message.sentence:
             self._listener.notice(message.sentence)
@@ -275,12 +277,11 @@ class Pool:
             worker.on_beat(message)
         elif isinstance(message, work.Ready):
             worker.on_ready(message, self._warm)
+            log.info("worker %d is ready", worker.number)
             self._listener.engine_changed()
         elif isinstance(message, work.Models):
-            if whole is not None and whole.models != worker.models:
-                worker.models = whole.models
-                if worker.state != "starting":  # else with `ready`
-                    self._listener.engine_changed()
+            if whole is not None and worker.on_models(whole.models) and worker.state != "starting":  # else with `ready`
+                self._listener.engine_changed()
         elif isinstance(message, work.Broken):
             log.error("the engine cannot start: %s", message.details)
             if not worker.process.backend.shared:

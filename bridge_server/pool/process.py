@@ -1,4 +1,4 @@
-"""One process of a backend, kept alive, and the workers that it has brought."""
+"""One process of a backend, kept alive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections import deque
 
 from bridge_server.client.errors import BridgeError
 from bridge_server.pool.backend import Backend, Handle, Joining, Limits
-from bridge_server.pool.worker import Worker
 
 log = logging.getLogger("bridge.pool")
 
@@ -26,7 +25,7 @@ class Process:
         self.backend, self.number, self.limits = backend, number, limits
         self._address, self._password = address, password
         self.ticket = ""
-        self.workers: dict[bytes, Worker] = {}  # by the route of their connection
+        self.routes: set[bytes] = set()  # of its workers' connections
         self.sentence = ""
         self.down = True
         self._handle: Handle | None = None
@@ -45,7 +44,7 @@ class Process:
     @property
     def expected(self) -> bool:
         """A worker of it is still to come."""
-        return not self.down and not self.workers and not self.backend.shared
+        return not self.down and not self.routes and not self.backend.shared
 
     def spawn(self, ticket: str) -> None:
         """Start it unless it runs."""
@@ -102,7 +101,6 @@ class Process:
         self._handle.kill()
         self._handle = None
         self.ticket = ""
-        self.workers.clear()
         if self.down:
             return self.sentence, False
         now, limits = time.monotonic(), self.limits

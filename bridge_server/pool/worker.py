@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bridge_server import work
 from bridge_server.client import messages
@@ -13,9 +13,7 @@ from bridge_server.client.codec import Buffer
 from bridge_server.client.pieces import Pages
 from bridge_server.client.records import Model, Preset
 from bridge_server.pool.backend import Limits
-
-if TYPE_CHECKING:
-    from bridge_server.pool.process import Process
+from bridge_server.pool.process import Process
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,15 @@ class Worker:
     """
 
     def __init__(
-        self, number: int, process: Process, pid: int, limits: Limits, post: Callable[[Any, Buffer | None], None]
+        self, number: int, process: Process, route: bytes, limits: Limits, post: Callable[[Any, Buffer | None], None]
     ) -> None:
-        """``post`` sends it a message."""
-        self.number, self.process, self.pid = number, process, pid
+        """``route``: of its connection; ``post`` sends it a message."""
+        self.number, self.process, self.route = number, process, route
         self._limits, self._post = limits, post
         self.state = "starting"
         self.part: Part | None = None
         self.models: tuple[Model, ...] = ()
+        self._installed: set[str] = set()
         self.presets: tuple[Preset, ...] = ()
         self.device = self.loaded = ""
         self.calls_total = 0
@@ -77,7 +76,7 @@ class Worker:
 
     def has(self, model: str) -> bool:
         """Whether that model is installed there."""
-        return any(each.id == model and each.installed for each in self.models)
+        return model in self._installed
 
     # ------------------------------------------------------------------------------------------------ hearing things
 
@@ -106,6 +105,12 @@ class Worker:
             return message
         key = (message.job, message.variant) if isinstance(message, messages.Steps) else None
         return pages.whole(message, key)
+
+    def on_models(self, models: tuple[Model, ...]) -> bool:
+        """Whether they are others than before."""
+        before, self.models = self.models, models
+        self._installed = {model.id for model in models if model.installed}
+        return models != before
 
     def on_beat(self, message: work.Beat) -> None:
         self._idle_for, self._loading, self.calls_total = message.idle_for, message.loading, message.calls_total

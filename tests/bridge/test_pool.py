@@ -56,9 +56,11 @@ def bridge_log(home: Home) -> str:
 
 
 def workers(home: Home) -> dict[int, int]:
-    """The pids of the workers that live, by the numbers that the pool gave them."""
-    found = re.findall(r"worker (\d+) of local \d, process (\d+), has joined", bridge_log(home))
-    return {int(number): int(pid) for number, pid in found if alive(int(pid))}
+    """The pids of the workers that live and are ready, by the numbers that the pool gave them."""
+    text = bridge_log(home)
+    found = re.findall(r"worker (\d+) of local \d, process (\d+), has joined", text)
+    ready = set(re.findall(r"worker (\d+) is ready", text))
+    return {int(number): int(pid) for number, pid in found if number in ready and alive(int(pid))}
 
 
 def parts(home: Home, job: str) -> list[tuple[int, int, int]]:
