@@ -4,6 +4,7 @@ serve   run the bridge in the foreground; plug-ins start it by themselves, so th
 status  one line per fact about the running bridge; exit status 1 if there is none
 stop    shut it down in order; jobs that were not finished stay in the journal
 workers how many of them run variants side by side; with a number, that many from the bridge's next start on
+ray     which Ray cluster they are in instead; with an address, in that one from the bridge's next start on
 krita   install the plug-in into Krita, with this engine
 gimp    install the plug-in into GIMP 3, with this engine
 doctor  what is here, what is missing, what to do; exit status 1 if something must be done
@@ -20,6 +21,7 @@ import secrets
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if __package__ in (None, ""):  # started by path, e.g. from a launch file of a project that is not installed
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -29,16 +31,22 @@ from bridge_server.client.errors import BridgeError
 from bridge_server.client.link import BRIDGE_LOCK, PROTOCOL, Link, read_connection_file
 from bridge_server.client.locks import FileLock
 
+if TYPE_CHECKING:
+    from bridge_server.ray.backend import Cluster
+
 LOCK_SECONDS = 10.0
 IDLE_SECONDS = 15 * 60.0
 
 
-def serve(state: Path, idle_seconds: float, warm: str, workers: int | None) -> int:
+def serve(chosen: argparse.Namespace) -> int:
     """Run the bridge; 0 after an orderly end, 3 if it cannot run, 4 if another one runs."""
     from bridge_server.pool import machine
     from bridge_server.pool.backend import Limits
+    from bridge_server.ray import backend
     from bridge_server.server import Bridge, private_logs
 
+    state, ray = chosen.state, _cluster(chosen) if chosen.ray is not None else backend.kept()
+    count = 0 if ray is not None and chosen.workers is None else machine.workers(chosen.workers)
     os.umask(0o077)
     try:
         launch.private_folder(state)
@@ -55,7 +63,7 @@ def serve(state: Path, idle_seconds: float, warm: str, workers: int | None) -> i
         print("Another RePaint bridge of this user is running.", file=sys.stderr)
         return 4
     try:
-        Bridge(state, idle_seconds, warm, Limits(), machine.workers(workers)).serve()
+        Bridge(state, chosen.idle_seconds, chosen.warm, Limits(), count, ray).serve()
         return 0
     except Exception as error:
         logging.getLogger("bridge").exception("the bridge cannot go on")
@@ -133,13 +141,55 @@ def workers(number: int | str | None) -> int:
     return 0
 
 
+def _cluster(chosen: argparse.Namespace) -> Cluster | None:
+    """What the command line says of a Ray cluster; None for none."""
+    from bridge_server.ray.backend import Cluster
+
+    if chosen.ray == "off":
+        return None
+    return Cluster(chosen.ray, chosen.ray_without_token, chosen.ray_gpus, chosen.ray_cpus, chosen.ray_idle)
+
+
+def ray(chosen: argparse.Namespace) -> int:
+    """Say which cluster the bridge's workers are in, after setting it if it is given."""
+    from bridge_server.ray import backend
+
+    if chosen.ray is not None:
+        backend.keep(_cluster(chosen))
+    found = backend.kept()
+    text = "no Ray cluster" if found is None else ", ".join(f"{name} {value}" for name, value in vars(found).items())
+    print(f"{text}; from the bridge's next start on")
+    return 0
+
+
+def _gpus(text: str) -> float:
+    share = float(text)
+    if not (0 < share < 1 or (share >= 1 and share == int(share))):
+        raise argparse.ArgumentTypeError(f"a part of a GPU, such as 0.5, or whole ones, not {text}")
+    return share
+
+
+def _add_ray(command: argparse.ArgumentParser, name: str, **fields: Any) -> None:
+    """The options on a Ray cluster."""
+    text = "HOST:PORT of its head, “auto” for the one that this computer belongs to, “off” for none"
+    command.add_argument(name, metavar="ADDRESS", help=text, **fields)
+    text = "enter a cluster that lets anybody in: only where nobody else can reach it"
+    command.add_argument("--ray-without-token", action="store_true", help=text)
+    text = "GPUs for each worker, 0.5 for two workers on each"
+    command.add_argument("--ray-gpus", type=_gpus, default=1.0, metavar="GPUS", help=text)
+    text = "processors for each worker, where no node has a GPU"
+    command.add_argument("--ray-cpus", type=_count, default=4, metavar="CPUS", help=text)
+    text = "without work, after which a worker gives its share of the cluster back"
+    command.add_argument("--ray-idle", type=float, default=300.0, metavar="SECONDS", help=text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0; 1 with a sentence, or what the command says above; 2 usage."""
     parser = argparse.ArgumentParser(
         prog="repaint-bridge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in ("serve", "status", "stop", "workers", "krita", "gimp", "doctor", "uninstall"):
+    for name in ("serve", "status", "stop", "workers", "ray", "krita", "gimp", "doctor", "uninstall"):
         command = commands.add_parser(name)
         if name in ("serve", "status", "stop"):
             text = "folder of the connection file"
@@ -150,6 +200,9 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--warm", default="exemplar", help="model to load at the start")
             text = "how many run side by side; as “repaint-bridge workers” has set it, or one for each NVIDIA GPU"
             command.add_argument("--workers", type=_count, metavar="N", help=text)
+            _add_ray(command, "--ray")
+        if name == "ray":
+            _add_ray(command, "ray", nargs="?")
         if name == "workers":
             text = "from its next start on; “auto”: one for each NVIDIA GPU, else one"
             command.add_argument("number", nargs="?", type=_count_or_auto, metavar="N", help=text)
@@ -166,7 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no failure
             stream.reconfigure(errors="backslashreplace")
     if chosen.command == "serve":
-        return serve(chosen.state, chosen.idle_seconds, chosen.warm, chosen.workers)
+        return serve(chosen)
     if chosen.command in ("status", "stop"):
         return status(chosen.state) if chosen.command == "status" else stop(chosen.state)
     return _manage(chosen)
@@ -178,6 +231,8 @@ def _manage(chosen: argparse.Namespace) -> int:
     try:
         if chosen.command == "workers":
             return workers(chosen.number)
+        if chosen.command == "ray":
+            return ray(chosen)
         if chosen.command == "doctor":
             return doctor.doctor()
         if chosen.command == "uninstall":

@@ -39,6 +39,7 @@ from bridge_server.pool.pool import Pool
 from bridge_server.pool.progress import joined
 from bridge_server.pool.sharing import Sharing
 from bridge_server.pool.worker import Part, Worker
+from bridge_server.ray.backend import Cluster, Ray
 from bridge_server.spool import DiskFull
 from bridge_server.steps import KeptSteps
 
@@ -57,7 +58,9 @@ _DOMAIN = b"client"
 class Bridge:
     """The whole process; ``serve`` runs until stopped or idle for ``idle_seconds``."""
 
-    def __init__(self, state: Path, idle_seconds: float, warm: str, limits: Limits, workers: int = 1) -> None:
+    def __init__(
+        self, state: Path, idle_seconds: float, warm: str, limits: Limits, workers: int = 1, ray: Cluster | None = None
+    ) -> None:
         self._state, self._idle_seconds = state, idle_seconds
         self._journal = Journal(state)
         self._secret = secrets.token_bytes(32)
@@ -74,6 +77,7 @@ class Bridge:
         logs = private_logs(state)
         self._engine = Pool(self._gate, self, warm, limits)
         self._local, self._count = Local(self._waker, logs, warm, workers), workers
+        self._ray = Ray(self._waker, logs, warm, ray) if ray is not None else None
         self._downloads = Downloads(self._clients.send_all, self._waker, logs, self._engine.look_again)
         stop = lambda: self.stop("asked to")  # noqa: E731
         self._steps = KeptSteps()
@@ -100,6 +104,8 @@ class Bridge:
             signal.signal(number, lambda *_: self.stop("asked to"))
         self._announce()
         self._engine.add(self._local, self._count)
+        if self._ray is not None:
+            self._engine.add(self._ray)
         try:
             self._loop()
         finally:

@@ -45,7 +45,7 @@ def workers(asked: int | None = None) -> int:
 
 def shares(count: int) -> list[Share]:
     """Of each of so many workers; a single one has the machine to itself."""
-    if count == 1:
+    if count <= 1:
         return [Share()]
     found, threads = gpus(), max(1, cores() // count)
     return [Share(found[number % len(found)] if found else "", threads) for number in range(count)]
