@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+import cv2
 import torch
 
 from engine.errors import BadInput
@@ -26,6 +30,21 @@ def chosen(kind: str | None = None) -> torch.device:
     if kind is not None and kind not in here:
         raise BadInput("no_device", f"The device {kind!r} is not available here; use {' or '.join(here)}.")
     return torch.device(kind or here[0])
+
+
+def use_threads(number: int) -> None:
+    """Compute with so many threads of the processor from here on, in the calling thread.
+
+    Networks add up in another order with another number of threads, which changes last digits and with them pixels.
+    """
+    torch.set_num_threads(number)
+    cv2.setNumThreads(number)
+    if "numba" not in sys.modules:  # it takes half a second to be loaded, and not every model needs it
+        os.environ["NUMBA_NUM_THREADS"] = str(number)
+        return
+    import numba
+
+    numba.set_num_threads(min(number, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 def inference_dtype(device: torch.device) -> torch.dtype:

@@ -13,15 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.devices import use_threads
 from engine.errors import EngineError
 from engine.models import Model, autoencoder, digest, find, load, within_memory
-from engine.tasks import TASKS, News, model_id
+from engine.tasks import TASKS, News, add_common_options, model_id
 from engine.version import __version__
 
 log = logging.getLogger(__name__)
 
 MODELS = 2
 """Models that one process holds at a time."""
+FILES = ("save_state", "plot_schedule", "previews")
+"""Options that name what is written beside the result."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Spec:
         seed: 0 … 2^53 - 1, of the first variant.
         options: values of the task's other options by their names in a Namespace, those that were given; paths are
             texts.
+        threads: of the processor to compute with; part of what defines the pixels of networks.
     """
 
     number: int
@@ -45,14 +49,14 @@ class Spec:
     output: str
     seed: int
     options: dict[str, Any] = field(default_factory=dict)
+    threads: int = 1
 
     def arguments(self) -> argparse.Namespace:
         """What the task takes, the defaults of options that were not given included."""
-        values, paths = _defaults(self.task)
-        values = {**values, **{name: Path(text) if name in paths else text for name, text in self.options.items()}}
+        given = {name: Path(text) if name in FILES else text for name, text in self.options.items()}
         mask = None if self.mask is None else Path(self.mask)
         own = {"image": Path(self.picture), "mask": mask, "out": Path(self.output), "seed": self.seed}
-        return argparse.Namespace(**{**values, **own, "streamed": False})
+        return argparse.Namespace(**{**defaults(self.task), **given, **own, "streamed": False})
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ def run(spec: Spec, models: Models) -> Outcome:
     """
     began, notes = time.monotonic(), _Notes()
     try:
+        use_threads(spec.threads)
         found = key(spec)
         with within_memory():
             made = TASKS[spec.task].run(spec.arguments(), models.load, notes)
@@ -147,6 +152,7 @@ def key(spec: Spec) -> str:
     """
     arguments = spec.arguments()
     parts: dict[str, Any] = {"version": __version__, "task": spec.task, "seed": spec.seed, **spec.options}
+    parts["threads"] = spec.threads
     parts["model"] = _model_digest(model_id(arguments), arguments.vae)
     parts["kind"] = Path(spec.output).suffix.lower()
     for name in ("picture", "mask"):
@@ -168,12 +174,12 @@ def file_digest(path: Path) -> str:
 
 
 @cache
-def _defaults(task: str) -> tuple[dict[str, Any], frozenset[str]]:
-    """The task's options with their defaults, and those that are paths."""
+def defaults(task: str) -> dict[str, Any]:
+    """The task's options with their defaults."""
     parser = argparse.ArgumentParser(add_help=False)
-    TASKS[task].add_arguments(parser)
-    actions = parser._actions
-    return {each.dest: each.default for each in actions}, frozenset(each.dest for each in actions if each.type is Path)
+    TASKS[task].add_own_options(parser)
+    add_common_options(parser)
+    return vars(parser.parse_args([]))
 
 
 @cache

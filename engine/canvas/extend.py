@@ -59,6 +59,14 @@ def extended(pixels: np.ndarray, left: int = 0, right: int = 0, top: int = 0, bo
         BadInput: nothing to add, less than nothing, too much, or a picture that would be too large.
     """
     height, width = pixels.shape[:2]
+    check_extension((height, width), left, right, top, bottom)
+    size = (height + top + bottom, width + left + right)
+    return _framed(pixels, size, canvas.Box(left, top, width, height), pixels)
+
+
+def check_extension(size: tuple[int, int], left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> None:
+    """Raise BadInput unless a picture of (height, width) can be extended so."""
+    height, width = size
     for name, amount, side in (
         ("left", left, width),
         ("right", right, width),
@@ -71,8 +79,7 @@ def extended(pixels: np.ndarray, left: int = 0, right: int = 0, top: int = 0, bo
         raise BadInput(
             "bad_extension", "Say on which side to extend, and by how many pixels, for instance --right 128."
         )
-    size = (height + top + bottom, width + left + right)
-    return _framed(pixels, size, canvas.Box(left, top, width, height), pixels)
+    _check_side((height + top + bottom, width + left + right))
 
 
 def tile(pixels: np.ndarray, axis: str = "both", size: tuple[int, int] | None = None, band: int = TILE_BAND) -> Framed:
@@ -88,21 +95,11 @@ def tile(pixels: np.ndarray, axis: str = "both", size: tuple[int, int] | None = 
         BadInput: unknown axis, a picture or a size too small or too large, another height with ``x`` or width with
             ``y``.
     """
-    wraps = canvas.axes(axis)
-    if not any(wraps):
-        raise BadInput("bad_wrap", "A tile repeats along x, y or both.")
-    if band < 2:
-        raise BadInput("bad_band", f"The band must be at least 2 pixels wide, not {band}.")
-    source, wanted = pixels.shape[:2], pixels.shape[:2] if size is None else size[::-1]
+    source = pixels.shape[:2]
+    check_tile(source, axis, size, band)
+    wraps, wanted = canvas.axes(axis), source if size is None else size[::-1]
     starts, lengths, places = [], [], []
-    for name, wrapped, have, want in zip(("height", "width"), wraps, source, wanted, strict=True):
-        if not wrapped and have != want:
-            raise BadInput("bad_size", f"With this axis the {name} stays {have} pixels; tile both axes to change it.")
-        if wrapped and not MIN_TILE <= want <= FARTHEST * have:
-            raise BadInput(
-                "bad_size",
-                f"The {name} of a tile of this picture must be {MIN_TILE} to {FARTHEST * have} pixels, not {want}.",
-            )
+    for wrapped, have, want in zip(wraps, source, wanted, strict=True):
         kept = min(have, want - min(band, want // 2)) if wrapped else have
         starts.append((have - kept) // 2)
         places.append((want - kept) // 2)
@@ -111,9 +108,31 @@ def tile(pixels: np.ndarray, axis: str = "both", size: tuple[int, int] | None = 
     return _framed(pixels, wanted, canvas.Box(left, top, width, height), pixels[y : y + height, x : x + width])
 
 
-def _framed(pixels: np.ndarray, size: tuple[int, int], box: canvas.Box, kept: np.ndarray) -> Framed:
+def check_tile(have: tuple[int, int], axis: str, size: tuple[int, int] | None, band: int) -> None:
+    """Raise BadInput unless :func:`tile` can make one of a picture of (height, width)."""
+    wraps = canvas.axes(axis)
+    if not any(wraps):
+        raise BadInput("bad_wrap", "A tile repeats along x, y or both.")
+    if band < 2:
+        raise BadInput("bad_band", f"The band must be at least 2 pixels wide, not {band}.")
+    wanted = have if size is None else size[::-1]
+    for name, wrapped, side, want in zip(("height", "width"), wraps, have, wanted, strict=True):
+        if not wrapped and side != want:
+            raise BadInput("bad_size", f"With this axis the {name} stays {side} pixels; tile both axes to change it.")
+        if wrapped and not MIN_TILE <= want <= FARTHEST * side:
+            raise BadInput(
+                "bad_size",
+                f"The {name} of a tile of this picture must be {MIN_TILE} to {FARTHEST * side} pixels, not {want}.",
+            )
+    _check_side(wanted)
+
+
+def _check_side(size: tuple[int, int]) -> None:
     if max(size) > canvas.MAX_SIDE:
         raise BadInput("too_large", f"The result would be larger than {canvas.MAX_SIDE} pixels a side; extend by less.")
+
+
+def _framed(pixels: np.ndarray, size: tuple[int, int], box: canvas.Box, kept: np.ndarray) -> Framed:
     if kept.shape[2] in (2, 4) and not (kept[..., -1] >= canvas.OPAQUE / 255 * canvas.whole(kept.dtype)).any():
         raise BadInput("nothing_known", "The picture is completely transparent; paint something to continue first.")
     out = np.zeros((*size, pixels.shape[2]), pixels.dtype)

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+from engine.commands import batch as batch_command
 from engine.commands import bench as bench_commands
 from engine.commands import data
 from engine.commands import learn as learn_command
@@ -40,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a name that cannot be shown is no failure
             stream.reconfigure(errors="backslashreplace")
     try:
-        with source.streams(arguments) if hasattr(arguments, "variants") else nullcontext():
-            arguments.run(arguments)
+        with source.streams(arguments) if hasattr(arguments, "streamed") else nullcontext():
+            return arguments.run(arguments) or OK
     except BadInput as error:
         return _say(error, BAD_INPUT)
     except EngineError as error:
@@ -68,7 +69,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 def _cancelled(arguments: argparse.Namespace) -> int:
     print(
-        f"Cancelled; {results.written(arguments)}." if hasattr(arguments, "variants") else "Cancelled.", file=sys.stderr
+        f"Cancelled; {results.written(arguments)}." if hasattr(arguments, "streamed") else "Cancelled.", file=sys.stderr
     )
     return CANCELLED
 
@@ -91,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
         task.add_arguments(command)
         command.set_defaults(run=partial(_run, task))
 
+    batch = commands.add_parser("batch", help="do one of these to many pictures (resumable)")
+    batch_command.add_arguments(batch)
+    batch.set_defaults(run=batch_command.main)
+
     branch = commands.add_parser("branch", help="go on from a saved state, or branch from it")
     branch.add_argument("state", type=Path, metavar="STATE")
     branch.add_argument("--jump", metavar="small|medium|large|N", help="go back up by this many levels, and down again")
@@ -98,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     branch.add_argument("--late", action="store_true", help="jump at the clean end only")
     branch.add_argument("--harmonise", action="store_true", help="three small late jumps: the same, better blended")
     branch.add_argument("--new-idea", action="store_true", help="one large jump now: something else")
-    results.add_arguments(branch)
+    results.add_options(branch)
+    results.add_output(branch)
     branch.set_defaults(run=_branch)
 
     learn = commands.add_parser("learn", help="write a texture model that knows this picture")

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, metavar="IN")
     parser.add_argument("--page", metavar="N", help="of a file with several pages or frames")
     parser.add_argument("-m", "--mask", type=Path, help="white = not to be learned from")
-    masks.add_arguments(parser)
+    masks.add_options(parser)
     parser.add_argument("--seconds", type=float, metavar="S", help="5 … 600")
     parser.add_argument("--steps", type=int, metavar="N", help="instead of --seconds: the same result every time")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL_FOLDER", help="a new folder")

@@ -239,7 +239,7 @@ def write(path: Path, *pictures: Picture) -> None:
     check_output(path, pictures)
     suffix, target = path.suffix.lower(), path.resolve()
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".repaint-", suffix=suffix)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".repaint-{os.getpid()}-", suffix=suffix)
     os.close(handle)
     scratch = Path(name)
     try:

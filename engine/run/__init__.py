@@ -5,7 +5,7 @@ A :class:`Job` and its model make a :class:`engine.run.painting.Painting`; :mod:
 """
 
 from engine.run.events import Event, Finished, Note, Pause, Step
-from engine.run.job import Job, resolve
+from engine.run.job import Job, resolve, seeds
 from engine.run.painting import ATTEMPTS
 from engine.run.runs import SEAM_SHOWS, resume, run, warm_up
 from engine.run.staged import SMALLER_PARTS
@@ -26,5 +26,6 @@ __all__ = [
     "resolve",
     "resume",
     "run",
+    "seeds",
     "warm_up",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from engine.files import maskfile
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--invert-mask",
         action=argparse.BooleanOptionalAction,

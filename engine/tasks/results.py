@@ -23,11 +23,17 @@ if TYPE_CHECKING:
     from engine.run import Event
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """What all commands that write a picture have in common."""
+def add_output(command: argparse.ArgumentParser) -> None:
+    """Where one picture goes, and the report of it."""
     command.add_argument(
         "-o", "--out", type=Path, required=True, help="K > 1 writes OUT-1.png, OUT-2.png …; - is standard output"
     )
+    command.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+    command.set_defaults(streamed=False)
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What all commands that write a picture have in common."""
     command.add_argument("--seed", type=int, metavar="S", help="0 … 2^53 - 1; drawn and reported if absent")
     command.add_argument("--variants", type=int, default=1, metavar="K")
     command.add_argument(
@@ -43,7 +49,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--vae", metavar="DIR|ID", help="another autoencoder for a latent model, also an asymmetric one"
     )
     command.add_argument("--previews", type=Path, metavar="DIR", help="also write ten previews of each variant")
-    command.add_argument("--json", action="store_true", help="print one line of JSON at the end")
 
 
 class News:
@@ -190,18 +195,22 @@ def palette_wanted(arguments: argparse.Namespace) -> bool | None:
     return bool(arguments.palette != "free")
 
 
-def _names(arguments: argparse.Namespace, pictures: Sequence[Picture]) -> list[Path]:
+def numbered(out: Path, variants: int) -> list[Path]:
     """One name per variant; they sort as they are counted."""
+    if variants <= 1:
+        return [out]
+    digits = len(str(variants))
+    return [out.with_name(f"{out.stem}-{k:0{digits}}{out.suffix}") for k in range(1, variants + 1)]
+
+
+def _names(arguments: argparse.Namespace, pictures: Sequence[Picture]) -> list[Path]:
     out, variants = arguments.out, arguments.variants
     if arguments.streamed:
         if variants > 1:
             raise BadInput("bad_output", "Standard output holds one picture; name a file for several variants.")
         deep = pictures[0].pixels.dtype == np.float32 or len(pictures) > 1
         return [out.with_name(out.name + (".tif" if deep else ".png"))]
-    if variants <= 1:
-        return [out]
-    digits = len(str(variants))
-    return [out.with_name(f"{out.stem}-{k:0{digits}}{out.suffix}") for k in range(1, variants + 1)]
+    return numbered(out, variants)
 
 
 def _check(arguments: argparse.Namespace, names: list[Path], pictures: Sequence[Picture]) -> None:

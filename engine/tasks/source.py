@@ -20,8 +20,7 @@ from engine.untrusted import own_input
 STREAM = Path("-")
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("image", type=Path, metavar="IN", help="a picture; - is standard input")
+def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--page", metavar="N|all", help="of a file with several pages or frames")
     command.add_argument(
         "--profile", choices=("keep", "srgb"), default="keep",

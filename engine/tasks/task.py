@@ -16,8 +16,8 @@ from engine.files import Picture
 from engine.run import states
 from engine.sampling import DEFAULT_PRESET, PRESETS, schedule
 from engine.tasks import kept, masks, source
-from engine.tasks.results import News, Results, palette_wanted
-from engine.tasks.results import add_arguments as add_result_arguments
+from engine.tasks.results import News, Results, add_output, palette_wanted
+from engine.tasks.results import add_options as add_result_options
 
 if TYPE_CHECKING:
     from engine.models import Model
@@ -33,48 +33,60 @@ class Task:
 
     Attributes:
         help: what it does, in a few words.
-        add_arguments: its options, to a parser.
+        takes_mask: whether it needs a mask beside the picture.
+        add_own_options: to a parser, those that the other tasks lack.
+        check: what can be told from the headers of its files, before it runs. Raises BadInput.
+        looked_at: pixels that the engine will look at, for :mod:`engine.models.forecast`. Raises BadInput.
         run: does it; the results are written when this returns. Raises EngineError.
     """
 
     help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
+    takes_mask: bool
+    add_own_options: Callable[[argparse.ArgumentParser], None]
+    check: Callable[[argparse.Namespace], None]
+    looked_at: Callable[[argparse.Namespace], int]
     run: Callable[[argparse.Namespace, Loader, News], Results]
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """The files and all options, as of a command of its own."""
+        parser.add_argument("image", type=Path, metavar="IN", help="a picture; - is standard input")
+        if self.takes_mask:
+            parser.add_argument("-m", "--mask", type=Path, required=True, help="white = repaint, gray = soft edge")
+        self.add_own_options(parser)
+        add_common_options(parser)
+        add_output(parser)
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """The options that all tasks have."""
+    source.add_options(parser)
+    _add_sampling(parser)
+    add_result_options(parser)
 
 
 def _add_inpaint(parser: argparse.ArgumentParser) -> None:
-    source.add_arguments(parser)
-    parser.add_argument("-m", "--mask", type=Path, required=True, help="white = repaint, gray = soft edge")
-    masks.add_arguments(parser)
+    masks.add_options(parser)
     parser.add_argument("--padding", type=int, metavar="PX", help="surroundings the model sees (default: chosen)")
     parser.add_argument("--scale", type=float, metavar="F", help="model pixels per picture pixel (default: chosen)")
     parser.add_argument("--hard", action="store_true", help="ignore the mask's soft edge")
     parser.add_argument("--save-state", type=Path, metavar="FILE", help="keep a state of variant 1 to branch from")
     parser.add_argument("--save-at", type=int, default=50, metavar="PERCENT", help="of the run (default 50)")
     parser.add_argument("--plot-schedule", type=Path, metavar="FILE", help="draw the schedule")
-    _add_sampling(parser)
-    add_result_arguments(parser)
 
 
 def _add_extend(parser: argparse.ArgumentParser) -> None:
-    source.add_arguments(parser)
     for side in ("left", "right", "top", "bottom"):
         parser.add_argument(f"--{side}", type=int, default=0, metavar="PX", help="up to 4 times the picture")
-    _add_sampling(parser)
-    add_result_arguments(parser)
 
 
 def _add_tile(parser: argparse.ArgumentParser) -> None:
-    source.add_arguments(parser)
     parser.add_argument("--axis", choices=("both", "x", "y"), default="both", help="along which it repeats")
     parser.add_argument("--size", metavar="WxH", help="of the tile, in pixels; smaller or larger than the picture")
     parser.add_argument("--band", type=int, default=extend.TILE_BAND, metavar="PX", help="repainted across each seam")
-    _add_sampling(parser)
-    add_result_arguments(parser)
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
-    """What defines a new run, see :func:`_job`."""
+    """What defines a new run, see :func:`job_of`."""
     parser.add_argument(
         "--model",
         help="id from 'models list', or a folder in diffusers layout (default: exemplar; with --learn: texture)",
@@ -108,25 +120,40 @@ def model_id(arguments: argparse.Namespace) -> str:
     return arguments.model or (DEFAULT_MODEL if arguments.learn is None else "texture")
 
 
+def _check_inpaint(arguments: argparse.Namespace) -> None:
+    from engine import canvas
+    from engine.files import imagefile
+
+    pages = source.pages(arguments)
+    canvas.check_sizes(imagefile.size(arguments.image), imagefile.size(arguments.mask))
+    if not 0 < arguments.save_at < 100:
+        raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
+    if arguments.save_state and len(pages) > 1:
+        raise BadInput("bad_argument", "A state is of one page; choose it with --page N.")
+
+
+def _looked_at_inpaint(arguments: argparse.Namespace) -> int:
+    from engine import canvas
+
+    box = canvas.surroundings(masks.read(arguments, source.pages(arguments)[0]), arguments.padding)
+    return box.width * box.height
+
+
 def _inpaint(arguments: argparse.Namespace, load: Loader, news: News) -> Results:
     from engine import api, canvas
     from engine.files import imagefile
     from engine.sampling import plot
 
+    _check_inpaint(arguments)
     pages = source.pages(arguments)
-    canvas.check_sizes(imagefile.size(arguments.image), imagefile.size(arguments.mask))
     pictures = [source.read(arguments, page, news) for page in pages]
     selections = [masks.read(arguments, page) for page in pages]
     for picture, selection in zip(pictures, selections, strict=True):
         canvas.check(picture.rgba(), selection)
-    if not 0 < arguments.save_at < 100:
-        raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
-    if arguments.save_state and len(pages) > 1:
-        raise BadInput("bad_argument", "A state is of one page; choose it with --page N.")
     result = Results(arguments, pictures, news)
     model = load(model_id(arguments), arguments.device, arguments.vae)
     chosen = {"padding": arguments.padding, "scale": arguments.scale, "hard": arguments.hard}
-    jobs = [_job(arguments, *each, model, **chosen) for each in zip(pictures, selections, strict=True)]
+    jobs = [job_of(arguments, *each, model.info.id, **chosen) for each in zip(pictures, selections, strict=True)]
     levels, settings = api.resolve(jobs[0])
     if arguments.plot_schedule:
         drawing = plot.plot(levels, settings.calls(levels), arguments.preset)
@@ -142,9 +169,41 @@ def _inpaint(arguments: argparse.Namespace, load: Loader, news: News) -> Results
     return result
 
 
+def _check_extend(arguments: argparse.Namespace) -> None:
+    from engine.files import imagefile
+
+    source.pages(arguments)
+    extend.check_extension(imagefile.size(arguments.image), **_sides(arguments))
+
+
+def _looked_at_extend(arguments: argparse.Namespace) -> int:
+    from engine.files import imagefile
+
+    (height, width), sides = imagefile.size(arguments.image), _sides(arguments)
+    return (height + sides["top"] + sides["bottom"]) * (width + sides["left"] + sides["right"])
+
+
+def _sides(arguments: argparse.Namespace) -> dict[str, int]:
+    return {side: getattr(arguments, side) for side in ("left", "right", "top", "bottom")}
+
+
 def _extend(arguments: argparse.Namespace, load: Loader, news: News) -> Results:
-    sides = {side: getattr(arguments, side) for side in ("left", "right", "top", "bottom")}
+    sides = _sides(arguments)
     return _fill_frames(arguments, load, news, lambda pixels: extend.extended(pixels, **sides))
+
+
+def _check_tile(arguments: argparse.Namespace) -> None:
+    from engine.files import imagefile
+
+    source.pages(arguments)
+    extend.check_tile(imagefile.size(arguments.image), arguments.axis, _size(arguments.size), arguments.band)
+
+
+def _looked_at_tile(arguments: argparse.Namespace) -> int:
+    from engine.files import imagefile
+
+    width, height = _size(arguments.size) or imagefile.size(arguments.image)
+    return width * height
 
 
 def _tile(arguments: argparse.Namespace, load: Loader, news: News) -> Results:
@@ -174,7 +233,7 @@ def _fill_frames(
     model = load(model_id(arguments), arguments.device, arguments.vae)
     for number, (picture, each) in enumerate(zip(frames, framed, strict=True)):
         result.begin(number, model)
-        job = _job(arguments, picture, each.selection, model, **more)
+        job = job_of(arguments, picture, each.selection, model.info.id, **more)
         for event in api.run(replace(job, image=each.rgba(job.image)), model):
             result.take(event)
     return result
@@ -190,14 +249,15 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def _job(arguments: argparse.Namespace, picture: Picture, selection: np.ndarray, model: Model, **more: Any) -> Job:
+def job_of(arguments: argparse.Namespace, picture: Picture, selection: np.ndarray, model: str, **more: Any) -> Job:
+    """The engine's request, for the model of this id."""
     from engine import api
     from engine.files import colour
 
     return api.Job(
         image=picture.rgba(),
         selection=selection,
-        model=model.info.id,
+        model=model,
         preset=arguments.preset,
         seed=arguments.seed,
         variants=arguments.variants,
@@ -226,7 +286,11 @@ def _schedule(text: str) -> str | tuple[int, ...]:
 
 
 TASKS = {
-    "inpaint": Task("repaint the white part of a mask", _add_inpaint, _inpaint),
-    "extend": Task("continue a texture past its borders", _add_extend, _extend),
-    "tile": Task("make a texture repeat without a seam", _add_tile, _tile),
+    "inpaint": Task(
+        "repaint the white part of a mask", True, _add_inpaint, _check_inpaint, _looked_at_inpaint, _inpaint
+    ),
+    "extend": Task(
+        "continue a texture past its borders", False, _add_extend, _check_extend, _looked_at_extend, _extend
+    ),
+    "tile": Task("make a texture repeat without a seam", False, _add_tile, _check_tile, _looked_at_tile, _tile),
 }

@@ -1,0 +1,104 @@
+"""What a batch will take, told before it is begun: memory by a formula, time and disk by jobs that are tried."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.batch.checks import written
+from engine.batch.spec import FILES, Models, Spec, run
+from engine.errors import EngineError
+from engine.files import imagefile
+from engine.models import find, forecast
+from engine.tasks import TASKS, model_id
+
+LARGEST = 8
+"""Jobs with the largest pictures, whose memory is forecast."""
+TRIED = 5
+"""Jobs that are tried, spread over the sizes of pictures."""
+ENOUGH = 20.0
+"""Seconds after which no further job is tried."""
+FILE_BYTES = 24
+"""Bytes per pixel of a picture that is read whole, of which the engine looks at a part."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What jobs took that were tried: the pixels of their pictures, seconds, and bytes of their results."""
+
+    area: int = 0
+    seconds: tuple[float, ...] = ()
+    bytes: int = 0
+
+
+def tried(specs: Sequence[Spec]) -> tuple[Trial, float]:
+    """Try some of the jobs in a temporary folder: what they took, and by how much larger all are together.
+
+    One is done once before the clock runs, so that models are loaded.
+    """
+    areas = [_area(spec) for spec in specs]
+    ordered = sorted(range(len(specs)), key=areas.__getitem__)
+    middle = len(ordered) // 2
+    chosen = sorted({(len(ordered) - 1) * k // (TRIED - 1) for k in range(TRIED)}, key=lambda at: abs(at - middle))
+    trial, models, began = Trial(), Models(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="repaint-") as folder:
+        _try(specs[ordered[chosen[0]]], Path(folder), models)
+        for at in chosen:
+            if trial.seconds and time.monotonic() - began > ENOUGH:
+                break
+            took = _try(specs[ordered[at]], Path(folder), models)
+            if took is not None:
+                area = trial.area + areas[ordered[at]]
+                trial = Trial(area, (*trial.seconds, took[0]), trial.bytes + took[1])
+    return trial, sum(areas) / max(1, trial.area)
+
+
+def _try(spec: Spec, folder: Path, models: Models) -> tuple[float, int] | None:
+    """Seconds and bytes; None if the job fails."""
+    options = {name: value for name, value in spec.options.items() if name not in FILES}
+    spec = replace(spec, output=str(folder / Path(spec.output).name), options=options)
+    outcome = run(spec, models)
+    return None if outcome.code else (outcome.seconds, sum(path.stat().st_size for path in written(spec)))
+
+
+def memory(specs: Sequence[Spec]) -> int | None:
+    """Bytes that a worker needs at the largest of its jobs; None if the model does not tell."""
+    return max(_needs(sorted(specs, key=_area)[-LARGEST:]), default=None)
+
+
+def _needs(specs: Sequence[Spec]) -> Iterator[int]:
+    for spec in specs:
+        try:
+            need = forecast.need(find(model_id(spec.arguments())))
+            if need is not None:
+                seen = TASKS[spec.task].looked_at(spec.arguments())
+                yield need.total(seen, spec.options.get("variants", 1)) + FILE_BYTES * _area(spec)
+        except EngineError:  # of a mask that cannot be used; the job itself will say so
+            continue
+
+
+def _area(spec: Spec) -> int:
+    """Pixels of the picture; 0 if it cannot be read any more."""
+    try:
+        height, width = imagefile.size(Path(spec.picture))
+    except EngineError:
+        return 0
+    return height * width
+
+
+def free_memory() -> int | None:
+    """Bytes of main memory that programs can still have (Linux); None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes that can be written into a folder, which need not be there yet."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.is_dir())).free

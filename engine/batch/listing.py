@@ -1,0 +1,214 @@
+"""The list of jobs: lines of JSON, a table, or a pattern of picture files."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from engine.batch import options
+from engine.batch.spec import FILES, Spec
+from engine.errors import BadInput
+from engine.files import containers
+from engine.tasks import TASKS
+from engine.untrusted import parsed, require_file
+
+MAX_LIST = 256 << 20
+"""Bytes of a list."""
+LISTS = (".jsonl", ".ndjson", ".csv", ".tsv")
+SEED_BYTES = 6
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job, and where it stands: a line of the list, or the name of a picture. ``problem``: why there is no job."""
+
+    where: str
+    spec: Spec | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Common:
+    """What holds for all jobs where they do not say otherwise.
+
+    Attributes:
+        out: the folder of the results.
+        options: as of :func:`engine.batch.options.absolute`, the seed included.
+    """
+
+    out: Path
+    task: str
+    options: dict[str, Any]
+    threads: int = 1
+
+
+def read(jobs: Sequence[str], common: Common) -> list[Entry]:
+    """All jobs of a list, a folder, a pattern or of several picture files, those that cannot be read with why.
+
+    Raises:
+        BadInput: there is no such list, or nothing in it.
+    """
+    if len(jobs) == 1 and jobs[0].lower().endswith(LISTS):
+        path = Path(jobs[0])
+        rows = _table(path) if path.suffix.lower() in (".csv", ".tsv") else _lines(path)
+        entries = [
+            _entry(f"{path.name}, line {line}", number, values, path.parent, common)
+            for number, (line, values) in enumerate(rows)
+        ]
+    else:
+        pictures, root = _pictures(jobs, common)
+        entries = [
+            _entry(str(path), number, _beside(path, root, common.task), Path(), common)
+            for number, path in enumerate(pictures)
+        ]
+    if not entries:
+        raise BadInput("no_jobs", f"There is no job in {' '.join(jobs)}; name a list, a folder or pictures.")
+    return entries
+
+
+def _entry(where: str, number: int, values: dict[str, Any] | str, folder: Path, common: Common) -> Entry:
+    try:
+        if isinstance(values, str):
+            raise BadInput("bad_list", values)
+        return Entry(where, _spec(number, values, folder, common))
+    except BadInput as error:
+        return Entry(where, None, error.sentence)
+
+
+def _spec(number: int, values: dict[str, Any], folder: Path, common: Common) -> Spec:
+    fields = {options.name_of(name): value for name, value in values.items()}
+    if len(fields) < len(values):
+        raise BadInput("bad_list", "It has one field twice; leave one of them out.")
+    picture, mask, output, task = (_text(name, fields.pop(name, None)) for name in options.OWN)
+    task = task or common.task
+    options.check_task(task)
+    if not picture:
+        raise BadInput("bad_list", "It names no picture; add a field 'picture'.")
+    if bool(mask) != TASKS[task].takes_mask:
+        why = "needs a mask; add a field 'mask'" if TASKS[task].takes_mask else "takes no mask; leave it out"
+        raise BadInput("bad_list", f"The task {task} {why}.")
+    chosen = {**common.options, **options.parsed(fields, folder)}
+    options.check_belongs(task, chosen)
+    name = _inside(output or _result_name(Path(picture)))
+    chosen |= {each: str(common.out.absolute() / _inside(chosen[each])) for each in FILES if chosen.get(each)}
+    seed = chosen.pop("seed", None)
+    if seed is None:
+        seed = int.from_bytes(hashlib.sha256(name.as_posix().encode()).digest()[:SEED_BYTES])
+    return Spec(
+        number,
+        task,
+        str((folder / picture).absolute()),
+        str((folder / mask).absolute()) if mask else None,
+        str(common.out.absolute() / name),
+        seed,
+        {name: chosen[name] for name in sorted(chosen)},
+        common.threads,
+    )
+
+
+def _inside(name: str) -> Path:
+    """A place in the folder of the results."""
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise BadInput("bad_output", f"{name!r} lies outside the folder of the results; name a place within it.")
+    return path
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or "\0" in value:
+        raise BadInput("bad_list", f"The field {name!r} is a text, not {value!r}.")
+    return value.strip()
+
+
+def _result_name(picture: Path) -> str:
+    """The picture's own name where its kind of file can be written, else as PNG."""
+    kept = picture.suffix.lower() in containers.CONTAINERS
+    return picture.name if kept else f"{picture.stem}.png"
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    for number, line in enumerate(_read(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            values = parsed(line)
+        except ValueError as error:
+            yield number, f'It is no JSON ({error}); each line is an object such as {{"picture": "a.png"}}.'
+            continue
+        yield number, values if isinstance(values, dict) else "It is no object of JSON; write {…} with its fields."
+
+
+def _table(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    text = _read(path)
+    first = text.partition("\n")[0]
+    delimiter = max("\t;,", key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        head = next(rows, [])
+        for row in rows:
+            cells = {name: cell for name, cell in zip(head, row, strict=False) if cell.strip()}
+            if len(row) > len(head):
+                yield rows.line_num, f"It has {len(row)} cells, the heading has {len(head)}; quote what holds commas."
+            elif cells:
+                yield rows.line_num, cells
+    except csv.Error as error:
+        raise BadInput("bad_list", f"{path.name} is no table of text; save it again as CSV.", repr(error)) from error
+
+
+def _read(path: Path) -> str:
+    require_file(path, MAX_LIST)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput("bad_list", f"{path.name} is no text in UTF-8; save it again as that.", repr(error)) from error
+
+
+def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
+    """The pictures, in the order of their names, and the folder under which their names go on in the results."""
+    found, roots = [], []
+    for job in jobs:
+        path = Path(job)
+        if path.is_dir():
+            found += [each for each in path.iterdir() if _is_picture(each)]
+            roots.append(path.absolute())
+        elif glob.has_magic(job) and not path.exists():
+            found += [each for each in map(Path, glob.iglob(job, recursive=True)) if each.is_file()]  # noqa: PTH207
+            roots.append(Path(*takewhile(lambda part: not glob.has_magic(part), path.parts)).absolute())
+        else:
+            found.append(path)  # whether it is there is found out later, with its name
+            roots.append(path.parent.absolute())
+    root, out = Path(os.path.commonpath(roots)), common.out.absolute()
+    if root in out.parents:  # results of an earlier time
+        found = [path for path in found if out not in path.absolute().parents]
+    if TASKS[common.task].takes_mask:
+        found = [path for path in found if not path.stem.endswith("-mask")]
+    return sorted(dict.fromkeys(found)), root
+
+
+def _is_picture(path: Path) -> bool:
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return containers.kind(file.read(64)) is not None
+
+
+def _beside(path: Path, root: Path, task: str) -> dict[str, Any] | str:
+    relative = path.absolute().relative_to(root)
+    values = {"picture": str(path), "output": str(relative.with_name(_result_name(path))), "task": task}
+    if TASKS[task].takes_mask:
+        masks = [path.with_name(f"{path.stem}-mask{suffix}") for suffix in dict.fromkeys((".png", path.suffix))]
+        mask = next((mask for mask in masks if mask.is_file()), None)
+        if mask is None:
+            return f"There is no mask {masks[0].name} beside it; make one, or name only pictures that have one."
+        values["mask"] = str(mask)
+    return values
