@@ -114,7 +114,7 @@ def _words(name: str, value: Any) -> list[str]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise BadInput("bad_option", f"{message[:1].upper()}{message[1:]}; see 'python -m engine batch --help'.")
+        raise BadInput("bad_option", f"{message.removeprefix('argument ')}; see 'python -m engine batch --help'.")
 
 
 @lru_cache(maxsize=1)

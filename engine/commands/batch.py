@@ -165,7 +165,7 @@ def _forecast(tally: batch.Tally, specs: Sequence[batch.Spec], workers: int, out
         "seconds": None if seconds is None else round(seconds),
         "tried": [round(each, 2) for each in trial.seconds],
         "memory_mib": None if need is None else workers * need >> 20,
-        "disk_mib": round(trial.bytes * times / 2**20, 1),
+        "disk_mib": round(trial.bytes * times / 2**20, 3),
         "disk_free_mib": forecast.free_disk(out) >> 20,
     }
     if as_json:
@@ -175,7 +175,7 @@ def _forecast(tally: batch.Tally, specs: Sequence[batch.Spec], workers: int, out
     if seconds is not None:
         spread = f"{min(trial.seconds):.1f} to {max(trial.seconds):.1f} s a job, {len(trial.seconds)} tried"
         print(f"time: about {_span(seconds)} with {workers} at a time ({spread})")
-        print(f"disk: about {told['disk_mib']} MiB, {told['disk_free_mib']} MiB are free")
+        print(f"disk: about {trial.bytes * times / 2**20:.1f} MiB, {told['disk_free_mib']} MiB are free")
     elif specs:
         print("time: not known, the jobs that were tried failed; run one of them alone to see why")
     if need is not None:
@@ -204,7 +204,7 @@ class _Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if self.count else self._before)  # it ends anyway
 
     def _take(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
