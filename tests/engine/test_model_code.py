@@ -164,14 +164,15 @@ class Line:
 class Runner:
     def __init__(self, *_): input("run the custom code? ")
 sys.modules["bridge_server.worker.runner"] = types.SimpleNamespace(Runner=Runner)
-worker.Line = Line
+worker.SocketLine = Line
 worker.main()
 """
 
 
 @pytest.mark.parametrize("code", [COMMAND, WORKER])
 def test_commands_and_worker_give_their_input_to_no_library(tmp_path: Path, code: str) -> None:
-    orders = {"parent": os.getpid(), "address": "", "password": "", "scratch": "", "spool": "", "warm": ""}
+    words = ("address", "password", "ticket", "scratch", "spool", "warm")
+    orders = {"parent": os.getpid(), **dict.fromkeys(words, "")}
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
