@@ -148,8 +148,7 @@ class Session:
 
     def restart_bridge(self) -> None:
         """Have the bridge end in order and start the one that the launch file names now."""
-        self._again = True
-        self._command(self._jobs.say, messages.Stop())
+        self._command(self._restart)
 
     def download(self, model: str, licence: str) -> None:
         """Fetch a model of the catalogue whose licence, as the catalogue says it, the artist has agreed to.
@@ -233,6 +232,11 @@ class Session:
             self._commands.popleft()()
         return self._closing
 
+    def _restart(self) -> None:
+        """Where nothing is connected there is nothing to end: a bridge that rests is started."""
+        self._resting, self._again = False, self._jobs.link is not None
+        self._jobs.say(messages.Stop())
+
     def _give_way(self) -> bool:
         """Another window of the editor has our name: take one of our own, unless the name's jobs are ours."""
         self._refusals += 1
@@ -252,6 +256,7 @@ class Session:
     def _serve(self, link: Link) -> None:
         self._disconnected = ""
         self._refusals = 0
+        self._again = False
         self._models = Pages("models")
         self._jobs.connected(link)
         for message, payload in link.receive():

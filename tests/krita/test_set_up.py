@@ -18,11 +18,11 @@ from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from tests.bridge.home import until
 from tests.setup.index import Index, serving
-from tests.setup.kits import SmallKit
+from tests.setup.kits import SmallKit, renew
 from tests.wheels import all_wheels, remember
 
 from .desk import Desk
-from .host import Display, KritaHost, chosen_krita
+from .host import REPOSITORY, Display, KritaHost, chosen_krita
 from .test_installed import import_zip
 
 PANEL = "dock().set_up_panel"
@@ -103,11 +103,18 @@ def test_from_the_zip_to_a_fill(
         assert not host.run(f"{PANEL}.isVisible()")
         assert not (home / "cache/wheels").exists()
         take_the_tour(desk)
+        shown, picture = paint_once(desk, tmp_path)
         host.stop()
+        renew(host.home / ".local/share/krita/pykrita/repaint_krita/kit", "99.1")
         host.start()
         desk = Desk(host)
         host.wait("flow.connected and flow.engine == 'ready'", seconds=90)
         assert not host.run("dock().tour.isVisible()"), "it is offered once"
+        update(desk, wheels)
+        assert not host.run("dock().tour.isVisible()"), "nor after an update"
+        engines = home / "data/engines"
+        until(lambda: [each.name[:5] for each in engines.iterdir()] == ["99.1-"], "the old one is removed", patience=300)
+        find_again(desk, picture, shown)
         host.run("dock().pages.setCurrentIndex(3)")
         desk.click("removal.ask")
         host.wait("'This goes:' in dock().removal.text.text()", what="what goes and what stays")
@@ -120,6 +127,49 @@ def test_from_the_zip_to_a_fill(
     finally:
         host.kill()
         bridge_command(["stop"])
+
+
+def paint_once(desk: Desk, folder: Path) -> tuple[str, Path]:
+    """One variant in a picture that stays in the history; what it looks like, and the picture's file."""
+    picture = folder / "picture.png"
+    shutil.copy(REPOSITORY / "engine/assets/demo.jpg", picture)
+    document = desk.open(picture)
+    desk.select(document, 60, 50, 40, 40)
+    desk.choose("exemplar", seed=20)
+    assert desk.repaint().startswith("Done")
+    return desk.fingerprint(document), picture
+
+
+def update(desk: Desk, wheels: Path) -> None:
+    """By mouse, while the old engine goes on."""
+    host = desk.host
+    host.wait(f"{PANEL}.main.isVisible() and {PANEL}.main.isEnabled()", what="the update is offered")
+    assert host.run(f"{PANEL}.main.text()") == "&Update"
+    assert "99.1 came with this plug-in" in host.run(f"{PANEL}.about.text()")
+    assert host.run("dock().button.isVisible()"), "one can go on painting"
+    desk.click("set_up_panel.take_from")
+    type_folder(host, wheels)
+    host.wait(f"'without a download' in {PANEL}.about.text() and {PANEL}.main.isEnabled()")
+    desk.click("set_up_panel.main")
+    host.wait(f"{PAGE}.job is not None")
+    desk.screenshot("update")
+    host.wait(f"{PAGE}.job is None", seconds=300, what="the update is done")
+    host.wait(f"{PAGE}.state == 'ready' and not {PANEL}.isVisible()", what="nothing more is offered")
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the new engine is ready")
+
+
+def find_again(desk: Desk, picture: Path, shown: str) -> None:
+    """What was painted by the engine before lies in the history, and the new one paints."""
+    host = desk.host
+    document = desk.open(picture)
+    host.wait("sum(v.finished for r in flow.runs for v in r.variants) == 1", seconds=60, what="it is found again")
+    host.run("dock().gallery.show_item(dock().gallery._items[flow.runs[0].number, 0])")
+    host.wait("flow.runs[0].series.shown is not None and not flow.has_steps")
+    assert desk.fingerprint(document) == shown
+    desk.select(document, 60, 50, 40, 40)
+    assert desk.repaint().startswith("Done")
+    assert host.run("dock().gallery.count()") == 2
+    desk.screenshot("updated")
 
 
 def take_the_tour(desk: Desk) -> None:

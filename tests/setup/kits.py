@@ -65,6 +65,20 @@ def package(name: str, version: str, path: Path, **more: Any) -> dict[str, Any]:
     return {"name": name, "version": version, "marker": "", "flavour": "", "files": [file], **more}
 
 
+def renew(kit: Path, version: str) -> None:
+    """Make the project's own kit that of a later version: the same code under another number."""
+    lock = json.loads((kit / "lock.json").read_text())
+    [old] = kit.glob("repaint_bridge-*.whl")
+    with zipfile.ZipFile(old) as archive:
+        files = {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
+    was = str(lock["project"]["version"]).encode()
+    assert was in files["engine/version.py"]
+    files["engine/version.py"] = files["engine/version.py"].replace(was, version.encode())
+    old.unlink()
+    lock["project"] = wheel(kit, "repaint-bridge", version, files)
+    (kit / "lock.json").write_text(json.dumps(lock))
+
+
 @lru_cache
 def _uv_program() -> bytes:
     return Path(uv.find_uv_bin()).read_bytes()

@@ -161,7 +161,7 @@ class SetUpPage:
     def _ended_well(self, told: Sequence[Callable[[], None]] = ()) -> None:
         self.plan = self._source = self._last = None
         self._say("")
-        if self._flow.connected and not self._flow.busy:
+        if not self._flow.busy:
             self._flow.session.restart_bridge()
         self._flow.say(sentences.STARTING_ENGINE)
         self.look()

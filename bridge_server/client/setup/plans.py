@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import List, Tuple
 
@@ -87,10 +87,11 @@ def _plan(kit: Path, source: Path | None, flavour: str) -> Plan:
     disk = read.disk(target, chosen)
     stays = 0 if environments.read_stamp(folder) else disk
     problem = ""
+    closed = [each for each in astuple(launch.user_folders()) if not _writable(each)]
     if source and absent:
         problem = say(sentences.SOURCE_LACKS, place=source, name=absent[0].name)
-    elif not _writable(data):
-        problem = say(sentences.READ_ONLY, place=data)
+    elif closed:
+        problem = say(sentences.READ_ONLY, place=closed[0])
     elif free < download + stays + SPARE:
         need = f"{(download + stays + SPARE) / 1e9:.1f} GB"
         problem = say(sentences.NO_ROOM, need=need, free=f"{free / 1e9:.1f} GB")
