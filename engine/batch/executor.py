@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Protocol
 
 from engine.batch.spec import Outcome, Spec
@@ -17,7 +17,7 @@ class Executor(Protocol):
 
     workers: int
 
-    def finished(self, jobs: Iterable[Spec]) -> Iterator[Outcome]:
+    def finished(self, jobs: Iterable[Spec]) -> Generator[Outcome, None, None]:
         """The outcomes of all jobs, each exactly once, in the order in which they are finished.
 
         The next job is taken from ``jobs`` only when there is a worker for it, so that a batch is ended softly by

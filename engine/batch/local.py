@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
@@ -29,7 +29,7 @@ class Local:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def finished(self, jobs: Iterable[Spec]) -> Iterator[Outcome]:
+    def finished(self, jobs: Iterable[Spec]) -> Generator[Outcome, None, None]:
         if self.workers > 1:
             yield from self._in_processes(iter(jobs))
             return
@@ -41,7 +41,7 @@ class Local:
             torch.set_num_threads(threads[0])
             cv2.setNumThreads(threads[1])
 
-    def _in_processes(self, jobs: Iterator[Spec]) -> Iterator[Outcome]:
+    def _in_processes(self, jobs: Iterator[Spec]) -> Generator[Outcome, None, None]:
         busy: dict[Connection, _Worker] = {}
         again: list[Spec] = []
         died: set[int] = set()  # jobs whose process died, at which none of them may be to blame

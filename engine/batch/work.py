@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -66,7 +67,7 @@ def work(
     manifest: Manifest,
     tally: Tally,
     stopping: Callable[[], bool],
-) -> Iterator[tuple[Entry, Outcome]]:
+) -> Generator[tuple[Entry, Outcome], None, None]:
     """Do the jobs; yields each with its outcome, when that is written down.
 
     Args:
@@ -88,22 +89,23 @@ def work(
 
     failures = _Failures(manifest.out / FAILURES)
     try:
-        for outcome in executor.finished(jobs()):
-            entry = by_number[outcome.number]
-            assert entry.spec is not None
-            try:
-                if outcome.code in FATAL:
-                    raise EngineError(outcome.code, outcome.sentence, outcome.details)
-                if outcome.code:
-                    failures.add(entry, outcome)
-                    tally.failed += 1
-                else:
-                    manifest.add(entry.spec, outcome)
-                    tally.done += 1
-            except EngineError as error:
-                full = error
-                continue
-            yield entry, outcome
+        with closing(executor.finished(jobs())) as outcomes:
+            for outcome in outcomes:
+                entry = by_number[outcome.number]
+                assert entry.spec is not None
+                try:
+                    if outcome.code in FATAL:
+                        raise EngineError(outcome.code, outcome.sentence, outcome.details)
+                    if outcome.code:
+                        failures.add(entry, outcome)
+                        tally.failed += 1
+                    else:
+                        manifest.add(entry.spec, outcome)
+                        tally.done += 1
+                except EngineError as error:
+                    full = error
+                    continue
+                yield entry, outcome
     finally:
         failures.close()
         manifest.close()

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -79,7 +80,8 @@ def main(arguments: argparse.Namespace) -> int:
     notes: Counter[str] = Counter()
     with _Interrupts() as interrupts:
         try:
-            _work(batch.work(todo, executor, manifest, tally, interrupts.any), tally, notes)
+            with closing(batch.work(todo, executor, manifest, tally, interrupts.any)) as outcomes:
+                _work(outcomes, tally, notes)
         except KeyboardInterrupt:
             interrupts.count = 2
         finally:

@@ -1,4 +1,4 @@
-"""``python -m engine bench [jury|texture|photo|latent]``: the clocks, the jury, the judgements on pictures.
+"""``python -m engine bench [jury|texture|photo|latent|batch]``: the clocks, the jury, the judgements on pictures.
 
 Heavy imports wait until a command runs.
 """
@@ -26,7 +26,7 @@ def add_commands(commands: Any) -> None:
     bench.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each row is timed, in turns")
     bench.add_argument("--device", choices=devices.KINDS)
     bench.add_argument("--json", action="store_true", help="print one line of JSON at the end")
-    kinds = bench.add_subparsers(metavar="[jury|texture|photo|latent]")
+    kinds = bench.add_subparsers(metavar="[jury|texture|photo|latent|batch]")
 
     jury = kinds.add_parser("jury", help="repaint the bundled cases by every method and measure the pictures")
     jury.add_argument(
@@ -90,6 +90,14 @@ def add_commands(commands: Any) -> None:
     latent.add_argument("--out", type=Path, metavar="FILE.json", help="rows as they come; a run there is gone on with")
     latent.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     latent.set_defaults(run=_latent)
+
+    many = kinds.add_parser("batch", help="what a batch costs beyond its jobs, what workers bring, many tiny jobs")
+    many.add_argument("--jobs", type=int, default=16, metavar="N", help="of about 2 s, for each row (default 16)")
+    many.add_argument("--tiny", type=int, default=10_000, metavar="N", help="jobs of the test model (default 10000)")
+    many.add_argument("--workers", type=int, default=2, metavar="N", help="of the rows with several (default 2)")
+    many.add_argument("--out", type=Path, default=Path("batch"), metavar="DIR", help="a new folder")
+    many.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+    many.set_defaults(run=_batch)
 
 
 def _jury(arguments: argparse.Namespace) -> None:
@@ -204,6 +212,19 @@ def _latent(arguments: argparse.Namespace) -> None:
     sides = [int(side) if side.isdecimal() else 0 for side in _names(arguments.sides or "")]
     result = latent.measure(_names(arguments.sizes), arguments.calls, arguments.device, sides or None, arguments.out)
     print(latent.table(result))
+    if arguments.json:
+        print(json.dumps(result))
+
+
+def _batch(arguments: argparse.Namespace) -> None:
+    from engine.bench import batch
+
+    if arguments.out.exists():
+        raise BadInput("folder_exists", f"{arguments.out} is there already; choose another name or remove it.")
+    if arguments.workers < 2 or arguments.tiny < 0 or 0 < arguments.jobs <= 3 * arguments.workers + 1:
+        raise BadInput("bad_number", "There must be 2 workers or more, and more than three jobs for each, or none.")
+    result = batch.measure(arguments.out, arguments.jobs, arguments.tiny, arguments.workers)
+    print(batch.table(result))
     if arguments.json:
         print(json.dumps(result))
 
