@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from typing import Any
@@ -79,7 +79,7 @@ class OnRay:
             self._end()
             raise EngineError("ray_nobody", NOBODY.format(reason=NO_SEATS))
 
-    def finished(self, jobs: Iterable[Spec]) -> Iterator[Outcome]:
+    def finished(self, jobs: Iterable[Spec]) -> Generator[Outcome, None, None]:
         """As the protocol says. Raises EngineError ``ray_nobody`` or ``ray_lost``."""
         import ray
 

@@ -44,6 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, default=1, metavar="T", help="of each worker; changes pixels (default 1)"
     )
+    parser.add_argument("--ray", metavar="auto|ADDRESS", help="in this Ray cluster, whose nodes see the same files")
+    parser.add_argument(
+        "--ray-without-token", action="store_true", help="also in a cluster that lets anybody in (only if only you can)"
+    )
     parser.add_argument("--again", action="store_true", help="do everything anew, and overwrite what is there")
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, try a few jobs, say what it will take"
@@ -59,6 +63,8 @@ def main(arguments: argparse.Namespace) -> int:
         BadInput: something in the list cannot be done; nothing was.
         EngineError: the disk is full.
     """
+    if arguments.ray is not None and arguments.workers is not None:
+        raise BadInput("bad_argument", "In a Ray cluster it takes the workers that there are; leave --workers out.")
     if arguments.threads < 1 or (arguments.workers is not None and arguments.workers < 1):
         raise BadInput("bad_argument", "--workers and --threads must be at least 1.")
     began, out = time.monotonic(), arguments.out.absolute()
@@ -71,7 +77,7 @@ def main(arguments: argparse.Namespace) -> int:
     _refuse(todo)
     tally = batch.Tally(len(entries), skipped=len(entries) - len(todo))
     specs = [entry.spec for entry in todo if entry.spec]
-    executor = batch.Local(_workers(arguments, specs))
+    executor = _executor(arguments, specs)
     if arguments.dry_run:
         _forecast(tally, specs, executor.workers, out, arguments.json)
         return 0
@@ -107,6 +113,14 @@ def _refuse(entries: Iterable[batch.Entry]) -> None:
     if problems:
         number = "One job" if len(problems) == 1 else f"{len(problems)} jobs"
         raise BadInput("bad_list", f"{number} cannot be done, and nothing was; correct what is said above.")
+
+
+def _executor(arguments: argparse.Namespace, specs: Sequence[batch.Spec]) -> batch.Executor:
+    if arguments.ray is None:
+        return batch.Local(_workers(arguments, specs))
+    from engine.batch import on_ray
+
+    return on_ray.OnRay(arguments.ray, arguments.ray_without_token)
 
 
 def _workers(arguments: argparse.Namespace, specs: Sequence[batch.Spec]) -> int:
