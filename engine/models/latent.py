@@ -18,7 +18,6 @@ import torch
 
 from engine.canvas import Geometry
 from engine.devices import inference_dtype
-from engine.errors import EngineError
 from engine.models import lora, memory, perturbed, pipeline_folder
 from engine.models.latent_space import LatentSpace
 from engine.models.model import Model, ModelInfo
@@ -37,20 +36,11 @@ def load(info: ModelInfo, device: torch.device) -> Model:
     """Load ``info.folder`` for inference.
 
     Raises:
-        EngineError: ``model_missing``, ``model_pickled``, ``model_corrupt`` or ``out_of_memory``, with what to do next.
+        EngineError: ``model_missing``, ``model_pickled`` or ``model_corrupt``, with what to do next.
     """
     dtype = inference_dtype(device)
     base, merge = lora.base_of(info)
-    try:
-        return assembled(merge(pipeline_folder.read(base, dtype)), info, device, dtype)
-    except (MemoryError, RuntimeError) as error:
-        if not memory.exhausted(error):
-            raise
-        raise EngineError(
-            "out_of_memory",
-            f"There is not enough memory for the model {info.title}; close other programs or choose a smaller model.",
-            str(error),
-        ) from error
+    return assembled(merge(pipeline_folder.read(base, dtype)), info, device, dtype)
 
 
 def assembled(parts: Parts, info: ModelInfo, device: torch.device, dtype: torch.dtype) -> Model:

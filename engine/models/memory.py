@@ -80,23 +80,29 @@ def exhausted(error: BaseException) -> bool:
 
 
 @contextmanager
-def within_memory() -> Iterator[None]:
-    """A lack of memory becomes a sentence."""
+def within_memory(model: str = "") -> Iterator[None]:
+    """A lack of memory becomes a sentence, also where a model's file seems damaged for it.
+
+    ``model``: the title of the one that is loaded or tried; else a selection is painted.
+    """
     try:
         yield
+    except EngineError as error:
+        if error.code == "model_corrupt" and error.__cause__ is not None and exhausted(error.__cause__):
+            raise out_of_memory(error.details, model) from error
+        raise
     except (MemoryError, RuntimeError) as error:
         if exhausted(error):
-            raise out_of_memory(str(error)) from error
+            raise out_of_memory(str(error), model) from error
         raise
 
 
-def out_of_memory(details: str) -> EngineError:
-    """What to raise where memory does not suffice."""
-    return EngineError(
-        "out_of_memory",
-        "There is not enough memory for this selection; select a smaller region or fewer variants.",
-        details,
-    )
+def out_of_memory(details: str, model: str = "") -> EngineError:
+    """What to raise where memory does not suffice: for that model, or for a selection."""
+    sentence = "There is not enough memory for this selection; select a smaller region or fewer variants."
+    if model:
+        sentence = f"There is not enough memory for the model {model}; close other programs or choose a smaller model."
+    return EngineError("out_of_memory", sentence, details)
 
 
 def weight_bytes(module: torch.nn.Module) -> int:

@@ -248,8 +248,6 @@ def _explained(info: ModelInfo, part: str) -> Iterator[None]:
     """Whatever the libraries raise about a part becomes a sentence about it."""
     try:
         yield
-    except MemoryError:
-        raise
     except Exception as error:  # OSError, ValueError, RuntimeError, KeyError, SafetensorError …
         raise corrupt(info, f"its {part} is damaged or incomplete", repr(error)) from error
 

@@ -17,6 +17,7 @@ from engine import devices
 from engine.errors import BadInput, EngineError
 from engine.models.entries import Entry, known_models
 from engine.models.folders import CLASSIFIER, NAME, is_autoencoder, is_lora, is_pipeline, part_folder, read_origin
+from engine.models.memory import within_memory
 from engine.models.model import Model, ModelInfo
 from engine.untrusted import read_json
 
@@ -151,7 +152,7 @@ def load(model_id: str, device: str | None = None, vae: str | None = None) -> Mo
         vae: of a latent model, an autoencoder in place of its own, as of :func:`autoencoder`.
 
     Raises:
-        EngineError: unknown model, missing or corrupt files, no such device.
+        EngineError: unknown model, missing or corrupt files, no such device, ``out_of_memory``.
     """
     info = find(model_id)
     if vae is not None and info.family != "latent":
@@ -163,4 +164,5 @@ def load(model_id: str, device: str | None = None, vae: str | None = None) -> Mo
             "model_missing",
             f"The model {info.title} is not installed; run 'python -m engine models get {info.id}' first.",
         )
-    return importlib.import_module(FAMILIES[info.family]).load(info, devices.chosen(device))
+    with within_memory(info.title):
+        return importlib.import_module(FAMILIES[info.family]).load(info, devices.chosen(device))

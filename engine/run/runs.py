@@ -14,7 +14,7 @@ from engine.canvas import seam
 from engine.errors import BadInput
 from engine.exemplar import octave_run
 from engine.learning import Learning, adapt
-from engine.models import Model, digest
+from engine.models import Model, digest, within_memory
 from engine.run import by_octaves
 from engine.run.events import Event, Finished, Note, Step
 from engine.run.job import Job, seeds
@@ -143,14 +143,18 @@ def _seam_shows(painting: Painting, finished: Finished) -> bool:
 
 
 def warm_up(model: Model) -> torch.Tensor:
-    """One small network call, so that the first click does not pay for lazy initialisation; its output."""
-    if model.exemplar is not None:
-        return octave_run.warm_up(model.device)
+    """One small network call, so that the first click does not pay for lazy initialisation; its output.
+
+    Raises:
+        EngineError: ``out_of_memory``.
+    """
     side, middle = max(model.geometry.minimum, 32), len(model.alpha_bar) // 2
-    y = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(model.device)
-    entered = model.space.enter(y, torch.ones_like(y[:, :1]))
-    guide = model.guide("", "", None, (0.0, 1.0))
-    label = 0 if model.labels else None
-    steps = len(model.alpha_bar)
-    network = conditioned(model.predict, guide or label, entered.keep, entered.beside, steps, lambda network: network)
-    return network(entered.y, middle)
+    steps, label = len(model.alpha_bar), 0 if model.labels else None
+    with within_memory(model.info.title):
+        if model.exemplar is not None:
+            return octave_run.warm_up(model.device)
+        y = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(model.device)
+        entered = model.space.enter(y, torch.ones_like(y[:, :1]))
+        way = model.guide("", "", None, (0.0, 1.0)) or label
+        network = conditioned(model.predict, way, entered.keep, entered.beside, steps, lambda network: network)
+        return network(entered.y, middle)

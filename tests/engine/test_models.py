@@ -197,6 +197,38 @@ def test_pickled_weights_are_refused_and_do_not_run(folder, tmp_path):
     assert not flag.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("models.unet.load_file", MemoryError("injected")),
+        ("models.unet.build", torch.OutOfMemoryError("injected")),
+        ("models.unet.predictor", torch.OutOfMemoryError("injected")),
+    ],
+)
+def test_a_model_that_does_not_fit_is_not_called_damaged(folder, monkeypatch, name, error):
+    monkeypatch.setattr(f"engine.{name}", _raises(error))
+    with pytest.raises(EngineError, match="memory for the model small; close other programs") as caught:
+        api.load_model(str(folder), "cpu")
+    assert (caught.value.code, "injected" in caught.value.details) == ("out_of_memory", True)
+
+
+def test_memory_that_ends_in_the_warm_up_is_a_sentence(folder, monkeypatch):
+    """It is the first thing that a worker does with a model."""
+    monkeypatch.setattr("engine.exemplar.octave_run.Run.moments", _raises(MemoryError("injected")))
+    short = replace(api.load_model(str(folder), "cpu"), predict=_raises(torch.OutOfMemoryError("injected")))
+    for model in (short, api.load_model("exemplar", "cpu")):
+        with pytest.raises(EngineError, match=f"memory for the model {model.info.title}; ") as caught:
+            api.warm_up(model)
+        assert (caught.value.code, caught.value.details) == ("out_of_memory", "injected")
+
+
+def _raises(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
 def test_learned_variance_model_runs(tmp_path):
     place = tmp_path / "six"
     _unet(out_channels=6).save_pretrained(place / "unet")
