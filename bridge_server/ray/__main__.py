@@ -29,7 +29,8 @@ from engine.untrusted import own_input
 log = logging.getLogger("driver")  # "ray" is Ray's own
 
 LOOK_SECONDS = 2.0  # between two looks at what the cluster has
-AGAIN_SECONDS = 15.0  # until a cluster that cannot be entered is tried again
+AGAIN_SECONDS = 15.0  # until a cluster that does not answer is tried again
+TRIES = 4  # of that
 NO_SEATS = "The Ray cluster at {place} has no GPU and no processor to work on: add a node to it."
 
 
@@ -45,27 +46,37 @@ def _watch_parent() -> None:
     leave()
 
 
-def _say_why(orders: dict[str, Any], sentence: str) -> None:
-    """Tell the artists why there is no worker."""
+def _say(orders: dict[str, Any], *said: Any) -> None:
+    """Without a worker."""
     line: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
     line.plain_username, line.plain_password = b"worker", orders["password"].encode()
     line.connect(orders["address"])
-    line.send_multipart(encode(work.Offline(orders["ticket"], shortened(sentence, 500))))
+    for message in said:
+        line.send_multipart(encode(message))
     line.close(linger=1000)
 
 
+def _give_up(orders: dict[str, Any], sentence: str, details: str = "") -> None:
+    """Tell the artists why there is no worker and leave; they restart the engine when it is mended."""
+    log.error("%s %s", sentence, details)
+    broken = work.Broken(shortened(sentence, 500), shortened(details, 4000))
+    _say(orders, work.Online(os.getpid(), orders["ticket"]), broken)
+    time.sleep(0.5)
+    leave(3)
+
+
 def _entered(orders: dict[str, Any]) -> str:
-    """The address of the cluster, once it can be entered; till then the artists are told why not."""
-    told = ""
-    while True:
+    """The address of the cluster, which is entered; one that does not answer is tried for a minute."""
+    for tries in range(TRIES):
         try:
             return cluster.enter(orders["cluster"]["address"], orders["cluster"]["without_token"])
         except EngineError as error:
-            log.warning("%s %s", error.sentence, error.details)
-            if error.sentence != told:
-                _say_why(orders, error.sentence)
-            told = error.sentence
+            if error.code != "ray_nothing" or tries == TRIES - 1:
+                _give_up(orders, error.sentence, error.details)
+            if not tries:
+                _say(orders, work.Offline(orders["ticket"], shortened(error.sentence, 500)))
         time.sleep(AGAIN_SECONDS)
+    raise AssertionError("it has been given up")
 
 
 async def _attend(orders: dict[str, Any], place: str) -> None:
@@ -78,6 +89,7 @@ async def _attend(orders: dict[str, Any], place: str) -> None:
     share = cluster.Share(asked["gpus"], asked["cpus"])
     names = ("address", "password", "ticket", "owner", "warm")
     fleet = Fleet(**{name: orders[name] for name in names}, idle_seconds=asked["idle"])
+    speakers: dict[cluster.Seat, Speaker] = {}
     speaking: dict[cluster.Seat, asyncio.Task[None]] = {}
     empty = False
     while True:
@@ -85,15 +97,19 @@ async def _attend(orders: dict[str, Any], place: str) -> None:
         for seat in speaking.keys() - set(there):
             log.info("%s has left", seat)
             speaking.pop(seat).cancel()
+            del speakers[seat]
         for seat in there:
             if seat not in speaking:
                 log.info("%s has come", seat)
-                speaking[seat] = asyncio.create_task(Speaker(fleet, seat).live())
+                speakers[seat] = Speaker(fleet, seat)
+                speaking[seat] = asyncio.create_task(speakers[seat].live())
             elif speaking[seat].done():
                 speaking[seat].result()  # its error ends this process, and the bridge starts another
         if not there and not empty:
-            _say_why(orders, NO_SEATS.format(place=place))
+            _say(orders, work.Offline(orders["ticket"], NO_SEATS.format(place=place)))
         empty = not there
+        if speakers and all(speaker.unfit for speaker in speakers.values()):
+            _give_up(orders, next(iter(speakers.values())).unfit)
         await asyncio.sleep(LOOK_SECONDS)
 
 

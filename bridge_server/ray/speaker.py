@@ -55,6 +55,10 @@ class Unfit(Exception):
     """This seat will not do now; the sentence says why."""
 
 
+class OtherModels(Exception):
+    """This seat lacks the model that the bridge believed to be there, and has now told what it has."""
+
+
 @dataclass
 class Fleet:
     """What the speakers of one driver share.
@@ -78,7 +82,11 @@ class Fleet:
 class Speaker:
     def __init__(self, fleet: Fleet, seat: Seat) -> None:
         self._fleet, self._seat = fleet, seat
+        self.unfit = ""  # why it will not do
+        self._told = ""  # of that
         self._engine: Any = None
+        self._own: list[Frames] | None = None  # what this actor said when it joined, and what the bridge heard of it
+        self._own_told = False
         self._known: set[str] = set()  # models whose weights on this seat are the right ones
         self._request: Request | None = None  # the part in hand
         self._early: list[Frames] = []  # what came for it before it ran
@@ -102,8 +110,7 @@ class Speaker:
                     await self._come()
                     await asyncio.gather(self._hear(), self._beat())
                 except Unfit as error:
-                    log.warning("%s", error)
-                    await self._say(work.Offline(self._fleet.ticket, shortened(str(error), 500)))
+                    await self._leave(error)
                 await asyncio.sleep(AGAIN_SECONDS)
         finally:
             for task in self._tasks:
@@ -117,12 +124,20 @@ class Speaker:
                 await self._attached()
         await self._online()
 
+    async def _leave(self, reason: Unfit) -> None:
+        self.unfit, told = str(reason), self._told
+        self._told = self.unfit
+        log.warning("%s", self.unfit)
+        await self._say(work.Offline(self._fleet.ticket, shortened(self.unfit, 500) if told != self.unfit else ""))
+
     async def _online(self) -> None:
         self._request = self._stream = None
         self._early.clear()
+        self._own_told = self._own is not None
         await self._say(work.Online(os.getpid(), self._fleet.ticket))
-        assert self._fleet.first is not None
-        await self._pass_on(self._fleet.first)
+        first = self._own or self._fleet.first
+        assert first is not None
+        await self._pass_on(first)
 
     async def _say(self, message: Any) -> None:
         await self._socket.send_multipart(encode(message))
@@ -227,9 +242,10 @@ class Speaker:
             self._request = self._stream = None
             self._early.clear()
         except Unfit as error:
-            log.warning("%s", error)
-            await self._say(work.Offline(self._fleet.ticket, shortened(str(error), 500)))
+            await self._leave(error)
             await asyncio.sleep(AGAIN_SECONDS)
+            await self._online()
+        except OtherModels:
             await self._online()
         except RayError as error:
             await self._lost(engine, error)
@@ -287,6 +303,8 @@ class Speaker:
     async def _check_weights(self, engine: Any, model: str) -> None:
         if model not in self._known:
             found = await engine.digest.remote(model)
+            if not found and not self._own_told:
+                raise OtherModels
             if found and found != self._fleet.digests.setdefault(model, found):
                 raise Unfit(NODE_WEIGHTS.format(model=model, host=self._seat.host))
             self._known.add(model)
@@ -309,6 +327,7 @@ class Speaker:
             if version == __version__:
                 log.info("the actor on %s, process %d, has joined", self._seat.host, pid)
                 self._fleet.first = self._fleet.first or first
+                self._own, self.unfit = first, ""
                 return engine
             ray.kill(engine, no_restart=True)
         raise Unfit(NODE_OTHER.format(found=version, **about))

@@ -6,12 +6,13 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bridge_server.client import events
 from tests.bridge.home import FAST, SLOW, Home, alive, request, until
-from tests.ray.cluster import Loopback, Nodes
+from tests.ray.cluster import ROOT, Loopback, Nodes
 
 VARIANTS = 4
 
@@ -91,3 +92,70 @@ def test_a_killed_actor_costs_its_own_variants_only(home: Home):
     assert [result.variant for result in results] == list(range(VARIANTS))
     assert pixels(results) == before
     watched.check_ends()
+
+
+def _another_node(tmp_path: Path, code: str) -> dict[str, dict[str, str]]:
+    """A node whose processes run ``code`` when their Python starts."""
+    (tmp_path / "sitecustomize.py").write_text(code)
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}}
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import engine.version; engine.version.__version__ = '0.1'", "has RePaint Bridge 0.1, this computer"),
+        ("import sys; sys.modules['bridge_server'] = None", "has no RePaint Bridge"),
+    ],
+)
+def test_a_node_that_does_not_do_is_told_of_and_the_others_go_on(
+    home: Home, nodes: Nodes, tmp_path: Path, code: str, said: str
+):
+    watched = home.session()
+    number = nodes.add(**_another_node(tmp_path, code))
+    try:
+        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+        assert len(watched.run(request(SLOW, variants=3))) == 3
+        until(lambda: any(said in notice.sentence for notice in watched.all(events.Notice)), said)
+    finally:
+        nodes.remove(number)
+    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
+
+
+def test_a_node_without_the_model_is_passed_over(home: Home, nodes: Nodes):
+    watched = home.session()
+    number = nodes.add(env_vars={"REPAINT_BRIDGE_TEST_MODELS": "0"})
+    try:
+        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+        for _ in range(2):
+            assert len(watched.run(request(SLOW, variants=3))) == 3
+        assert len(watched.run(request("exemplar", variants=3, options={"steps": 2}))) == 3
+    finally:
+        nodes.remove(number)
+    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
+
+
+def test_an_idle_actor_gives_its_share_back_and_comes_again(nodes: Nodes):
+    number = nodes.add(num_cpus=2)
+    with_own = Home("--ray", nodes.address, "--ray-cpus", "2", "--ray-idle", "3")
+    try:
+        with_own.ready()
+        (first,) = actors(with_own)
+        until(lambda: not alive(first), "the end of the idle actor")
+        assert with_own.status().engine == "ready"
+        assert len(with_own.session().run(request(FAST))) == 1
+    finally:
+        with_own.close()
+        nodes.remove(number)
+
+
+def test_a_cluster_that_cannot_be_entered_is_said_to_the_artist(nodes: Nodes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+    locked_out = Home("--ray", nodes.address)
+    try:
+        watched = locked_out.session()
+        job = watched.session.submit(request(FAST))
+        failed = watched.end(job)
+        assert isinstance(failed, events.Failed)
+        assert "wants another token" in failed.sentence
+    finally:
+        locked_out.close()
