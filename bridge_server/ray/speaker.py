@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ WAITING = 8  # messages on their way to the bridge, before nothing more is read 
 RESTARTS = 3
 DEATHS = 3  # of actors with the same job in hand, after which it is not tried again
 JOIN_SECONDS = 180.0  # until an actor must have imported the engine and loaded its first model
+FREE_SECONDS = 10.0  # until a node whose share an actor has just given back must know of it
 AGAIN_SECONDS = 30.0  # until a node that did not do is asked again
 
 CRASHED = "The RePaint engine crashed again and again on this picture: try a smaller selection or another model."
@@ -53,6 +55,10 @@ NODE_WEIGHTS = (
 
 class Unfit(Exception):
     """This seat will not do now; the sentence says why."""
+
+
+class Full(Unfit):
+    """Others use this seat."""
 
 
 class OtherModels(Exception):
@@ -125,10 +131,10 @@ class Speaker:
         await self._online()
 
     async def _leave(self, reason: Unfit) -> None:
-        self.unfit, told = str(reason), self._told
-        self._told = self.unfit
-        log.warning("%s", self.unfit)
-        await self._say(work.Offline(self._fleet.ticket, shortened(self.unfit, 500) if told != self.unfit else ""))
+        sentence, told = str(reason), self._told
+        self._told, self.unfit = sentence, "" if isinstance(reason, Full) else sentence
+        log.warning("%s", sentence)
+        await self._say(work.Offline(self._fleet.ticket, shortened(sentence, 500) if told != sentence else ""))
 
     async def _online(self) -> None:
         self._request = self._stream = None
@@ -314,12 +320,12 @@ class Speaker:
         """An actor of this version: the one that is there, or a new one."""
         about = {"host": self._seat.host, "version": __version__}
         for _ in range(2):
-            engine = self._made()
+            engine = self._there() or await self._made()
             try:
                 version, pid, first = await asyncio.wait_for(self._asked_in(engine), JOIN_SECONDS)
             except TimeoutError:
                 ray.kill(engine, no_restart=True)
-                raise Unfit(NODE_FULL.format(**about)) from None
+                raise Full(NODE_FULL.format(**about)) from None
             except RayError as error:
                 log.warning("no actor on %s: %s", self._seat.host, error)
                 lacking = "ModuleNotFoundError" in str(error) and "bridge_server" in str(error)
@@ -339,18 +345,38 @@ class Speaker:
             except ActorUnavailableError:  # Ray is starting it anew
                 await asyncio.sleep(0.5)
 
-    def _made(self) -> Any:
+    @property
+    def _name(self) -> str:
+        return f"{self._fleet.owner}-{self._seat.node[:12]}-{self._seat.place}"
+
+    def _there(self) -> Any:
+        """The actor of this seat if it lives, also one that an earlier bridge has left."""
+        try:
+            return ray.get_actor(self._name, NAMESPACE)
+        except ValueError:
+            return None
+
+    async def _made(self) -> Any:
+        """A new one; raises Full, where it would have to wait for others."""
         seat, fleet = self._seat, self._fleet
-        name = f"{fleet.owner}-{seat.node[:12]}-{seat.place}"
-        affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(seat.node, soft=False)
+        patience = time.monotonic() + (FREE_SECONDS if self._own else 0.0)
+        while not await asyncio.to_thread(_is_free, seat):
+            if time.monotonic() > patience:
+                raise Full(NODE_FULL.format(host=seat.host))
+            await asyncio.sleep(0.5)
         made = ray.remote(Engine).options(
-            name=name,
+            name=self._name,
             namespace=NAMESPACE,
             lifetime="detached",
-            get_if_exists=True,
             max_restarts=RESTARTS,
             num_cpus=seat.cpus,
             num_gpus=seat.gpus,
-            scheduling_strategy=affinity,
+            scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(seat.node, soft=False),
         )
-        return made.remote(name, fleet.warm, fleet.idle_seconds)
+        return made.remote(self._name, fleet.warm, fleet.idle_seconds)
+
+
+def _is_free(seat: Seat) -> bool:
+    """Whether the node has what an actor takes."""
+    free = ray._private.state.available_resources_per_node().get(seat.node, {})
+    return bool(free.get("CPU", 0) >= seat.cpus and free.get("GPU", 0) >= seat.gpus)
