@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
+from pathlib import Path
 from typing import Any
 
 from engine import cluster
@@ -68,6 +69,7 @@ class OnRay:
         self._share = share or Share()
         self._actors: dict[Seat, Any] = {}
         self._joining: dict[Any, Seat] = {}
+        self._pids: dict[Seat, int] = {}
         self._idle: list[Seat] = []
         self._unfit: dict[Seat, str] = {}
         self._weights: dict[str, str] = {}  # of this computer's models
@@ -111,6 +113,7 @@ class OnRay:
                     except ray.exceptions.RayError as error:
                         log.warning("job %d on %s: %s", spec.number, seat.host, error)
                         self._drop(seat)
+                        self._tidy(seat, Path(spec.output).parent)
                         attempts[spec.number] = count = attempts.get(spec.number, 0) + 1
                         if count < ATTEMPTS:
                             again.append(spec)
@@ -169,6 +172,7 @@ class OnRay:
             self._refuse(seat, OTHER.format(host=seat.host, found=version, version=__version__))
             return
         log.info("process %d on %s has joined", pid, seat.host)
+        self._pids[seat] = pid
         self._idle.append(seat)
 
     def _digest(self, model: str) -> str:
@@ -187,6 +191,13 @@ class OnRay:
 
         ray.kill(self._actors.pop(seat))
         self._looked = 0.0
+
+    def _tidy(self, seat: Seat, folder: Path) -> None:
+        """What the dead actor was writing goes, unless the process of another node has the same number."""
+        pid = self._pids.pop(seat)
+        if pid not in self._pids.values():
+            for left in folder.glob(f".repaint-{pid}-*"):
+                left.unlink(missing_ok=True)
 
     def _why(self) -> str:
         return next(iter(self._unfit.values()), NO_SEATS)

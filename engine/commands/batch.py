@@ -118,9 +118,10 @@ def _refuse(entries: Iterable[batch.Entry]) -> None:
 def _executor(arguments: argparse.Namespace, specs: Sequence[batch.Spec]) -> batch.Executor:
     if arguments.ray is None:
         return batch.Local(_workers(arguments, specs))
+    from engine import cluster
     from engine.batch import on_ray
 
-    return on_ray.OnRay(arguments.ray, arguments.ray_without_token)
+    return on_ray.OnRay(arguments.ray, arguments.ray_without_token, cluster.Share(cpus=arguments.threads))
 
 
 def _workers(arguments: argparse.Namespace, specs: Sequence[batch.Spec]) -> int:

@@ -113,7 +113,9 @@ def test_from_the_zip_to_a_fill(
         update(desk, wheels)
         assert not host.run("dock().tour.isVisible()"), "nor after an update"
         engines = home / "data/engines"
-        until(lambda: [each.name[:5] for each in engines.iterdir()] == ["99.1-"], "the old one is removed", patience=300)
+        until(
+            lambda: [each.name[:5] for each in engines.iterdir()] == ["99.1-"], "the old one is removed", patience=300
+        )
         find_again(desk, picture, shown)
         host.run("dock().pages.setCurrentIndex(3)")
         desk.click("removal.ask")
