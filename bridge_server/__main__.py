@@ -7,6 +7,8 @@ workers how many of them run variants side by side; with a number, that many fro
 ray     which Ray cluster they are in instead; with an address, in that one from the bridge's next start on
 krita   install the plug-in into Krita, with this engine
 gimp    install the plug-in into GIMP 3, with this engine
+connect, disconnect   have another machine's workers paint, or no more
+serve-workers, allow, forbid   lend this machine's workers to other computers, and to which
 doctor  what is here, what is missing, what to do; exit status 1 if something must be done
 uninstall   remove everything, told before it goes: plug-ins, the engine that set-up made, settings
 """
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):  # started by path, e.g. from a launch file of a project that is not installed
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from bridge_server.box import arguments as box
 from bridge_server.client import launch, messages
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.link import BRIDGE_LOCK, PROTOCOL, Link, read_connection_file
@@ -189,8 +192,10 @@ def main(arguments: list[str] | None = None) -> int:
         prog="repaint-bridge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in ("serve", "status", "stop", "workers", "ray", "krita", "gimp", "doctor", "uninstall"):
+    names = ("serve", "status", "stop", "workers", "ray", "krita", "gimp", "doctor", "uninstall")
+    for name in (*names, *box.NAMES):
         command = commands.add_parser(name)
+        box.add_arguments(name, command)
         if name in ("serve", "status", "stop"):
             text = "folder of the connection file"
             command.add_argument("--state", type=Path, default=launch.user_folders().state, help=text)
@@ -233,6 +238,10 @@ def _manage(chosen: argparse.Namespace) -> int:
             return workers(chosen.number)
         if chosen.command == "ray":
             return ray(chosen)
+        if chosen.command in box.NAMES:
+            from bridge_server.box import commands
+
+            return commands.run(chosen)
         if chosen.command == "doctor":
             return doctor.doctor()
         if chosen.command == "uninstall":

@@ -1,4 +1,4 @@
-"""Who may talk: the ZAP side of ZMTP PLAIN, answered in the bridge's own loop (RFC 27/ZAP).
+"""Who may talk: the ZAP side of ZMTP PLAIN and CURVE, answered in the bridge's own loop (RFC 27/ZAP).
 
 libzmq asks this socket during the handshake of every connection, before one byte of it reaches a ROUTER.
 """
@@ -9,6 +9,7 @@ import ctypes
 import hmac
 import sys
 import time
+from collections.abc import Callable
 
 import zmq
 
@@ -26,6 +27,7 @@ class Gate:
         self.socket.linger = 0
         self.socket.bind(ENDPOINT)
         self.passwords: dict[bytes, tuple[bytes, bytes]] = {}
+        self.admits: Callable[[bytes, str], bool] | None = None  # CURVE: by public key; told the address, too
         self._answered = 0  # handshakes in all
         self._trimmed = 0  # of them when memory was given back
         self._untidy = False  # whether that was during a rush
@@ -60,10 +62,12 @@ class Gate:
             except zmq.Again:
                 return
             # routing id, empty, version, request id, domain, address, identity, mechanism, credentials…
-            version, request, domain, _address, _identity, mechanism = frames[2:8]
-            good = version == b"1.0" and mechanism == b"PLAIN" and self.knows(domain, frames[8:])
+            version, request, domain, address, _identity, mechanism = frames[2:8]
+            good, user = mechanism == b"PLAIN" and self.knows(domain, frames[8:]), domain
+            if mechanism == b"CURVE" and self.admits is not None:
+                good, user = self.admits(frames[8], address.decode("ascii", "replace")), frames[8].hex().encode()
             self._answered += 1
-            status = [b"200", b"OK", domain] if good else [b"400", b"refused", b""]
+            status = [b"200", b"OK", user] if good and version == b"1.0" else [b"400", b"refused", b""]
             self.socket.send_multipart([*frames[:2], b"1.0", request, *status, b""])
 
     def tidy(self) -> None:

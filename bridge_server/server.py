@@ -21,6 +21,7 @@ import zmq
 
 from bridge_server import work
 from bridge_server.auth import Gate
+from bridge_server.box.backend import Follower
 from bridge_server.client import launch, messages, proof
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import MAX_PAYLOAD, Buffer
@@ -78,6 +79,7 @@ class Bridge:
         self._engine = Pool(self._gate, self, warm, limits)
         self._local, self._count = Local(self._waker, logs, warm, workers), workers
         self._ray = Ray(self._waker, logs, warm, ray) if ray is not None else None
+        self._box = Follower(self._engine, self._waker, logs)
         self._downloads = Downloads(self._clients.send_all, self._waker, logs, self._engine.look_again)
         stop = lambda: self.stop("asked to")  # noqa: E731
         self._steps = KeptSteps()
@@ -175,6 +177,7 @@ class Bridge:
         self._jobs.save_again()
         self._dropped = {key for key in self._dropped if key[0] in self._jobs.by_id}
         self._downloads.tick()
+        self._box.tick()
         self._gate.tidy()
         now = time.monotonic()
         if self._clients.by_route or self._jobs.active() or self._downloads.now is not None:

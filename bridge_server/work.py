@@ -81,10 +81,12 @@ class Online:
 
 @message(WORK, "offline", FROM_WORKER)
 class Offline:
-    """The worker of this connection is gone for now, or there is none yet; ``sentence`` is for the artists."""
+    """The worker of this connection is gone for now, or there is none yet; ``sentence`` is for the artists.
+    ``crashed``: it died, perhaps of what it had in hand."""
 
     ticket: str = value(IDENT)
     sentence: str = value(SENTENCE, default="")
+    crashed: bool = value(FLAG, default=False)
 
 
 @message(WORK, "ready", FROM_WORKER)

@@ -260,7 +260,8 @@ class Pool:
             log.error("a worker came with a ticket of nobody")
             return
         if route in process.routes:
-            self._forget(process, blamed=False, route=route)
+            crashed = isinstance(message, work.Offline) and message.crashed
+            self._forget(process, blamed=crashed, route=route)
         if isinstance(message, work.Online):
             self._joined += 1
             post = partial(self._post, route)

@@ -6,8 +6,9 @@
   that a job is spread as far as that is fair, and all of it goes to the only worker of a pool of one.
 - A branch goes where its step is kept. A job that learns is one part: what is learned within a time is no function of
   the picture, and must be the same for all variants.
-- Of the workers that have the model, one that has it loaded is preferred. Further ones of this machine are given a part
-  only while the forecast of all parts in hand fits into its memory.
+- Of the workers that have the model, those that compute on a GPU are taken if there are any, and one that has it loaded
+  is preferred. Further ones of this machine are given a part only while the forecast of all parts in hand fits into its
+  memory.
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ class Sharing:
                 return owner if owner in now.idle else None
         model = job.order.model
         able = [worker for worker in self._pool.workers if worker.has(model)] or self._pool.workers
+        able = [worker for worker in able if worker.device not in ("cpu", "")] or able
         if job.origin is not None:  # its state can only lie in the spool
             able = [worker for worker in able if not worker.process.backend.shared] or able
         found = [worker for worker in now.idle if worker in able and self._fits(worker, job)]

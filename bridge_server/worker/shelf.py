@@ -143,6 +143,7 @@ class Shelf:
 
     def keep(self, job: str, variant: int, kept: Any, call: int) -> None:
         """Write a state into the spool; raises EngineError(``disk_full``)."""
+        private_folder(self._spool / job)  # on another machine than the bridge's nobody has made it
         states.save(kept, self._path(job, variant), {"call": call})
 
     def _path(self, job: str, variant: int) -> Path:

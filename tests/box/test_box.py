@@ -1,0 +1,192 @@
+"""A bridge paints with a box: real processes on loopback, and roads that break."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from bridge_server.client import events
+from tests.box.conftest import Pair
+from tests.box.road import Box, command
+from tests.bridge.home import PLAIN_RUN, SLOW, Watched, alive, request, until
+
+LONG = {"model": SLOW, "options": {**PLAIN_RUN, "steps": 100, "jump_length": 100}}  # 2 s
+
+
+def release(pair: Pair, watched: Watched) -> None:
+    watched.session.cancel(pair.busy)
+    assert isinstance(watched.end(pair.busy), events.Cancelled)
+
+
+def rgba(results: list[events.Result]) -> list[bytes]:
+    return [result.rgba for result in results]
+
+
+def on_box(pair: Pair, job: str) -> int:
+    """How many parts of the job went to workers of the box."""
+    log = pair.home.log()
+    numbers = [
+        line.split("worker ")[1].split()[0] for line in log.splitlines() if "of box 0" in line and "joined" in line
+    ]
+    parts = [line for line in log.splitlines() if f"job {job}:" in line and " to worker " in line]
+    return sum(line.rsplit(" ", 1)[1] in numbers for line in parts)
+
+
+def begun(pair: Pair, watched: Watched, **fields: object) -> str:
+    """A job that the box has begun to run, for the worker here is busy; ``release`` makes that one idle."""
+    pair.busy = watched.session.submit(request(SLOW, options={**PLAIN_RUN, "steps": 1000, "jump_length": 1000}))
+    watched.wait(pair.busy, events.Progress)
+    job = watched.session.submit(request(**{**LONG, **fields}))
+    watched.wait(job, events.Progress, count=3)
+    assert on_box(pair, job) == 1
+    return job
+
+
+@pytest.mark.parametrize("pair", [2], indirect=True)
+def test_two_workers_of_a_box_paint_the_same_pixels_and_its_log_says_nothing_of_them(pair: Pair) -> None:
+    pair.home.ready()
+    watched = pair.home.session()
+    here = watched.run(request(SLOW, options=PLAIN_RUN, variants=3))
+    pair.connect()
+    job = watched.session.submit(request(SLOW, options=PLAIN_RUN, variants=3, tag="/home/zoe/wedding.kra"))
+    assert isinstance(watched.end(job), events.Done)
+    there = sorted(watched.of(job, events.Result), key=lambda result: result.variant)
+    assert rgba(there) == rgba(here)
+    assert on_box(pair, job) == 2
+    bad = watched.session.submit(request(SLOW, options={"prompt": "a secret wedding", "guidance": "loud"}))
+    assert isinstance(watched.end(bad), events.Failed)
+    told = pair.box.log() + "".join(pair.box.lines)
+    assert "serves" in told
+    for word in ("wedding", "zoe", ".kra", "/home", "prompt", str(pair.home.path)):
+        assert word not in told
+    steps = watched.of(job, events.Steps)
+    assert steps, "steps are kept on the box"
+    workers = pair.box.workers()
+    assert command("disconnect").returncode == 0
+    until(lambda: not any(map(alive, workers)), "the end of the workers that have seen pictures", 10)
+    until(lambda: not pair.box.kept(), "nothing of them is left", 10)
+    assert rgba(watched.run(request(SLOW, options=PLAIN_RUN, variants=3))) == rgba(here)
+
+
+def test_a_short_cut_is_waited_for_and_the_run_goes_on(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    undisturbed = watched.run(request(**LONG))
+    job = begun(pair, watched)
+    pair.road.cut()
+    assert "does not answer" in watched.wait(job, events.Note).sentence
+    assert "goes on" in watched.wait(job, events.Note, count=2).sentence
+    assert isinstance(watched.end(job), events.Done)
+    assert rgba(watched.of(job, events.Result)) == rgba(undisturbed)
+    assert on_box(pair, job) == 1, "it was not run again"
+    watched.check_ends()
+
+
+def test_a_half_open_connection_is_noticed_and_replaced(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    undisturbed = watched.run(request(**LONG))
+    job = begun(pair, watched)
+    pair.road.stall()
+    stalled = time.monotonic()
+    assert "does not answer" in watched.wait(job, events.Note).sentence
+    assert time.monotonic() - stalled < 6
+    assert isinstance(watched.end(job), events.Done)
+    assert rgba(watched.of(job, events.Result)) == rgba(undisturbed)
+    assert on_box(pair, job) == 1
+
+
+def test_a_box_that_stays_away_costs_only_time_and_comes_back_by_itself(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    undisturbed = watched.run(request(**LONG, variants=2))
+    job = watched.session.submit(request(**LONG, variants=2))
+    until(lambda: on_box(pair, job), "a part for the box")
+    watched.wait(job, events.Progress, count=3)
+    pair.road.blocked = True
+    pair.road.cut()
+    assert isinstance(watched.end(job), events.Done)
+    results = sorted(watched.of(job, events.Result), key=lambda result: result.variant)
+    assert rgba(results) == rgba(undisturbed)
+    [notice] = [each for each in watched.all(events.Notice) if "does not answer" in each.sentence]
+    assert pair.road.address in notice.sentence
+    assert not watched.all(events.EngineDown)
+    pair.road.blocked = False
+    pair.wait()
+    assert isinstance(watched.end(begun(pair, watched)), events.Done)
+
+
+def test_a_box_that_dies_and_is_started_again(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    undisturbed = watched.run(request(**LONG))
+    job = begun(pair, watched)
+    before = pair.box.workers()
+    pair.box.kill()
+    release(pair, watched)
+    until(lambda: not any(map(alive, before)), "no worker outlives its box", 5)
+    pair.box = Box(home=pair.box.home, port=pair.box.port)
+    assert isinstance(watched.end(job), events.Done)
+    assert rgba(watched.of(job, events.Result)) == rgba(undisturbed)
+    pair.wait()
+    assert isinstance(watched.end(begun(pair, watched)), events.Done)
+
+
+def test_a_worker_that_dies_on_the_box_costs_its_part_once_and_then_the_job(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    undisturbed = watched.run(request(**LONG))
+    job = begun(pair, watched)
+    os.kill(pair.box.workers()[0], signal.SIGKILL)
+    assert isinstance(watched.end(job), events.Done)
+    assert rgba(watched.of(job, events.Result)) == rgba(undisturbed)
+    assert any("stopped unexpectedly" in notice.sentence for notice in watched.all(events.Notice))
+    pair.wait()
+
+
+@pytest.mark.slow
+def test_a_slow_road_carries_a_run_and_a_cancel(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    big = request(SLOW, side=256, options={"steps": 100, "jump_length": 100, "jump_samples": 1})
+    undisturbed = watched.run(big)
+    begun(pair, watched)
+    pair.road.rate, pair.road.delay = 2e6 / 8, 0.1
+    job = watched.session.submit(big)
+    assert isinstance(watched.end(job), events.Done)
+    assert rgba(watched.of(job, events.Result)) == rgba(undisturbed)
+    assert on_box(pair, job) == 1
+    job = watched.session.submit(big)
+    watched.wait(job, events.Progress, count=2)
+    watched.session.cancel(job)
+    cancelled = time.monotonic()
+    job = watched.session.submit(request(SLOW, options=PLAIN_RUN))
+    watched.wait(job, events.Progress)
+    assert time.monotonic() - cancelled < 4
+    assert on_box(pair, job) == 1
+    assert not [each for each in watched.all(events.Notice) if "answer" in each.sentence]
+
+
+def test_who_is_forbidden_is_cut_off(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    until(lambda: watched.all(events.Connected), "a connection")
+    [mine] = {words for line in command("allow", home=pair.box.home).stdout.splitlines() for words in line.split()[:1]}
+    assert command("forbid", mine, home=pair.box.home).returncode == 0
+    notice = until(lambda: watched.all(events.Notice), "the news")[0]
+    assert f"allow {mine}" in notice.sentence
+    assert len(watched.run(request())) == 1
+
+
+def test_an_end_in_order_leaves_no_worker_and_no_picture(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    watched.run(request(**LONG))
+    workers = pair.box.workers()
+    pair.box.process.send_signal(signal.SIGTERM)
+    assert pair.box.process.wait(10) == 0
+    assert not any(map(alive, workers))
+    assert not pair.box.kept()
