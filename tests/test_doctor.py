@@ -135,6 +135,7 @@ def _wrong_kit(engine: Engine) -> None:
 BROKEN: dict[str, tuple[Callable[[Engine], object], str]] = {
     "a package deleted": (_without("tqdm"), "Parts of the engine are missing (tqdm): click Repair."),
     "no pyzmq": (_without("pyzmq"), "Parts of the engine are missing (pyzmq): click Repair."),
+    "no safetensors": (_without("safetensors"), "Parts of the engine are missing (safetensors): click Repair."),
     "a package damaged": (_damage_package, "The package pyzmq is not whole: click Repair."),
     "Python gone": (_python_gone, "The Python that the engine needs is gone: click Repair."),
     "half of the weights": (_cut, "A file of the model is not whole"),

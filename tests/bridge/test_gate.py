@@ -16,7 +16,7 @@ import time
 import pytest
 import zmq
 
-from bridge_server.auth import Gate
+from bridge_server.auth import ANSWERS, ENDPOINT, Gate
 from bridge_server.client import codec, events, launch, link, messages, proof
 from bridge_server.client.errors import BridgeError, ConnectionLost, Refused
 from bridge_server.client.session import JobRequest
@@ -204,6 +204,24 @@ def test_memory_comes_back_after_many_refused_handshakes(shared: Home) -> None:
                     heard += one.recv(4096) or pytest.fail("it hung up without a refusal")
     until(lambda: shared.status().memory_mib < before + 5, "the memory", patience=20, pause=0.2)
     assert len(shared.session().run(request())) == 1
+
+
+def test_a_rush_of_handshakes_is_answered_in_portions() -> None:
+    """So that whoever is connected is served meanwhile."""
+    with zmq.Context() as context:
+        gate = Gate(context)
+        with context.socket(zmq.DEALER) as asking:
+            asking.connect(ENDPOINT)
+            for number in range(3 * ANSWERS):
+                asking.send_multipart([b"", b"1.0", b"%d" % number, b"x", b"", b"", b"PLAIN", b"client", b"wrong"])
+            for portion in range(1, 4):
+                gate.answer()
+                answers = []
+                while asking.poll(50):
+                    answers.append(asking.recv_multipart())
+                assert len(answers) == ANSWERS, portion
+                assert {answer[3] for answer in answers} == {b"400"}
+        gate.socket.close(0)
 
 
 class Impostor:

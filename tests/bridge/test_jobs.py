@@ -15,6 +15,7 @@ from bridge_server.__main__ import main
 from bridge_server.client import events, messages
 from bridge_server.client.errors import JobFailed
 from bridge_server.client.geometry import Box
+from bridge_server.client.records import BranchRequest
 from bridge_server.client.run_job import run
 from bridge_server.jobs import MAX_UNENDED
 from tests.bridge.home import ENDS, FAST, PATIENCE, PLAIN_RUN, SLOW, Ear, Home, request, submit, until
@@ -418,12 +419,17 @@ def test_a_result_that_vanished_from_the_spool_ends_in_a_sentence(shared: Home) 
 
 def test_a_client_has_a_bounded_number_of_unfinished_jobs(shared: Home) -> None:
     watched = shared.session()
+    parent = watched.session.submit(request())
+    assert isinstance(watched.end(parent), events.Done)
+    call = until(lambda: watched.of(parent, events.Steps), "kept steps")[-1].steps[-1].call
     first = watched.session.submit(request(SLOW, variants=16))
     watched.wait(first, events.Accepted)
     jobs = [watched.session.submit(request(side=8, seed=number)) for number in range(MAX_UNENDED + 4)]
     refused = [watched.wait(job, events.Failed) for job in jobs[-5:]]
     assert {end.code for end in refused} == {"too_many"}
     assert f"{MAX_UNENDED} pictures" in refused[0].sentence
+    branch = watched.session.branch(BranchRequest(parent, 0, call))
+    assert watched.wait(branch, events.Failed).code == "too_many"
     assert shared.status().queued <= MAX_UNENDED
     other = shared.session()
     theirs = other.session.submit(request())

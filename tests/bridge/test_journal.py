@@ -88,9 +88,17 @@ def noise() -> bytes:
     return random.Random(5).randbytes(4096)
 
 
+def free_page(path: Path) -> None:
+    """What no row lies in, so that reading all rows does not tell; the next write would."""
+    statement("DELETE FROM jobs")(path)
+    first = int.from_bytes(path.read_bytes()[32:36], "big")  # of the list of free pages
+    page(first - 1, noise)(path)
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     **{f"page {k} zeroed": page(k, lambda: bytes(4096)) for k in (0, 1, 2, 3, 7)},
     **{f"page {k} random": page(k, noise) for k in (0, 1, 2, 3, 7)},
+    "a free page random": free_page,
     "cut off": lambda path: os.truncate(path, path.stat().st_size // 2),
     "cut off within a page": lambda path: os.truncate(path, 4096 * 5 + 77),
     "text": lambda path: path.write_bytes(b"this is no data base" * 300) and None,
@@ -148,6 +156,17 @@ def test_a_lost_journal_is_written_anew_from_the_spool(tmp_path: Path) -> None:
     assert sorted(found) == [f"job-{k:02}" for k in range(JOBS) if k != 3]
     assert list(found["job-04"].finished) == [1]
     assert sorted(path.name for path in (tmp_path / "spool").iterdir()) == sorted(found)
+
+
+def test_rows_that_are_left_of_a_torn_journal_count_where_the_spool_does_not_tell(tmp_path: Path) -> None:
+    fill(tmp_path)
+    for path in (tmp_path / "spool").glob("*/about.json"):
+        path.unlink()
+    page(7, noise)(tmp_path / "journal.sqlite")
+    found, notice = load(tmp_path)
+    assert notice == DAMAGED
+    assert JOBS / 2 < len(found) < JOBS
+    assert any(job.finished for job in found.values())
 
 
 def test_a_later_journal_is_put_aside_and_the_spool_is_taken(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ import zmq
 from bridge_server import work
 from bridge_server.__main__ import main
 from bridge_server.auth import Gate
-from bridge_server.client import codec, events, link, messages, proof, records
+from bridge_server.client import codec, events, launch, link, messages, proof, records
 from bridge_server.client.errors import WireError
 from bridge_server.client.jobs import Jobs
 from bridge_server.client.pieces import Pages
@@ -29,7 +31,7 @@ from bridge_server.worker.shelf import JUMPS
 from engine.errors import BadInput
 from engine.run import job as engine_job
 from engine.sampling import noise
-from tests.bridge.home import FAST, Ear, Home, alive, request, submit, until
+from tests.bridge.home import FAST, ROOT, Ear, Home, alive, request, submit, until
 from tests.bridge.test_gate import record
 
 # ------------------------------------------------------------------------------------------------------------- errors
@@ -317,6 +319,32 @@ def test_a_worker_says_that_it_cannot_say_something(message: Any) -> None:
     assert isinstance(said, messages.Error)
     assert (said.about, said.job) == (type(message).TYPE, "job")
     assert said.sentence.endswith(".")
+
+
+def test_what_a_worker_could_not_say_is_told_to_the_artist(home: Home, tmp_path: Path) -> None:
+    """Neither its list of models nor a result: a notice, a job that ends, and an engine that goes on."""
+    (tmp_path / "engine").symlink_to(ROOT / "engine")
+    shutil.copytree(ROOT / "bridge_server", tmp_path / "bridge_server")
+    with open(tmp_path / "bridge_server" / "worker" / "line.py", "a") as file:
+        file.write(UNSPEAKABLE)
+    arguments = [str(tmp_path / "bridge_server" / "__main__.py"), *home.arguments[1:]]
+    launch.write_launch_file(sys.executable, arguments, home.state)
+    watched = home.session()
+    for _ in range(2):
+        end = watched.end(watched.session.submit(request()))
+        assert isinstance(end, events.Failed)
+        assert (end.code, end.sentence) == ("engine_error", line.UNSAID)
+    assert line.UNSAID in [each.sentence for each in watched.all(events.Notice)]
+    assert not watched.all(events.EngineDown)
+
+
+UNSPEAKABLE = """
+_encode = encode
+def encode(message, payload=None):
+    if type(message).TYPE in ("models", "result"):
+        raise WireError(UNSAID, "too long")
+    return _encode(message, payload)
+"""
 
 
 def test_an_engine_that_cannot_say_that_it_is_ready_is_reported(monkeypatch: Any, tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bridge_server.worker.runner import Runner
 from engine import api
 from engine.errors import BadInput, EngineError
 from engine.models import convert, find, folders, guided, models_dir, noisy_classifier, unet, unpickle
@@ -302,6 +304,13 @@ def test_what_a_conversion_starts_dies_with_it_and_its_folder_is_cleared(tmp_pat
     assert list(models.iterdir())
     folders.sweep(models)
     assert list(models.iterdir()) == []
+
+
+def test_a_worker_that_starts_clears_what_a_dead_conversion_left(tmp_path, home):
+    (home / ".convert-0123456789ab").mkdir(parents=True)
+    (home / ".convert-0123456789ab" / folders.WEIGHTS).touch()
+    Runner(SimpleNamespace(), tmp_path / "scratch", tmp_path / "spool", sys.exit)
+    assert list(home.iterdir()) == []
 
 
 def _gone(pid):

@@ -177,12 +177,11 @@ def test_a_header_of_anything_is_a_sentence(files: dict[str, Path], tmp_path: Pa
 def test_a_header_without_end_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.state"
     with path.open("wb") as file:
-        file.write(struct.pack("<Q", 99 << 20) + b"{")
-        file.truncate((99 << 20) + 8)
-    began = time.monotonic()
-    with pytest.raises(BadInput, match="not a state file"):
+        file.write(struct.pack("<Q", 99 * 10**6) + b"{")  # the library itself would read it
+        file.truncate(99 * 10**6 + 8)
+    with pytest.raises(BadInput, match="not a state file") as caught:
         states.load(path)
-    assert time.monotonic() - began < 1
+    assert "a header of 99000000 bytes" in caught.value.details
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -274,7 +273,17 @@ def test_changed_bytes_are_a_state_or_a_sentence(files: dict[str, Path], tmp_pat
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 10**5, '{"levels": ' * 10**4, "[1, 0, NaN]", "[" + "1, 0, " * 10**6 + "-1]", '"text"', "[1.5, 0, -1]"],
+    [
+        "[" * 10**5,
+        '{"levels": ' * 10**4,
+        "[1, 0, NaN]",
+        "[" + "1, 0, " * 10**6 + "-1]",
+        '"text"',
+        "[1.5, 0, -1]",
+        "[[[[[0]]]], 0, -1]",
+        '["2", 1, 0, -1]',
+        '[2, {"level": 1}, 0, -1]',
+    ],
 )
 def test_a_schedule_of_anything_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     path = tmp_path / "s.json"
