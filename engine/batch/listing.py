@@ -54,7 +54,7 @@ def read(jobs: Sequence[str], common: Common) -> list[Entry]:
     """All jobs of a list, a folder, a pattern or of several picture files, those that cannot be read with why.
 
     Raises:
-        BadInput: there is no such list, or nothing in it.
+        BadInput: there is no such list or picture, or nothing in it.
     """
     if len(jobs) == 1 and jobs[0].lower().endswith(LISTS):
         path = Path(jobs[0])
@@ -184,9 +184,11 @@ def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
         elif glob.has_magic(job) and not path.exists():
             found += [each for each in map(Path, glob.iglob(job, recursive=True)) if each.is_file()]  # noqa: PTH207
             roots.append(Path(*takewhile(lambda part: not glob.has_magic(part), path.parts)).absolute())
-        else:
-            found.append(path)  # whether it is there is found out later, with its name
+        elif path.exists():
+            found.append(path)
             roots.append(path.parent.absolute())
+        else:
+            raise BadInput("no_file", f"There is no file or folder {job}; check the name.")
     root, out = Path(os.path.commonpath(roots)), common.out.absolute()
     if root in out.parents:  # results of an earlier time
         found = [path for path in found if out not in path.absolute().parents]

@@ -31,7 +31,7 @@ SIDE, HOLE = 640, 256
 TINY = 24
 EARLY = 0.1
 """Share of the tiny jobs after which memory is looked at for the first time."""
-COLUMNS = ("what", "workers", "jobs", "wall_s", "processor_s", "early_mib", "late_mib")
+COLUMNS = ("what", "workers", "jobs", "wall_s", "processor_s", "main_s", "early_mib", "late_mib")
 
 Row = dict[str, Any]
 Executors = Mapping[str, Callable[[int], Executor]]
@@ -74,28 +74,29 @@ def table(result: dict[str, Any]) -> str:
     load = " … ".join("?" if value is None else f"{value:.1f}" for value in result["load"])
     lines = [f"{result['cores']} cores; load average {load}", ""]
     lines += [
-        "| | workers | jobs | s | a job, ms | processor, a job, ms | jobs/s | MiB, early … late |",
-        "|" + "---|" * 8,
+        "| | workers | jobs | s | jobs/s | a job, ms | processors, a job, ms | this process, ms | MiB, early … late |",
+        "|" + "---|" * 9,
     ]
     for row in result["rows"]:
         memory = "–" if row["early_mib"] is None else f"{row['early_mib']:.0f} … {row['late_mib']:.0f}"
-        each, spent = (1000 * row[name] / row["jobs"] for name in ("wall_s", "processor_s"))
+        each = " | ".join(f"{1000 * row[name] / row['jobs']:.2f}" for name in ("wall_s", "processor_s", "main_s"))
         lines.append(
-            f"| {row['what']} | {row['workers']} | {row['jobs']} | {row['wall_s']:.1f} | {each:.2f} | {spent:.2f} "
-            f"| {row['jobs'] / row['wall_s']:.2f} | {memory} |"
+            f"| {row['what']} | {row['workers']} | {row['jobs']} | {row['wall_s']:.1f} "
+            f"| {row['jobs'] / row['wall_s']:.2f} | {each} | {memory} |"
         )
     return "\n".join(lines)
 
 
 def _row(what: str, workers: int, jobs: int, passed: np.ndarray, memory: tuple[float, ...] = ()) -> Row:
     early, late = memory or (None, None)
-    return dict(zip(COLUMNS, (what, workers, jobs, float(passed[0]), float(passed[1]), early, late), strict=True))
+    return dict(zip(COLUMNS, (what, workers, jobs, *map(float, passed), early, late), strict=True))
 
 
 def _now() -> np.ndarray:
-    """Seconds: of a clock, and of the processors for this process and its children that are alive."""
+    """Seconds: of a clock, of the processors for this process and its children that are alive, and for this one."""
     ticks = sum(int(field) for fields in _of_children("stat") for field in fields.rpartition(")")[2].split()[11:13])
-    return np.array([time.monotonic(), time.process_time() + ticks / os.sysconf("SC_CLK_TCK")])
+    own = time.process_time()
+    return np.array([time.monotonic(), own + ticks / os.sysconf("SC_CLK_TCK"), own])
 
 
 def _memory() -> float:
@@ -119,7 +120,7 @@ def _overhead(out: Path, pictures: list[str]) -> list[Row]:
     """The same jobs in a bare loop and as a batch in one process, in turns, one by one."""
     model = api.load_model("exemplar", "cpu")
     _bare(Path(pictures[0]), out / "bare.png", model)  # compiles
-    bare, batched = np.zeros(2), np.zeros(2)
+    bare, batched = np.zeros(3), np.zeros(3)
     before = _now()
     outcomes = _batch(pictures, out / "one", Local(1))
     for picture in pictures:

@@ -117,7 +117,7 @@ def test_a_list_that_is_none(tmp_path, capsys, name, content, says):
     [
         (["gone.jsonl"], "There is no file gone.jsonl"),
         (["gone/*.png"], "There is no job in gone/*.png"),
-        (["gone.png"], "gone.png: There is no mask gone-mask.png beside it"),
+        (["in/a.png", "gone.png"], "There is no file or folder gone.png"),
         (["in", "--left", "8"], "The option 'left' is for extend, not for inpaint"),
         (["in", "--workers", "0"], "must be at least 1"),
         (["in", "--page", "3"], "--page must be"),
