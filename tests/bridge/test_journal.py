@@ -90,7 +90,8 @@ def noise() -> bytes:
 
 def free_page(path: Path) -> None:
     """What no row lies in, so that reading all rows does not tell; the next write would."""
-    statement("DELETE FROM jobs")(path)
+    for table in ("jobs", "results"):
+        statement(f"DELETE FROM {table}")(path)
     first = int.from_bytes(path.read_bytes()[32:36], "big")  # of the list of free pages
     page(first - 1, noise)(path)
 
@@ -160,9 +161,13 @@ def test_a_lost_journal_is_written_anew_from_the_spool(tmp_path: Path) -> None:
 
 def test_rows_that_are_left_of_a_torn_journal_count_where_the_spool_does_not_tell(tmp_path: Path) -> None:
     fill(tmp_path)
-    for path in (tmp_path / "spool").glob("*/about.json"):
-        path.unlink()
-    page(7, noise)(tmp_path / "journal.sqlite")
+    for about in (tmp_path / "spool").glob("*/about.json"):
+        about.unlink()
+    path = tmp_path / "journal.sqlite"
+    content = path.read_bytes()
+    pages = [content[at : at + 4096] for at in range(0, len(content), 4096)]
+    leaves = [number for number, each in enumerate(pages) if each[0] == 10 and b'"client"' in each]
+    page(leaves[1], noise)(path)
     found, notice = load(tmp_path)
     assert notice == DAMAGED
     assert JOBS / 2 < len(found) < JOBS
