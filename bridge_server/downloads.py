@@ -9,6 +9,7 @@ halve the first one's pace. All clients hear of it, because a model belongs to t
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -33,6 +34,7 @@ log = logging.getLogger("bridge.downloads")
 LEAVE_SECONDS = 3.0  # until a process that was asked to stop is killed
 NOT_HERE = "This model cannot be downloaded: choose another one from the list."
 OTHER_LICENCE = "The licence of this model has changed: read it, then click Download again."
+ELSEWHERE = "Another machine paints for this computer: type “repaint models get {model}” there."
 OTHER_RUNS = "Another model is being downloaded: wait until it is there, or stop it."
 CANNOT_START = "The download cannot start: make sure that the disk is not full, then click Download again."
 BROKEN_OFF = "The download ended unexpectedly: click Download again, and it continues where it stopped."
@@ -62,6 +64,10 @@ class Downloads:
             return messages.Downloaded(wish.model, "failed", code="model_unknown", sentence=NOT_HERE)
         if model.licence != wish.licence:
             return messages.Downloaded(wish.model, "failed", code="licence", sentence=OTHER_LICENCE)
+        if importlib.util.find_spec("torch") is None:
+            return messages.Downloaded(
+                wish.model, "failed", code="elsewhere", sentence=ELSEWHERE.format(model=model.id)
+            )
         if self.now is not None:
             if self.now.model == wish.model:
                 return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bridge_server.client import launch, setup
 from bridge_server.client.errors import BridgeError
-from bridge_server.client.setup import environments
+from bridge_server.client.setup import boxes, environments
 from bridge_server.client.setup.kit import Kit
 from bridge_server.manage import ROOT, front, places, plugins, version
 
@@ -49,12 +49,11 @@ def doctor() -> int:
     kits = [*_krita(findings), *_gimp(findings)]
     interpreter = _engine(findings, kits)
     if interpreter:
-        _device(findings, interpreter)
-        listed = _ask(interpreter, "-m", "engine", "models", "list").stdout.splitlines()
-        installed = [line.split()[0] for line in listed if line.endswith(" installed") and "not installed" not in line]
-        findings.say("models", ", ".join(installed))
-        if not findings.todo:
-            _paint(findings, interpreter)
+        box = boxes.painting()
+        if box:
+            _box(findings, interpreter, box)
+        else:
+            _own(findings, interpreter)
         said = _ask(interpreter, "-m", "bridge_server", "status").stdout.strip()
         findings.say("bridge", said.splitlines()[0] if said else "not running")
     for heading, sentences in (("What to do:", findings.todo), ("If you like:", findings.choices)):
@@ -133,6 +132,21 @@ def _mended(sentence: str) -> str:
     again = f": delete the folder {environment}, then run “python3 installer.py krita” (or gimp) in {project}."
     by_tool = ": install the package repaint-bridge again, by the tool that installed it."
     return sentence.replace(REPAIR, again if (project / "installer.py").is_file() else by_tool)
+
+
+def _box(findings: Findings, interpreter: str, box: str) -> None:
+    """Another machine paints for this one."""
+    done = _ask(interpreter, "-m", "bridge_server", "connect", box)
+    findings.say("engine", f"the machine {box}, by {interpreter}", _last_line(done) if done.returncode else "")
+
+
+def _own(findings: Findings, interpreter: str) -> None:
+    _device(findings, interpreter)
+    listed = _ask(interpreter, "-m", "engine", "models", "list").stdout.splitlines()
+    installed = [line.split()[0] for line in listed if line.endswith(" installed") and "not installed" not in line]
+    findings.say("models", ", ".join(installed))
+    if not findings.todo:
+        _paint(findings, interpreter)
 
 
 def _device(findings: Findings, interpreter: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -36,7 +37,12 @@ class Share:
 
 
 def workers(asked: int | None = None) -> int:
-    """How many there are to be: those asked for, else as the user has set, else one for each CUDA device."""
+    """How many there are to be: those asked for, else as the user has set, else one for each CUDA device.
+
+    None where there is only the bridge, because another machine paints (`client.setup.boxes`).
+    """
+    if importlib.util.find_spec("torch") is None:
+        return 0
     if asked is None:
         kept = settings.read().get("workers")
         asked = kept if isinstance(kept, int) and 1 <= kept <= MOST else None
@@ -47,7 +53,7 @@ def shares(count: int) -> list[Share]:
     """Of each of so many workers; a single one has the machine to itself."""
     if count <= 1:
         return [Share()]
-    found, threads = gpus(), max(1, cores() // count)
+    found, threads = gpus(), max(1, cores() // max(1, count))
     return [Share(found[number % len(found)] if found else "", threads) for number in range(count)]
 
 

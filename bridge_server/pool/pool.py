@@ -26,6 +26,7 @@ from bridge_server.pool.worker import Part, Worker
 log = logging.getLogger("bridge.pool")
 
 _DOMAIN = b"worker"
+NOBODY = "Nothing paints on this computer, and no other machine is connected: open RePaint and click Set up."
 OTHERS_GO_ON = "A RePaint worker stopped unexpectedly; the others go on with its part, and it is being started again."
 
 
@@ -93,7 +94,8 @@ class Pool:
 
     @property
     def sentence(self) -> str:
-        return next((process.sentence for process in self._processes if process.down), "")
+        nobody = "" if self._processes else NOBODY
+        return next((process.sentence for process in self._processes if process.down), nobody)
 
     @property
     def models(self) -> tuple[Model, ...]:

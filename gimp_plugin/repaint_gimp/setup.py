@@ -7,7 +7,14 @@ from typing import Any, Callable
 
 from gi.repository import Gtk
 
-from bridge_server.client.editor.labels import BUTTONS, CHOOSE_ENGINE, CHOOSE_SOURCE, WITH_HISTORY, WITH_MODELS
+from bridge_server.client.editor.labels import (
+    BUTTONS,
+    CHOOSE_BOX,
+    CHOOSE_ENGINE,
+    CHOOSE_SOURCE,
+    WITH_HISTORY,
+    WITH_MODELS,
+)
 from bridge_server.client.editor.pump import Pump
 from bridge_server.client.editor.removal import RemovalPage
 from bridge_server.client.editor.setup import SetUpPage
@@ -29,6 +36,7 @@ class SetUpPanel(Gtk.Box):
         self.bar = named(Gtk.ProgressBar(show_text=True), "set_up_progress")
         self.stop = button("stop_set_up", lambda: self._do(page.cancel))
         self.use = button("use_engine", lambda: self._choose(CHOOSE_ENGINE, page.use))
+        self.box = button("use_box", self._ask_box)
         self.take_from = button("from_folder", lambda: self._choose(CHOOSE_SOURCE, page.take_from))
         text, tip = BUTTONS["show_log"]
         self.log_button = named(Gtk.ToggleButton(label=mnemonic(tr(text)), use_underline=True), "show_log", tip)
@@ -37,7 +45,7 @@ class SetUpPanel(Gtk.Box):
         self.log = Gtk.ScrolledWindow(min_content_height=LOG_HEIGHT)
         self.log.add(self.text)
         parts = (self.about, self.main, self.bar, self.steps, self.stop, self.sentence)
-        for widget in (*parts, self.use, self.take_from, self.log_button):
+        for widget in (*parts, self.use, self.box, self.take_from, self.log_button):
             widget.show_all()
             self.pack_start(widget, False, False, 0)
         self.log.show_all()
@@ -58,6 +66,20 @@ class SetUpPanel(Gtk.Box):
         if accepted and name is not None:
             self._do(lambda: work(Path(name)))
         dialog.destroy()
+
+    def _ask_box(self) -> None:
+        dialog = Gtk.Dialog(title=tr(BUTTONS["use_box"][0]), transient_for=self.get_toplevel(), modal=True)
+        cancel = mnemonic(tr(BUTTONS["cancel"][0]))
+        dialog.add_buttons(cancel, Gtk.ResponseType.CANCEL, "_OK", Gtk.ResponseType.OK)
+        dialog.set_default_response(Gtk.ResponseType.OK)
+        entry = named(Gtk.Entry(activates_default=True, width_chars=60), "box_line")
+        for part in (Gtk.Label(label=tr(CHOOSE_BOX), xalign=0.0), entry):
+            dialog.get_content_area().pack_start(part, False, False, 6)
+        dialog.show_all()
+        line = entry.get_text() if dialog.run() == Gtk.ResponseType.OK else ""
+        dialog.destroy()
+        if line.strip():
+            self._do(lambda: self._page.use_box(line))
 
     def refresh(self) -> None:
         shown = self._page.shown()
@@ -83,6 +105,7 @@ class SetUpPanel(Gtk.Box):
             (self.bar, shown.runs),
             (self.stop, shown.runs),
             (self.use, not shown.runs),
+            (self.box, not shown.runs),
             (self.take_from, not shown.runs),
             (self.log_button, shown.has_log),
             (self.log, bool(shown.log)),

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable
 
-from bridge_server.client.editor.labels import BUTTONS, CHOOSE_ENGINE, CHOOSE_SOURCE, WITH_HISTORY, WITH_MODELS
+from bridge_server.client.editor.labels import (
+    BUTTONS,
+    CHOOSE_BOX,
+    CHOOSE_ENGINE,
+    CHOOSE_SOURCE,
+    WITH_HISTORY,
+    WITH_MODELS,
+)
 from bridge_server.client.editor.pump import Pump
 from bridge_server.client.editor.removal import RemovalPage
 from bridge_server.client.editor.setup import SetUpPage
@@ -36,10 +43,11 @@ class SetUpPanel(QtWidgets.QWidget):
         self.log.setReadOnly(True)
         self.log.setMinimumHeight(LOG_LINES * self.log.fontMetrics().lineSpacing())
         self.use = button("use_engine", lambda: self._choose(CHOOSE_ENGINE, page.use))
+        self.box = button("use_box", self._ask_box)
         self.take_from = button("from_folder", lambda: self._choose(CHOOSE_SOURCE, page.take_from))
         column(
-            self, self.about, self.main, self.bar, self.steps, self.stop, self.sentence, self.use, self.take_from,
-            self.log_button, self.log, margin=0,
+            self, self.about, self.main, self.bar, self.steps, self.stop, self.sentence, self.use, self.box,
+            self.take_from, self.log_button, self.log, margin=0,
         ).addStretch(1)  # fmt: skip
         page.listeners.append(self.refresh)
         self.refresh()
@@ -51,6 +59,11 @@ class SetUpPanel(QtWidgets.QWidget):
         folder = QtWidgets.QFileDialog.getExistingDirectory(self, tr(title))
         if folder:
             self._do(lambda: work(Path(folder)))
+
+    def _ask_box(self) -> None:
+        line, accepted = QtWidgets.QInputDialog.getText(self, tr(BUTTONS["use_box"][0]), tr(CHOOSE_BOX))
+        if accepted and line.strip():
+            self._do(lambda: self._page.use_box(line))
 
     def refresh(self) -> None:
         shown = self._page.shown()
@@ -73,6 +86,7 @@ class SetUpPanel(QtWidgets.QWidget):
             (self.bar, shown.runs),
             (self.stop, shown.runs),
             (self.use, not shown.runs),
+            (self.box, not shown.runs),
             (self.take_from, not shown.runs),
             (self.log_button, shown.has_log),
             (self.log, bool(shown.log)),

@@ -68,6 +68,7 @@ class PaperDoor:
         self.gate = threading.Event()
         self.gate.set()
         self.planned: list[Path | None] = []
+        self.boxes: list[str] = []
         self.jobs: list[PaperJob] = []
         self.used: list[Path] = []
         self.removed: list[tuple[bool, bool]] = []
@@ -75,12 +76,13 @@ class PaperDoor:
     def found(self, _kit: Path | None) -> real.Found:
         return self.state
 
-    def plan(self, _kit: Path, source: Path | None) -> real.Plan:
+    def plan(self, _kit: Path, source: Path | None, box: str = "") -> real.Plan:
         self.gate.wait(20)
         self.planned.append(source)
+        self.boxes.append(box)
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.of_folder if source and self.of_folder else self.answer
+        return self.of_folder if (source or box) and self.of_folder else self.answer
 
     def SetUp(self, kit: Path, plan: real.Plan, source: Path | None) -> PaperJob:
         self.jobs.append(PaperJob(kit, plan, source))
@@ -258,6 +260,26 @@ def test_a_folder_instead_of_a_network(room: Room, tmp_path: Path) -> None:
     assert f"From the folder {tmp_path}, without a download." in room.page.shown().text
     room.page.start()
     assert room.door.jobs[0].asked[2] == tmp_path
+
+
+def test_another_machine_instead_of_an_engine(room: Room, tmp_path: Path) -> None:
+    """Its line is kept while it does not let this computer in, and also goes with a folder of packages."""
+    room.look()
+    room.page.use_box("repaint-bridge connect a:1 k")
+    room.turn()
+    room.page.start()
+    room.door.jobs[0].show("failed", "The box does not know this computer: allow it there.")
+    room.turn()
+    room.turn()
+    assert room.page.shown().sentence == "The box does not know this computer: allow it there."
+    room.page.take_from(tmp_path)
+    room.turn()
+    assert room.door.boxes == ["", *["repaint-bridge connect a:1 k"] * 3]
+    room.door.of_folder = replace(PLAN, problem="This is not the line.")
+    room.page.use_box("b")
+    room.turn()
+    room.turn()
+    assert (room.page.shown().sentence, room.door.boxes[-2:]) == ("This is not the line.", ["b", ""])
 
 
 def test_a_wrong_folder_is_no_trap(room: Room, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
-from tests.bridge.home import until
+from tests.box.road import Box, command, fingerprints
+from tests.bridge.home import SLOW, until
 from tests.setup.index import Index, serving
 from tests.setup.kits import SmallKit, renew
 from tests.wheels import all_wheels, remember
@@ -210,6 +211,48 @@ def take_the_tour(desk: Desk) -> None:
     desk.click("tour.close_button")
     host.wait("not dock().tour.isVisible()")
     host.run("documents['tour'].setModified(False)")
+
+
+@HERE
+def test_another_machine_paints(display: Display, packaged: Path, tmp_path: Path) -> None:
+    """The bridge alone is set up, from a line that is pasted, and the box lets this computer in."""
+    wheels = all_wheels(packaged / "kit")
+    home = tmp_path / "home of RePaint"
+    host = KritaHost(tmp_path, display=display, plugin=False, environment={launch.HOME_VARIABLE: str(home)})
+    box = Box(home=tmp_path / "box")
+    try:
+        host.start()
+        assert import_zip(host, zip_of(packaged)) == ["repaint_krita"]
+        host.stop()
+        host.start()
+        desk = Desk(host)
+        host.wait(f"{PANEL}.main.isEnabled() and {PANEL}.main.isVisible()", what="the plan is made")
+        desk.click("set_up_panel.box")
+        host.wait("isinstance(QtWidgets.QApplication.activeModalWidget(), QtWidgets.QInputDialog)")
+        host.xdo("type", "--delay", "5", f"repaint-bridge connect {box.address} {box.key}")
+        desk.screenshot("another-machine")
+        host.keys("Return")
+        host.wait(f"'The machine {box.address} does the work' in {PANEL}.about.text() and {PANEL}.main.isEnabled()")
+        desk.click("set_up_panel.take_from")
+        type_folder(host, wheels)
+        host.wait(f"'without a download' in {PANEL}.about.text() and {PANEL}.main.isEnabled()")
+        desk.click("set_up_panel.main")
+        host.wait(f"'does not let this computer in yet' in {PANEL}.sentence.text()", seconds=90)
+        host.wait(f"{PANEL}.main.isVisible() and {PANEL}.main.isEnabled()", what="it can be tried again")
+        desk.screenshot("not-let-in")
+        assert command("allow", fingerprints(host.run(f"{PANEL}.sentence.text()"))[0], home=box.home).returncode == 0
+        desk.click("set_up_panel.main")
+        host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the box's workers")
+        document = desk.new(96, 96)
+        desk.select(document, 30, 30, 40, 40)
+        desk.choose(SLOW, seed=20)
+        assert desk.repaint().startswith("Done")
+        desk.screenshot("painted-by-the-box")
+        host.stop()
+    finally:
+        host.kill()
+        command("stop", home=home)
+        box.close()
 
 
 # ---------------------------------------------------------------- with a small kit

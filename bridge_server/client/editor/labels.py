@@ -29,6 +29,7 @@ BUTTONS: Dict[str, Tuple[str, str]] = {
     "stop_set_up": ("Cancel", "Stop; what has arrived is kept"),
     "show_log": ("Show log", "What has been done so far, line by line"),
     "use_engine": ("Use an engine that is there…", "Choose the folder of an engine that has been set up before"),
+    "use_box": ("Use another machine…", "Let a machine paint on which “repaint-bridge serve-workers” runs"),
     "from_folder": ("Set up from a folder…", "Without a network: choose a folder that holds all packages"),
     "remove": ("Remove everything…", "Lists what RePaint keeps on this computer, then asks"),
     "remove_now": ("Remove now", "Delete what is listed; there is no undo"),
@@ -53,6 +54,7 @@ ACCEPT = "I accept this licence"
 WITH_MODELS = "Also the models"
 WITH_HISTORY = "Also the history of painted pictures"
 CHOOSE_ENGINE = "The folder of an engine"
+CHOOSE_BOX = "The line “repaint-bridge connect …” that the other machine shows:"
 CHOOSE_SOURCE = "The folder with all packages"
 SURE = {
     "drop": "Delete the picture with the seed {seed}?",

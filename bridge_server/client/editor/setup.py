@@ -69,6 +69,7 @@ class SetUpPage:
         self._log_wanted = False
         self._sentence, self._is_error = "", False
         self._source: Optional[Path] = None
+        self._box = ""  # the line of another machine that is to paint
         self._waiting = self._stopping = False  # for a thread; for the job's end
         self._first = self._paused = False  # the job is no repair and no update; nothing is offered
         self._heard = (self._flow.no_bridge, self._works())
@@ -106,7 +107,11 @@ class SetUpPage:
 
     def take_from(self, folder: Path) -> None:
         """Plans a set-up from a folder with all that is needed."""
-        self._make_plan(source=folder)
+        self._make_plan(source=folder, box=self._box)
+
+    def use_box(self, line: str) -> None:
+        """Plans a set-up of the bridge alone, with another machine to paint: ``line`` is what that machine shows."""
+        self._make_plan(source=self._source, box=line)
 
     def pause(self, on: bool, told: str = "") -> None:
         """Offers nothing while everything is being removed; ``told``: how that ended, until the next set-up."""
@@ -147,7 +152,7 @@ class SetUpPage:
             self._ended_well(self.done if self._first else [])
         else:
             self._find()
-            self._make_plan(source=self._source)
+            self._make_plan(source=self._source, box=self._box)
         return True
 
     def _begin(self) -> None:
@@ -160,6 +165,7 @@ class SetUpPage:
 
     def _ended_well(self, told: Sequence[Callable[[], None]] = ()) -> None:
         self.plan = self._source = self._last = None
+        self._box = ""
         self._say("")
         if not self._flow.busy:
             self._flow.session.restart_bridge()
@@ -169,21 +175,26 @@ class SetUpPage:
             listener()
 
     def _make_plan(
-        self, then: Callable[[], None] = lambda: None, source: Optional[Path] = None, sentence: str = ""
+        self,
+        then: Callable[[], None] = lambda: None,
+        source: Optional[Path] = None,
+        sentence: str = "",
+        box: str = "",
     ) -> None:
-        """``source``: a folder to take all from; if it does not do, ``sentence`` of the plan without it says why."""
+        """``source``: a folder to take all from, ``box``: the line of a machine that is to paint; if these do not do,
+        ``sentence`` of the plan without them says why."""
 
         def planned(plan: setup.Plan) -> None:
-            if plan.problem and source is not None:
+            if plan.problem and (source is not None or box):
                 self._make_plan(sentence=plan.problem)
                 return
-            self.plan, self._source = plan, source
+            self.plan, self._source, self._box = plan, source, box
             problem = plan.problem or sentence
             self._say(problem, bool(problem))
             then()
 
         if self._kit.is_dir():
-            self._ask(sentence, lambda: self._door.plan(self._kit, source), planned)
+            self._ask(sentence, lambda: self._door.plan(self._kit, source, box=box), planned)
         else:
             self._say(sentences.NO_KIT, True)
 

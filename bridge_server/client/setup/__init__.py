@@ -7,6 +7,7 @@
     device        what will do the work; pythons: the Pythons of this computer
     settings      what pip and uv were told; web: files at addresses; fetch: all of them, whole
     environments  where environments lie, and what is broken in one; trial: trying one, switching to it
+    boxes         another machine that paints
     removal       what can be removed, and removing it
     programs      starting other programs; runner: for long, into the log; sentences: all that is said
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bridge_server.client import launch
 from bridge_server.client.errors import NotInstalled
-from bridge_server.client.setup import environments, sentences
-from bridge_server.client.setup.kit import lock_digest, project_version
+from bridge_server.client.setup import boxes, environments, sentences
+from bridge_server.client.setup.kit import BOX, lock_digest, project_version
 from bridge_server.client.setup.sentences import say
 from bridge_server.client.setup.tags import numbers
 
@@ -42,6 +42,8 @@ def found(kit: Path | None = None) -> Found:
             return Found("broken", say(sentences.NOT_WHOLE))
         works = environments.interpreter_works(environment)
         return Found("ready") if works else Found("broken", say(sentences.PYTHON_GONE))
+    if stamp.flavour == BOX and not boxes.connected():
+        return Found("missing", say(sentences.NO_BOX))
     broken = environments.quick_look(environment, stamp)
     trouble = launch.trouble_file(recipe.interpreter)
     if not broken and trouble.is_file():

@@ -31,6 +31,9 @@ from bridge_server.client.setup.sentences import say
 from bridge_server.client.setup.tags import Target
 
 PROJECT = "repaint-bridge"
+BOX = "box"
+"""The flavour of an environment that holds the bridge alone: another machine paints for it."""
+_OF_THE_BRIDGE = ("pyzmq",)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Kit:
         Raises SetUpFailed if one has none for ``target``.
         """
         chosen = [each for each in self._packages(target) if each.get("flavour", "") in ("", flavour)]
+        if flavour == BOX:
+            chosen = [each for each in chosen if each["name"] in _OF_THE_BRIDGE]
         return [_best(each, target) for each in chosen]
 
     def _packages(self, target: Target) -> List[Dict[str, Any]]:
@@ -113,7 +118,7 @@ class Kit:
     def disk(self, target: Target, flavour: str) -> int:
         """Bytes of a finished environment, or a guess by its wheels."""
         known = self.lock.get("disk", {})
-        guess = 4 * sum(wheel.size for wheel in self.wheels(target, flavour))
+        guess = 4 * sum(wheel.size for wheel in [*self.wheels(target, flavour), self.wheel])
         nearest = "{}-{}-{}.{}".format(flavour, target.name, *target.python)
         return int(known.get(nearest) or known.get(flavour) or guess)
 

@@ -12,9 +12,9 @@ from typing import List, Tuple
 
 from bridge_server.client import launch
 from bridge_server.client.errors import BridgeError, SetUpFailed
+from bridge_server.client.setup import boxes, environments, pythons, sentences
 from bridge_server.client.setup import device as devices
-from bridge_server.client.setup import environments, pythons, sentences
-from bridge_server.client.setup.kit import PROJECT, Kit, Wheel
+from bridge_server.client.setup.kit import BOX, PROJECT, Kit, Wheel
 from bridge_server.client.setup.pythons import Python
 from bridge_server.client.setup.runner import of_system
 from bridge_server.client.setup.sentences import say
@@ -35,6 +35,7 @@ class Plan:
 
     ``python`` and ``device`` are words for people ("Python 3.12 of this computer", "NVIDIA GeForce …").  ``download``:
     what is still to be fetched; ``disk``: what stays on the disk; ``problem``: "" or the sentence why it cannot start.
+    ``box``: the machine that is to paint, "HOST:PORT" or "HOST:PORT KEY", for the flavour of that name.
     The last four are SetUp's own: the interpreter, "" if one must be fetched, how wheels see it, which packages are
     wanted, and which of them are not in the environment yet.
     """
@@ -48,19 +49,23 @@ class Plan:
     free: int
     licence: str
     problem: str = ""
+    box: str = ""
     interpreter: str = ""
     target: Target = NOWHERE
     wheels: Tuple[Wheel, ...] = ()
     lacking: Tuple[Wheel, ...] = ()
 
 
-def plan(kit: Path, source: Path | None = None, flavour: str = "auto") -> Plan:
+def plan(kit: Path, source: Path | None = None, flavour: str = "auto", box: str = "") -> Plan:
     """Look at the kit and at this computer; a second or two, so call it in a thread. Raises nothing.
 
     ``source``: a folder of wheels, from which all is taken; ``flavour``: "auto" or one of cpu, cuda, rocm, mps.
+    ``box``: the line that "repaint-bridge serve-workers" shows on the machine that is to paint. Without one, a computer
+    for which a box paints already is set up in this way again.
     """
     try:
-        return _plan(kit, source, flavour)
+        box = boxes.read(box) if box else boxes.painting()
+        return _plan(kit, source, BOX if box else flavour, box)
     except BridgeError as error:
         problem = error.sentence
     except OSError as error:
@@ -72,11 +77,11 @@ def plan(kit: Path, source: Path | None = None, flavour: str = "auto") -> Plan:
     return Plan(environments.engines(), "", "", "cpu", 0, 0, 0, "", problem)
 
 
-def _plan(kit: Path, source: Path | None, flavour: str) -> Plan:
+def _plan(kit: Path, source: Path | None, flavour: str, box: str) -> Plan:
     data = launch.user_folders().data
     free = shutil.disk_usage(str(_nearest(data))).free
     read = Kit(kit)
-    python, chosen, words = _chosen(read, flavour)
+    python, chosen, words = _chosen(read, flavour, box)
     target = python.target
     folder = environments.engines() / read.environment_name(target, chosen)
     wanted = tuple(read.wheels(target, chosen))
@@ -96,11 +101,11 @@ def _plan(kit: Path, source: Path | None, flavour: str) -> Plan:
         need = f"{(download + stays + SPARE) / 1e9:.1f} GB"
         problem = say(sentences.NO_ROOM, need=need, free=f"{free / 1e9:.1f} GB")
     said = say(sentences.OF_COMPUTER if python.executable else sentences.OWN_PYTHON, version=python.version)
-    own = (python.executable, target, wanted, lacking)
+    own = (box, python.executable, target, wanted, lacking)
     return Plan(folder, said, words, chosen, download, disk, free, read.licence, problem, *own)
 
 
-def _chosen(kit: Kit, wanted: str) -> Tuple[Python, str, str]:
+def _chosen(kit: Kit, wanted: str, box: str) -> Tuple[Python, str, str]:
     """The Python, its ``executable`` empty if it must be fetched, the flavour, and words for the device.
 
     A Python of this computer, unless a build for another one is much smaller: not every build is for every Python.
@@ -112,8 +117,11 @@ def _chosen(kit: Kit, wanted: str) -> Tuple[Python, str, str]:
         """That Python with the size of its environment, or nothing if there are no wheels for it."""
         nonlocal trouble
         there = kit.flavours(python.target)
-        flavour, words = devices.chosen(device, there, kit.lock.get("needs", {}), wanted)
-        flavour = flavour if flavour in there or not there else min(there)
+        if box:
+            flavour, words = BOX, say(sentences.BOX_PAINTS, place=box.split()[0])
+        else:
+            flavour, words = devices.chosen(device, there, kit.lock.get("needs", {}), wanted)
+            flavour = flavour if flavour in there or not there else min(there)
         try:
             kit.wheels(python.target, flavour)
         except SetUpFailed as error:

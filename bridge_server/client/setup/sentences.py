@@ -26,6 +26,7 @@ NOT_WHOLE = "The engine is not whole: click Repair."
 NOT_STARTING = "The engine does not start ({reason}): click Repair."
 WEIGHTS_CUT = "A file of the model is not whole ({name}): click Repair."
 OLD = "The engine is of version {old} and {new} came with this plug-in: click Update."
+NO_BOX = "No other machine is connected any more: click Set up for an engine on this one."
 FOLDER_GONE = "The folder of the engine is gone ({place}): click Set up."
 
 # ---- the plan ----
@@ -40,6 +41,10 @@ SOURCE_LACKS = (
     "The folder {place} lacks {name}: make it again with “installer.py package --offline”, or choose another folder."
 )
 PROCESSOR = "The processor does the work"
+BOX_PAINTS = "The machine {place} does the work"
+NOT_THE_LINE = (
+    "This is not the line of another machine: copy all of “repaint-bridge connect …”, as that machine shows it."
+)
 NO_BUILD = "{name} (there is no build for it yet: the processor does the work)"
 OLD_DRIVER = "{name} (its driver {driver} is too old, {need} is needed: the processor does the work)"
 OLD_CARD = "{name} (too old for the engine: the processor does the work)"
@@ -50,6 +55,7 @@ COPY = "Check the packages"
 GET_PYTHON = "Get Python {version}"
 INSTALL = "Install the packages"
 TRY = "Try a small fill"
+CONNECT = "Connect to the other machine"
 SWITCH = "Make it the engine"
 OTHER_EDITOR = "Another program is setting the engine up; this shows how far it is."
 CANCELLED = "Stopped; what has arrived is kept, and Go on continues from there."
@@ -82,6 +88,9 @@ NO_PYTHON = (
 NOT_ALLOWED = "{program} may not be started here: allow it in the settings of the antivirus program, or move your data folder, then try again."
 INSTALL_FAILED = "The packages could not be installed: try once more, and if that does not help, look into the log."
 TRY_FAILED = "The engine was installed but does not work ({reason}): look into the log, then try again."
+NOT_CONNECTED = (
+    "The other machine does not answer: look whether “repaint-bridge serve-workers” still runs there, then try again."
+)
 TRY_STUCK = "The engine was installed but did not answer: restart the computer, then try again."
 NO_LOCKS = "The disk of {place} knows no file locks, which RePaint needs: set REPAINT_BRIDGE_HOME to a folder on another disk, then try again."
 IN_USE = "Files of the old engine are in use ({place}): close Krita and GIMP, start one of them and try again."

@@ -144,7 +144,7 @@ class SetUp:
         if not plan.interpreter:
             labels.append(sentences.GET_PYTHON)
             work.append(self._bring_python)
-        labels += [sentences.INSTALL, sentences.TRY, sentences.SWITCH]
+        labels += [sentences.INSTALL, sentences.CONNECT if plan.box else sentences.TRY, sentences.SWITCH]
         work += [lambda: self._install(kit, lacking), self._try, self._switch]
         version = "{}.{}".format(*plan.target.python)
         self._shown = Shown(tuple(StepShown(say(label, version=version)) for label in labels), "running")
@@ -306,8 +306,11 @@ class SetUp:
     def _try(self) -> None:
         inherited = self._lock.fileno() if self._lock else -1
         interpreter = interpreter_in(self._plan.folder)
-        with self._or_anew():
-            trial.paint(interpreter, self.log, self._stop, sentences.TRY_FAILED, inherited)
+        if self._plan.box:
+            trial.connect(interpreter, self._plan.box, self.log, self._stop, inherited)
+        else:
+            with self._or_anew():
+                trial.paint(interpreter, self.log, self._stop, sentences.TRY_FAILED, inherited)
         environments.delete(launch.trouble_file(str(interpreter)))
 
     def _switch(self) -> None:

@@ -16,6 +16,7 @@ from bridge_server.client.setup.sentences import say
 
 SECONDS = 600.0  # the first start compiles
 STOP_SECONDS = 20.0
+CONNECT_SECONDS = 60.0
 LAUNCH = ("-m", "bridge_server", "serve")
 
 
@@ -33,10 +34,22 @@ def paint(interpreter: Path, log: Path, cancelled: Callable[[], bool], failed: s
     if status == 124:
         raise SetUpFailed(say(sentences.TRY_STUCK))
     if status:
-        lines = [line for line in told.splitlines() if line.strip() and not line.startswith("$ ")]
-        errors = [line[len("error: ") :] for line in lines if line.startswith("error: ")]
-        reason = (errors or lines or [f"exit status {status}"])[-1]
-        raise runner.why(told, folder, say(failed, reason=reason.rstrip(".")))
+        raise runner.why(told, folder, say(failed, reason=_reason(status, told).rstrip(".")))
+
+
+def connect(interpreter: Path, box: str, log: Path, cancelled: Callable[[], bool], inherited: int = -1) -> None:
+    """Raises SetUpFailed if the box does not let this computer in, with the sentence that says what to do there."""
+    command = [str(interpreter), "-m", "bridge_server", "connect", *box.split()]
+    status, told = runner.run(command, log, cancelled, CONNECT_SECONDS, inherited, log.parent)
+    if status:
+        raise SetUpFailed(say(sentences.NOT_CONNECTED) if status == 124 else _reason(status, told), told[-2000:])
+
+
+def _reason(status: int, told: str) -> str:
+    """Why a program failed, by what it said last."""
+    lines = [line for line in told.splitlines() if line.strip() and not line.startswith("$ ")]
+    errors = [line[len("error: ") :] for line in lines if line.startswith("error: ")]
+    return (errors or lines or [f"exit status {status}"])[-1]
 
 
 def _stop_left(interpreter: Path, folder: Path, log: Path) -> None:
