@@ -256,13 +256,15 @@ def test_shipped_model_is_small_and_described():
 
 
 def test_plugins_draw_no_text_as_html() -> None:
-    """Titles, sentences and prompts come from outside: Qt's labels and tips are made plain, GTK's have no markup."""
+    """Titles, sentences and prompts come from outside: Qt's labels, tips and questions are plain, GTK has no markup."""
     found = []
     for path in sorted((ROOT / "krita_plugin").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if path.name not in ("widgets.py", "__init__.py"):
             found += re.findall(r"QLabel\(", text)
         found += re.findall(r"setToolTip\((?!plain\().*|(?<!plain\(tip\)), TOOLTIP|setHtml.*|RichText", text)
+        found += re.findall(r"\.(?:question|information|warning|critical)\((?!.*plain\().*", text)
     for path in sorted((ROOT / "gimp_plugin").rglob("*.py")):
-        found += re.findall(r"set_markup.*|tooltip_markup.*|use_markup=.*", path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        found += re.findall(r".*markup(?!_escape_text).*|\[TIP\] = (?!GLib.markup_escape_text).*", text)
     assert found == []
