@@ -116,7 +116,7 @@ class Desk:
     def _lost(self, peer: Peer) -> None:
         self._clients.remove(peer)
         self._jobs.hold(peer.client)
-        self._news.say_positions()
+        self._news.queue_moved()
 
     def _hello(self, route: bytes, message: messages.Hello) -> None:
         if message.protocol != messages.PROTOCOL:
@@ -202,7 +202,7 @@ class Desk:
         except DiskFull as error:
             return self._no_room(message.job, error)
         log.info("job %s of %s: %dx%d, %s", job.job, job.client, order.width, order.height, order.model)
-        self._news.say_positions()
+        self._news.queue_moved()
         return None
 
     def _no_room(self, job: str, error: DiskFull) -> messages.Failed:
@@ -238,7 +238,7 @@ class Desk:
         except DiskFull as error:
             return self._no_room(message.job, error)
         log.info("job %s of %s: %s from %s", job.job, job.client, wish.kind, wish.parent)
-        self._news.say_positions()
+        self._news.queue_moved()
         return None
 
     def _keep(self, peer: Peer, message: messages.Keep, _: Any) -> None:
@@ -351,7 +351,7 @@ class Desk:
             if job.ended:
                 self._news.say_end(job)
             self._news.forget_position(name)
-        self._news.say_positions()
+        self._news.queue_moved()
 
     def _say_jobs(self, peer: Peer) -> None:
         entries = tuple(
@@ -435,9 +435,9 @@ class Desk:
         self._jobs.end(job, state, code, sentence, details)
         if say:
             self._news.say_end(job)
-        for worker in self._engine.of(job.job):
+        for worker in self._engine.of(job.job) if state != "done" else ():
             worker.cancel()
-        self._news.say_positions()
+        self._news.queue_moved()
 
 
 def memory_mib() -> float:

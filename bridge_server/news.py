@@ -25,6 +25,7 @@ class News:
         self._notice = notice
         self._noticed: set[str] = set()  # clients
         self._positions: dict[str, int] = {}
+        self._moved = False
 
     def welcome(self, peer: Peer) -> None:
         """What one who has just come has to know."""
@@ -125,8 +126,15 @@ class News:
         else:
             self._clients.send(peer, messages.Failed(job.job, job.code, job.sentence, job.details))
 
+    def queue_moved(self) -> None:
+        """Positions in the queue may have changed: said by `say_positions`, once for however much happens together."""
+        self._moved = True
+
     def say_positions(self) -> None:
         """Tell the clients whose jobs wait where in the queue they are, if that has changed."""
+        if not self._moved:
+            return
+        self._moved = False
         running = [job.job for job in self._jobs.by_id.values() if job.state == "running"]
         ahead = 1 if running else 0
         positions = {job.job: place + ahead for place, job in enumerate(self._jobs.waiting())}

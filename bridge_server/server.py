@@ -166,6 +166,7 @@ class Bridge:
             self._start_next()
 
     def _say_changes(self) -> None:
+        self._news.say_positions()
         if self._changed:
             self._changed = False
             if self._engine.state == "ready":
@@ -212,7 +213,7 @@ class Bridge:
         if self._engine.state == "down":
             for job in self._jobs.to_run():
                 self._desk.end(job, "failed", "engine_down", self._engine.sentence)
-        for job in self._jobs.to_run():
+        for job in self._jobs.waiting():
             if len(job.finished) == job.order.variants:  # the bridge died between the last result and the end
                 self._desk.end(job, "done")
         self._sharing.give_all()
@@ -223,7 +224,7 @@ class Bridge:
         self._dropped -= {(job.job, variant) for variant in part.variants}
         credit = tuple(sorted(self._jobs.credit.get(job.job, set()).intersection(part.variants)))
         worker.run(part, work.Start(job.job, job.order, part.first, part.count, credit, job.origin))
-        self._news.say_positions()
+        self._news.queue_moved()
 
     # ------------------------------------------------------------------------------------------------ from the workers
 

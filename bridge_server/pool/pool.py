@@ -85,6 +85,11 @@ class Pool:
         return len(self._by_route) + sum(process.expected for process in self._processes)
 
     @property
+    def may_grow(self) -> bool:
+        """Further workers may come by themselves."""
+        return any(process.backend.shared for process in self._processes)
+
+    @property
     def state(self) -> str:
         states = {worker.state for worker in self.workers}
         for state in ("busy", "ready"):

@@ -3,7 +3,8 @@
 - An interrupted job goes first. Then the client with the fewest workers at work is served, of several the one that was
   served longest ago, with its oldest job that is not all in hand.
 - A part has as many variants as come to each worker if the workers are shared equally by the clients that want one, so
-  that a job is spread as far as that is fair, and all of it goes to the only worker of a pool of one.
+  that a job is spread as far as that is fair, and all of it goes to the only worker of a pool of one. Where workers
+  come and go by themselves it has a few at most, for those that come later.
 - A branch goes where its step is kept. A job that learns is one part: what is learned within a time is no function of
   the picture, and must be the same for all variants.
 - Of the workers that have the model, those that compute on a GPU are taken if there are any, and one that has it loaded
@@ -23,6 +24,9 @@ from bridge_server.pool.pool import Pool
 from bridge_server.pool.worker import Part, Worker
 from bridge_server.steps import KeptSteps
 
+FEW = 4
+"""Variants of a part where further workers may come at any time."""
+
 MEMORY_SHARE = 0.8
 """Of this machine's memory, which the parts on several of its workers may take by their forecast."""
 
@@ -31,9 +35,11 @@ MEMORY_SHARE = 0.8
 class _Round:
     """The state of things while parts are given: kept true by `Sharing`, so that it is worked out once."""
 
-    idle: list[Worker]
+    idle: dict[int, Worker]  # by their numbers
+    busy_here: list[Job]  # of parts on this machine's processors
     wanted: dict[str, list[int]]  # by job: variants that nobody has in hand, and that are not finished
     hands: dict[str, int] = field(default_factory=dict)  # by client: workers at work
+    suited: dict[str, list[Worker]] = field(default_factory=dict)  # by model
 
 
 class Sharing:
@@ -45,13 +51,18 @@ class Sharing:
 
     def give_all(self) -> None:
         """Give parts as long as there are idle workers for them."""
-        idle = [worker for worker in self._pool.workers if worker.state == "ready"]
+        idle = {worker.number: worker for worker in self._pool.workers if worker.state == "ready"}
         if not idle:
             return
         wanted = self._wanted()
         if not wanted:
             return
-        now = _Round(idle, wanted)
+        busy_here = [
+            self._jobs.by_id[worker.part.job]
+            for worker in self._pool.workers
+            if worker.part is not None and _here(worker) and worker.part.job in self._jobs.by_id
+        ]
+        now = _Round(idle, busy_here, wanted)
         for worker in self._pool.workers:
             job = self._jobs.by_id.get(worker.part.job) if worker.part is not None else None
             if job is not None and not job.ended:
@@ -67,7 +78,9 @@ class Sharing:
             now.wanted[job.job] = left
             if not left:
                 del now.wanted[job.job]
-            now.idle.remove(chosen)
+            del now.idle[chosen.number]
+            if _here(chosen):
+                now.busy_here.append(job)
             now.hands[job.client] = now.hands.get(job.client, 0) + 1
             self._give(chosen, job, part)
 
@@ -99,8 +112,12 @@ class Sharing:
     def _part(self, job: Job, now: _Round) -> Part:
         left = now.wanted[job.job]
         clients = {self._jobs.by_id[name].client for name in now.wanted} | set(now.hands)
-        share = 1 if self._is_whole(job) else max(1, self._pool.size // len(clients))
+        to_come = self._pool.size - sum(worker.state != "starting" for worker in self._pool.workers)
+        workers = len(self._suited(job, now)) + to_come
+        share = 1 if self._is_whole(job) else max(1, workers // len(clients))
         most = -(-len(left) // share)
+        if self._pool.may_grow:
+            most = min(most, FEW)
         count = 1
         while count < most and left[0] + count in left:
             count += 1
@@ -111,27 +128,33 @@ class Sharing:
         if job.origin is not None:
             owner = self._pool.worker(self._steps.owner(job.origin.parent, job.origin.variant))
             if owner is not None:
-                return owner if owner in now.idle else None
-        model = job.order.model
-        able = [worker for worker in self._pool.workers if worker.has(model)] or self._pool.workers
-        able = [worker for worker in able if worker.device not in ("cpu", "")] or able
+                return now.idle.get(owner.number)
+        able = self._suited(job, now)
         if job.origin is not None:  # its state can only lie in the spool
-            able = [worker for worker in able if not worker.process.backend.shared] or able
-        found = [worker for worker in now.idle if worker in able and self._fits(worker, job)]
+            able = [worker for worker in self._pool.workers if not worker.process.backend.shared] or able
+        able = [worker for worker in able if worker.number in now.idle]
+        if now.busy_here and not self._fits(job, now):
+            able = [worker for worker in able if not _here(worker)]
         return min(
-            found,
-            key=lambda worker: (worker.loaded != model, worker.process.backend.shared, worker.number),
+            able,
+            key=lambda worker: (worker.loaded != job.order.model, worker.process.backend.shared, worker.number),
             default=None,
         )
 
-    def _fits(self, worker: Worker, job: Job) -> bool:
-        here = [each for each in self._pool.workers if not each.process.backend.shared and each.device in ("cpu", "")]
-        busy = [each.part for each in here if each.part is not None]
-        if worker not in here or not busy or not self._memory_mib:
-            return True
-        jobs = [self._jobs.by_id.get(part.job) for part in busy]
-        needs = sum(self._need_mib(each) for each in jobs if each is not None)
-        return needs + self._need_mib(job) <= MEMORY_SHARE * self._memory_mib
+    def _suited(self, job: Job, now: _Round) -> list[Worker]:
+        """Those that have its model, or all, for one of them to say what is missing; of these the ones with a GPU."""
+        found = now.suited.get(job.order.model)
+        if found is None:
+            ready = [worker for worker in self._pool.workers if worker.state != "starting"]
+            able = [worker for worker in ready if worker.has(job.order.model)] or ready
+            found = [worker for worker in able if worker.device not in ("cpu", "")] or able
+            now.suited[job.order.model] = found
+        return found
+
+    def _fits(self, job: Job, now: _Round) -> bool:
+        """Whether this machine has memory for one part more."""
+        needs = sum(map(self._need_mib, [*now.busy_here, job]))
+        return not self._memory_mib or needs <= MEMORY_SHARE * self._memory_mib
 
     def _need_mib(self, job: Job) -> float:
         """Of one part; 0 if not known."""
@@ -139,6 +162,11 @@ class Sharing:
             if model.id == job.order.model:
                 return model.memory_mib + job.order.width * job.order.height * model.pixel_bytes / 2**20
         return 0.0
+
+
+def _here(worker: Worker) -> bool:
+    """It computes on this machine's processors."""
+    return not worker.process.backend.shared and worker.device in ("cpu", "")
 
 
 def memory_mib(meminfo: str = "/proc/meminfo") -> float:
