@@ -39,6 +39,7 @@ class _Round:
     busy_here: list[Job]  # of parts on this machine's processors
     wanted: dict[str, list[int]]  # by job: variants that nobody has in hand, and that are not finished
     hands: dict[str, int] = field(default_factory=dict)  # by client: workers at work
+    parts: dict[str, int] = field(default_factory=dict)  # by job: those in hand
     suited: dict[str, list[Worker]] = field(default_factory=dict)  # by model
 
 
@@ -66,7 +67,7 @@ class Sharing:
         for worker in self._pool.workers:
             job = self._jobs.by_id.get(worker.part.job) if worker.part is not None else None
             if job is not None and not job.ended:
-                now.hands[job.client] = now.hands.get(job.client, 0) + 1
+                self._count(job, now)
         while now.idle and now.wanted:
             job = min(map(self._jobs.by_id.__getitem__, now.wanted), key=lambda job: self._turn(job, now))
             chosen = self._worker(job, now)
@@ -81,8 +82,12 @@ class Sharing:
             del now.idle[chosen.number]
             if _here(chosen):
                 now.busy_here.append(job)
-            now.hands[job.client] = now.hands.get(job.client, 0) + 1
+            self._count(job, now)
             self._give(chosen, job, part)
+
+    def _count(self, job: Job, now: _Round) -> None:
+        now.hands[job.client] = now.hands.get(job.client, 0) + 1
+        now.parts[job.job] = now.parts.get(job.job, 0) + 1
 
     def _wanted(self) -> dict[str, list[int]]:
         taken: dict[str, set[int]] = {}
@@ -115,7 +120,7 @@ class Sharing:
         to_come = self._pool.size - sum(worker.state != "starting" for worker in self._pool.workers)
         workers = len(self._suited(job, now)) + to_come
         share = 1 if self._is_whole(job) else max(1, workers // len(clients))
-        most = -(-len(left) // share)
+        most = -(-len(left) // max(1, share - now.parts.get(job.job, 0)))
         if self._pool.may_grow:
             most = min(most, FEW)
         count = 1

@@ -68,6 +68,13 @@ def test_a_job_is_spread_over_all_idle_workers(tmp_path: Path) -> None:
     assert room.share() == []
 
 
+@pytest.mark.parametrize(("variants", "parts"), [(2, [1, 1]), (3, [2, 1]), (4, [2, 2]), (7, [4, 3])])
+def test_parts_are_of_the_same_size(tmp_path: Path, variants: int, parts: list[int]) -> None:
+    room = Room(tmp_path, 2)
+    room.add("one", variants=variants)
+    assert [count for _, _, _, count in room.share()] == parts
+
+
 def test_a_single_worker_gets_all_of_it(tmp_path: Path) -> None:
     room = Room(tmp_path, 1)
     room.add("one", variants=5)
