@@ -213,3 +213,21 @@ def test_what_goes_wrong_is_a_sentence_in_the_window(shop: Shop) -> None:
     shop.desk.click("set_up_panel.main")
     host.wait(f"'cannot be reached: check the network' in {PANEL}.sentence.get_text()", seconds=60)
     host.stop()
+
+
+def test_the_line_of_another_machine(shop: Shop) -> None:
+    """What is no such line is said; with one, that machine is named before anything is set up."""
+    host = shop.host
+    key = "b" * 52
+    for line, told in (
+        ("connect box:5560", f"'This is not the line of another machine' in {PANEL}.sentence.get_text()"),
+        (f"repaint-bridge connect box:5560 {key}", f"'The machine box:5560 does the work' in {PANEL}.about.get_text()"),
+    ):
+        shop.desk.click("set_up_panel.box")
+        host.window_of("Use another machine")
+        host.xdo("type", "--delay", "5", line)
+        host.screenshot("another-machine")
+        host.keys("Return")
+        host.wait(told)
+        host.wait(f"{PANEL}.main.get_sensitive()", what="the plan is made")
+    host.stop()
