@@ -54,6 +54,7 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/krita",
     "tests/gimp",
     "tests/ray",
+    "tests/box/test_box.py",
     "tests/bridge/test_conversation.py",
     "tests/bridge/test_demo.py",
     "tests/bridge/test_disk.py",

@@ -15,6 +15,7 @@ def add_arguments(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--warm", default="exemplar", help="model to load at the start")
     elif name == "connect":
         command.add_argument("address", metavar="HOST:PORT")
+        command.add_argument("--workers", type=int, default=0, metavar="N", help="use at most so many of its workers")
         command.add_argument("key", nargs="?", default="", help="as “serve-workers” shows it on the box")
     elif name in ("allow", "forbid"):
         text = "fingerprint or key of the computer; without one: list them" if name == "allow" else "or its key"

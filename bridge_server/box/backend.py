@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import asdict
 from pathlib import Path
 
 from bridge_server import settings
@@ -26,7 +27,7 @@ class BoxBackend:
 
     def start(self, number: int, joining: Joining) -> Handle:
         del number  # there is one
-        line = joining.line(host=self.box.host, port=self.box.port, key=self.box.key)
+        line = joining.line(box=asdict(self.box))
         command = ["-m", "bridge_server.box.relay", str(self._logs / "box.log")]
         return Started(command, line, self._logs / "box-output.log", self._wake, os.environ)
 

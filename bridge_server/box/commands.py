@@ -22,7 +22,7 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.command == "serve-workers":
         return serve_workers(chosen.listen, chosen.workers, chosen.warm)
     if chosen.command == "connect":
-        return connect(chosen.address, chosen.key)
+        return connect(chosen.address, chosen.key, chosen.workers)
     if chosen.command == "disconnect":
         return disconnect()
     return allow(chosen.who) if chosen.command == "allow" else forbid(chosen.who)
@@ -55,19 +55,20 @@ def serve_workers(listen: str, count: int | None, warm: str) -> int:
     return 0
 
 
-def connect(address: str, key: str) -> int:
-    """Use the box from now on, if it lets this computer in."""
+def connect(address: str, key: str, workers: int = 0) -> int:
+    """Use so many workers of the box (0: all) from now on, if it lets this computer in."""
     from bridge_server.box.call import ask
 
     host, port = split(address)
     known = keys.box()
     if not key and known is not None and (known.host, known.port) == (host, port):
         key = known.key
-    box = keys.Box(host, port, keys.text(keys.of_text(key)))
+    box = keys.Box(host, port, keys.text(keys.of_text(key)), max(0, workers))
     own = keys.own().public
     print(f"The box must show the fingerprint  {keys.fingerprint(keys.of_text(key))}")
     print(f"This computer has the fingerprint  {keys.fingerprint(own)}", flush=True)
-    count = ask(box)
+    there = ask(box)
+    count = min(there, box.workers or there)
     keys.use(box)
     print(f"Connected: {count} worker(s) of {box.place} paint for this computer from now on.")
     return 0

@@ -45,11 +45,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Box:
-    """Where the box of this user is, and its pinned public key as text."""
+    """Where the box of this user is, its pinned public key as text, and how many of its workers are used (0: all)."""
 
     host: str
     port: int
     key: str
+    workers: int = 0
 
     @property
     def place(self) -> str:
@@ -98,7 +99,7 @@ def box() -> Box | None:
     """The box that this user is connected to."""
     try:
         content = settings.read()["box"]
-        found = Box(str(content["host"]), int(content["port"]), str(content["key"]))
+        found = Box(str(content["host"]), int(content["port"]), str(content["key"]), int(content.get("workers", 0)))
         of_text(found.key)
     except (KeyError, TypeError, ValueError, BridgeError):
         return None

@@ -49,6 +49,7 @@ class Lane:
         self.near = context.socket(zmq.DEALER)
         self.near.plain_username, self.near.plain_password = b"worker", joining.password.encode()
         self.near.sndhwm, self.near.linger, self.near.maxmsgsize = 8, 500, MAX_PAYLOAD
+        self.near.sndtimeo = 20_000  # a bridge that takes nothing for so long ends this process
         self.near.connect(joining.address)
         self.call: Call | None = None
         self.workers = 1  # of the box, as far as is known
@@ -142,7 +143,7 @@ class Lane:
             message, payload = decode(frames, work.WORK)
             if isinstance(message, work.Quit):  # given up
                 self.leave()
-                self._over("", pause=0.0)
+                self._over("", pause=SOON)
             elif self._online:
                 self._pass_on(message, payload)
 
@@ -179,7 +180,6 @@ class Lane:
     def _welcome(self, message: wire.Welcome, _: Any) -> None:
         self.workers, self._open = message.workers, True
         self._channel.resume(message.heard)
-        self._say_once("")
         if not self._online:
             self._online = True
             self._tell(work.Online(0, self._ticket))
@@ -208,6 +208,8 @@ class Lane:
             self._job = ""
         elif isinstance(said, work.Beat):
             self._beat = said
+        elif isinstance(said, work.Ready):
+            self._say_once("")
         self._tell(said, content)
 
     def _on_heard(self, message: wire.Heard, _: Any) -> None:

@@ -7,13 +7,12 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge_server.box.channel import Channel
 from bridge_server.client.codec import Buffer
-from bridge_server.client.errors import BridgeError
 from bridge_server.client.launch import private_folder
 from bridge_server.pool.backend import Handle, Joining
 from bridge_server.pool.local import Local
@@ -55,6 +54,7 @@ class Place:
         if self._handle is not None or time.monotonic() < self._again:
             return
         self._tidy()
+        self._again = time.monotonic() + PAUSES[-1]  # if this fails
         self.ticket, self.greeting = secrets.token_hex(16), []
         self._handle = self._backend.start(self.number, Joining(address, password, self.ticket))
         log.info("worker %d started, process %d", self.number, self._handle.pid)
@@ -92,19 +92,15 @@ class Place:
 
 
 class Places:
-    """All of them.  ``say``: for who sits at the box."""
+    """All of them."""
 
-    def __init__(self, places: list[Place], address: str, password: str, say: Callable[[str], None]) -> None:
-        self.all, self._address, self._password, self._say = places, address, password, say
+    def __init__(self, places: list[Place], address: str, password: str) -> None:
+        self.all, self._address, self._password = places, address, password
 
     def start(self) -> None:
-        """Start what does not run."""
+        """Start what does not run.  Raises BridgeError or OSError if that is not possible here."""
         for place in self.all:
-            try:
-                place.start(self._address, self._password)
-            except BridgeError as error:
-                self._say(error.sentence)
-                raise
+            place.start(self._address, self._password)
 
     def session(self, name: str, user: str) -> Place | None:
         """Where this client's session is served."""

@@ -10,11 +10,12 @@ import logging
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import zmq
 
-from bridge_server.box import keys
+from bridge_server.box import keys, wire
 from bridge_server.box.lane import Lane
 from bridge_server.client.launch import PrivateLog
 from bridge_server.pool.backend import Joining
@@ -31,7 +32,7 @@ def main() -> None:
     )
     orders = json.loads(sys.stdin.buffer.readline())
     joining = Joining(orders["address"], orders["password"], orders["ticket"])
-    box = keys.Box(orders["host"], orders["port"], orders["key"])
+    box = keys.Box(**orders["box"])
     own = keys.own()
     leaving = threading.Event()
 
@@ -39,6 +40,8 @@ def main() -> None:
         while sys.stdin.buffer.read(4096):
             pass
         leaving.set()
+        time.sleep(2.0)
+        os._exit(1)  # it hangs
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
     said = ""
@@ -53,7 +56,7 @@ def main() -> None:
     while not leaving.is_set():
         for lane in lanes:
             lane.tick()
-        while len(lanes) < lanes[0].workers:
+        while len(lanes) < min(lanes[0].workers, box.workers or wire.MAX_WORKERS):
             lanes.append(Lane(context, box, own, len(lanes), joining, say_once))
         poller = zmq.Poller()
         for lane in lanes:

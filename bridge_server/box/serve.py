@@ -6,12 +6,13 @@ no picture, no prompt and no path, and notes none.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,6 +34,7 @@ OTHER_VERSION = (
 TAKEN = "All workers of the box serve other computers at the moment: wait, or disconnect one of those."
 FORGOTTEN = "The box was started again, or has waited too long: what it had in hand is run again."
 IN_USE = "{listen} cannot be listened on ({why}): choose another port or an address of this computer."
+KNOCK = 1.0  # seconds between two strangers who are shown
 UNWANTED = ("preview", "chunk", "progress")  # after a cancel
 _CLIENT, _WORKER = b"box", b"worker"
 
@@ -55,8 +57,10 @@ class Server:
         waker.setblocking(False)
         self._waker = waker
         places = [Place(number, count, state / str(number), warm, waker) for number in range(count)]
-        self._places = Places(places, f"tcp://127.0.0.1:{self._gate.port(self._near)}", password, say)
+        self._places = Places(places, f"tcp://127.0.0.1:{self._gate.port(self._near)}", password)
         self._knocked: set[bytes] = set()
+        self._knocked_at = -KNOCK
+        self._trouble = ""  # what was shown last
         self._stopping = False
 
     @property
@@ -89,19 +93,37 @@ class Server:
 
     def _admit(self, key: bytes, address: str) -> bool:
         """Whether this computer may use the box; who may not is shown once, to be compared and allowed."""
-        try:
-            if key in keys.allowed():
-                return True
-            if key not in self._knocked and len(self._knocked) < keys.ASKED:
-                self._knocked.add(key)
+        if key in self._allowed():
+            return True
+        now = time.monotonic()
+        if key not in self._knocked and now - self._knocked_at > KNOCK:
+            self._knocked.add(key)
+            self._knocked_at = now
+            with self._told():
                 keys.note_asked(key)
-                words = keys.fingerprint(key)
-                address = address.removeprefix("::ffff:")
-                self._say(f"A computer at {address} asks to use this box. Its fingerprint: {words}")
-                self._say(f"If “repaint-bridge connect” shows the same there: repaint-bridge allow {words}")
-        except BridgeError as error:
-            log.error("%s %s", error.sentence, error.details)
+            words = keys.fingerprint(key)
+            address = address.removeprefix("::ffff:")
+            self._say(f"A computer at {address} asks to use this box. Its fingerprint: {words}")
+            self._say(f"If “repaint-bridge connect” shows the same there: repaint-bridge allow {words}")
         return False
+
+    def _allowed(self) -> set[bytes]:
+        """Nobody while that cannot be read."""
+        with self._told():
+            return keys.allowed()
+        return set()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """What fails here is shown once, and the box goes on."""
+        try:
+            yield
+        except (BridgeError, OSError) as error:
+            sentence = error.sentence if isinstance(error, BridgeError) else str(error)
+            if sentence != self._trouble:
+                self._trouble = sentence
+                log.error("%s: %r", sentence, error)
+                self._say(sentence)
 
     # --------------------------------------------------------------------------------------------------------- life
 
@@ -142,7 +164,7 @@ class Server:
     def _tick(self, now: float) -> None:
         self._look_for_dead()
         self._gate.tidy()
-        allowed = {keys.text(key) for key in keys.allowed()}
+        allowed = {keys.text(key) for key in self._allowed()}
         for place in self._places.all:
             session = place.session
             if session is None:
@@ -153,8 +175,9 @@ class Server:
                 session.route = b""
             else:
                 self._tell(session, wire.Heard(session.channel.heard))
-        self._places.start()
-        self._knocked &= set(keys.asked())
+        with self._told():
+            self._places.start()
+            self._knocked &= set(keys.asked())
 
     def _look_for_dead(self) -> None:
         if any(place.ended for place in self._places.all):
@@ -264,7 +287,8 @@ class Server:
             if name == "cancel":
                 session.channel.drop(lambda each: subject(each) in [(kind, job) for kind in UNWANTED])
             if place.route:
-                self._near.send_multipart([place.route, *frames], zmq.NOBLOCK)
+                with contextlib.suppress(zmq.ZMQError):  # it has just died, which shows by itself
+                    self._near.send_multipart([place.route, *frames], zmq.NOBLOCK)
         self._tell(session, wire.Heard(session.channel.heard))
         self._push(session)
 

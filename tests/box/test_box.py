@@ -9,9 +9,10 @@ import time
 import pytest
 
 from bridge_server.client import events
+from bridge_server.client.records import BranchRequest
 from tests.box.conftest import Pair
 from tests.box.road import Box, command
-from tests.bridge.home import PLAIN_RUN, SLOW, Watched, alive, request, until
+from tests.bridge.home import PLAIN_RUN, SLOW, Home, Watched, alive, request, until
 
 LONG = {"model": SLOW, "options": {**PLAIN_RUN, "steps": 100, "jump_length": 100}}  # 2 s
 
@@ -65,6 +66,9 @@ def test_two_workers_of_a_box_paint_the_same_pixels_and_its_log_says_nothing_of_
     steps = watched.of(job, events.Steps)
     assert steps, "steps are kept on the box"
     workers = pair.box.workers()
+    done = command("connect", "--workers", "1", pair.box.address, pair.box.key)
+    assert "1 worker(s)" in done.stdout
+    until(lambda: pair.home.status().device == "2 × cpu", "one of two workers", pause=0.1)
     assert command("disconnect").returncode == 0
     until(lambda: not any(map(alive, workers)), "the end of the workers that have seen pictures", 10)
     until(lambda: not pair.box.kept(), "nothing of them is left", 10)
@@ -190,3 +194,54 @@ def test_an_end_in_order_leaves_no_worker_and_no_picture(pair: Pair) -> None:
     assert pair.box.process.wait(10) == 0
     assert not any(map(alive, workers))
     assert not pair.box.kept()
+
+
+def test_a_killed_bridge_leaves_the_box_to_the_next_one(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    undisturbed = watched.run(request(**LONG, variants=2))
+    job = watched.session.submit(request(**LONG, variants=2))
+    until(lambda: on_box(pair, job), "a part for the box")
+    before = pair.box.workers()
+    pair.home.kill()
+    until(lambda: not any(map(alive, before)), "the end of the worker that had a part", 10)
+    assert isinstance(watched.end(job), events.Done)  # of the next bridge
+    results = sorted(watched.of(job, events.Result), key=lambda result: result.variant)
+    assert rgba(results) == rgba(undisturbed)
+    pair.wait()
+
+
+def test_a_worker_serves_one_computer_at_a_time(pair: Pair) -> None:
+    pair.connect()
+    other = Home()
+    try:
+        pair.box.allow()
+        assert command("connect", pair.box.address, pair.box.key).returncode == 0
+        watched = other.session()
+        notice = until(lambda: watched.all(events.Notice), "the news")[0]
+        assert "serve other computers" in notice.sentence
+        assert len(watched.run(request())) == 1
+        assert command("disconnect", home=pair.home.path).returncode == 0
+        until(lambda: other.status().device == "2 × cpu", "the worker is free", pause=0.1)
+    finally:
+        other.close()
+
+
+def test_a_branch_goes_to_the_box_and_what_it_keeps_is_gone_with_the_worker(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    undisturbed = watched.run(request(**LONG))
+    job = begun(pair, watched)
+    assert isinstance(watched.end(job), events.Done)
+    call = watched.of(job, events.Steps)[-1].steps[0].call
+    branch = watched.session.branch(BranchRequest(job, 0, call))
+    assert isinstance(watched.end(branch), events.Done)
+    assert rgba(watched.of(branch, events.Result)) == rgba(undisturbed)
+    assert on_box(pair, branch) == 1
+    pair.road.blocked = True
+    pair.road.cut()
+    until(lambda: not watched.of(job, events.Steps)[-1].steps, "the steps are gone")
+    late = watched.session.branch(BranchRequest(job, 0, call))
+    end = watched.end(late)
+    assert isinstance(end, events.Failed)
+    assert end.code == "state_gone"
