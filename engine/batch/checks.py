@@ -22,7 +22,8 @@ from engine.tasks import TASKS, job_of, model_id, numbered
 
 def checked(entries: Sequence[Entry]) -> Iterator[Entry]:
     """The entries, one after the other, each with the problem that was found in it."""
-    inputs = {path for each in entries if each.spec for path in (each.spec.picture, each.spec.mask) if path}
+    files = (path for each in entries if each.spec for path in (each.spec.picture, each.spec.mask) if path)
+    inputs = {os.path.realpath(path) for path in files}
     taken: dict[str, str] = {}
     good: set[str] = set()
     for entry in entries:
@@ -52,7 +53,7 @@ def _check_outputs(entry: Entry, taken: dict[str, str], inputs: set[str]) -> Non
         if name in taken:
             raise BadInput("bad_output", f"It writes {path.name}, as {taken[name]} does; give it another output.")
         taken[name] = entry.where
-        if str(path) in inputs:
+        if os.path.realpath(path) in inputs:
             raise BadInput(
                 "bad_output", f"It would overwrite {path.name}, a picture of the list; choose another folder."
             )
