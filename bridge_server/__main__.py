@@ -16,6 +16,7 @@ uninstall   remove everything, told before it goes: plug-ins, the engine that se
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import logging
 import os
@@ -65,6 +66,7 @@ def serve(chosen: argparse.Namespace) -> int:
     if not alone:
         print("Another RePaint bridge of this user is running.", file=sys.stderr)
         return 4
+    _allow_connections()
     try:
         Bridge(state, chosen.idle_seconds, chosen.warm, Limits(), count, ray).serve()
         return 0
@@ -74,6 +76,16 @@ def serve(chosen: argparse.Namespace) -> int:
         return 3
     finally:
         lock.release()
+
+
+def _allow_connections() -> None:
+    """One for each client and each worker: as many as the system lets this process have."""
+    if sys.platform != "win32":
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        with contextlib.suppress(OSError, ValueError):  # macOS has a lower one besides
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def connect(state: Path) -> Link:

@@ -17,8 +17,8 @@ that is ``shared`` may bring any number of workers so, at any time, over as many
 - `online` again: a fresh worker stands in the place of the earlier one. What that one had in hand is run again, by
   whoever is idle, and its kept steps are gone.
 - `offline`: that worker is gone for now, with the same consequences; its sentence, if it has one, is told to the
-  artists. It counts as no crash. The connection may stay, for the next `online`; a process that has no worker (yet)
-  may open one with `offline` to say why.
+  artists. It counts as no crash, unless it says so. The connection may stay, for the next `online`; a process that has
+  no worker (yet) may open one with `offline` to say why.
 - `quit` from the bridge: it has given this worker up (silent, stalled, no end after a cancel) and forgotten it: nothing
   but `online` is heard from there any more. The process of a backend that is not shared is killed instead.
 - The end of the process is the end of all its workers.
