@@ -20,17 +20,15 @@ def read() -> dict[str, Any]:
     """All of them; nothing if there is no such file, it is broken, or another user could have written it."""
     path = settings_file()
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
+        found = launch.read_json(path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        log.error("%s is broken and not used", path)
         return {}
     place = launch.changeable_by_others(path)
     if place:
         log.error("%s is not used: another user owns or can change %s", path, place)
-        return {}
-    try:
-        found = json.loads(text)
-    except ValueError:
-        log.error("%s is broken and not used", path)
         return {}
     return found if isinstance(found, dict) else {}
 

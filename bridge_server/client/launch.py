@@ -224,6 +224,20 @@ def _replace(new: Path, path: Path, patience: float = 2.0) -> None:
             time.sleep(0.02)
 
 
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises FileNotFoundError; OSError or ValueError for whatever else is there: a pipe, which would never be opened, no
+    JSON, or JSON nested without end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is no file")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+
+
 def write_launch_file(interpreter: str, arguments: Sequence[str], state: Path) -> Path:
     """Record how to start the bridge, e.g. ``(sys.executable, ["-m", "bridge_server", "serve"], folders.state)``."""
     path = launch_file()
@@ -257,7 +271,7 @@ def read_launch_file() -> Launch:
     if place:
         raise NotInstalled(LAUNCH_OF_OTHERS.format(place=place), f"{place} is not private to this user")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         interpreter, arguments, state = content["interpreter"], content["arguments"], content["state"]
         if not isinstance(interpreter, str) or not isinstance(state, str) or not isinstance(arguments, list):
             raise ValueError("fields of a wrong type")

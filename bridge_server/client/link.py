@@ -57,7 +57,7 @@ def read_connection_file(state: Path) -> Address:
         if host != "127.0.0.1" or type(port) is not int or not 0 < port < 65536 or len(secret) != 32:
             raise ValueError("values out of range")
         return Address(host, port, secret, str(content["instance"]), int(content["pid"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConnectionLost("The RePaint bridge is not running.", f"{path}: {type(error).__name__}") from None
 
 

@@ -27,7 +27,7 @@ from bridge_server.client.editor.removal import RemovalPage  # noqa: E402
 from bridge_server.client.editor.setup import SetUpPage  # noqa: E402
 from bridge_server.client.editor.tour import Tour  # noqa: E402
 from bridge_server.client.editor.words import tr  # noqa: E402
-from bridge_server.client.launch import private_folder, write_private  # noqa: E402
+from bridge_server.client.launch import private_folder, read_json, write_private  # noqa: E402
 
 from . import sentences  # noqa: E402
 from .branches import BranchPanel  # noqa: E402
@@ -168,7 +168,7 @@ class Window(Gtk.Window):
         """Size and place of last time, if that place is still on a screen."""
         size, place = SIZE, None
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads(self._memory.read_text(encoding="utf-8"))
+            found = read_json(self._memory)
             size = (max(400, int(found["width"])), max(300, int(found["height"])))
             place = (int(found["x"]), int(found["y"]))
         self.set_default_size(*size)

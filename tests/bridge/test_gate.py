@@ -10,13 +10,17 @@ import secrets
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import zmq
 
-from bridge_server.auth import ANSWERS, ENDPOINT, Gate
+from bridge_server import auth
+from bridge_server.auth import ANSWERS, ENDPOINT, FEW, MANY, Gate
 from bridge_server.client import codec, events, launch, link, messages, proof
 from bridge_server.client.errors import BridgeError, ConnectionLost, Refused
 from bridge_server.client.session import JobRequest
@@ -206,22 +210,46 @@ def test_memory_comes_back_after_many_refused_handshakes(shared: Home) -> None:
     assert len(shared.session().run(request())) == 1
 
 
+@contextlib.contextmanager
+def asked(count: int) -> Iterator[tuple[Gate, zmq.Socket[bytes]]]:
+    """A gate that is asked about so many handshakes, and where its answers arrive."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as asking:
+        gate = Gate(context)
+        asking.connect(ENDPOINT)
+        for number in range(count):
+            asking.send_multipart([b"", b"1.0", b"%d" % number, b"x", b"", b"", b"PLAIN", b"client", b"wrong"])
+        yield gate, asking
+        gate.socket.close(0)
+
+
 def test_a_rush_of_handshakes_is_answered_in_portions() -> None:
     """So that whoever is connected is served meanwhile."""
-    with zmq.Context() as context:
-        gate = Gate(context)
-        with context.socket(zmq.DEALER) as asking:
-            asking.connect(ENDPOINT)
-            for number in range(3 * ANSWERS):
-                asking.send_multipart([b"", b"1.0", b"%d" % number, b"x", b"", b"", b"PLAIN", b"client", b"wrong"])
-            for portion in range(1, 4):
+    with asked(3 * ANSWERS) as (gate, answers):
+        for _ in range(3):
+            gate.answer()
+            found = []
+            while answers.poll(50):
+                found.append(answers.recv_multipart()[3])
+            assert found == [b"400"] * ANSWERS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
+def test_memory_is_given_back_during_a_rush_and_once_more_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last connections cannot be given back before they have closed."""
+    trims: list[int] = []
+    monkeypatch.setattr(auth.ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=trims.append))
+    monkeypatch.setattr(auth, "CALM", 0.05)
+    with asked(MANY + FEW) as (gate, answers):
+        for _ in range(MANY + FEW):
+            while not answers.poll(0):
                 gate.answer()
-                answers = []
-                while asking.poll(50):
-                    answers.append(asking.recv_multipart())
-                assert len(answers) == ANSWERS, portion
-                assert {answer[3] for answer in answers} == {b"400"}
-        gate.socket.close(0)
+            answers.recv_multipart()
+        gate.tidy()
+        assert len(trims) == 1
+        for _ in range(4):
+            time.sleep(0.06)
+            gate.tidy()
+    assert len(trims) == 2
 
 
 class Impostor:
@@ -307,7 +335,7 @@ def test_another_program_on_the_recorded_port_is_noticed(home: Home, kind: str) 
 @pytest.mark.parametrize(
     "content",
     [
-        None, "", "{", "[]", "null", '{"host":"127.0.0.1"}', b"\xff\xfe\0", "x" * 10000,
+        None, "", "{", "[]", "null", "[" * 4096, '{"host":"127.0.0.1"}', b"\xff\xfe\0", "x" * 10000,
         {"port": "80"}, {"port": 0}, {"port": 70000}, {"host": "example.org"}, {"secret": "abc"}, {"secret": "ab"},
     ],
 )  # fmt: skip

@@ -37,6 +37,16 @@ def give_away(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_umask")
+def test_folders_and_files_are_made_for_this_user_only(tmp_path: Path) -> None:
+    folder = launch.private_folder(tmp_path / "new" / "folder")
+    launch.write_private(folder / "file", "")
+    (tmp_path / "old").mkdir()
+    launch.private_folder(tmp_path / "old")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes == {"new": 0o700, "folder": 0o700, "file": 0o600, "old": 0o700}
+
+
+@pytest.mark.usefixtures("no_umask")
 def test_all_that_is_made_is_private_without_a_umask(home: Home) -> None:
     assert client_id("test") is not None
     assert open_log("test")

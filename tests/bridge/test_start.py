@@ -10,12 +10,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bridge_server import settings
 from bridge_server.__main__ import main
 from bridge_server.client import events, launch, link, messages, session
+from bridge_server.client.editor.choices import Choices
+from bridge_server.client.editor.fields import defaults
+from bridge_server.client.editor.identity import client_id
+from bridge_server.client.editor.sentences import UNREADABLE
 from bridge_server.client.errors import BridgeError, CannotStart, NotInstalled
 from tests.bridge.home import ROOT, SLOW, Home, alive, python, request, until
 from tests.promises import Tried, many
@@ -172,13 +178,35 @@ def test_a_bridge_that_cannot_start_is_said(home: Home, interpreter: str, argume
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"interpreter": 5}', '{"interpreter":"a","arguments":"b","state":"c"}']
+    "content", ["", "{", "[]", "[" * 10**5, '{"interpreter": 5}', '{"interpreter":"a","arguments":"b","state":"c"}']
 )
 @pytest.mark.usefixtures("home")
 def test_a_torn_launch_file_is_as_none(content: str) -> None:
     launch.launch_file().write_text(content)
     with pytest.raises(NotInstalled):
         launch.read_launch_file()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("spoil", [os.mkfifo, Path.mkdir, lambda path: path.write_text("[" * 10**5)])
+def test_whatever_lies_where_an_editors_own_files_should_be_holds_nobody_up(
+    home: Home, spoil: Callable[[Path], object]
+) -> None:
+    config = launch.launch_file().parent
+    launch.launch_file().unlink()
+    launch.private_folder(home.state)
+    for path in (launch.launch_file(), settings.settings_file(), config / "choices.json", home.state / "krita-client"):
+        spoil(path)
+    with pytest.raises(NotInstalled):
+        launch.read_launch_file()
+    assert settings.read() == {}
+    choices = Choices(config / "choices.json")
+    assert (choices.user, choices.notice) == (defaults(), UNREADABLE)
+    assert client_id("krita") == client_id("krita") is not None
+    assert choices.keep({"seed": 1})
+    settings.write("workers", 2)
+    launch.write_launch_file(sys.executable, home.arguments, home.state)
+    assert (settings.read(), launch.read_launch_file().state) == ({"workers": 2}, home.state)
 
 
 def test_an_engine_that_cannot_be_imported_is_said(home: Home, tmp_path: Path) -> None:

@@ -379,17 +379,29 @@ def test_a_folder_of_ones_own_is_pinned_by_verify():
     assert caught.value.code == "model_changed"
 
 
-@pytest.mark.usefixtures("standin")
-def test_the_command_line_in_a_process_of_its_own():
-    """Mirror by environment variable, as a user would; errors are one line."""
+def _get_by_command(**how):
+    """In a process of its own; the mirror by environment variable, as a user would."""
     program = (
         "import sys; from pathlib import Path; from engine.models import entries;"
         f"entries.CATALOGUE = Path({str(entries.CATALOGUE)!r}); from engine.commands.cli import main; sys.exit(main())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, "models", "get", "small"], cwd=ROOT, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", program, "models", "get", "small"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **how)
     assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.usefixtures("standin")
+def test_a_model_is_installed_for_this_user_only():
+    _get_by_command(umask=0)
+    found = [models_dir(), *models_dir().rglob("*")]
+    assert any(path.name == WEIGHTS for path in found)
+    assert {path for path in found if path.stat().st_mode & 0o077} == set()
+
+
+@pytest.mark.usefixtures("standin")
+def test_the_command_line_in_a_process_of_its_own():
+    done = _get_by_command()
     assert "installed: small" in done.stdout
     assert WEIGHTS in done.stderr
     assert "small" in {info.id for info in catalogue() if info.installed}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from bridge_server.client.errors import BridgeError
-from bridge_server.client.launch import private_folder, write_private
+from bridge_server.client.launch import private_folder, read_json, write_private
 
 from . import sentences
 from .fields import FIELDS, OF_THE_USER, defaults
@@ -70,7 +70,7 @@ class Choices:
 
     def _load(self) -> None:
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = read_json(self.path)
             user, documents = dict(content["user"]), dict(content["documents"])
         except FileNotFoundError:
             self.first_time = True

@@ -8,7 +8,7 @@ import secrets
 from typing import Optional
 
 from bridge_server.client.errors import BridgeError
-from bridge_server.client.launch import PrivateLog, private_folder, user_folders, write_private
+from bridge_server.client.launch import PrivateLog, plain_file, private_folder, user_folders, write_private
 
 
 def client_id(editor: str) -> Optional[str]:
@@ -16,7 +16,7 @@ def client_id(editor: str) -> Optional[str]:
     state = user_folders().state
     path = state / f"{editor}-client"
     try:
-        name = path.read_text(encoding="ascii") if path.exists() else ""
+        name = path.read_text(encoding="ascii") if plain_file(path) else ""
         if re.fullmatch(editor + "-[0-9a-f]{32}", name) is None:
             name = f"{editor}-{secrets.token_hex(16)}"
             private_folder(state)
