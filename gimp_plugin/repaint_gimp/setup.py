@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 from gi.repository import Gtk
 
+from bridge_server.client.editor.box import BoxPage
 from bridge_server.client.editor.labels import (
     BUTTONS,
     CHOOSE_BOX,
@@ -146,3 +147,21 @@ class RemovalPanel(Gtk.Box):
         if not shown.asks:
             self.models.set_active(False)
             self.history.set_active(False)
+
+
+class BoxPanel(Gtk.Box):
+    """Draws a `BoxPage`."""
+
+    def __init__(self, pump: Pump, page: BoxPage) -> None:
+        super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
+        self._page = page
+        self.line = named(Gtk.Entry(hexpand=True), "box_line")
+        self.connect_button = button("box_connect", lambda: pump.do("box", lambda: page.connect(self.line.get_text())))
+        self.alone = button("box_disconnect", lambda: pump.do("box", page.disconnect))
+        self.text = note(name="box")
+        for widget in (self.line, row(self.connect_button, self.alone), self.text):
+            self.pack_start(widget, False, False, 0)
+        page.listeners.append(self.refresh)
+
+    def refresh(self) -> None:
+        self.text.set_text(self._page.text)

@@ -20,6 +20,7 @@ if not Gtk.init_check()[0]:
 
 from bridge_server.client.editor import fields, view  # noqa: E402
 from bridge_server.client.editor import sentences as shared  # noqa: E402
+from bridge_server.client.editor.box import BoxPage  # noqa: E402
 from bridge_server.client.editor.choices import Choices  # noqa: E402
 from bridge_server.client.editor.panel import Panel  # noqa: E402
 from bridge_server.client.editor.pump import Pump  # noqa: E402
@@ -37,7 +38,7 @@ from .gallery import THUMBNAIL, Gallery  # noqa: E402
 from .host import GimpHost  # noqa: E402
 from .lookup import find_image  # noqa: E402
 from .pages import ExtendPage, MorePage, PageWidget, TilePage  # noqa: E402
-from .setup import RemovalPanel, SetUpPanel  # noqa: E402
+from .setup import BoxPanel, RemovalPanel, SetUpPanel  # noqa: E402
 from .tour import TourPanel  # noqa: E402
 from .widgets import GAP, Tabs, button, column, named, note, row  # noqa: E402
 
@@ -88,8 +89,10 @@ class Window(Gtk.Window):
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.selection_page, self.extend_page, self.tile_page, self.more_page = self.page.values()
+        self.box = BoxPanel(self._pump, BoxPage(self._pump))
         self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._set_up))
-        self.more_page.pack_start(self.removal, False, False, 0)
+        for part in (self.box, self.removal):
+            self.more_page.pack_start(part, False, False, 0)
         self.pages = Gtk.Stack(vhomogeneous=False, hhomogeneous=True)
         for page in fields.PAGES:
             self.pages.add_titled(self.page[page.name], page.name, tr(page.title))

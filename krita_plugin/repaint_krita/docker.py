@@ -7,6 +7,7 @@ from typing import Any, Dict, Optional
 from krita import DockWidget
 
 from bridge_server.client.editor import fields, sentences, view
+from bridge_server.client.editor.box import BoxPage
 from bridge_server.client.editor.choices import Choices
 from bridge_server.client.editor.panel import Panel
 from bridge_server.client.editor.pump import Pump
@@ -20,7 +21,7 @@ from .forms import Form
 from .gallery import Gallery
 from .pages import ExtendPage, MorePage, PageWidget, TilePage
 from .qt import QtCore, QtWidgets, scoped
-from .setup import RemovalPanel, SetUpPanel
+from .setup import BoxPanel, RemovalPanel, SetUpPanel
 from .tour import TourPanel
 from .widgets import PageButtons, ProgressBar, button, column, label, named, note, plain, row
 
@@ -88,8 +89,10 @@ class RePaintDocker(DockWidget):
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.extend_page, self.tile_page, self.more_page = (self.page[name] for name in ("extend", "tile", "more"))
+        self.box = BoxPanel(self._pump, BoxPage(self._pump))
         self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._page))
-        self.more_page.column.insertWidget(self.more_page.column.count() - 1, self.removal)
+        for part in (self.box, self.removal):
+            self.more_page.column.insertWidget(self.more_page.column.count() - 1, part)
         self.button = self.page["selection"].button
         self.pages = named(PageButtons([page.title for page in fields.PAGES]), "pages")
         self.pages.currentChanged.connect(lambda *_: self._show_page())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable
 
+from bridge_server.client.editor.box import BoxPage
 from bridge_server.client.editor.labels import (
     BUTTONS,
     CHOOSE_BOX,
@@ -122,3 +123,22 @@ class RemovalPanel(QtWidgets.QWidget):
         if not shown.asks:
             self.models.setChecked(False)
             self.history.setChecked(False)
+
+
+class BoxPanel(QtWidgets.QWidget):
+    """Draws a `BoxPage`."""
+
+    def __init__(self, pump: Pump, page: BoxPage) -> None:
+        super().__init__()
+        self._page = page
+        self.line = named(QtWidgets.QLineEdit(), "box_line")
+        self.connect_button = button("box_connect", lambda: pump.do("box", lambda: page.connect(self.line.text())))
+        self.alone = button("box_disconnect", lambda: pump.do("box", page.disconnect))
+        self.text = note(name="box")
+        column(self, self.line, row(self.connect_button, self.alone), self.text, margin=0)
+        page.listeners.append(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.text.setText(self._page.text)
+        self.text.setVisible(bool(self._page.text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,6 +15,7 @@ import pytest
 
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
+from tests.box.road import fingerprints
 from tests.driven import LONG
 
 from .conftest import provide_bridge, start_krita
@@ -440,6 +442,21 @@ def test_memory_is_forecast_on_the_more_page(desk: Desk) -> None:
     desk.select(document, 0, 0, 400, 300)
     desk.host.run("dock().fields['variants'].setValue(8)")
     assert int(desk.host.run("dock().more_page.memory.text()").split()[-2]) > few
+
+
+def test_another_machine_is_connected_on_the_more_page(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        address = f"127.0.0.1:{one.getsockname()[1]}"  # where nothing listens afterwards
+    desk.host.run("dock().pages.setCurrentIndex(3)")
+    assert desk.host.run("dock().box.text.isVisible()") is False
+    desk.host.run("dock().box.line.setText('box:5560')\ndock().box.connect_button.click()")
+    assert "This is not the line" in desk.host.run("dock().box.text.text()")
+    desk.host.run(f"dock().box.line.setText('repaint-bridge connect {address} {52 * 'a'}')")
+    desk.host.run("dock().box.connect_button.click()")
+    desk.host.wait("'Nothing answers at' in dock().box.text.text()", seconds=30, what="the sentence")
+    assert len(fingerprints(desk.host.run("dock().box.text.text()"))) == 2
+    desk.host.run("dock().box.alone.click()")
+    desk.host.wait("dock().box.text.text() == 'There was no box.'", seconds=30, what="the sentence")
 
 
 # ---------------------------------------------------------------- choices and words

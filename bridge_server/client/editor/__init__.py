@@ -16,6 +16,7 @@ choices    what the artist has chosen, kept between sessions
 panel      what a window's buttons do, without widgets
 view       what a window shows, to be drawn
 setup      the engine is set up; removal: and removed; tour: the first fill is shown
+box        another machine paints for this one
 download   models that are not installed; frame: the frame to drag; schedule: the walk through the noise levels;
            memory: what a run will take; texts: short texts made of numbers
 words      the artist's language, with the tables in german and french

@@ -31,6 +31,8 @@ BUTTONS: Dict[str, Tuple[str, str]] = {
     "use_engine": ("Use an engine that is there…", "Choose the folder of an engine that has been set up before"),
     "use_box": ("Use another machine…", "Let a machine paint on which “repaint-bridge serve-workers” runs"),
     "from_folder": ("Set up from a folder…", "Without a network: choose a folder that holds all packages"),
+    "box_connect": ("Paint on another machine", "It paints for this one; the line above says where it is"),
+    "box_disconnect": ("Paint here alone", "Use the other machine no more"),
     "remove": ("Remove everything…", "Lists what RePaint keeps on this computer, then asks"),
     "remove_now": ("Remove now", "Delete what is listed; there is no undo"),
     "remove_not": ("Keep everything", "Delete nothing"),
@@ -48,6 +50,7 @@ TIPS: Dict[str, str] = {
     "tree": "What branched from what; a click shows it in the layer",
     "extend_frame": "Drag the edges of the frame outwards; the new part will be painted",
     "tile_preview": "The picture, repeated two by two",
+    "box_line": "The line that “repaint-bridge serve-workers” shows on the other machine: its address and its key",
     "schedule_picture": "How a run goes: from noise (top) to the picture (bottom), with jumps back up",
 }
 ACCEPT = "I accept this licence"

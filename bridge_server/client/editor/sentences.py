@@ -102,6 +102,9 @@ REMOVAL_LINE = "{what}, {size}: {place}"
 REMOVING = "Removing …"
 REMOVED = "Removed. To remove the plug-in itself, delete its folder."
 
+# ---- a box ----
+BOX_ASKED = "Asking …"
+
 # ---- the tour ----
 TOUR_OFFER = "RePaint is ready. Shall we try it on a small picture? It takes twenty seconds."
 TOUR_SELECT = "1 of 4: Drag a rectangle around the path with the rectangular selection tool."
