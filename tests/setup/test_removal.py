@@ -60,7 +60,8 @@ def test_a_name_means_something_in_one_folder_only(home: Path) -> None:
     kept = ("data/logs/mine", "data/uv/mine", "state/python/mine", "config/engines/mine", "cache/models/mine")
     for name in (*kept, "data/notes.broken"):
         put(home / name)
-    for name in ("data/python/x", "state/logs/x", "config/krita.json", "state/bridge.lock.broken-2"):
+    own = ("data/python/x", "state/logs/x", "config/krita.json", "config/bridge.json", "config/box/keys.json")
+    for name in (*own, "state/bridge.lock.broken-2"):
         put(home / name)
     setup.remove(with_models=True, with_history=True)
     left = sorted(path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())

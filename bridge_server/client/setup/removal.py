@@ -19,7 +19,7 @@ from bridge_server.client.setup.sentences import say
 
 Row = Tuple[str, Path, int]
 _KINDS = {  # by folder, patterns of names
-    "config": {r"(launch|krita|gimp|gimp-window)(\.broken)?\.json.*": sentences.SETTINGS},
+    "config": {r"(launch|bridge|krita|gimp|gimp-window)(\.broken)?\.json.*|box": sentences.SETTINGS},
     "data": {
         "engines": sentences.ENGINES,
         "python": sentences.PYTHONS,
