@@ -18,6 +18,8 @@ import torch
 from engine.batch.spec import Models, Outcome, Spec, run
 from engine.errors import EngineError
 
+HOPELESS = 10
+"""Processes that may die before the first job has an outcome at all."""
 PATIENCE = 3.0
 """Seconds that a process has to clean up before it is killed."""
 
@@ -44,7 +46,8 @@ class Local:
     def _in_processes(self, jobs: Iterator[Spec]) -> Generator[Outcome, None, None]:
         busy: dict[Connection, _Worker] = {}
         again: list[Spec] = []
-        died: set[int] = set()  # jobs whose process died, at which none of them may be to blame
+        died: set[int] = set()  # jobs whose process died, for which they need not be to blame
+        deaths = 0  # before the first outcome
 
         def give(worker: _Worker | None, number: int) -> None:
             spec = again.pop() if again else next(jobs, None)
@@ -65,11 +68,16 @@ class Local:
                     spec, outcome = worker.spec, worker.outcome()
                     if outcome is None:
                         worker.end()
+                        deaths += 1
+                        if deaths == HOPELESS:
+                            raise worker.why()
                         if spec.number in died:
                             outcome = Outcome.failed(spec.number, worker.why())
                         else:
                             died.add(spec.number)
                             again.append(spec)
+                    else:
+                        deaths = HOPELESS  # from now on it is the jobs
                     give(None if worker.is_dead else worker, worker.number)
                     if outcome is not None:
                         yield outcome

@@ -96,7 +96,7 @@ def _now() -> np.ndarray:
     """Seconds: of a clock, of the processors for this process and its children that are alive, and for this one."""
     ticks = sum(int(field) for fields in _of_children("stat") for field in fields.rpartition(")")[2].split()[11:13])
     own = time.process_time()
-    return np.array([time.monotonic(), own + ticks / os.sysconf("SC_CLK_TCK"), own])
+    return np.array([time.monotonic(), own + (ticks and ticks / os.sysconf("SC_CLK_TCK")), own])
 
 
 def _memory() -> float:

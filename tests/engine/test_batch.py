@@ -228,6 +228,19 @@ def test_a_job_that_kills_its_process_twice_is_a_failure(tmp_path, monkeypatch):
     assert found == {0: "worker_died", 1: ""}
 
 
+def test_processes_that_cannot_live_end_the_batch(tmp_path, monkeypatch):
+    jobs = specs(make(tmp_path / "in", "abcdefgh"), tmp_path / "out")
+    monkeypatch.setattr(local, "_work", _dies_at_once)
+    monkeypatch.setattr(local, "HOPELESS", 3)
+    with pytest.raises(EngineError, match="ended with status 9"):
+        list(batch.Local(2).finished(jobs))
+    assert not local.multiprocessing.active_children()
+
+
+def _dies_at_once(_pipe, _device):
+    os._exit(9)
+
+
 def _dies_over_a(pipe, _device):
     while True:
         try:
@@ -325,6 +338,20 @@ def test_a_dry_run_tells_and_writes_nothing(tmp_path, capsys):
     assert run(pictures, "-o", out, "--dry-run") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines[1:]] == ["time", "disk", "memory"]
+
+
+def test_bench_batch(tmp_path, capsys):
+    command = ["bench", "batch", "--out", str(tmp_path / "bench"), "--json"]
+    assert cli.main([*command, "--jobs", "0", "--tiny", "30"]) == 0
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    assert [row["workers"] for row in rows] == [1, 1, 1, 2, 2, 2]
+    assert all(row["wall_s"] > 0 for row in rows)
+    assert all(0 < row["main_s"] <= row["processor_s"] + 0.02 for row in rows)
+    assert rows[4]["late_mib"] > rows[1]["late_mib"] > 100
+    assert (tmp_path / "bench" / "batch.csv").read_text(encoding="utf-8").count("\n") == 7
+    assert cli.main(command) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert cli.main([*command[:3], str(tmp_path / "new"), "--jobs", "7"]) == 2
 
 
 def test_two_batches_do_not_share_a_folder(tmp_path):
