@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import os
 import shutil
-import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ import numpy as np
 from bridge_server import work
 from bridge_server.client import messages
 from bridge_server.client.codec import Buffer, decode, encode, pages
-from bridge_server.client.launch import private_folder
+from bridge_server.client.launch import private_folder, user_folders
 from bridge_server.worker.line import BEAT_SECONDS, Line, Request, frames
 from engine.version import __version__
 
@@ -65,7 +63,7 @@ class Engine:
 
         self._line = Stream()
         self._idle_seconds, self._used = idle_seconds, time.monotonic()
-        self._folder = private_folder(Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}")
+        self._folder = private_folder(user_folders().state / "ray" / name)
         self._runner = Runner(self._line, self._folder / "steps", self._folder / "spool", os._exit)
         self._ready = self._runner.prepare(warm)
         self._line.loading = False

@@ -40,7 +40,7 @@ WAITING = 8  # messages on their way to the bridge, before nothing more is read 
 RESTARTS = 3
 DEATHS = 3  # of actors with the same job in hand, after which it is not tried again
 JOIN_SECONDS = 180.0  # until an actor must have imported the engine and loaded its first model
-FREE_SECONDS = 10.0  # until a node whose share an actor has just given back must know of it
+FREE_SECONDS = 10.0  # until a node that has just come, or got its share back, must be known to have it
 AGAIN_SECONDS = 30.0  # until a node that did not do is asked again
 
 CRASHED = "The RePaint engine crashed again and again on this picture: try a smaller selection or another model."
@@ -272,7 +272,9 @@ class Speaker:
             async for reference in self._stream:
                 await self._hand_on(await reference)
         except TaskCancelledError:
-            await self._hand_on((self._calls, await engine.rest.remote()))
+            left = await engine.rest.remote()
+            idle = work.Idle(request.start.job, "stopped", 0.0, self._calls, 0)
+            await self._hand_on((self._calls, left or [list(encode(idle))]))  # nothing: it had not begun
 
     async def _hand_on(self, batch: Batch) -> None:
         self._calls, said = batch
@@ -318,27 +320,37 @@ class Speaker:
 
     async def _joined(self) -> Any:
         """An actor of this version: the one that is there, or a new one."""
-        about = {"host": self._seat.host, "version": __version__}
-        for _ in range(2):
-            engine = self._there() or await self._made()
-            try:
-                version, pid, first = await asyncio.wait_for(self._asked_in(engine), JOIN_SECONDS)
-            except TimeoutError:
-                ray.kill(engine, no_restart=True)
-                raise Full(NODE_FULL.format(**about)) from None
-            except RayError as error:
-                log.warning("no actor on %s: %s", self._seat.host, error)
-                lacking = "ModuleNotFoundError" in str(error) and "bridge_server" in str(error)
-                raise Unfit((NODE_WITHOUT if lacking else NODE_FAILED).format(**about)) from error
-            if version == __version__:
-                log.info("the actor on %s, process %d, has joined", self._seat.host, pid)
-                self._fleet.first = self._fleet.first or first
-                self._own, self.unfit = first, ""
-                return engine
+        engine, version = self._there(), ""
+        if engine is not None:  # left by an earlier bridge, perhaps of another version, or just about to end
+            with contextlib.suppress(Unfit):
+                version, pid, first = await self._asked_in(engine)
+            if version != __version__:
+                with contextlib.suppress(RayError):
+                    ray.kill(engine, no_restart=True)
+        if version != __version__:
+            engine = await self._made(patient=engine is not None or self._own is not None)
+            version, pid, first = await self._asked_in(engine)
+        if version != __version__:
             ray.kill(engine, no_restart=True)
-        raise Unfit(NODE_OTHER.format(found=version, **about))
+            raise Unfit(NODE_OTHER.format(host=self._seat.host, found=version, version=__version__))
+        log.info("the actor on %s, process %d, has joined", self._seat.host, pid)
+        self._fleet.first = self._fleet.first or first
+        self._own, self.unfit = first, ""
+        return engine
 
     async def _asked_in(self, engine: Any) -> tuple[str, int, list[Frames]]:
+        about = {"host": self._seat.host, "version": __version__}
+        try:
+            return await asyncio.wait_for(self._answer(engine), JOIN_SECONDS)
+        except TimeoutError:
+            ray.kill(engine, no_restart=True)
+            raise Full(NODE_FULL.format(**about)) from None
+        except RayError as error:
+            log.warning("no actor on %s: %s", self._seat.host, error)
+            lacking = "ModuleNotFoundError" in str(error) and "bridge_server" in str(error)
+            raise Unfit((NODE_WITHOUT if lacking else NODE_FAILED).format(**about)) from error
+
+    async def _answer(self, engine: Any) -> tuple[str, int, list[Frames]]:
         while True:
             try:
                 return await engine.join.remote()
@@ -356,12 +368,12 @@ class Speaker:
         except ValueError:
             return None
 
-    async def _made(self) -> Any:
-        """A new one; raises Full, where it would have to wait for others."""
+    async def _made(self, patient: bool) -> Any:
+        """A new one; raises Full where it would have to wait for others, ``patient``: for long."""
         seat, fleet = self._seat, self._fleet
-        patience = time.monotonic() + (FREE_SECONDS if self._own else 0.0)
-        while not await asyncio.to_thread(_is_free, seat):
-            if time.monotonic() > patience:
+        patience = time.monotonic() + FREE_SECONDS
+        while not (free := await asyncio.to_thread(_is_free, seat)):
+            if (free is not None and not patient) or time.monotonic() > patience:
                 raise Full(NODE_FULL.format(host=seat.host))
             await asyncio.sleep(0.5)
         made = ray.remote(Engine).options(
@@ -376,7 +388,7 @@ class Speaker:
         return made.remote(self._name, fleet.warm, fleet.idle_seconds)
 
 
-def _is_free(seat: Seat) -> bool:
-    """Whether the node has what an actor takes."""
-    free = ray._private.state.available_resources_per_node().get(seat.node, {})
-    return bool(free.get("CPU", 0) >= seat.cpus and free.get("GPU", 0) >= seat.gpus)
+def _is_free(seat: Seat) -> bool | None:
+    """Whether the node has what an actor takes; None of one that is new."""
+    free = ray._private.state.available_resources_per_node().get(seat.node)
+    return None if free is None else bool(free.get("CPU", 0) >= seat.cpus and free.get("GPU", 0) >= seat.gpus)

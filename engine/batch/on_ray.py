@@ -26,6 +26,8 @@ from engine.version import __version__
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
+RAMP = 8
+"""Actors that are started although nobody knows yet whether there are jobs for them."""
 LOOK_SECONDS = 3.0  # between two looks at what the cluster has
 HEAD_SECONDS = 8.0  # until a head that does not answer is taken for dead
 
@@ -90,7 +92,8 @@ class OnRay:
         running: dict[Any, tuple[Seat, Spec]] = {}
         try:
             while True:
-                self._invite()
+                if again or more:
+                    self._invite(len(running) + RAMP)
                 while self._idle and (again or more):
                     spec = again.popleft() if again else next(waiting, None)
                     if spec is None:
@@ -142,12 +145,14 @@ class OnRay:
             self._looked = time.monotonic()
         return self._there
 
-    def _invite(self) -> None:
-        """Start an actor on each seat that has none."""
+    def _invite(self, most: int) -> None:
+        """Start actors on seats that have none, as long as no more than so many have nothing to do."""
         import ray
 
         affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         for seat in self._seats():
+            if len(self._joining) + len(self._idle) >= most:
+                return
             if seat not in self._actors and seat not in self._unfit:
                 options = {
                     "num_cpus": seat.cpus,

@@ -1,6 +1,6 @@
 """What Ray costs and what it survives, in minutes, as root: ``python -m tests.ray.measure overhead|tiny|kills [COUNT]``
 
-overhead   jobs of two seconds, which sleep: a bare loop, then one actor; the ratio, and how long the first result takes
+overhead   jobs of two seconds, which sleep: a bare loop and one actor in turns, and how long the first result takes
 tiny       COUNT (10 000) jobs of the test model through two actors: jobs a second, and memory as they go
 kills      COUNT (20) times 200 jobs on four nodes, in turn with an actor, a raylet and the head killed by kill -9;
            each job's result must be there exactly once and right. After the head's death the batch is run again, as
@@ -13,6 +13,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -49,19 +50,25 @@ def jobs(name: str, count: int, options: dict[str, object]) -> list[Spec]:
 
 
 def overhead(count: int = 20) -> None:
-    models = Models()
+    models, bare, through = Models(), [], []
     run(jobs("warm", 1, SLOW)[0], models)
-    began = time.monotonic()
-    for job in jobs("bare", count, SLOW):
-        run(job, models)
-    bare = (time.monotonic() - began) / count
     with cluster() as nodes:
         nodes.add()
         began = time.monotonic()
-        ended = [time.monotonic() for _ in OnRay(nodes.address).finished(jobs("ray", count + 1, SLOW))]
-    through = (ended[-1] - ended[0]) / count
-    print(f"bare {bare:.3f} s a job, Ray {through:.3f} s: {100 * (through / bare - 1):+.1f} %")
-    print(f"first result after {ended[0] - began:.1f} s")
+        outcomes = OnRay(nodes.address).finished(jobs("ray", count + 1, SLOW))
+        next(outcomes)
+        print(f"first result after {time.monotonic() - began:.1f} s")
+        for job in jobs("bare", count, SLOW):  # in turns: a busy neighbour disturbs both alike
+            began = time.monotonic()
+            run(job, models)
+            between = time.monotonic()
+            next(outcomes)
+            bare.append(between - began)
+            through.append(time.monotonic() - between)
+        outcomes.close()
+    for what, seconds in (("bare", bare), ("Ray", through)):
+        print(f"{what}: median {statistics.median(seconds):.3f} s a job, mean {statistics.mean(seconds):.3f} s")
+    print(f"overhead {100 * (statistics.median(through) / statistics.median(bare) - 1):+.1f} %")
 
 
 def tiny(count: int = 10_000) -> None:
