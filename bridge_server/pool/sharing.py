@@ -77,7 +77,7 @@ class Sharing:
             part = self._part(job, now)
             left = [variant for variant in now.wanted[job.job] if variant not in part.variants]
             now.wanted[job.job] = left
-            if not left:
+            if not left or self._is_whole(job):
                 del now.wanted[job.job]
             del now.idle[chosen.number]
             if _here(chosen):
@@ -121,7 +121,7 @@ class Sharing:
         workers = len(self._suited(job, now)) + to_come
         share = 1 if self._is_whole(job) else max(1, workers // len(clients))
         most = -(-len(left) // max(1, share - now.parts.get(job.job, 0)))
-        if self._pool.may_grow:
+        if self._pool.may_grow and not self._is_whole(job):
             most = min(most, FEW)
         count = 1
         while count < most and left[0] + count in left:
@@ -147,11 +147,14 @@ class Sharing:
         )
 
     def _suited(self, job: Job, now: _Round) -> list[Worker]:
-        """Those that have its model, or all, for one of them to say what is missing; of these the ones with a GPU."""
+        """Those that have its model; if no worker that is still to come can have it either, all, for one of them to say
+        what is missing; of these the ones with a GPU."""
         found = now.suited.get(job.order.model)
         if found is None:
             ready = [worker for worker in self._pool.workers if worker.state != "starting"]
-            able = [worker for worker in ready if worker.has(job.order.model)] or ready
+            able = [worker for worker in ready if worker.has(job.order.model)]
+            if not able and self._pool.size <= len(ready):
+                able = ready
             found = [worker for worker in able if worker.device not in ("cpu", "")] or able
             now.suited[job.order.model] = found
         return found

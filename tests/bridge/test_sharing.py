@@ -110,10 +110,18 @@ def test_an_interrupted_job_comes_first(tmp_path: Path, crashed: bool) -> None:
     assert [job for _, job, _, _ in room.share()] == ["second" if crashed else "first"]
 
 
-def test_a_job_that_learns_is_one_part(tmp_path: Path) -> None:
+@pytest.mark.parametrize("may_grow", [False, True])
+def test_a_job_that_learns_is_one_part(tmp_path: Path, may_grow: bool) -> None:
     room = Room(tmp_path, 3)
-    room.add("one", variants=3, learn=30)
-    assert room.share() == [(1, "one", 0, 3)]
+    room.may_grow = may_grow
+    room.add("one", variants=7, learn=30)
+    assert room.share() == [(1, "one", 0, 7)]
+
+
+def test_what_is_left_of_a_job_that_learns_does_not_run_beside_it(tmp_path: Path) -> None:
+    room = Room(tmp_path, 3)
+    room.add("one", variants=4, learn=30).finished[1] = None  # type: ignore[assignment]
+    assert room.share() == [(1, "one", 0, 1)]
 
 
 def test_a_worker_that_has_the_model_loaded_is_preferred_and_one_without_it_gets_nothing(tmp_path: Path) -> None:
@@ -141,6 +149,16 @@ def test_of_a_model_that_nobody_has_somebody_says_so(tmp_path: Path) -> None:
     room = Room(tmp_path, 2)
     room.add("one", model="unknown")
     assert room.share() == [(1, "one", 0, 1)]
+
+
+def test_a_model_that_nobody_has_yet_is_waited_for_while_a_worker_starts(tmp_path: Path) -> None:
+    room = Room(tmp_path, 2)
+    room.workers[0].on_models((model("sky"),))
+    room.workers[1].state = "starting"
+    room.add("one")
+    assert room.share() == []
+    room.workers[1].state = "ready"
+    assert room.share() == [(2, "one", 0, 1)]
 
 
 def test_a_branch_waits_for_the_worker_with_its_step(tmp_path: Path) -> None:
