@@ -23,10 +23,11 @@ from bridge_server.pool.backend import Joining
 log = logging.getLogger("relay.lane")
 
 SOON, LATER = 0.5, 5.0  # seconds until the next call, within a session and without one
-WAITS = "The box at {place} does not answer: the run waits for it for half a minute, then it begins anew."
-GOES_ON = "The box at {place} answers again: the run goes on."
-CRASHED = "A RePaint worker on the box stopped unexpectedly; its part is run again."
+WAITS = "The other machine does not answer: the run waits for it for half a minute, then it begins anew."
+GOES_ON = "The other machine answers again: the run goes on."
+CRASHED = "A RePaint worker on the other machine stopped unexpectedly; its part is run again."
 ENGINE_BROKEN = "The engine on the box at {place} cannot start: look at the box, or disconnect it."
+NONSENSE = "The box at {place} is not understood: install the same version of RePaint on both machines."
 
 
 class Lane:
@@ -173,7 +174,7 @@ class Lane:
                 handler(self, *heard)
             except WireError as error:
                 log.error("lane %d: an unlawful message: %s", self._slot, error.details)
-                self._over(ENGINE_BROKEN.format(place=self._box.place))
+                self._over(NONSENSE.format(place=self._box.place))
         if self._open:
             self._push()
 
@@ -237,7 +238,7 @@ class Lane:
 
     def _note(self, sentence: str) -> None:
         if self._job:
-            self._tell(messages.Note(self._job, sentence.format(place=self._box.place)))
+            self._tell(messages.Note(self._job, sentence))
 
     def _bridge_takes(self) -> bool:
         return bool(self.near.poll(0, zmq.POLLOUT))

@@ -40,7 +40,8 @@ class Place:
     def __init__(self, number: int, count: int, folder: Path, warm: str, wake: socket.socket) -> None:
         self.number, self._folder = number, folder
         logs = private_folder(folder / "logs")
-        self._backend = Local(wake, logs, warm, count)
+        environ = {"REPAINT_BRIDGE_LEARNED": str(folder / "learned")}
+        self._backend = Local(wake, logs, warm, count, environ)
         self.ticket = ""
         self.route = b""  # of the worker's connection
         self.greeting: list[Sequence[Buffer]] = []  # what it has said to whom it will serve
@@ -87,7 +88,7 @@ class Place:
         self._tidy()
 
     def _tidy(self) -> None:
-        for name in ("spool", "steps"):
+        for name in ("spool", "steps", "learned"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
 
 

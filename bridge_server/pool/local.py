@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from bridge_server.client import launch
@@ -22,12 +23,14 @@ MODELS_OF_OTHERS = (
 
 class Local:
     """``logs``: the folder of the logs, in the state folder; ``warm``: the model that each loads at its start;
-    ``count``: how many processes share this machine."""
+    ``count``: how many processes share this machine; ``environ``: variables for them besides this process's own."""
 
     name, shared = "local", False
 
-    def __init__(self, wake: socket.socket, logs: Path, warm: str, count: int) -> None:
-        self._wake, self._logs, self._warm = wake, logs, warm
+    def __init__(
+        self, wake: socket.socket, logs: Path, warm: str, count: int, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._wake, self._logs, self._warm, self._environ = wake, logs, warm, environ or {}
         self._shares = machine.shares(count)
         self._scratch = logs.parent / "steps"
         shutil.rmtree(self._scratch, ignore_errors=True)  # of an earlier bridge
@@ -49,7 +52,7 @@ class Local:
             spool=str(state / "spool"),
         )
         # passive: OpenMP threads that wait must not take the editor's cores
-        environ = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **self._shares[number].environ()}
+        environ = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **self._shares[number].environ(), **self._environ}
         command = ["-m", "bridge_server.worker", str(self._logs / log)]
         return Started(command, line, self._logs / output, self._wake, environ)
 

@@ -61,7 +61,10 @@ class Learned:
 
 
 def folder() -> Path:
-    """Where the files lie."""
+    """Where the files lie; ``REPAINT_BRIDGE_LEARNED`` moves them, for a worker that shall leave nothing behind."""
+    moved = os.environ.get("REPAINT_BRIDGE_LEARNED")
+    if moved:
+        return Path(moved)
     home = os.environ.get("REPAINT_BRIDGE_HOME")
     cache = Path(home) / "cache" if home else platformdirs.user_cache_path("repaint-bridge", appauthor=False)
     return cache / "learned"

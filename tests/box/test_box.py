@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +67,11 @@ def test_two_workers_of_a_box_paint_the_same_pixels_and_its_log_says_nothing_of_
     steps = watched.of(job, events.Steps)
     assert steps, "steps are kept on the box"
     workers = pair.box.workers()
+    environ = Path(f"/proc/{workers[1]}/environ").read_text().split("\0")
+    learned = pair.box.home / "state" / "box" / "1" / "learned"
+    assert f"REPAINT_BRIDGE_LEARNED={learned}" in environ
+    learned.mkdir()
+    (learned / "picture.safetensors").write_bytes(b"of a picture")
     done = command("connect", "--workers", "1", pair.box.address, pair.box.key)
     assert "1 worker(s)" in done.stdout
     until(lambda: pair.home.status().device == "2 × cpu", "one of two workers", pause=0.1)
