@@ -73,10 +73,10 @@ def memory(specs: Sequence[Spec]) -> int | None:
 def _needs(specs: Sequence[Spec]) -> Iterator[int]:
     for spec in specs:
         try:
-            need = forecast.need(find(model_id(spec.arguments())))
+            extent, variants = TASKS[spec.task].extent(spec.arguments()), spec.options.get("variants", 1)
+            need = forecast.of_run(find(model_id(spec.arguments())), *extent, spec.task == "tile", variants)
             if need is not None:
-                seen = TASKS[spec.task].looked_at(spec.arguments())
-                yield need.total(seen, spec.options.get("variants", 1)) + FILE_BYTES * _area(spec)
+                yield need + FILE_BYTES * _area(spec)
         except EngineError:  # of a mask that cannot be used; the job itself will say so
             continue
 

@@ -40,8 +40,19 @@ selected, sent      variants  measured    forecast
 ==================  ========  ==========  ========
 
 Floats take hardly more than 8 bits, because patches are floats anyway: 615 instead of 599 MiB where 466² of 1400² are
-selected. A tile is looked at as a whole: 190 bytes a pixel (the frames of 1600² and 2400²). Where most of what is sent
-is painted, the forecast says too little: 510 bytes a pixel for 1472² selected of 1600².
+selected. Where most of what is sent is painted, and for tiles, which are looked at as a whole, this says too little.
+Who knows more than how much is sent is told more closely by :func:`of_run`:
+
+===============  ========  ========
+selected, sent   measured  forecast
+===============  ========  ========
+300², 1000²      478       499
+580², 640²       601       581
+900², 1000²      855       836
+512², 2560²      921       897
+1024², 2828²     1299      1348
+tile of 500²     461       445
+===============  ========  ========
 
 Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
 Diffusion's size, random weights). It sees at least one window of the network; beyond that it grows with what is sent up
@@ -69,6 +80,8 @@ WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
 OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 96, 8
 """Bytes that the model without weights takes: at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
+SEEN, SELECTED, TILE = 60, 490, 190
+"""The same more closely: bytes per pixel sent and per selected pixel, and per pixel of a tile."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""
 PICTURE = 88
@@ -110,6 +123,15 @@ def need(info: ModelInfo) -> Need | None:
     area = BATCH_AREA if config.get("any_scale") else side * side
     dtype = inference_dtype(torch.device("cpu"))
     return Need(LIBRARIES + weights + WORK[dtype] * channels * area, PICTURE, VARIANT)
+
+
+def of_run(info: ModelInfo, pixels: int, selected: int, is_tile: bool, variants: int = 1) -> int | None:
+    """Bytes of a run with so many pixels sent and selected; None as :func:`need`."""
+    found = need(info)
+    if found is None or info.family != "exemplar":
+        return None if found is None else found.total(pixels, variants)
+    once = TILE * pixels if is_tile else SEEN * pixels + SELECTED * selected
+    return found.fixed + once + found.per_variant * pixels * (variants - 1)
 
 
 def _latent(info: ModelInfo) -> Need | None:

@@ -36,7 +36,8 @@ class Task:
         takes_mask: whether it needs a mask beside the picture.
         add_own_options: to a parser, those that the other tasks lack.
         check: what can be told from the headers of its files, before it runs. Raises BadInput.
-        looked_at: pixels that the engine will look at, for :mod:`engine.models.forecast`. Raises BadInput.
+        extent: how many pixels the engine will look at, and how many of these it will paint, for
+            :mod:`engine.models.forecast`. Raises BadInput.
         run: does it; the results are written when this returns. Raises EngineError.
     """
 
@@ -44,7 +45,7 @@ class Task:
     takes_mask: bool
     add_own_options: Callable[[argparse.ArgumentParser], None]
     check: Callable[[argparse.Namespace], None]
-    looked_at: Callable[[argparse.Namespace], int]
+    extent: Callable[[argparse.Namespace], tuple[int, int]]
     run: Callable[[argparse.Namespace, Loader, News], Results]
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -132,11 +133,12 @@ def _check_inpaint(arguments: argparse.Namespace) -> None:
         raise BadInput("bad_argument", "A state is of one page; choose it with --page N.")
 
 
-def _looked_at_inpaint(arguments: argparse.Namespace) -> int:
+def _extent_of_inpaint(arguments: argparse.Namespace) -> tuple[int, int]:
     from engine import canvas
 
-    box = canvas.surroundings(masks.read(arguments, source.pages(arguments)[0]), arguments.padding)
-    return box.width * box.height
+    selection = masks.read(arguments, source.pages(arguments)[0])
+    box = canvas.surroundings(selection, arguments.padding)
+    return box.width * box.height, int(np.count_nonzero(selection))
 
 
 def _inpaint(arguments: argparse.Namespace, load: Loader, news: News) -> Results:
@@ -176,11 +178,12 @@ def _check_extend(arguments: argparse.Namespace) -> None:
     extend.check_extension(imagefile.size(arguments.image), **_sides(arguments))
 
 
-def _looked_at_extend(arguments: argparse.Namespace) -> int:
+def _extent_of_extend(arguments: argparse.Namespace) -> tuple[int, int]:
     from engine.files import imagefile
 
     (height, width), sides = imagefile.size(arguments.image), _sides(arguments)
-    return (height + sides["top"] + sides["bottom"]) * (width + sides["left"] + sides["right"])
+    area = (height + sides["top"] + sides["bottom"]) * (width + sides["left"] + sides["right"])
+    return area, area - height * width
 
 
 def _sides(arguments: argparse.Namespace) -> dict[str, int]:
@@ -199,11 +202,11 @@ def _check_tile(arguments: argparse.Namespace) -> None:
     extend.check_tile(imagefile.size(arguments.image), arguments.axis, _size(arguments.size), arguments.band)
 
 
-def _looked_at_tile(arguments: argparse.Namespace) -> int:
+def _extent_of_tile(arguments: argparse.Namespace) -> tuple[int, int]:
     from engine.files import imagefile
 
     width, height = _size(arguments.size) or imagefile.size(arguments.image)
-    return width * height
+    return width * height, min(width, height) * arguments.band
 
 
 def _tile(arguments: argparse.Namespace, load: Loader, news: News) -> Results:
@@ -287,10 +290,10 @@ def _schedule(text: str) -> str | tuple[int, ...]:
 
 TASKS = {
     "inpaint": Task(
-        "repaint the white part of a mask", True, _add_inpaint, _check_inpaint, _looked_at_inpaint, _inpaint
+        "repaint the white part of a mask", True, _add_inpaint, _check_inpaint, _extent_of_inpaint, _inpaint
     ),
     "extend": Task(
-        "continue a texture past its borders", False, _add_extend, _check_extend, _looked_at_extend, _extend
+        "continue a texture past its borders", False, _add_extend, _check_extend, _extent_of_extend, _extend
     ),
-    "tile": Task("make a texture repeat without a seam", False, _add_tile, _check_tile, _looked_at_tile, _tile),
+    "tile": Task("make a texture repeat without a seam", False, _add_tile, _check_tile, _extent_of_tile, _tile),
 }
