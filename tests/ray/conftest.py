@@ -39,7 +39,7 @@ def loopback(_namespace: Loopback) -> Iterator[None]:
         _namespace.leave()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _nodes(_namespace: Loopback) -> Iterator[Nodes]:
     _namespace.enter()
     with cluster() as nodes:
