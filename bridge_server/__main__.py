@@ -79,7 +79,7 @@ def serve(chosen: argparse.Namespace) -> int:
 
 
 def _allow_connections() -> None:
-    """One for each client and each worker: as many as the system lets this process have."""
+    """One for each client, worker and stranger: as many as the system lets this process have."""
     if sys.platform != "win32":
         import resource
 
@@ -253,6 +253,7 @@ def _manage(chosen: argparse.Namespace) -> int:
         if chosen.command in box.NAMES:
             from bridge_server.box import commands
 
+            _allow_connections()
             return commands.run(chosen)
         if chosen.command == "doctor":
             return doctor.doctor()

@@ -12,7 +12,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from bridge_server.box import keys, wire
-from bridge_server.client.codec import MAX_PAYLOAD, Buffer, decode, encode
+from bridge_server.client.codec import Buffer, decode, encode
 from bridge_server.client.errors import BridgeError
 
 NOBODY = (
@@ -53,7 +53,8 @@ class Call:
             zmq.IPV6: 1,
             zmq.LINGER: 300,
             zmq.SNDHWM: 0,
-            zmq.MAXMSGSIZE: MAX_PAYLOAD,
+            zmq.RCVHWM: 8 * wire.WINDOW,  # a box that does not keep to its window takes no memory here
+            zmq.MAXMSGSIZE: wire.LARGEST_FRAME,
             zmq.HANDSHAKE_IVL: int(wire.DIAL * 1000),
             zmq.RECONNECT_IVL: -1,
         }

@@ -14,6 +14,8 @@ from bridge_server.box.wire import LARGEST, PIECE, WINDOW, Piece
 from bridge_server.client.checks import refused
 from bridge_server.client.codec import Buffer
 
+FRAMES = 3  # of a message at most: a magic word, a header, a payload
+
 _LENGTH = struct.Struct(">I")
 
 
@@ -89,9 +91,10 @@ def _cut(frames: Sequence[Buffer]) -> list[tuple[bytes, bool]]:
 
 
 def _frames(whole: bytes) -> list[bytes]:
-    frames, at = [], 0
+    frames: list[bytes] = []
+    at = 0
     while at < len(whole):
-        if at + _LENGTH.size > len(whole):
+        if at + _LENGTH.size > len(whole) or len(frames) == FRAMES:
             raise refused("whole frames")
         (length,) = _LENGTH.unpack_from(whole, at)
         at += _LENGTH.size

@@ -32,6 +32,7 @@ NOT_ASKED = (
     "fingerprint that it shows."
 )
 DAMAGED = "The file {place} cannot be read: move it away, then run this again."
+UNREADABLE = "The file {place} cannot be opened ({why}): make it readable for yourself, then run this again."
 BUSY = "Another RePaint program is changing its keys: try again in a moment."
 
 
@@ -194,7 +195,9 @@ def _read(name: str) -> dict[str, Any] | None:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.loads(file.read(LONGEST))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BridgeError(UNREADABLE.format(place=path, why=error.strerror), repr(error), "unreadable") from None
+    except ValueError as error:
         raise _damaged(name, error) from None
     if not isinstance(content, dict):
         raise _damaged(name, content)

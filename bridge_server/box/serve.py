@@ -60,7 +60,7 @@ class Server:
         self._places = Places(places, f"tcp://127.0.0.1:{self._gate.port(self._near)}", password)
         self._knocked: set[bytes] = set()
         self._knocked_at = -KNOCK
-        self._trouble = ""  # what was shown last
+        self._troubles: set[str] = set()  # what was shown
         self._stopping = False
 
     @property
@@ -77,7 +77,7 @@ class Server:
             zmq.IPV6: 1,
             zmq.LINGER: 500,
             zmq.ROUTER_MANDATORY: 1,
-            zmq.MAXMSGSIZE: 2 * wire.PIECE,  # CURVE adds a little to each frame
+            zmq.MAXMSGSIZE: wire.LARGEST_FRAME,
             zmq.HANDSHAKE_IVL: int(wire.DIAL * 1000),
             zmq.HEARTBEAT_IVL: 5000,  # libzmq lets go of connections of which nothing is left here
             zmq.HEARTBEAT_TIMEOUT: 30_000,
@@ -93,8 +93,9 @@ class Server:
 
     def _admit(self, key: bytes, address: str) -> bool:
         """Whether this computer may use the box; who may not is shown once, to be compared and allowed."""
-        if key in self._allowed():
-            return True
+        allowed = self._allowed()
+        if allowed is None or key in allowed:
+            return allowed is not None
         now = time.monotonic()
         if key not in self._knocked and now - self._knocked_at > KNOCK:
             self._knocked.add(key)
@@ -107,11 +108,11 @@ class Server:
             self._say(f"If “repaint-bridge connect” shows the same there: repaint-bridge allow {words}")
         return False
 
-    def _allowed(self) -> set[bytes]:
-        """Nobody while that cannot be read."""
+    def _allowed(self) -> set[bytes] | None:
+        """None while that cannot be read: nobody is let in then, and who is here already stays."""
         with self._told():
             return keys.allowed()
-        return set()
+        return None
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -120,8 +121,8 @@ class Server:
             yield
         except (BridgeError, OSError) as error:
             sentence = error.sentence if isinstance(error, BridgeError) else str(error)
-            if sentence != self._trouble:
-                self._trouble = sentence
+            if sentence not in self._troubles:
+                self._troubles = {*sorted(self._troubles)[-15:], sentence}
                 log.error("%s: %r", sentence, error)
                 self._say(sentence)
 
@@ -164,13 +165,15 @@ class Server:
     def _tick(self, now: float) -> None:
         self._look_for_dead()
         self._gate.tidy()
-        allowed = {keys.text(key) for key in self._allowed()}
+        allowed = self._allowed()
         for place in self._places.all:
             session = place.session
             if session is None:
                 continue
-            if session.user not in allowed or now - session.heard > wire.SILENT + wire.GRACE:
-                self._end(place, "is silent" if session.user in allowed else "is allowed no more")
+            if allowed is not None and keys.of_text(session.user) not in allowed:
+                self._end(place, "is allowed no more")
+            elif now - session.heard > wire.SILENT + wire.GRACE:
+                self._end(place, "is silent")
             elif now - session.heard > wire.SILENT:
                 session.route = b""
             else:

@@ -17,6 +17,7 @@ PROTOCOL = 1
 MAX_WORKERS = 64
 PIECE = 128 * 1024  # bytes of a message at once
 WINDOW = 4  # pieces on their way; what is more waits where it can still be dropped
+LARGEST_FRAME = 2 * PIECE  # CURVE adds a little to each
 LARGEST = 5 << 20  # bytes of a message in all: a payload, a header and a little
 BEAT = 1.0  # seconds between signs of life
 DIAL = 10.0  # seconds for a connection and its handshake

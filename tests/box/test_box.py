@@ -191,6 +191,21 @@ def test_who_is_forbidden_is_cut_off(pair: Pair) -> None:
     assert len(watched.run(request())) == 1
 
 
+def test_a_box_that_cannot_read_whom_it_lets_in_keeps_who_is_here(pair: Pair) -> None:
+    pair.connect()
+    before = pair.box.workers()
+    allowed = pair.box.home / "config" / "box" / "allowed.json"
+    allowed.write_text("{")
+    told = until(lambda: [line for line in pair.box.lines if "cannot be read" in line], "the sentence")
+    time.sleep(2.5)
+    assert "allowed.json" in told[0]
+    assert sum("allowed.json" in line for line in pair.box.lines) == 1
+    assert pair.box.workers() == before
+    assert "is allowed no more" not in pair.box.log()
+    allowed.write_text("{}")
+    until(lambda: "is allowed no more" in pair.box.log(), "the end of the session")
+
+
 def test_an_end_in_order_leaves_no_worker_and_no_picture(pair: Pair) -> None:
     pair.connect()
     watched = pair.home.session()

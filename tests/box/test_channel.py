@@ -84,6 +84,8 @@ def test_what_is_no_next_piece_is_refused() -> None:
         channel.take(piece, payload)
     with pytest.raises(WireError):
         Channel().take(wire.Piece(0, True, 0), b"\0\0\0\x09short")
+    with pytest.raises(WireError):
+        Channel().take(wire.Piece(0, True, 0), bytes(4 * 4))  # more frames than a message has
     endless = Channel()
     most = wire.LARGEST // wire.PIECE
     for number in range(most):
