@@ -37,7 +37,7 @@ from bridge_server.news import News
 from bridge_server.pool.backend import Limits
 from bridge_server.pool.local import Local
 from bridge_server.pool.pool import Pool
-from bridge_server.pool.progress import joined
+from bridge_server.pool.progress import joined, pace
 from bridge_server.pool.sharing import Sharing
 from bridge_server.pool.worker import Part, Worker
 from bridge_server.ray.backend import Cluster, Ray
@@ -223,7 +223,8 @@ class Bridge:
         log.info("job %s: %d variants from %d to worker %d", job.job, part.count, part.first, worker.number)
         self._dropped -= {(job.job, variant) for variant in part.variants}
         credit = tuple(sorted(self._jobs.credit.get(job.job, set()).intersection(part.variants)))
-        worker.run(part, work.Start(job.job, job.order, part.first, part.count, credit, job.origin))
+        told = pace(sum(each.part is not None for each in self._engine.workers) + 1)
+        worker.run(part, work.Start(job.job, job.order, part.first, part.count, credit, job.origin, told))
         self._news.queue_moved()
 
     # ------------------------------------------------------------------------------------------------ from the workers

@@ -41,7 +41,8 @@ class Start(OfJob):
     """Run variants first … first+count-1 of a job; the worker then asks for its pixels by ``need``.
 
     ``credit``: variants of which a preview is wanted already.  With an ``origin`` the job is a branch from a kept step,
-    with the seed of ``order``, and needs no pixels.
+    with the seed of ``order``, and needs no pixels.  ``pace``: seconds at least between two messages of progress of a
+    variant; where it is slower than usual, news of kept steps come with these.
     """
 
     order: Order = value(nested(Order))
@@ -49,6 +50,7 @@ class Start(OfJob):
     count: int = value(VARIANTS)
     credit: tuple[int, ...] = value(array(VARIANT, MAX_VARIANTS))
     origin: BranchRequest | None = value(optional(nested(BranchRequest)), default=None)
+    pace: float = value(NUMBER, default=0.05)
 
 
 @message(WORK, "need", FROM_WORKER)

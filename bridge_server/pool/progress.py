@@ -10,6 +10,16 @@ from bridge_server.client.messages import Progress
 from bridge_server.job import Job
 from bridge_server.pool.worker import Worker
 
+MESSAGES = 400.0
+"""Of progress, a second, that all workers together may send the bridge, so that its one core has time for the rest."""
+PACE = 0.05
+"""Seconds between two of them that an editor can make use of."""
+
+
+def pace(busy: int) -> float:
+    """Seconds at least between two messages of progress of a worker, where so many are at work."""
+    return max(PACE, busy / MESSAGES)
+
 
 def joined(job: Job, worker: Worker, all_of_it: Sequence[Worker], message: Progress) -> Progress:
     """What to tell of the whole job when ``worker`` says this of its part.

@@ -54,6 +54,7 @@ class Run:
         self._pace = Pace()
         self._spoken: dict[int, float] = {}
         self._last_learning = 0.0
+        self._untold: set[int] = set()  # variants with a kept step of which the bridge has not heard
         self._latest: dict[int, api.Step] = {}  # the last step of each unfinished variant
 
     def paint(self, model: api.Model) -> str:
@@ -120,7 +121,9 @@ class Run:
         self._pace.step(now, event.call - (self._latest[variant].call if variant in self._latest else self._before))
         self._latest[variant] = event
         call, calls = event.call - self._before, event.calls - self._before
-        if now - self._spoken.get(variant, -1e9) >= STEP_SECONDS or call == calls:
+        pace = self._request.start.pace
+        due = now - self._spoken.get(variant, -1e9) >= pace or call == calls
+        if due:
             self._spoken[variant] = now
             left = self._seconds_left(calls)
             line.say(messages.Progress(self._job, variant, self._order.variants, call, calls, left))
@@ -133,6 +136,9 @@ class Run:
                 self._part(event.preview()),
             )
         if self._steps.paint(variant, call, event.preview):
+            self._untold.add(variant)
+        if variant in self._untold and (due or pace <= STEP_SECONDS):
+            self._untold.discard(variant)
             line.say_steps(messages.Steps(self._job, variant, self._steps.of(variant)))
         for wish in self._wishes():
             self._look(wish)

@@ -90,7 +90,7 @@ class Sleeper:
             elif isinstance(message, work.Input) and message.what == "pixels":
                 self._say(work.Need(message.job, "selection", 0))
             elif isinstance(message, work.Input) and self._start is not None:
-                calls = max(1, int(self._progress * self._seconds))
+                calls = self._calls(self._start)
                 for place in range(self._start.count):
                     due += [
                         (self._seconds * (place + call / calls), self._start.first + place, call)
@@ -102,12 +102,16 @@ class Sleeper:
         self.dealer.flush()
         return due
 
+    def _calls(self, start: work.Start) -> int:
+        """Those of which it says something."""
+        return max(1, int(self._seconds * min(self._progress, 1 / start.pace)))
+
     def go_on(self, variant: int, call: int) -> None:
         """A call of a variant has ended."""
         start = self._start
         if start is None:
             return
-        calls = max(1, int(self._progress * self._seconds))
+        calls = self._calls(start)
         if self._progress:
             self._say(messages.Progress(start.job, variant, start.order.variants, call, calls, 1.0))
             if call * STEPS // calls > (call - 1) * STEPS // calls:
