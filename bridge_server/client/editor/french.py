@@ -262,6 +262,8 @@ WORDS = {
     "A RePaint worker on the other machine stopped unexpectedly; its part is run again.": "Un processus RePaint de l’autre machine s’est arrêté de façon inattendue ; sa part est recalculée.",
     "All workers of the other machine serve other computers now: wait, or disconnect one of those.": "Tous les processus de l’autre machine servent d’autres ordinateurs : attendez, ou déconnectez l’un d’eux.",
     "The other machine was started again, or waited too long: what it had in hand is run again.": "L’autre machine a redémarré ou a trop attendu : ce qu’elle avait en cours est recalculé.",
+    "The RePaint engine crashed again and again on this picture: try a smaller selection or another model.": "Le moteur RePaint s’est arrêté plusieurs fois sur cette image : essayez une sélection plus petite ou un autre modèle.",
+    "Ray is not installed here: run “python -m pip install 'ray>=2.60'” in RePaint's environment, then try again.": "Ray n’est pas installé ici : exécutez « python -m pip install 'ray>=2.60' » dans l’environnement de RePaint, puis réessayez.",
     "Remove everything…": "Tout supprimer…",
     "Lists what RePaint keeps on this computer, then asks": "Énumère ce que RePaint garde sur cet ordinateur, puis demande",
     "Remove now": "Supprimer maintenant",

@@ -261,6 +261,8 @@ WORDS = {
     "A RePaint worker on the other machine stopped unexpectedly; its part is run again.": "Ein RePaint-Arbeiter auf dem anderen Rechner ist unerwartet stehen geblieben; sein Teil läuft noch einmal.",
     "All workers of the other machine serve other computers now: wait, or disconnect one of those.": "Alle Arbeiter des anderen Rechners arbeiten gerade für andere: Warte, oder trenne einen von ihnen.",
     "The other machine was started again, or waited too long: what it had in hand is run again.": "Der andere Rechner wurde neu gestartet oder hat zu lange gewartet: Was er in Arbeit hatte, läuft noch einmal.",
+    "The RePaint engine crashed again and again on this picture: try a smaller selection or another model.": "Die RePaint-Engine ist bei diesem Bild immer wieder abgestürzt: Versuche eine kleinere Auswahl oder ein anderes Modell.",
+    "Ray is not installed here: run “python -m pip install 'ray>=2.60'” in RePaint's environment, then try again.": "Ray ist hier nicht installiert: Führe „python -m pip install 'ray>=2.60'“ in der Umgebung von RePaint aus, dann versuche es noch einmal.",
     "Remove everything…": "Alles entfernen …",
     "Lists what RePaint keeps on this computer, then asks": "Zählt auf, was RePaint auf diesem Rechner hat, und fragt dann",
     "Remove now": "Jetzt entfernen",
