@@ -36,6 +36,8 @@ class News:
             self._clients.send(peer, messages.Notice(shortened(notice, 500)))
         if self._engine.state == "down" and self._engine.sentence:
             self._clients.send(peer, messages.EngineDown(self._engine.sentence, False))
+        for sentence in self._engine.absences:
+            self._clients.send(peer, messages.Notice(sentence))
 
     def say_notice(self, sentence: str) -> None:
         """To all, of what belongs to no job."""

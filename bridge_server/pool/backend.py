@@ -96,5 +96,5 @@ class Backend(Protocol):
     def start(self, number: int, joining: Joining) -> Handle:
         """Start its process number 0, 1 …; its end must wake the bridge's loop (`Started` does).
 
-        Raises BridgeError with a sentence if it cannot be started here at all; then it stays down.
+        Raises BridgeError with a sentence, or OSError, if it cannot be started here at all; then it stays down.
         """

@@ -82,7 +82,7 @@ class Pool:
     @property
     def size(self) -> int:
         """How many workers there are or soon will be."""
-        return len(self._by_route) + sum(process.expected for process in self._processes)
+        return len(self._by_route) + sum(each.expected or each.returning for each in self._processes)
 
     @property
     def may_grow(self) -> bool:
@@ -101,6 +101,11 @@ class Pool:
     def sentence(self) -> str:
         nobody = "" if self._processes else NOBODY
         return next((process.sentence for process in self._processes if process.down), nobody)
+
+    @property
+    def absences(self) -> list[str]:
+        """Why workers that come and go by themselves are all away, for the artist."""
+        return [process.absence for process in self._processes if process.absence and not process.routes]
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -245,7 +250,7 @@ class Pool:
     def _forget(self, process: Process, blamed: bool, route: bytes | None = None) -> None:
         """The worker of that connection is gone; of none: all of the process."""
         routes = list(process.routes) if route is None else [route]
-        process.routes.difference_update(routes)
+        process.leave(routes)
         for worker in [self._by_route.pop(each) for each in routes]:
             self._listener.worker_gone(worker, worker.part, blamed)
 
@@ -274,8 +279,10 @@ class Pool:
             post = partial(self._post, route)
             self._by_route[route] = Worker(self._joined, process, route, process.limits, post)
             process.routes.add(route)
+            process.absence = ""
             log.info("worker %d of %s, process %d, has joined", self._joined, process, message.pid)
         elif message.sentence:
+            process.absence = message.sentence
             self._listener.notice(message.sentence)
         self._listener.engine_changed()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Iterable
 
 from bridge_server.client.errors import BridgeError
 from bridge_server.pool.backend import Backend, Handle, Joining, Limits
@@ -15,22 +16,26 @@ CRASHED = (
     "The RePaint engine crashed {count} times within {minutes:.0f} minutes and stays off: restart the engine, and if "
     "that does not help, the computer."
 )
+CANNOT_START = "The RePaint engine cannot be started ({why}): close other programs and make room on the disk, then restart the engine."
 STARTED_AGAIN = "The RePaint engine stopped unexpectedly; it is being started again."
+SOON = 30.0
+"""Seconds in which a shared process that has no worker may bring one (again)."""
 
 
 class Process:
-    """``sentence``: why it is down, for the artist; it is not down as long as it runs or is to be started again."""
+    """``sentence``: why it is down, for the artist; it is not down as long as it runs or is to be started again.
+    ``absence``: why its workers are away, as it said itself."""
 
     def __init__(self, backend: Backend, number: int, limits: Limits, address: str, password: str) -> None:
         self.backend, self.number, self.limits = backend, number, limits
         self._address, self._password = address, password
         self.ticket = ""
         self.routes: set[bytes] = set()  # of its workers' connections
-        self.sentence = ""
+        self.sentence = self.absence = ""
         self.down = True
         self._handle: Handle | None = None
         self._deaths: deque[float] = deque()
-        self._since = self._restart_at = 0.0
+        self._since = self._alone_since = self._restart_at = 0.0
 
     @property
     def pid(self) -> int:
@@ -46,16 +51,31 @@ class Process:
         """A worker of it is still to come."""
         return not self.down and not self.routes and not self.backend.shared
 
+    @property
+    def returning(self) -> bool:
+        """It is shared, and may bring a worker at any moment: it has just been started, or just lost its last one."""
+        alone = self.backend.shared and not self.down and not self.routes
+        return alone and time.monotonic() - self._alone_since < SOON
+
+    def leave(self, routes: Iterable[bytes]) -> None:
+        """The workers of these connections are gone."""
+        self.routes.difference_update(routes)
+        self._alone_since = time.monotonic()
+
     def spawn(self, ticket: str) -> None:
         """Start it unless it runs."""
         if self._handle is not None:
             return
-        self.ticket, self._restart_at, self._since = ticket, 0.0, time.monotonic()
+        self.ticket, self.absence, self._restart_at = ticket, "", 0.0
+        self._since = self._alone_since = time.monotonic()
         try:
             self._handle = self.backend.start(self.number, Joining(self._address, self._password, ticket))
-        except BridgeError as error:
-            log.error("%s cannot start: %s", self, error.sentence)
-            self.down, self.sentence = True, error.sentence
+        except (BridgeError, OSError) as error:
+            log.error("%s cannot start: %r", self, error)
+            self.down = True
+            self.sentence = (
+                error.sentence if isinstance(error, BridgeError) else CANNOT_START.format(why=error.strerror)
+            )
             return
         self.down = False
         log.info("%s started, process %d", self, self.pid)

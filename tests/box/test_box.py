@@ -124,6 +124,8 @@ def test_a_box_that_stays_away_costs_only_time_and_comes_back_by_itself(pair: Pa
     [notice] = [each for each in watched.all(events.Notice) if "does not answer" in each.sentence]
     assert pair.road.address in notice.sentence
     assert not watched.all(events.EngineDown)
+    late = pair.home.session()
+    until(lambda: [each for each in late.all(events.Notice) if "does not answer" in each.sentence], "the news")
     pair.road.blocked = False
     pair.wait()
     assert isinstance(watched.end(begun(pair, watched)), events.Done)
