@@ -16,7 +16,7 @@ CRASHED = (
     "The RePaint engine crashed {count} times within {minutes:.0f} minutes and stays off: restart the engine, and if "
     "that does not help, the computer."
 )
-CANNOT_START = "The RePaint engine cannot be started ({why}): close other programs and make room on the disk, then restart the engine."
+CANNOT_START = "The RePaint engine cannot be started ({why}): close other programs, then restart the engine."
 STARTED_AGAIN = "The RePaint engine stopped unexpectedly; it is being started again."
 SOON = 30.0
 """Seconds in which a shared process that has no worker may bring one (again)."""
