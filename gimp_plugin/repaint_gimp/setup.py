@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from gi.repository import Gtk
 
-from bridge_server.client.editor.box import BoxPage
+from bridge_server.client.editor.box import BOX_COMMAND, BoxPage
 from bridge_server.client.editor.labels import (
     BUTTONS,
     CHOOSE_BOX,
@@ -155,7 +155,7 @@ class BoxPanel(Gtk.Box):
     def __init__(self, pump: Pump, page: BoxPage) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
         self._page = page
-        self.line = named(Gtk.Entry(hexpand=True), "box_line")
+        self.line = named(Gtk.Entry(hexpand=True, placeholder_text=BOX_COMMAND), "box_line")
         self.connect_button = button("box_connect", lambda: pump.do("box", lambda: page.connect(self.line.get_text())))
         self.alone = button("box_disconnect", lambda: pump.do("box", page.disconnect))
         self.text = note(name="box")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable
 
-from bridge_server.client.editor.box import BoxPage
+from bridge_server.client.editor.box import BOX_COMMAND, BoxPage
 from bridge_server.client.editor.labels import (
     BUTTONS,
     CHOOSE_BOX,
@@ -132,10 +132,11 @@ class BoxPanel(QtWidgets.QWidget):
         super().__init__()
         self._page = page
         self.line = named(QtWidgets.QLineEdit(), "box_line")
+        self.line.setPlaceholderText(BOX_COMMAND)
         self.connect_button = button("box_connect", lambda: pump.do("box", lambda: page.connect(self.line.text())))
         self.alone = button("box_disconnect", lambda: pump.do("box", page.disconnect))
         self.text = note(name="box")
-        column(self, self.line, row(self.connect_button, self.alone), self.text, margin=0)
+        column(self, self.line, self.connect_button, self.alone, self.text, margin=0)
         page.listeners.append(self.refresh)
         self.refresh()
 

@@ -14,6 +14,8 @@ from . import sentences
 from .pump import Pump
 from .words import tr
 
+BOX_COMMAND = "repaint-bridge connect …"
+"""Stands in the empty line, in every language."""
 _SECONDS = 60.0
 
 
