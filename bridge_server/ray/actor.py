@@ -23,8 +23,8 @@ from engine.version import __version__
 
 LARGE = 64 << 10  # bytes from which a payload travels as an array, which Ray's object store takes without a copy
 Frames = list[Any]
-Batch = tuple[int, list[Frames]]
-"""Network calls in all, and messages in their order."""
+Batch = tuple[int, list[Frames], bool]
+"""Network calls in all, messages in their order, and whether the last one is the `idle` of the part."""
 
 
 class Stream(Line):
@@ -117,12 +117,12 @@ class Engine:
                     beat = now + BEAT_SECONDS
                     said.append(list(encode(line.beat())))
                 if said:
-                    yield line.calls_total, said
+                    yield line.calls_total, said, False
                 if ended:
                     break
                 if not woken.is_set():
                     await _at_most(woken.wait(), BEAT_SECONDS)
-            yield line.calls_total, await self.rest()
+            yield line.calls_total, await self.rest(), True
         finally:
             if not running.done():
                 line.take(messages.Cancel(request.start.job))

@@ -137,8 +137,7 @@ class Speaker:
         await self._say(work.Offline(self._fleet.ticket, shortened(sentence, 500) if told != sentence else ""))
 
     async def _online(self) -> None:
-        self._request = self._stream = None
-        self._early.clear()
+        self._finish()
         self._own_told = self._own is not None
         await self._say(work.Online(os.getpid(), self._fleet.ticket))
         first = self._own or self._fleet.first
@@ -242,11 +241,10 @@ class Speaker:
             engine = await self._attached()
             await self._check_weights(engine, request.start.order.model)
             if request.cancelled:
+                self._finish()
                 await self._say(work.Idle(request.start.job, "stopped", 0.0, self._calls, 0))
             else:
                 await self._streamed(engine, request)
-            self._request = self._stream = None
-            self._early.clear()
         except Unfit as error:
             await self._leave(error)
             await asyncio.sleep(AGAIN_SECONDS)
@@ -274,11 +272,18 @@ class Speaker:
         except TaskCancelledError:
             left = await engine.rest.remote()
             idle = work.Idle(request.start.job, "stopped", 0.0, self._calls, 0)
-            await self._hand_on((self._calls, left or [list(encode(idle))]))  # nothing: it had not begun
+            await self._hand_on((self._calls, left or [list(encode(idle))], True))  # nothing: it had not begun
 
     async def _hand_on(self, batch: Batch) -> None:
-        self._calls, said = batch
+        self._calls, said, ended = batch
+        if ended:
+            self._finish()
         await self._pass_on(said)
+
+    def _finish(self) -> None:
+        """The part is over, before the bridge hears of it: its next one may come at once."""
+        self._request = self._stream = None
+        self._early.clear()
 
     async def _lost(self, engine: Any, error: RayError) -> None:
         if engine is None or engine is not self._engine:

@@ -81,6 +81,13 @@ def test_a_cancel_ends_a_part_within_one_call(home: Home):
     assert len(watched.run(request(FAST))) == 1
 
 
+def test_parts_follow_each_other_at_once(home: Home):
+    watched = home.session()
+    submitted = [watched.session.submit(request(FAST, side=32, variants=2)) for _ in range(40)]
+    assert all(isinstance(watched.end(job), events.Done) for job in submitted)
+    watched.check_ends()
+
+
 def test_a_killed_actor_costs_its_own_variants_only(home: Home):
     watched = home.session()
     before = pixels(watched.run(request(SLOW, variants=VARIANTS)))
