@@ -16,6 +16,7 @@ import pytest
 
 from bridge_server.client import events, launch
 from bridge_server.client.records import BranchRequest
+from bridge_server.pool import machine
 from tests.bridge.home import BRIDGE, FAST, PLAIN_RUN, SLOW, Home, Watched, alive, request, until
 from tests.promises import Tried
 
@@ -265,11 +266,12 @@ def test_the_number_of_workers_is_remembered(home: Home) -> None:
         done = subprocess.run([sys.executable, BRIDGE, "workers", *arguments], capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 
-    assert said() == (0, "1 (by itself; GPUs: 0), from the bridge's next start on\n")
+    alone = f"{machine.workers()} (by itself; GPUs: {len(machine.gpus())}), from the bridge's next start on\n"
+    assert said() == (0, alone)
     assert said("3") == (0, "3 (as set), from the bridge's next start on\n")
     assert said("0")[0] == 2
     home.ready()
     until(lambda: len(workers(home)) == 3, "three workers", pause=0.1)
     Path(home.path / "config" / "bridge.json").write_text("{not json")
-    assert said()[1].startswith("1 (by itself")
+    assert said()[1].endswith(alone)
     assert said("auto")[0] == 0
