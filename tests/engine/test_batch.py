@@ -354,6 +354,7 @@ def test_bench_batch(tmp_path, capsys):
     assert cli.main([*command[:3], str(tmp_path / "new"), "--jobs", "7"]) == 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
 def test_two_batches_do_not_share_a_folder(tmp_path):
     manifest = batch.Manifest.of(tmp_path)
     manifest.begin([])
