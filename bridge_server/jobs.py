@@ -138,8 +138,8 @@ class Jobs:
             self.save(job)
 
     def again(self, job: Job, hold: bool) -> None:
-        """It was interrupted and waits for its next attempt."""
-        job.state, job.keeping = "queued", False
+        """It was interrupted and waits for its next attempt; a worker that only left is none to be counted."""
+        job.state, job.keeping, job.attempts = "queued", False, max(job.crashes.values(), default=0)
         if hold:
             self._held.add(job.job)
         self.save(job)

@@ -289,9 +289,9 @@ class Bridge:
     def _on_chunk(self, _worker: Worker, job: Job, message: messages.Chunk, payload: Any) -> None:
         self._journal.spool.write_piece(job.job, message.variant, message.offset, payload, job.order.painted_bytes)
 
-    def _on_result(self, _worker: Worker, job: Job, message: messages.Result, _: Any) -> None:
+    def _on_result(self, worker: Worker, job: Job, message: messages.Result, _: Any) -> None:
         step = None
-        if message.unfinished:  # its step has just been told
+        if message.unfinished and not worker.process.backend.shared:  # its step has just been told
             steps = self._steps.of(job.job, message.variant)
             step = next((step for step in steps if step.call == message.calls), None)
         finished = Finished(message, step)

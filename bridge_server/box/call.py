@@ -143,5 +143,7 @@ def ask(box: keys.Box) -> int:
         context.destroy(0)
     message, _ = heard
     if not isinstance(message, wire.Welcome):
-        raise BridgeError(str(getattr(message, "sentence", ANOTHER.format(place=box.place))), code="refused")
+        sentence = str(getattr(message, "sentence", ANOTHER.format(place=box.place)))
+        shown = "".join(each if each.isprintable() else " " for each in sentence)  # a terminal obeys the others
+        raise BridgeError(shown, code="refused")
     return message.workers

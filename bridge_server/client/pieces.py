@@ -34,7 +34,10 @@ class Pieces:
 
 
 class Pages:
-    """Lists that are too long for one message: the pages with ``more`` are kept until the last one comes."""
+    """Lists that are too long for one message: the pages with ``more`` are kept until the last one comes, of the
+    newest ``MOST`` lists; one that grows without end is forgotten."""
+
+    MOST, LONGEST = 16, 100_000
 
     def __init__(self, name: str) -> None:
         """``name``: of the messages' list."""
@@ -45,7 +48,10 @@ class Pages:
         """The message with its whole list, or None while there is more to come; ``key`` tells lists apart."""
         items = [*self._begun.pop(key, []), *getattr(message, self._name)]
         if message.more:
-            self._begun[key] = items
+            if len(self._begun) == self.MOST:
+                del self._begun[next(iter(self._begun))]
+            if len(items) < self.LONGEST:
+                self._begun[key] = items
             return None
         return dataclasses.replace(message, **{self._name: tuple(items)})
 

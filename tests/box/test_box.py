@@ -268,3 +268,17 @@ def test_a_branch_goes_to_the_box_and_what_it_keeps_is_gone_with_the_worker(pair
     end = watched.end(late)
     assert isinstance(end, events.Failed)
     assert end.code == "state_gone"
+
+
+def test_what_is_stopped_and_kept_on_the_box_can_be_branched_from_as_long_as_its_worker_is_there(pair: Pair) -> None:
+    pair.connect()
+    watched = pair.home.session()
+    job = begun(pair, watched)
+    watched.session.keep(job)
+    assert isinstance(watched.end(job), events.Done)
+    [result] = watched.of(job, events.Result)
+    assert result.unfinished
+    assert watched.of(job, events.Steps)[-1].steps
+    pair.road.blocked = True
+    pair.road.cut()
+    until(lambda: not watched.of(job, events.Steps)[-1].steps, "the steps are gone")

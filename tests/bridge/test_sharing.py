@@ -110,6 +110,19 @@ def test_an_interrupted_job_comes_first(tmp_path: Path, crashed: bool) -> None:
     assert [job for _, job, _, _ in room.share()] == ["second" if crashed else "first"]
 
 
+def test_only_crashes_count_as_attempts(tmp_path: Path) -> None:
+    room = Room(tmp_path, 1)
+    job = room.add("one")
+    for _ in range(3):
+        room.jobs.begin(job)
+        room.jobs.again(job, hold=False)
+    assert job.attempts == 0
+    job.crashes = {0: 1}
+    room.jobs.begin(job)
+    room.jobs.again(job, hold=False)
+    assert job.attempts == 1
+
+
 @pytest.mark.parametrize("may_grow", [False, True])
 def test_a_job_that_learns_is_one_part(tmp_path: Path, may_grow: bool) -> None:
     room = Room(tmp_path, 3)

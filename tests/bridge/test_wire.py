@@ -268,6 +268,19 @@ def test_lists_that_come_at_the_same_time_are_kept_apart() -> None:
     assert pages.whole(messages.Steps("a", 0, steps[2:]), "a") == messages.Steps("a", 0, steps)
 
 
+def test_lists_without_end_take_no_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pages, "LONGEST", 10)
+    pages, step = Pages("steps"), Step(1, 0, 0, 0)
+    for number in range(100):
+        assert pages.whole(messages.Steps(f"job-{number}", 0, (step,), more=True), number) is None
+    last = messages.Steps("job-99", 0, (step,))
+    assert pages.whole(last, 99).steps == (step, step)
+    assert pages.whole(messages.Steps("job-0", 0, (step,)), 0).steps == (step,), "an old one is forgotten"
+    for _ in range(10):
+        assert pages.whole(messages.Steps("a", 0, (step,), more=True), "a") is None
+    assert pages.whole(messages.Steps("a", 0, (step,)), "a").steps == (step,)
+
+
 def test_four_hundred_models_are_offered(home: Home) -> None:
     for number in range(400):
         (home.path / "data" / "models" / f"m{number}-of-a-large-collection-of-models").mkdir(parents=True)
