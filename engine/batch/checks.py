@@ -19,6 +19,9 @@ from engine.models import autoencoder, find
 from engine.run import resolve, seeds
 from engine.tasks import TASKS, job_of, model_id, numbered
 
+LONGEST = 255
+"""Bytes of a file's name."""
+
 
 def checked(entries: Sequence[Entry]) -> Iterator[Entry]:
     """The entries, one after the other, each with the problem that was found in it."""
@@ -49,6 +52,10 @@ def _check_outputs(entry: Entry, taken: dict[str, str], inputs: set[str]) -> Non
     assert entry.spec is not None
     containers.check(Path(entry.spec.output).name, Path(entry.spec.output).suffix.lower(), ())
     for path in written(entry.spec):
+        if any(len(os.fsencode(part)) > LONGEST for part in path.parts):
+            raise BadInput(
+                "bad_output", f"The name {path.name[:20]}… is too long for a file; give it a shorter output."
+            )
         name = os.path.normcase(path)
         if name in taken:
             raise BadInput("bad_output", f"It writes {path.name}, as {taken[name]} does; give it another output.")

@@ -127,6 +127,8 @@ def _text(name: str, value: Any) -> str:
         return ""
     if not isinstance(value, str) or "\0" in value:
         raise BadInput("bad_list", f"The field {name!r} is a text, not {value!r}.")
+    if any("\ud800" <= each <= "\udfff" for each in value):
+        raise BadInput("bad_list", f"The name {value!r} holds bytes that are no text in UTF-8; rename the file.")
     return value.strip()
 
 
@@ -137,7 +139,7 @@ def _result_name(picture: Path) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    for number, line in enumerate(_read(path).splitlines(), 1):
+    for number, line in enumerate(_read(path).split("\n"), 1):  # splitlines knows lines that JSON does not
         if not line.strip():
             continue
         try:
@@ -180,16 +182,16 @@ def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
         path = Path(job)
         if path.is_dir():
             found += [each for each in path.iterdir() if _is_picture(each)]
-            roots.append(path.absolute())
+            roots.append(path)
         elif glob.has_magic(job) and not path.exists():
             found += [each for each in map(Path, glob.iglob(job, recursive=True)) if each.is_file()]  # noqa: PTH207
-            roots.append(Path(*takewhile(lambda part: not glob.has_magic(part), path.parts)).absolute())
+            roots.append(Path(*takewhile(lambda part: not glob.has_magic(part), path.parts)))
         elif path.exists():
             found.append(path)
-            roots.append(path.parent.absolute())
+            roots.append(path.parent)
         else:
             raise BadInput("no_file", f"There is no file or folder {job}; check the name.")
-    root, out = Path(os.path.commonpath(roots)), common.out.absolute()
+    root, out = Path(os.path.commonpath(list(map(os.path.abspath, roots)))), common.out.absolute()
     if root in out.parents:  # results of an earlier time
         found = [path for path in found if out not in path.absolute().parents]
     if TASKS[common.task].takes_mask:
@@ -205,7 +207,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def _beside(path: Path, root: Path, task: str) -> dict[str, Any] | str:
-    relative = path.absolute().relative_to(root)
+    relative = Path(os.path.abspath(path)).relative_to(root)  # noqa: PTH100 (resolve would follow links)
     values = {"picture": str(path), "output": str(relative.with_name(_result_name(path))), "task": task}
     if TASKS[task].takes_mask:
         masks = [path.with_name(f"{path.stem}-mask{suffix}") for suffix in dict.fromkeys((".png", path.suffix))]

@@ -62,9 +62,15 @@ class Manifest:
             return
         planned, name, files = values.get("planned"), values.get("output"), values.get("files")
         if isinstance(planned, list):
-            self.planned.update(map(str, planned))
+            self._plan(list(map(str, planned)))
         elif isinstance(name, str) and isinstance(files, dict):
             self._done(name, str(values.get("key")), {str(file): str(digest) for file, digest in files.items()})
+
+    def _plan(self, names: list[str]) -> None:
+        """What earlier lines say of these pictures no longer holds."""
+        self.planned.update(names)
+        for name in names:
+            self.made.pop(name, None)
 
     def _done(self, name: str, key: str, files: dict[str, str]) -> None:
         self.done[name] = (key, files)
@@ -77,7 +83,9 @@ class Manifest:
     def has(self, spec: Spec, key: str) -> bool:
         """Whether this very job is done and its results are there."""
         before, files = self.done.get(self.name(spec.output), ("", {}))
-        return before == key and all((self.out / name).is_file() for name in files)
+        return before == key and all(
+            self.made.get(name) == digest and (self.out / name).is_file() for name, digest in files.items()
+        )
 
     def is_foreign(self, path: Path) -> bool:
         """Whether a file stands there that this batch did not make, or that somebody changed since."""
@@ -105,10 +113,15 @@ class Manifest:
             self._write({"format": FORMAT})
         else:
             self._file.write(b"\n")  # after a line that was cut short
-        new = [name for name in names if name not in self.planned]
-        if new:
-            self._write({"planned": new})
-            self.planned.update(new)
+        self._write_plan([name for name in names if name not in self.planned])
+
+    def renew(self, paths: list[Path]) -> None:
+        """Pictures of an earlier time are about to be made anew, and may be if this batch is cut short.
+
+        Raises:
+            EngineError: ``disk_full``.
+        """
+        self._write_plan([name for name in map(self.name, paths) if name in self.made])
 
     def add(self, spec: Spec, outcome: Outcome) -> None:
         """A job is done.
@@ -123,6 +136,11 @@ class Manifest:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+    def _write_plan(self, names: list[str]) -> None:
+        if names:
+            self._write({"planned": names})
+            self._plan(names)
 
     def _write(self, values: dict[str, Any]) -> None:
         assert self._file is not None

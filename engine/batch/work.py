@@ -81,10 +81,16 @@ def work(
     full: EngineError | None = None
 
     def jobs() -> Iterator[Spec]:
+        nonlocal full
         for entry in entries:
             if full is not None or stopping():
                 return
             assert entry.spec is not None
+            try:
+                manifest.renew(written(entry.spec))
+            except EngineError as error:
+                full = error
+                return
             yield entry.spec
 
     failures = _Failures(manifest.out / FAILURES)

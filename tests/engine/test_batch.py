@@ -21,6 +21,7 @@ from engine.commands import cli
 from engine.errors import EngineError
 
 GAUSSIAN = ["--model", "test/gaussian", "--steps", "3", "--jump-length", "1", "--jump-samples", "1"]
+ALONE = [*GAUSSIAN, "--workers", "1"]
 SLOW = ["--model", "test/gaussian-slow", "--steps", "30", "--jump-length", "1", "--jump-samples", "1"]
 
 
@@ -93,6 +94,23 @@ def test_what_is_done_and_unchanged_is_skipped(tmp_path, capsys, monkeypatch):
     assert done("--again") == 3
 
 
+@pytest.mark.parametrize("steps_then", ["3", "4"])
+def test_what_was_made_anew_but_not_written_down_is_neither_done_nor_somebody_elses(tmp_path, monkeypatch, steps_then):
+    """Ctrl+C between a picture and its line, where there was a picture before: with other options and with its own."""
+    pictures, out = make(tmp_path / "in", "a"), tmp_path / "out"
+    assert run(pictures, "-o", out, *ALONE) == 0
+    assert run(pictures, "-o", tmp_path / "right", *ALONE, "--steps", steps_then) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(batch.Manifest, "add", _interrupted)
+        assert run(pictures, "-o", out, *ALONE, "--steps", "4") == 130
+    assert run(pictures, "-o", out, *ALONE, "--steps", steps_then) == 0
+    assert results(out) == results(tmp_path / "right")
+
+
+def _interrupted(*_arguments):
+    raise KeyboardInterrupt
+
+
 def test_a_model_whose_weights_changed_is_another(tmp_path, monkeypatch):
     pictures = make(tmp_path / "in", "a")
     spec = batch.Spec(0, "inpaint", str(pictures / "a.png"), str(pictures / "a-mask.png"), str(tmp_path / "o.png"), 1)
@@ -141,6 +159,10 @@ def test_patterns_and_lists_of_files_keep_their_folders(tmp_path, monkeypatch):
     assert run("in/**/*.png", "-o", "in/out", *GAUSSIAN) == 0, "results are no new jobs"
     assert run("in/a.png", "in/deep/b.png", "-o", "two", "--task", "extend", "--left", "8", *GAUSSIAN) == 0
     assert {path.as_posix() for path in Path("two").rglob("*.png")} == {"two/a.png", "two/deep/b.png"}
+    make(tmp_path / "on", "c")
+    monkeypatch.chdir(tmp_path / "on")
+    assert run("../in", ".", "-o", "../three", *ALONE) == 0
+    assert {path.as_posix() for path in Path("../three").rglob("*.png")} == {"../three/in/a.png", "../three/on/c.png"}
 
 
 def test_seeds_differ_from_job_to_job_and_stay(tmp_path):

@@ -43,6 +43,8 @@ GOOD = {"picture": "in/a.png", "mask": "in/a-mask.png"}
         ({"output": "../b.png"}, "lies outside the folder of the results"),
         ({"output": "b.jpg"}, "b.jpg would lose detail"),
         ({"save_state": "/etc/b.state"}, "lies outside the folder of the results"),
+        ({"output": "\ud800.png"}, "holds bytes that are no text in UTF-8; rename the file"),
+        ({"output": "b" * 252 + ".png"}, "is too long for a file; give it a shorter output"),
         ({"schedule": "gone.json"}, "There is no file"),
         ({"model": "nothing"}, "There is no model named 'nothing'"),
         ({"model": "sd15"}, "is not installed; run 'python -m engine models get sd15' first"),
