@@ -6,6 +6,7 @@ Started by `tests.ray.cluster.Nodes` in a network namespace that has nothing but
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 
@@ -32,6 +33,7 @@ def main() -> None:
             answer = {kind: [each.process.pid for each in found] for kind, found in running.items()}
         print(json.dumps(answer), flush=True)
     cluster.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
