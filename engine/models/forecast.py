@@ -51,7 +51,9 @@ selected, sent   measured  forecast
 900², 1000²      855       836
 512², 2560²      921       897
 1024², 2828²     1299      1348
-tile of 500²     461       445
+tile of 500²     461       457
+tile of 640²     509       494
+tile of 1000²    674       629
 ===============  ========  ========
 
 Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
@@ -80,7 +82,7 @@ WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
 OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 96, 8
 """Bytes that the model without weights takes: at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
-SEEN, SELECTED, TILE = 60, 490, 190
+SEEN, SELECTED, TILE = 60, 490, 240
 """The same more closely: bytes per pixel sent and per selected pixel, and per pixel of a tile."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""

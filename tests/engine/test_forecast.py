@@ -97,7 +97,7 @@ def test_who_knows_what_is_selected_is_told_more_closely() -> None:
         assert told is not None
         assert told >> 20 == pytest.approx(said, abs=1)
         assert said == pytest.approx(measured, rel=0.1)
-    assert forecast.of_run(find("exemplar"), 500**2, 500 * 48, True) == (400 << 20) + 190 * 500**2
+    assert forecast.of_run(find("exemplar"), 500**2, 500 * 48, True) == (400 << 20) + 240 * 500**2
     network = forecast.need(find("texture"))
     assert network is not None
     assert forecast.of_run(find("texture"), 1000, 10, False, 2) == network.total(1000, 2)
