@@ -154,17 +154,21 @@ def _table(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     text = _read(path)
     first = text.partition("\n")[0]
     delimiter = max("\t;,", key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    line = 1
     try:
         head = next(rows, [])
+        line = rows.line_num + 1
         for row in rows:
             cells = {name: cell for name, cell in zip(head, row, strict=False) if cell.strip()}
             if len(row) > len(head):
-                yield rows.line_num, f"It has {len(row)} cells, the heading has {len(head)}; quote what holds commas."
+                yield line, f"It has {len(row)} cells, the heading has {len(head)}; quote what holds commas."
             elif cells:
-                yield rows.line_num, cells
+                yield line, cells
+            line = rows.line_num + 1
     except csv.Error as error:
-        raise BadInput("bad_list", f"{path.name} is no table of text; save it again as CSV.", repr(error)) from error
+        why = f"{path.name}, line {line}, cannot be read as a table; close its quotes, or save the table again as CSV."
+        raise BadInput("bad_list", why, repr(error)) from error
 
 
 def _read(path: Path) -> str:

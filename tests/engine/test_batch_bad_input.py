@@ -183,3 +183,19 @@ def test_a_folder_that_cannot_be(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert run(pictures, "-o", Path(tmp_path / "file" / "out"), *GAUSSIAN) == 2
     assert "choose another" in capsys.readouterr().err
+
+
+def test_quotes_in_a_table(tmp_path, capsys):
+    """One that is left open would swallow the jobs after it; a cell of two lines counts at its first."""
+    make(tmp_path / "in", "a")
+    jobs, head = tmp_path / "jobs.csv", "picture, mask, output, negative\n"
+    jobs.write_text(
+        head + 'in/gone.png, in/a-mask.png, "b, c.png", "two\nlines"\nin/a.png,in/a-mask.png,,"open\nin/a.png\n'
+    )
+    assert run(jobs, "-o", tmp_path / "out", *GAUSSIAN) == 2
+    assert "jobs.csv, line 4, cannot be read as a table; close its quotes" in capsys.readouterr().err
+    jobs.write_text(head + 'in/a.png, in/a-mask.png, "b, c.png", "two\nlines"\nin/gone.png, in/a-mask.png\n')
+    assert run(jobs, "-o", tmp_path / "out", *GAUSSIAN) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("jobs.csv, line 4: There is no file")
+    assert "One job" in said
