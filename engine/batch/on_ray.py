@@ -18,7 +18,7 @@ from typing import Any
 from engine import cluster
 from engine.batch.spec import Models, Outcome, Spec, run
 from engine.cluster import Seat, Share
-from engine.errors import EngineError
+from engine.errors import BadInput, EngineError
 from engine.models import digest, find
 from engine.tasks import model_id
 from engine.version import __version__
@@ -36,8 +36,17 @@ NOBODY = "No node of the Ray cluster can work: {reason}"
 NO_SEATS = "it has no GPU and no processor to work on; add a node."
 LOST = "The Ray cluster no longer answers: start it again, then run the same command; what is done stays done."
 OTHER = "node {host} has RePaint Bridge {found}, this computer {version}; install the same version there."
-WEIGHTS = "the model {model} on node {host} is not the one of this computer; copy its folder there."
+WEIGHTS = "the model {model} on node {host} is missing or not the one of this computer; copy its folder there."
 CANNOT = "the engine cannot start on node {host} ({reason}); install RePaint Bridge {version} there, where Ray runs."
+
+
+def _weights(model: str) -> str:
+    """The digest of a model's weights; "" if it is not here."""
+    try:
+        info = find(model)
+    except BadInput:
+        return ""
+    return digest(info) if info.installed else ""
 
 
 class Painter:
@@ -51,9 +60,8 @@ class Painter:
         return __version__, os.getpid()
 
     def run(self, spec: Spec, model: str, weights: str) -> Outcome | None:
-        """The job's outcome; None if the model here has other ``weights`` (a digest; "" takes any)."""
-        info = find(model)
-        if weights and info.installed and digest(info) != weights:
+        """The job's outcome; None if the model is not here or has other ``weights`` (a digest; "" takes any)."""
+        if weights and _weights(model) != weights:
             return None
         return run(spec, self._models)
 
@@ -182,8 +190,7 @@ class OnRay:
 
     def _digest(self, model: str) -> str:
         if model not in self._weights:
-            info = find(model)
-            self._weights[model] = digest(info) if info.installed else ""
+            self._weights[model] = _weights(model)
         return self._weights[model]
 
     def _refuse(self, seat: Seat, reason: str) -> None:

@@ -81,7 +81,8 @@ def parsed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     words: list[str] = []
     for name, value in values.items():
         words += _words(name, value)
-    return absolute(dict(_taken(tuple(words))), folder)
+    off = {name: False for name, value in values.items() if names()[name] is False and str(value).lower() in FALSE}
+    return absolute({**_taken(tuple(words)), **off}, folder)
 
 
 def absolute(options: dict[str, Any], folder: Path) -> dict[str, Any]:

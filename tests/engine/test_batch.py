@@ -150,6 +150,13 @@ def test_a_list(tmp_path, kind):
     assert (out / "tile-2.tif").read_bytes() == alone
 
 
+def test_a_job_may_say_no_where_the_command_says_yes(tmp_path):
+    (tmp_path / "jobs.jsonl").write_text('{"picture": "a.png", "mask": "m.png", "hard": false}')
+    (entry,) = batch.read([str(tmp_path / "jobs.jsonl")], batch.Common(tmp_path, "inpaint", {"hard": True}))
+    assert entry.spec
+    assert entry.spec.options == {"hard": False}
+
+
 def test_patterns_and_lists_of_files_keep_their_folders(tmp_path, monkeypatch):
     make(tmp_path / "in", "a")
     make(tmp_path / "in/deep", "b")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from engine.batch import Models, Spec, run
+from engine.batch.on_ray import Painter
 from tests.ray.cluster import ROOT, Nodes
 
 JOBS = 12
@@ -82,3 +83,9 @@ def test_a_job_that_cannot_be_run_stands_with_its_sentence(nodes: Nodes, jobs: l
     assert outcome["code"] == "no_file"
     assert "mask.png" in outcome["sentence"]
     assert not Path(jobs[0].output).exists()
+
+
+def test_a_node_without_the_model_leaves_the_job_to_others(jobs: list[Spec]):
+    for model in ("no/such/folder", "sd15"):
+        assert Painter().run(jobs[0], model, "its digest") is None
+    assert Painter().run(jobs[0], "test/gaussian-slow", "test/gaussian-slow").files
