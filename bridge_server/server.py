@@ -354,7 +354,11 @@ class Bridge:
                 job.crashes[variant] = job.crashes.get(variant, 0) + 1
         if blamed and max(job.crashes.values(), default=0) >= CRASHES:
             self._desk.end(job, "failed", "engine_crashed", CRASHED_TWICE)
-        elif not self._engine.of(job.job):
+        elif self._engine.of(job.job):
+            return
+        elif job.keeping and job.finished:
+            self._desk.end(job, "done")
+        else:
             self._jobs.again(job, hold=job.client not in self._clients.by_client)
 
     def engine_changed(self) -> None:

@@ -39,7 +39,7 @@ class Share:
 def workers(asked: int | None = None) -> int:
     """How many there are to be: those asked for, else as the user has set, else one for each CUDA device.
 
-    None where there is only the bridge, because another machine paints (`client.setup.boxes`).
+    0 where there is only the bridge, because another machine paints (`client.setup.boxes`).
     """
     if importlib.util.find_spec("torch") is None:
         return 0

@@ -264,7 +264,7 @@ class Pool:
             self._listener.engine_changed()
         else:
             self._listener.process_died(sentence, will_retry)
-        self._forget(process, blamed=not quiet)
+        self._forget(process, blamed=not (quiet or process.backend.shared))  # a relay paints nothing itself
 
     def _on_line(self, route: bytes, message: work.Online | work.Offline) -> None:
         process = next((p for p in self._processes if p.ticket and p.ticket == message.ticket), None)

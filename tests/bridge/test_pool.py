@@ -242,6 +242,21 @@ def test_stopping_keeps_what_there_is_of_all_parts(pool: Home) -> None:
     assert all(result.unfinished for result in results)
 
 
+def test_stopping_keeps_what_there_is_although_a_worker_dies(pool: Home) -> None:
+    watched = pool.session()
+    job = watched.session.submit(request(SLOW, variants=2, options={**PLAIN_RUN, "steps": 200}))
+    until(lambda: len(parts(pool, job)) == 2, "both are at work")
+    watched.wait(job, events.Progress, count=30)
+    victim = workers(pool)[parts(pool, job)[1][2]]
+    os.kill(victim, signal.SIGSTOP)
+    watched.session.keep(job)
+    watched.wait(job, events.Result)
+    os.kill(victim, signal.SIGKILL)
+    assert isinstance(watched.end(job), events.Done)
+    assert len(watched.of(job, events.Result)) == 1
+    assert len(parts(pool, job)) == 2, "nothing is begun again"
+
+
 def test_a_worker_that_crashes_again_and_again_stays_off_and_the_other_goes_on(home: Home) -> None:
     home.arguments += ["--workers", "2"]
     launch.write_launch_file(sys.executable, home.arguments, home.state)
