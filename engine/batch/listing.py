@@ -185,6 +185,10 @@ def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
     for job in jobs:
         path = Path(job)
         if path.is_dir():
+            if os.path.realpath(path) == os.path.realpath(common.out):
+                raise BadInput(
+                    "bad_output", f"Results in {job} would be pictures of the next run; choose another folder."
+                )
             found += [each for each in path.iterdir() if _is_picture(each)]
             roots.append(path)
         elif glob.has_magic(job) and not path.exists():

@@ -81,11 +81,9 @@ class Manifest:
         return Path(path).relative_to(self.out).as_posix()
 
     def has(self, spec: Spec, key: str) -> bool:
-        """Whether this very job is done and its results are there."""
+        """Whether this very job is done, and its pictures have not been made anew since."""
         before, files = self.done.get(self.name(spec.output), ("", {}))
-        return before == key and all(
-            self.made.get(name) == digest and (self.out / name).is_file() for name, digest in files.items()
-        )
+        return before == key and all(self.made.get(name) == digest for name, digest in files.items())
 
     def is_foreign(self, path: Path) -> bool:
         """Whether a file stands there that this batch did not make, or that somebody changed since."""

@@ -47,7 +47,8 @@ def pending(entries: Sequence[Entry], manifest: Manifest, again: bool) -> Iterat
             yield entry
             continue
         name = manifest.name(entry.spec.output)
-        if name in manifest.done and manifest.has(entry.spec, key(entry.spec)):
+        is_there = name in manifest.done and all(path.exists() for path in written(entry.spec))
+        if is_there and manifest.has(entry.spec, key(entry.spec)):
             yield None
             continue
         foreign = next((path for path in written(entry.spec) if path.is_file() and manifest.is_foreign(path)), None)
@@ -126,6 +127,9 @@ class _Failures:
         self._path = path
         self._file: IO[str] | None = None
         try:
+            heading = ",".join(HEADING).encode()
+            if path.exists() and not heading.startswith(path.read_bytes()[: len(heading)]):  # cut short on a full disk
+                raise BadInput("bad_output", f"{path} is not of a batch; move it away, or choose another folder.")
             path.unlink(missing_ok=True)
         except OSError as error:
             raise BadInput("bad_output", f"{path} cannot be removed; choose another folder.", repr(error)) from error

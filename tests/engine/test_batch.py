@@ -391,3 +391,10 @@ def test_two_batches_do_not_share_a_folder(tmp_path):
         batch.Manifest.of(tmp_path).begin([])
     manifest.close()
     batch.Manifest.of(tmp_path).begin([])
+
+
+def test_a_state_that_was_lost_is_made_again(tmp_path):
+    pictures, out = make(tmp_path / "in", "a"), tmp_path / "out"
+    for _ in range(2):
+        assert run(pictures, "-o", out, *ALONE, "--save-state", "a.state") == 0
+        (out / "a.state").unlink()

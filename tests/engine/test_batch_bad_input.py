@@ -146,7 +146,7 @@ def test_nothing_that_is_somebodys_is_overwritten(tmp_path, capsys):
     """Neither the pictures themselves, nor what lay there before, nor a result that was retouched."""
     pictures, out = make(tmp_path / "in", "ab"), tmp_path / "out"
     before = results(pictures)
-    assert run(pictures, "-o", pictures, *GAUSSIAN) == 2
+    assert run(pictures / "a.png", "-o", pictures, *GAUSSIAN) == 2
     assert "It would overwrite a.png, a picture of the list" in capsys.readouterr().err
     assert results(pictures) == before
     out.mkdir()
@@ -199,3 +199,18 @@ def test_quotes_in_a_table(tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.startswith("jobs.csv, line 4: There is no file")
     assert "One job" in said
+
+
+def test_results_do_not_go_among_the_pictures_of_a_folder(tmp_path, capsys):
+    make(tmp_path / "in", "a")
+    assert run(tmp_path / "in", "-o", tmp_path / "in", "--task", "tile", *GAUSSIAN) == 2
+    assert "would be pictures of the next run; choose another folder" in capsys.readouterr().err
+
+
+def test_a_table_of_somebody_elses_stays(tmp_path, capsys):
+    pictures, out = make(tmp_path / "in", "a"), tmp_path / "out"
+    out.mkdir()
+    (out / "failures.csv").write_text("mine")
+    assert run(pictures, "-o", out, "--workers", "1", *GAUSSIAN) == 2
+    assert "failures.csv is not of a batch; move it away" in capsys.readouterr().err
+    assert (out / "failures.csv").read_text() == "mine"
