@@ -319,7 +319,17 @@ SLOW = ["--model", "test/gaussian-slow", "--steps", "15", "--jump-length", "1", 
 @pytest.mark.parametrize("moment", [0.15, 0.7, "first variant"])
 def test_ctrl_c_is_one_line_that_is_true(mask, moment):
     imagefile.write(mask.with_name("in.png"), Picture(_noise(3)))
-    process = _process(mask.parent, "inpaint", "in.png", "--mask", "mask.png", "-o", "o.png", "--variants", "12", *SLOW)
+    reader, writer = os.pipe()
+    start = "import os, runpy, sys, engine; os.close(int(sys.argv.pop(1))); "
+    start += "runpy.run_module('engine', run_name='__main__', alter_sys=True)"
+    command = [sys.executable, "-c", start, str(writer), "inpaint", "in.png", "--mask", "mask.png", "-o", "o.png"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [*command, "--variants", "12", *SLOW], cwd=mask.parent, stdout=pipe, stderr=pipe, pass_fds=[writer]
+    )
+    os.close(writer)
+    os.read(reader, 1)  # its end: Python itself has started, and what follows is the program's own
+    os.close(reader)
     first = mask.with_name("o-01.png")
     until = time.monotonic() + (moment if isinstance(moment, float) else 200)
     while time.monotonic() < until and not first.exists():
