@@ -128,7 +128,8 @@ class Manifest:
             EngineError: ``disk_full``.
         """
         name, files = self.name(spec.output), {self.name(path): digest for path, digest in outcome.files.items()}
-        self._write({"output": name, "key": outcome.key, "seconds": round(outcome.seconds, 3), "files": files})
+        told = {"output": name, "key": outcome.key, "seed": spec.seed, "seconds": round(outcome.seconds, 3)}
+        self._write({**told, "files": files})
         self._done(name, outcome.key, files)
 
     def close(self) -> None:

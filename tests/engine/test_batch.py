@@ -180,6 +180,12 @@ def test_seeds_differ_from_job_to_job_and_stay(tmp_path):
     assert results(tmp_path / "one") == results(tmp_path / "two")
     first, second = results(tmp_path / "one").values()
     assert first != second
+    told = [json.loads(line) for line in (tmp_path / "one" / "manifest.jsonl").read_text().splitlines()]
+    (seed,) = (line["seed"] for line in told if line.get("output") == "b.png")
+    mask = str(pictures / "b-mask.png")
+    assert (
+        single("inpaint", pictures / "b.png", tmp_path / "b.png", "-m", mask, *GAUSSIAN, "--seed", str(seed)) == second
+    )
 
 
 def test_a_failing_job_does_not_stop_the_others(tmp_path, capsys):
