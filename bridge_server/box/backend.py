@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from dataclasses import asdict
 from pathlib import Path
@@ -24,10 +25,11 @@ class BoxBackend:
 
     def __init__(self, wake: socket.socket, logs: Path, box: Box) -> None:
         self._wake, self._logs, self.box = wake, logs, box
+        self._bridge = secrets.token_hex(16)  # the same for every relay, so that the next one has its workers at once
 
     def start(self, number: int, joining: Joining) -> Handle:
         del number  # there is one
-        line = joining.line(box=asdict(self.box))
+        line = joining.line(box=asdict(self.box), bridge=self._bridge)
         command = ["-m", "bridge_server.box.relay", str(self._logs / "box.log")]
         return Started(command, line, self._logs / "box-output.log", self._wake, os.environ)
 

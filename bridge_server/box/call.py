@@ -127,7 +127,7 @@ def ask(box: keys.Box) -> int:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     call = Call(context, box, keys.own())
     try:
-        call.say(wire.hello("ask", None))
+        call.say(wire.hello("ask", "ask", None))
         poller = zmq.Poller()
         poller.register(call.far, zmq.POLLIN)
         poller.register(call.monitor, zmq.POLLIN)

@@ -33,7 +33,8 @@ NONSENSE = "The box at {place} is not understood: install the same version of Re
 class Lane:
     """A session lasts from a worker's coming until it is gone, over several connections if they break.
 
-    ``say_once`` filters what other lanes of the same box have said already.
+    ``place``: the bridge's random name for the box, and which of its workers this is; ``say_once`` filters what other
+    lanes of the same box have said already.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class Lane:
         context: zmq.Context[zmq.Socket[bytes]],
         box: keys.Box,
         own: keys.Pair,
-        slot: int,
+        place: tuple[str, int],
         joining: Joining,
         say_once: Callable[[str], str],
     ) -> None:
-        self._context, self._box, self._own, self._slot = context, box, own, slot
+        self._context, self._box, self._own = context, box, own
+        self._bridge, self._slot = place
         self._ticket, self._say_once = joining.ticket, say_once
         self.near = context.socket(zmq.DEALER)
         self.near.plain_username, self.near.plain_password = b"worker", joining.password.encode()
@@ -86,6 +88,8 @@ class Lane:
                 self._over(SILENT.format(place=self._box.place))
         else:
             failed = self.call.look()
+            if not self._bridge_takes():  # nothing was listened to: that silence is not the box's
+                self._heard = now
             if failed or now - self._heard > (wire.SILENT if self._open else wire.DIAL):
                 self._broken(failed or SILENT.format(place=self._box.place))
             elif self._open and now - self._said >= wire.BEAT:
@@ -97,7 +101,7 @@ class Lane:
     def _dial(self, now: float) -> None:
         self.call = Call(self._context, self._box, self._own)
         self._heard = now
-        self._say(wire.hello(self._session, self._slot, not self._online, self._channel.heard))
+        self._say(wire.hello(self._session, self._bridge, self._slot, not self._online, self._channel.heard))
 
     def _broken(self, sentence: str) -> None:
         """The connection is no more."""

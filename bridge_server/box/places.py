@@ -24,10 +24,12 @@ PAUSES = (0.0, 1.0, 5.0, 30.0)  # seconds before a worker is started again that 
 
 @dataclass
 class Session:
-    """Of one relay: from its hello to its bye, over as many connections as it takes.  ``user``: the client's key."""
+    """Of one relay: from its hello to its bye, over as many connections as it takes.  ``user``: the client's key;
+    ``bridge`` and ``slot``: as in `wire.Hello`."""
 
     name: str
     user: str
+    bridge: str
     slot: int
     route: bytes
     channel: Channel = field(default_factory=Channel)
@@ -111,8 +113,16 @@ class Places:
         """The one whose session comes over this connection."""
         return next((place for place in self.all if place.session and place.session.route == route), None)
 
-    def of_slot(self, user: str, slot: int) -> Place | None:
-        return next((p for p in self.all if p.session and (p.session.user, p.session.slot) == (user, slot)), None)
+    def of(self, user: str, bridge: str) -> dict[int, Place]:
+        """Those that serve this bridge, by its slots."""
+        return {
+            p.session.slot: p for p in self.all if p.session and (p.session.user, p.session.bridge) == (user, bridge)
+        }
+
+    def silent(self, user: str, bridge: str, since: float) -> Place | None:
+        """One that serves another bridge with this key, which has said nothing since then."""
+        found = (p for p in self.all if p.session and p.session.user == user and p.session.bridge != bridge)
+        return next((p for p in found if p.session and p.session.heard < since), None)
 
     def free(self) -> Place | None:
         """One without a session; rather one whose worker has come already."""

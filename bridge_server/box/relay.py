@@ -52,12 +52,13 @@ def main() -> None:
         return sentence if sentence != before else ""
 
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    lanes = [Lane(context, box, own, 0, joining, say_once)]
+    bridge = orders["bridge"]
+    lanes = [Lane(context, box, own, (bridge, 0), joining, say_once)]
     while not leaving.is_set():
         for lane in lanes:
             lane.tick()
         while len(lanes) < min(lanes[0].workers, box.workers or wire.MAX_WORKERS):
-            lanes.append(Lane(context, box, own, len(lanes), joining, say_once))
+            lanes.append(Lane(context, box, own, (bridge, len(lanes)), joining, say_once))
         poller = zmq.Poller()
         for lane in lanes:
             for one, events in lane.wanted():

@@ -269,19 +269,30 @@ class Server:
             self._answer(route, wire.Refused("forgotten", FORGOTTEN))
             return
         else:
-            earlier = self._places.of_slot(user, message.slot)
-            if earlier is not None:
-                self._end(earlier, "has begun anew")
-            place = self._places.free()
+            place = self._place_for(user, message.bridge, message.slot)
             if place is None:
-                self._answer(route, wire.Refused("taken", TAKEN))
+                told = "" if self._places.of(user, message.bridge) else TAKEN
+                self._answer(route, wire.Refused("taken", told))
                 return
-            session = Session(message.session, user, message.slot, route)
+            session = Session(message.session, user, message.bridge, message.slot, route)
             place.begin(session)
             words = keys.fingerprint(keys.of_text(user))
             log.info("worker %d serves %s", place.number, words)
         self._tell(session, wire.Welcome(count, session.channel.heard))
         self._push(session)
+
+    def _place_for(self, user: str, bridge: str, slot: int) -> Place | None:
+        """What serves an earlier session of this slot, one that is free, or that of a bridge with the same key which is
+        silent, perhaps because this one has come after it."""
+        earlier = self._places.of(user, bridge).get(slot)
+        if earlier is not None:
+            self._end(earlier, "has begun anew")
+        place = self._places.free()
+        if place is None:
+            place = self._places.silent(user, bridge, time.monotonic() - wire.SILENT)
+            if place is not None:
+                self._end(place, "is silent, and another one with its key asks")
+        return place
 
     def _piece(self, place: Place, session: Session, message: wire.Piece, payload: Buffer) -> None:
         frames = session.channel.take(message, payload)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bridge_server.box import wire
 from tests.box.road import Box, Road, command
 from tests.bridge.home import Home, until
 
@@ -41,7 +42,7 @@ class Pair:
 def pair(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     """A bridge and a box with one worker, or the parameter says how many; impatient, but with the mark slow."""
     if request.node.get_closest_marker("slow") is None:
-        monkeypatch.setenv("REPAINT_BRIDGE_TEST_ROAD", "2.5 6")  # seconds: silent, grace
+        monkeypatch.setenv(wire.PATIENCE_VARIABLE, "2.5 6")  # seconds: silent, grace
     one = Pair(getattr(request, "param", 1))
     try:
         yield one
