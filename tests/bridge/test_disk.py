@@ -175,7 +175,11 @@ def locked(home: Home) -> Iterator[Callable[[bool], None]]:
         if done.returncode:
             pytest.skip("no right to mount here")
         mounted += 1
-        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        command = ["mount", "-o", "remount,bind,ro", folder]
+        until(
+            lambda: not subprocess.run(command, capture_output=True, check=False).returncode,
+            "a moment in which nothing is being written there",
+        )
 
     yield lock
     while mounted:
