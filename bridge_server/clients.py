@@ -21,11 +21,20 @@ Frames = list[Buffer]
 
 
 @dataclass
+class Looking:
+    """The wish to see a kept step that a worker has, by its number, and how many bytes of its answer have come."""
+
+    wish: messages.Look
+    worker: int
+    come: int = 0
+
+
+@dataclass
 class Peer:
     """One connection that has said hello.
 
     ``unsent``: functions that make the frames when there is room.  ``looks``: wishes to see kept steps; ``looking``:
-    job and variant of the one that the worker has, until its answer has been taken.
+    the one that a worker has, until its answer has been taken.
     """
 
     route: bytes
@@ -35,7 +44,7 @@ class Peer:
     unsent: deque[Callable[[], Frames | None]] = field(default_factory=deque)
     pulls: int = 0
     looks: deque[messages.Look] = field(default_factory=lambda: deque(maxlen=MAX_LOOKS))
-    looking: tuple[str, int] | None = None
+    looking: Looking | None = None
     uploads: dict[str, Upload] = field(default_factory=dict)
 
 

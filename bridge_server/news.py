@@ -9,7 +9,7 @@ from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import pages
 from bridge_server.client.records import PIXEL_BYTES, BranchRequest
-from bridge_server.clients import Clients, Peer
+from bridge_server.clients import Clients, Looking, Peer
 from bridge_server.job import Finished, Job
 from bridge_server.jobs import Jobs
 from bridge_server.pool.pool import Pool
@@ -77,32 +77,53 @@ class News:
             wish = peer.looks.popleft()
             worker = self._engine.worker(self._steps.owner(wish.job, wish.variant))
             if worker is not None:
-                peer.looking = wish.job, wish.variant
+                peer.looking = Looking(wish, worker.number)
                 worker.send(wish)
             else:
                 self.say_steps(peer, wish.job, wish.variant)
 
-    def _answered(self, job: str, variant: int) -> None:
-        for peer in self._clients.by_route.values():
-            if peer.looking == (job, variant):
-                self._clients.send_later(peer, lambda peer=peer: self._next_look(peer))  # type: ignore[misc]
+    def _lookers(self, worker: Worker, job: str, variant: int) -> list[tuple[Peer, Looking]]:
+        """Who waits for this worker to show a kept step of that variant."""
+        return [
+            (peer, now)
+            for peer in self._clients.by_route.values()
+            if (now := peer.looking) is not None
+            and (now.worker, now.wish.job, now.wish.variant) == (worker.number, job, variant)
+        ]
+
+    def _answered(self, peer: Peer, now: Looking) -> None:
+        def go_on() -> None:
+            if peer.looking is now:
+                self._next_look(peer)
+
+        self._clients.send_later(peer, go_on)
 
     def from_shelf(self, worker: Worker, message: messages.Steps | messages.View, payload: Any) -> None:
-        """A worker's news of kept steps, passed on to the job's client."""
+        """A worker's news of kept steps: lists of what it has in hand or has made, for the job's client, and pictures
+        that a client looks at, piece by piece; nothing else is passed on."""
+        lookers = self._lookers(worker, message.job, message.variant)
         if isinstance(message, messages.View):
-            parent = self._steps.parent(message.job)
-            peer = self._clients.by_client.get(parent.client) if parent is not None else None
-            if peer is not None:
-                self._clients.send(peer, message, payload)
-            if message.offset + len(payload) >= message.columns * message.rows * PIXEL_BYTES[message.depth]:
-                self._answered(message.job, message.variant)
+            for peer, now in lookers:
+                if (message.call, message.offset) == (now.wish.call, now.come):
+                    now.come += len(payload)
+                    self._clients.send(peer, message, payload)
+                    if now.come >= message.columns * message.rows * PIXEL_BYTES[message.depth]:
+                        self._answered(peer, now)
             return
+        part = worker.part
+        in_hand = part is not None and part.job == message.job and message.variant in part.variants
+        if in_hand or self._steps.owner(message.job, message.variant) == worker.number:
+            self._put_steps(worker, message)
+        for peer, now in lookers:
+            if all(step.call != now.wish.call for step in message.steps):
+                self._answered(peer, now)
+
+    def _put_steps(self, worker: Worker, message: messages.Steps) -> None:
         job = self._jobs.by_id.get(message.job)
         parent = self._steps.put(job, message.job, message.variant, message.steps, worker.number)
         peer = self._clients.by_client.get(parent.client) if parent is not None else None
         if peer is not None:
             self.say_steps(peer, message.job, message.variant)
-        self._answered(message.job, message.variant)
 
     def say_steps_gone(self, worker: Worker) -> None:
         """It died, and with it what it had kept."""
@@ -113,7 +134,7 @@ class News:
                 self.say_steps(peer, name, variant)
         self._steps.tidy()
         for peer in self._clients.by_route.values():
-            if peer.looking is not None and not self._steps.owner(*peer.looking):
+            if peer.looking is not None and peer.looking.worker == worker.number:
                 self._next_look(peer)
 
     def say_end(self, job: Job) -> None:

@@ -260,7 +260,7 @@ class Pool:
         if will_retry and quiet:
             self._spawn(process)
         elif others:
-            self._listener.notice(OTHERS_GO_ON if sentence == STARTED_AGAIN else sentence)
+            self._notice(process, OTHERS_GO_ON if sentence == STARTED_AGAIN else sentence)
             self._listener.engine_changed()
         else:
             self._listener.process_died(sentence, will_retry)
@@ -283,7 +283,7 @@ class Pool:
             log.info("worker %d of %s, process %d, has joined", self._joined, process, message.pid)
         elif message.sentence:
             process.absence = message.sentence
-            self._listener.notice(message.sentence)
+            self._notice(process, message.sentence)
         self._listener.engine_changed()
 
     def _handle(self, worker: Worker, message: Any, payload: Buffer | None) -> None:
@@ -309,7 +309,11 @@ class Pool:
             self._of_part(worker, part, message, payload)
         elif isinstance(message, messages.Error):
             log.error("the worker could not say %s: %s", message.about, message.details)
-            self._listener.notice(message.sentence)
+            self._notice(worker.process, message.sentence)
+
+    def _notice(self, process: Process, sentence: str) -> None:
+        if process.may_tell():
+            self._listener.notice(sentence)
 
     def _of_part(self, worker: Worker, part: Part, message: Any, payload: Buffer | None) -> None:
         if isinstance(message, work.Idle):

@@ -21,6 +21,9 @@ STARTED_AGAIN = "The RePaint engine stopped unexpectedly; it is being started ag
 SOON = 30.0
 """Seconds in which a shared process that has no worker may bring one (again)."""
 
+TELLS = 10
+"""Notices of one process, and of all that comes from it, in a minute."""
+
 
 class Process:
     """``sentence``: why it is down, for the artist; it is not down as long as it runs or is to be started again.
@@ -35,6 +38,7 @@ class Process:
         self.down = True
         self._handle: Handle | None = None
         self._deaths: deque[float] = deque()
+        self._told: deque[float] = deque(maxlen=TELLS)
         self._since = self._alone_since = self._restart_at = 0.0
 
     @property
@@ -79,6 +83,14 @@ class Process:
             return
         self.down = False
         log.info("%s started, process %d", self, self.pid)
+
+    def may_tell(self) -> bool:
+        """Whether the artists are told something of it now: few things a minute, for a box may say what it likes."""
+        now = time.monotonic()
+        if len(self._told) == TELLS and now - self._told[0] < 60.0:
+            return False
+        self._told.append(now)
+        return True
 
     def forgive_crashes(self) -> None:
         self._deaths.clear()
