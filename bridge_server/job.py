@@ -28,8 +28,8 @@ class Finished:
 @dataclass
 class Job:
     """``origin``: the kept step that it branches from; ``created``: wall-clock time; ``crashes``: how many workers died
-    running a variant; ``calls``: the most that were ever done of one; ``keeping``: it was asked to stop and keep what
-    there is."""
+    running a variant; ``calls``: the most that were ever done of one; ``spent``: seconds of each worker, by its number,
+    the most of which are the job's ``seconds``; ``keeping``: it was asked to stop and keep what there is."""
 
     job: str
     client: str
@@ -47,6 +47,7 @@ class Job:
     finished: dict[int, Finished] = field(default_factory=dict)
     crashes: dict[int, int] = field(default_factory=dict)
     calls: dict[int, int] = field(default_factory=dict)
+    spent: dict[int, float] = field(default_factory=dict)
     keeping: bool = False
 
     @property

@@ -176,7 +176,9 @@ class Bridge:
     def _tick(self) -> None:
         self._desk.look_for_lost()
         self._jobs.save_again()
-        self._dropped = {key for key in self._dropped if key[0] in self._jobs.by_id}
+        under_way = {job.job for job in self._jobs.by_id.values() if not job.ended}
+        self._dropped = {key for key in self._dropped if key[0] in under_way}
+        self._previews = {name: key for name, key in self._previews.items() if name in under_way}
         self._downloads.tick()
         self._box.tick()
         self._gate.tidy()
@@ -248,7 +250,7 @@ class Bridge:
         if variant not in part.variants:
             raise ValueError(f"variant {variant} is of another part")
         if isinstance(message, work.Idle):
-            self._on_idle(part, job, message)
+            self._on_idle(worker, part, job, message)
             return
         handler = self._handlers.get(type(message))
         if handler is None:
@@ -300,9 +302,10 @@ class Bridge:
             self._steps.last(job, message.variant, step)
         self._news.say_result(job, finished)
 
-    def _on_idle(self, part: Part, job: Job, message: work.Idle) -> None:
+    def _on_idle(self, worker: Worker, part: Part, job: Job, message: work.Idle) -> None:
         """A worker has a part in hand no more."""
-        job.seconds = max(job.seconds, message.seconds)
+        job.spent[worker.number] = job.spent.get(worker.number, 0.0) + message.seconds
+        job.seconds = max(job.seconds, *job.spent.values())
         if message.outcome == "failed":
             self._desk.end(job, "failed", message.code, message.sentence, message.details)
         elif message.outcome == "stopped" or (

@@ -24,12 +24,12 @@ from bridge_server.client.errors import BridgeError
 from bridge_server.client.launch import plain_file, private_folder, user_folders, write_private
 from bridge_server.client.locks import FileLock
 
-ASKED = 16  # computers that are remembered as having asked, the newest
+ASKED = 300  # computers that are remembered as having asked, the newest: one a second leaves five minutes to compare
 LONGEST = 1 << 20  # bytes of a file
 NO_KEY = "This is no key of RePaint’s: copy the whole line that “repaint-bridge serve-workers” shows on the box."
 NOT_ASKED = (
-    "No computer with the fingerprint {words} has asked: run “repaint-bridge connect” there first, then compare the "
-    "fingerprint that it shows."
+    "No computer with the fingerprint {words} has asked, or many others have since: run “repaint-bridge connect” "
+    "there, compare the fingerprint that it shows, then run this again at once."
 )
 DAMAGED = "The file {place} cannot be read: move it away, then run this again."
 UNREADABLE = "The file {place} cannot be opened ({why}): make it readable for yourself, then run this again."
