@@ -81,6 +81,10 @@ def _check_options(spec: Spec, good: set[str]) -> None:
         )
     if arguments.vae is not None:
         autoencoder(arguments.vae)
+    if not info.takes_prompt and (arguments.prompt or arguments.negative):
+        raise BadInput("bad_prompt", f"The model {info.title} takes no prompt; leave it out.")
+    if not info.takes_prompt and arguments.pag_scale:
+        raise BadInput("bad_guidance", f"The model {info.title} takes no prompt, so leave --pag-scale out.")
     devices.chosen(arguments.device)
     resolve(job_of(arguments, Picture(np.zeros((1, 1, 3), np.uint8)), np.zeros((1, 1), np.uint8), info.id))
     good.add(known)

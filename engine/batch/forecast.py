@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.batch.checks import written
-from engine.batch.spec import FILES, Models, Spec, run
+from engine.batch.spec import FILES, Models, Outcome, Spec, run
 from engine.errors import EngineError
 from engine.files import imagefile
 from engine.models import find, forecast
@@ -28,11 +27,15 @@ FILE_BYTES = 24
 
 @dataclass(frozen=True)
 class Trial:
-    """What jobs took that were tried: the pixels of their pictures, seconds, and bytes of their results."""
+    """What jobs took that were tried: the pixels of their pictures, seconds, and bytes of their results.
+
+    ``failures``: the sentences of those that failed, each once.
+    """
 
     area: int = 0
     seconds: tuple[float, ...] = ()
     bytes: int = 0
+    failures: tuple[str, ...] = ()
 
 
 def tried(specs: Sequence[Spec]) -> tuple[Trial, float]:
@@ -44,25 +47,27 @@ def tried(specs: Sequence[Spec]) -> tuple[Trial, float]:
     ordered = sorted(range(len(specs)), key=areas.__getitem__)
     middle = len(ordered) // 2
     chosen = sorted({(len(ordered) - 1) * k // (TRIED - 1) for k in range(TRIED)}, key=lambda at: abs(at - middle))
-    trial, models, began = Trial(), Models(), time.monotonic()
+    trial, failures, models, began = Trial(), dict[str, None](), Models(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="repaint-") as folder:
         _try(specs[ordered[chosen[0]]], Path(folder), models)
         for at in chosen:
             if trial.seconds and time.monotonic() - began > ENOUGH:
                 break
-            took = _try(specs[ordered[at]], Path(folder), models)
-            if took is not None:
+            outcome, size = _try(specs[ordered[at]], Path(folder), models)
+            if outcome.code:
+                failures[outcome.sentence] = None
+            else:
                 area = trial.area + areas[ordered[at]]
-                trial = Trial(area, (*trial.seconds, took[0]), trial.bytes + took[1])
-    return trial, sum(areas) / max(1, trial.area)
+                trial = Trial(area, (*trial.seconds, outcome.seconds), trial.bytes + size)
+    return replace(trial, failures=tuple(failures)), sum(areas) / max(1, trial.area)
 
 
-def _try(spec: Spec, folder: Path, models: Models) -> tuple[float, int] | None:
-    """Seconds and bytes; None if the job fails."""
+def _try(spec: Spec, folder: Path, models: Models) -> tuple[Outcome, int]:
+    """What came of it, and the bytes of its results."""
     options = {name: value for name, value in spec.options.items() if name not in FILES}
     spec = replace(spec, output=str(folder / Path(spec.output).name), options=options)
     outcome = run(spec, models)
-    return None if outcome.code else (outcome.seconds, sum(path.stat().st_size for path in written(spec)))
+    return outcome, sum(Path(name).stat().st_size for name in outcome.files)
 
 
 def memory(specs: Sequence[Spec]) -> int | None:

@@ -77,11 +77,12 @@ def main(arguments: argparse.Namespace) -> int:
     _refuse(todo)
     tally = batch.Tally(len(entries), skipped=len(entries) - len(todo))
     specs = [entry.spec for entry in todo if entry.spec]
-    executor = _executor(arguments, specs)
+    _check_folders(out, specs, make=not arguments.dry_run)
     if arguments.dry_run:
-        _forecast(tally, specs, executor.workers, out, arguments.json)
+        workers = 1 if arguments.ray is not None else _workers(arguments, specs)
+        _forecast(tally, specs, workers, out, arguments.json)
         return 0
-    _make_folders(out, specs)
+    executor = _executor(arguments, specs)
     manifest.begin([manifest.name(path) for entry in entries if entry.spec for path in batch.written(entry.spec)])
     notes: Counter[str] = Counter()
     with _Interrupts() as interrupts:
@@ -116,7 +117,7 @@ def _refuse(entries: Iterable[batch.Entry]) -> None:
 
 
 def _executor(arguments: argparse.Namespace, specs: Sequence[batch.Spec]) -> batch.Executor:
-    if arguments.ray is None:
+    if arguments.ray is None or not specs:
         return batch.Local(_workers(arguments, specs))
     from engine import cluster
     from engine.batch import on_ray
@@ -137,14 +138,19 @@ def _workers(arguments: argparse.Namespace, specs: Sequence[batch.Spec]) -> int:
     return max(1, min(cores // arguments.threads, fitting, len(specs)))
 
 
-def _make_folders(out: Path, specs: Sequence[batch.Spec]) -> None:
-    """Raise BadInput unless everything can be written."""
+def _check_folders(out: Path, specs: Sequence[batch.Spec], make: bool) -> None:
+    """Raise BadInput unless everything can be written; folders that are not there yet are made, or their place is
+    looked at."""
     for folder in dict.fromkeys([out, *(path.parent for spec in specs for path in batch.written(spec))]):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
+            place = next(each for each in (folder, *folder.parents) if each.exists())
         except OSError as error:
             raise BadInput("bad_output", f"There can be no folder {folder}; choose another.", repr(error)) from error
-        imagefile.check_place(folder / "result.png")
+        if not place.is_dir():
+            raise BadInput("bad_output", f"There can be no folder {folder}: {place} is a file; choose another.")
+        imagefile.check_place(place / "result.png")
 
 
 def _work(outcomes: Iterable[tuple[batch.Entry, batch.Outcome]], tally: batch.Tally, notes: Counter[str]) -> None:
@@ -181,6 +187,7 @@ def _forecast(tally: batch.Tally, specs: Sequence[batch.Spec], workers: int, out
         "workers": workers,
         "seconds": None if seconds is None else round(seconds),
         "tried": [round(each, 2) for each in trial.seconds],
+        "failures": trial.failures,
         "memory_mib": None if need is None else workers * need >> 20,
         "disk_mib": round(trial.bytes * times / 2**20, 3),
         "disk_free_mib": forecast.free_disk(out) >> 20,
@@ -194,7 +201,9 @@ def _forecast(tally: batch.Tally, specs: Sequence[batch.Spec], workers: int, out
         print(f"time: about {_span(seconds)} with {workers} at a time ({spread})")
         print(f"disk: about {trial.bytes * times / 2**20:.1f} MiB, {told['disk_free_mib']} MiB are free")
     elif specs:
-        print("time: not known, the jobs that were tried failed; run one of them alone to see why")
+        print("time: not known, all jobs that were tried failed")
+    for sentence in trial.failures:
+        print(f"failed when tried: {sentence}")
     if need is not None:
         print(f"memory: up to {need >> 20} MiB each, {workers * need >> 20} MiB in all")
 

@@ -375,6 +375,31 @@ def test_a_dry_run_tells_and_writes_nothing(tmp_path, capsys):
     assert [line.partition(":")[0] for line in lines[1:]] == ["time", "disk", "memory"]
 
 
+def test_a_dry_run_tells_why_jobs_fail(tmp_path, capsys):
+    pictures = make(tmp_path / "in", "a")
+    whole = (pictures / "a.png").read_bytes()
+    (pictures / "a.png").write_bytes(whole[: len(whole) // 2])
+    assert run(pictures, "-o", tmp_path / "out", *ALONE, "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines()[1:3] == [
+        "time: not known, all jobs that were tried failed",
+        "failed when tried: a.png cannot be read as a picture; save it again as PNG.",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cluster_is_entered_for_work_only(tmp_path, capsys, monkeypatch):
+    def enters(*_arguments):
+        raise EngineError("ray_nothing", "It was entered.")
+
+    monkeypatch.setattr("engine.cluster.enter", enters)
+    command = [make(tmp_path / "in", "a"), "-o", tmp_path / "out", *GAUSSIAN]
+    assert run(*command, "--ray", "auto", "--dry-run") == 0
+    assert run(*command, "--ray", "auto") == 3
+    assert capsys.readouterr().err == "error: It was entered.\n"
+    assert run(*command) == 0
+    assert run(*command, "--ray", "auto") == 0
+
+
 def test_bench_batch(tmp_path, capsys):
     command = ["bench", "batch", "--out", str(tmp_path / "bench"), "--json"]
     assert cli.main([*command, "--jobs", "0", "--tiny", "30"]) == 0

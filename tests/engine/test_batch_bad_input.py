@@ -48,6 +48,9 @@ GOOD = {"picture": "in/a.png", "mask": "in/a-mask.png"}
         ({"schedule": "gone.json"}, "There is no file"),
         ({"model": "nothing"}, "There is no model named 'nothing'"),
         ({"model": "sd15"}, "is not installed; run 'python -m engine models get sd15' first"),
+        ({"prompt": "a door"}, "The model Exact Gaussian (test) takes no prompt; leave it out"),
+        ({"negative": "a door"}, "takes no prompt; leave it out"),
+        ({"pag_scale": 3}, "leave --pag-scale out"),
         ({"device": "abacus"}, "choose from"),
         ("no object", "It is no JSON"),
         ("[1, 2]", "It is no object of JSON"),
@@ -178,10 +181,11 @@ def test_a_manifest_cut_short_or_of_something_else(tmp_path, capsys):
     assert "is no manifest of this version" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be(tmp_path, capsys):
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_folder_that_cannot_be(tmp_path, capsys, more):
     pictures = make(tmp_path / "in", "a")
     (tmp_path / "file").write_text("")
-    assert run(pictures, "-o", Path(tmp_path / "file" / "out"), *GAUSSIAN) == 2
+    assert run(pictures, "-o", Path(tmp_path / "file" / "out"), *GAUSSIAN, *more) == 2
     assert "choose another" in capsys.readouterr().err
 
 
