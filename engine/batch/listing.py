@@ -7,8 +7,10 @@ import glob
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from engine.untrusted import parsed, require_file
 MAX_LIST = 256 << 20
 """Bytes of a list."""
 LISTS = (".jsonl", ".ndjson", ".csv", ".tsv")
+MASKS = ("-mask", "-Mask", "-MASK")
+"""Ends of the names of masks, before the suffix."""
 SEED_BYTES = 6
 
 
@@ -41,7 +45,8 @@ class Common:
 
     Attributes:
         out: the folder of the results.
-        options: as of :func:`engine.batch.options.absolute`, the seed included.
+        options: as of :func:`engine.batch.options.absolute`, the seed included; each holds for the tasks that have it.
+            What is written beside a result has the result's name in its own.
     """
 
     out: Path
@@ -54,7 +59,7 @@ def read(jobs: Sequence[str], common: Common) -> list[Entry]:
     """All jobs of a list, a folder, a pattern or of several picture files, those that cannot be read with why.
 
     Raises:
-        BadInput: there is no such list or picture, or nothing in it.
+        BadInput: there is no such list or picture, or nothing in it; a common option is of no task in it.
     """
     if len(jobs) == 1 and jobs[0].lower().endswith(LISTS):
         path = Path(jobs[0])
@@ -65,12 +70,14 @@ def read(jobs: Sequence[str], common: Common) -> list[Entry]:
         ]
     else:
         pictures, root = _pictures(jobs, common)
+        outputs = _outputs(pictures, root)
         entries = [
-            _entry(str(path), number, _beside(path, root, common.task), Path(), common)
+            _entry(str(path), number, _beside(path, outputs[path], common.task), Path(), common)
             for number, path in enumerate(pictures)
         ]
     if not entries:
         raise BadInput("no_jobs", f"There is no job in {' '.join(jobs)}; name a list, a folder or pictures.")
+    options.check_belongs({entry.spec.task for entry in entries if entry.spec}, common.options)
     return entries
 
 
@@ -95,9 +102,11 @@ def _spec(number: int, values: dict[str, Any], folder: Path, common: Common) -> 
     if bool(mask) != TASKS[task].takes_mask:
         why = "needs a mask; add a field 'mask'" if TASKS[task].takes_mask else "takes no mask; leave it out"
         raise BadInput("bad_list", f"The task {task} {why}.")
-    chosen = {**common.options, **options.parsed(fields, folder)}
-    options.check_belongs(task, chosen)
+    own, shared = options.parsed(fields, folder), options.of_task(task, common.options)
+    options.check_belongs({task}, own)
     name = _inside(output or _result_name(Path(picture)))
+    shared |= {each: _named(_inside(shared[each]), name, each) for each in FILES if shared.get(each)}
+    chosen = {**shared, **own}
     chosen |= {each: str(common.out.absolute() / _inside(chosen[each])) for each in FILES if chosen.get(each)}
     seed = chosen.pop("seed", None)
     if seed is None:
@@ -120,6 +129,13 @@ def _inside(name: str) -> Path:
     if path.is_absolute() or ".." in path.parts:
         raise BadInput("bad_output", f"{name!r} lies outside the folder of the results; name a place within it.")
     return path
+
+
+def _named(path: Path, output: Path, option: str) -> str:
+    """The common name of what is written beside results, for the one with this output: ``states/s.state`` →
+    ``states/s-OUTPUT.state``; for previews, which go into a folder, one in that."""
+    name = output.stem if option == "previews" else f"{path.stem}-{output.stem}{path.suffix}"
+    return str((path if option == "previews" else path.parent) / output.parent / name)
 
 
 def _text(name: str, value: Any) -> str:
@@ -182,6 +198,7 @@ def _read(path: Path) -> str:
 def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
     """The pictures, in the order of their names, and the folder under which their names go on in the results."""
     found, roots = [], []
+    stems = cache(lambda folder: {each.stem for each in folder.iterdir()})
     for job in jobs:
         path = Path(job)
         if path.is_dir():
@@ -189,12 +206,15 @@ def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
                 raise BadInput(
                     "bad_output", f"Results in {job} would be pictures of the next run; choose another folder."
                 )
-            found += [each for each in path.iterdir() if _is_picture(each)]
+            found += [each for each in path.iterdir() if not each.name.startswith(".") and _is_picture(each)]
             roots.append(path)
         elif glob.has_magic(job) and not path.exists():
-            found += [each for each in map(Path, glob.iglob(job, recursive=True)) if each.is_file()]  # noqa: PTH207
+            found += filter(_is_picture, map(Path, glob.iglob(job, recursive=True)))  # noqa: PTH207
             roots.append(Path(*takewhile(lambda part: not glob.has_magic(part), path.parts)))
         elif path.exists():
+            if not _is_picture(path):
+                why = f"{job} is no picture, and no list; end a list's name in .jsonl or .csv, and name it alone."
+                raise BadInput("bad_list", why)
             found.append(path)
             roots.append(path.parent)
         else:
@@ -203,24 +223,54 @@ def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
     if root in out.parents:  # results of an earlier time
         found = [path for path in found if out not in path.absolute().parents]
     if TASKS[common.task].takes_mask:
-        found = [path for path in found if not path.stem.endswith("-mask")]
+        found = [path for path in found if not _is_mask(path, stems)]
     return sorted(dict.fromkeys(found)), root
 
 
 def _is_picture(path: Path) -> bool:
-    if path.name.startswith(".") or not path.is_file():
+    """Whether a file is one; of those that cannot be opened, its own check will say so."""
+    if not path.is_file():
         return False
-    with open(path, "rb") as file:
-        return containers.kind(file.read(64)) is not None
+    try:
+        with open(path, "rb") as file:
+            return containers.kind(file.read(64)) is not None
+    except OSError:
+        return True
 
 
-def _beside(path: Path, root: Path, task: str) -> dict[str, Any] | str:
-    relative = Path(os.path.abspath(path)).relative_to(root)  # noqa: PTH100 (resolve would follow links)
-    values = {"picture": str(path), "output": str(relative.with_name(_result_name(path))), "task": task}
+def _is_mask(path: Path, stems: Callable[[Path], set[str]]) -> bool:
+    """Whether a picture is the mask of another one beside it, and has none itself."""
+    if not path.stem.endswith(MASKS) or _mask(path) is not None:
+        return False
+    return path.stem[: -len(MASKS[0])] in stems(path.parent)
+
+
+def _mask(path: Path) -> Path | None:
+    """The mask beside a picture."""
+    names = (f"{path.stem}{end}{suffix}" for suffix in dict.fromkeys((".png", path.suffix)) for end in MASKS)
+    return next((mask for mask in map(path.with_name, names) if mask.is_file()), None)
+
+
+def _outputs(pictures: Sequence[Path], root: Path) -> dict[Path, str]:
+    """The name of each picture's result: that of ``t.jpg`` is ``t.png``, or ``t-jpg.png`` where that is another's."""
+    number = Counter(path.with_name(_result_name(path)) for path in pictures)
+    out = {}
+    for path in pictures:
+        name = _result_name(path)
+        if name != path.name and number[path.with_name(name)] > 1:
+            name = f"{path.stem}-{path.suffix[1:]}.png"
+        relative = Path(os.path.abspath(path)).relative_to(root)  # noqa: PTH100 (resolve would follow links)
+        out[path] = str(relative.with_name(name))
+    return out
+
+
+def _beside(path: Path, output: str, task: str) -> dict[str, Any] | str:
+    values = {"picture": str(path), "output": output, "task": task}
     if TASKS[task].takes_mask:
-        masks = [path.with_name(f"{path.stem}-mask{suffix}") for suffix in dict.fromkeys((".png", path.suffix))]
-        mask = next((mask for mask in masks if mask.is_file()), None)
+        mask = _mask(path)
+        if mask is None and path.stem.endswith(MASKS):
+            return "It is a mask, and there is no picture beside it; put that there, or move it away."
         if mask is None:
-            return f"There is no mask {masks[0].name} beside it; make one, or name only pictures that have one."
+            return f"There is no mask {path.stem}-mask.png beside it; make one, or name only pictures that have one."
         values["mask"] = str(mask)
     return values

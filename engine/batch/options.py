@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -60,12 +61,18 @@ def name_of(field: str) -> str:
     raise BadInput("bad_option", f"There is no option {field.strip()!r}; {hint}")
 
 
-def check_belongs(task: str, options: dict[str, Any]) -> None:
-    """Raise BadInput if the task lacks one of these options."""
+def of_task(task: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that the task has."""
+    return {name: value for name, value in options.items() if name in defaults(task)}
+
+
+def check_belongs(tasks: Collection[str], options: dict[str, Any]) -> None:
+    """Raise BadInput if none of some tasks has one of these options."""
     for name in options:
-        if name not in defaults(task):
+        if tasks and not any(name in defaults(task) for task in tasks):
             takers = " and ".join(each for each in TASKS if name in defaults(each))
-            raise BadInput("bad_option", f"The option {name!r} is for {takers}, not for {task}; leave it out.")
+            sentence = f"The option {name!r} is for {takers}, not for {' or '.join(sorted(tasks))}; leave it out."
+            raise BadInput("bad_option", sentence)
 
 
 def parsed(values: dict[str, Any], folder: Path) -> dict[str, Any]:

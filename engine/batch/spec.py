@@ -147,11 +147,14 @@ def run(spec: Spec, models: Models) -> Outcome:
 def key(spec: Spec) -> str:
     """SHA-256 of all that defines a job's pixels: version, task, seed, options, model, and the files' contents.
 
+    Not of the names of what is written: they hold the folder, which may be moved.
+
     Raises:
         EngineError: a file or the model is not there.
     """
     arguments = spec.arguments()
-    parts: dict[str, Any] = {"version": __version__, "task": spec.task, "seed": spec.seed, **spec.options}
+    parts: dict[str, Any] = {"version": __version__, "task": spec.task, "seed": spec.seed}
+    parts |= {name: value for name, value in spec.options.items() if name not in FILES}
     parts["threads"] = spec.threads
     parts["model"] = _model_digest(model_id(arguments), arguments.vae)
     parts["kind"] = Path(spec.output).suffix.lower()

@@ -123,6 +123,7 @@ def test_a_list_that_is_none(tmp_path, capsys, name, content, says):
         (["gone.jsonl"], "There is no file gone.jsonl"),
         (["gone/*.png"], "There is no job in gone/*.png"),
         (["in/a.png", "gone.png"], "There is no file or folder gone.png"),
+        (["jobs.json"], "jobs.json is no picture, and no list; end a list's name in .jsonl or .csv"),
         (["in", "--left", "8"], "The option 'left' is for extend, not for inpaint"),
         (["in", "--workers", "0"], "must be at least 1"),
         (["in", "--page", "3"], "--page must be"),
@@ -131,6 +132,7 @@ def test_a_list_that_is_none(tmp_path, capsys, name, content, says):
 def test_a_bad_command(tmp_path, monkeypatch, capsys, arguments, says):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "in", "a")
+    (tmp_path / "jobs.json").write_text("[]")
     assert run(*arguments, "-o", "out", *GAUSSIAN) == 2
     said = capsys.readouterr().err
     assert says in said
@@ -142,7 +144,11 @@ def test_pictures_without_masks_and_masks_without_pictures(tmp_path, capsys):
     pictures = make(tmp_path / "in", "ab")
     (pictures / "a.png").rename(pictures / "c.png")
     assert run(pictures, "-o", tmp_path / "out", *GAUSSIAN) == 2
-    assert "c.png: There is no mask c-mask.png beside it" in capsys.readouterr().err
+    first, second, _ = capsys.readouterr().err.splitlines()
+    assert first.endswith(
+        "a-mask.png: It is a mask, and there is no picture beside it; put that there, or move it away."
+    )
+    assert "c.png: There is no mask c-mask.png beside it" in second
 
 
 def test_nothing_that_is_somebodys_is_overwritten(tmp_path, capsys):
@@ -192,7 +198,7 @@ def test_a_folder_that_cannot_be(tmp_path, capsys, more):
 def test_quotes_in_a_table(tmp_path, capsys):
     """One that is left open would swallow the jobs after it; a cell of two lines counts at its first."""
     make(tmp_path / "in", "a")
-    jobs, head = tmp_path / "jobs.csv", "picture, mask, output, negative\n"
+    jobs, head = tmp_path / "jobs.csv", "picture, mask, output, label\n"
     jobs.write_text(
         head + 'in/gone.png, in/a-mask.png, "b, c.png", "two\nlines"\nin/a.png,in/a-mask.png,,"open\nin/a.png\n'
     )
