@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from pathlib import Path
@@ -29,11 +29,16 @@ ATTEMPTS = 3
 RAMP = 8
 """Actors that are started although nobody knows yet whether there are jobs for them."""
 LOOK_SECONDS = 3.0  # between two looks at what the cluster has
+QUIET_SECONDS = 30.0  # without a worker, until that is said
 HEAD_SECONDS = 8.0  # until a head that does not answer is taken for dead
 
 DIED = "The worker of this job died {count} times: try a smaller picture or another model, or see Ray's logs."
 NOBODY = "No node of the Ray cluster can work: {reason}"
 NO_SEATS = "it has no GPU and no processor to work on; add a node."
+FULL = (
+    "No worker of the Ray cluster is there yet: others may have all of its GPUs or processors. This waits for one; "
+    "Ctrl+C ends it."
+)
 LOST = "The Ray cluster no longer answers: start it again, then run the same command; what is done stays done."
 OTHER = "node {host} has RePaint Bridge {found}, this computer {version}; install the same version there."
 WEIGHTS = "the model {model} on node {host} is missing or not the one of this computer; copy its folder there."
@@ -71,12 +76,21 @@ class OnRay:
 
     Seats that come later are used as well. A job whose actor or node dies is run again, at most :data:`ATTEMPTS` times.
 
+    Args:
+        stopping: whether no further job is to be begun; asked while none is in progress because no actor is there yet.
+
     Raises:
         EngineError: as :func:`engine.cluster.enter`; ``ray_nobody`` where nothing in the cluster can work.
     """
 
-    def __init__(self, address: str, without_token: bool = False, share: Share | None = None) -> None:
-        self._share = share or Share()
+    def __init__(
+        self,
+        address: str,
+        without_token: bool = False,
+        share: Share | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._share, self._stopping = share or Share(), stopping
         self._actors: dict[Seat, Any] = {}
         self._joining: dict[Any, Seat] = {}
         self._pids: dict[Seat, int] = {}
@@ -98,6 +112,7 @@ class OnRay:
         waiting, again, more = iter(jobs), deque[Spec](), True
         attempts: dict[int, int] = {}
         running: dict[Any, tuple[Seat, Spec]] = {}
+        quiet_from: float | None = time.monotonic()  # None once it was said
         try:
             while True:
                 if again or more:
@@ -110,8 +125,13 @@ class OnRay:
                         seat, model = self._idle.pop(), model_id(spec.arguments())
                         reference = self._actors[seat].run.remote(spec, model, self._digest(model))
                         running[reference] = seat, spec
-                if not (running or again or more):
+                if not (running or again or more) or (not (running or self._idle) and self._stopping()):
                     return
+                if running:
+                    quiet_from = time.monotonic()
+                elif quiet_from is not None and time.monotonic() - quiet_from > QUIET_SECONDS:
+                    log.warning(FULL)
+                    quiet_from = None
                 if not (running or self._joining):
                     raise EngineError("ray_nobody", NOBODY.format(reason=self._why()))
                 for reference in ray.wait([*running, *self._joining], timeout=LOOK_SECONDS)[0]:

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -82,10 +82,11 @@ def main(arguments: argparse.Namespace) -> int:
         workers = 1 if arguments.ray is not None else _workers(arguments, specs)
         _forecast(tally, specs, workers, out, arguments.json)
         return 0
-    executor = _executor(arguments, specs)
+    interrupts = _Interrupts()
+    executor = _executor(arguments, specs, interrupts.any)
     manifest.begin([manifest.name(path) for entry in entries if entry.spec for path in batch.written(entry.spec)])
     notes: Counter[str] = Counter()
-    with _Interrupts() as interrupts:
+    with interrupts:
         try:
             with closing(batch.work(todo, executor, manifest, tally, interrupts.any)) as outcomes:
                 _work(outcomes, tally, notes)
@@ -116,13 +117,15 @@ def _refuse(entries: Iterable[batch.Entry]) -> None:
         raise BadInput("bad_list", f"{number} cannot be done, and nothing was; correct what is said above.")
 
 
-def _executor(arguments: argparse.Namespace, specs: Sequence[batch.Spec]) -> batch.Executor:
+def _executor(
+    arguments: argparse.Namespace, specs: Sequence[batch.Spec], stopping: Callable[[], bool]
+) -> batch.Executor:
     if arguments.ray is None or not specs:
         return batch.Local(_workers(arguments, specs))
     from engine import cluster
     from engine.batch import on_ray
 
-    return on_ray.OnRay(arguments.ray, arguments.ray_without_token, cluster.Share(cpus=arguments.threads))
+    return on_ray.OnRay(arguments.ray, arguments.ray_without_token, cluster.Share(cpus=arguments.threads), stopping)
 
 
 def _workers(arguments: argparse.Namespace, specs: Sequence[batch.Spec]) -> int:
