@@ -8,6 +8,8 @@ batch's, and everything else in the folder is somebody's.
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -93,7 +95,8 @@ class Manifest:
         return file_digest(path) != self.made[name] if name in self.made else name not in self.planned
 
     def begin(self, names: list[str]) -> None:
-        """Open for writing, and write down what is going to be written.
+        """Open for writing, clear away what a run that was killed left half-written, and write down what is going to be
+        written.
 
         Raises:
             BadInput: another batch writes into this folder.
@@ -107,6 +110,8 @@ class Manifest:
             raise BadInput("bad_output", f"{path} cannot be written; choose another folder.", repr(error)) from error
         if not _locked(self._file):
             raise BadInput("bad_output", f"Another batch is writing into {self.out}; wait for it.")
+        for folder in {self.out, *((self.out / name).parent for name in names)}:
+            _clear(folder)
         if is_new or path.stat().st_size == 0:
             self._write({"format": FORMAT})
         else:
@@ -174,4 +179,26 @@ def _locked(file: IO[bytes]) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
+    return True
+
+
+def _clear(folder: Path) -> None:
+    """Remove what :func:`engine.files.imagefile.write` left there in processes that are no more."""
+    for left in folder.glob(".repaint-*-*"):
+        number = left.name.split("-")[1]
+        if number.isdecimal() and not _lives(int(number)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _lives(process: int) -> bool:
+    """Whether there is such a process, or none can tell (Windows, where asking would end it)."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
     return True

@@ -426,6 +426,22 @@ def test_two_batches_do_not_share_a_folder(tmp_path):
     batch.Manifest.of(tmp_path).begin([])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell which processes there are")
+def test_what_a_killed_run_left_half_written_goes(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    left = [tmp_path / f".repaint-{process.pid}-a.png", tmp_path / "deep" / f".repaint-{process.pid}-b.png"]
+    mine = tmp_path / f".repaint-{os.getpid()}-c.png"
+    (tmp_path / "deep").mkdir()
+    for path in (*left, mine):
+        path.write_bytes(b"half")
+    manifest = batch.Manifest.of(tmp_path)
+    manifest.begin(["deep/b.png"])
+    manifest.close()
+    assert not any(path.exists() for path in left)
+    assert mine.exists()
+
+
 def test_a_state_that_was_lost_is_made_again(tmp_path):
     pictures, out = make(tmp_path / "in", "a"), tmp_path / "out"
     for _ in range(2):
