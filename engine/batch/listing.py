@@ -228,9 +228,11 @@ def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
 
 
 def _is_picture(path: Path) -> bool:
-    """Whether a file is one; of those that cannot be opened, its own check will say so."""
+    """Whether a file is one, or should be by its name; its own check will say what is wrong with it."""
     if not path.is_file():
         return False
+    if path.suffix.lower() in (*containers.CONTAINERS, ".jpg", ".jpeg"):
+        return True
     try:
         with open(path, "rb") as file:
             return containers.kind(file.read(64)) is not None

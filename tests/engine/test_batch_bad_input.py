@@ -151,6 +151,16 @@ def test_pictures_without_masks_and_masks_without_pictures(tmp_path, capsys):
     assert "c.png: There is no mask c-mask.png beside it" in second
 
 
+@pytest.mark.parametrize("jobs", ["in", "in/*"])
+def test_a_picture_that_is_empty_is_not_left_out(tmp_path, monkeypatch, capsys, jobs):
+    (make(tmp_path / "in", "a") / "b.png").write_bytes(b"")
+    (tmp_path / "in" / "notes.txt").write_text("none")
+    monkeypatch.chdir(tmp_path)
+    assert run(jobs, "-o", "out", "--task", "tile", *GAUSSIAN) == 2
+    first, _ = capsys.readouterr().err.splitlines()
+    assert first == "in/b.png: b.png cannot be read as a picture; save it again as PNG."
+
+
 def test_nothing_that_is_somebodys_is_overwritten(tmp_path, capsys):
     """Neither the pictures themselves, nor what lay there before, nor a result that was retouched."""
     pictures, out = make(tmp_path / "in", "ab"), tmp_path / "out"
