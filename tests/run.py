@@ -96,7 +96,7 @@ class Part:
 class Run:
     """A pytest that has been started. With ``later`` its output is shown when it has ended.
 
-    ``chooses``: environment variables that choose an editor.
+    ``chooses``: environment variables that choose an editor, or what its tests do.
     """
 
     def __init__(self, name: str, words: Sequence[str], chooses: dict[str, str] | None = None, later: bool = False):
@@ -190,19 +190,19 @@ def in_other_editor(host: str, editor: str, words: Sequence[str]) -> Part:
     return Run(name, words, {f"REPAINT_BRIDGE_{editor.upper()}": host}).part()
 
 
-def two_at_a_time(words: Sequence[str]) -> list[Part]:
+def two_at_a_time(words: Sequence[str], **chooses: str) -> list[Part]:
     """The engine's tests, with one thread, beside all others, which wait much; where words name tests, these alone."""
     if any(word.startswith("tests/") for word in words):
-        return [Run("Chosen tests", words).part()]
+        return [Run("Chosen tests", words, chooses).part()]
     engine = Run("Engine", ["tests/engine", *words], {"OMP_NUM_THREADS": "1"}, later=True)
-    others = Run("Bridge, editors, house", ["--ignore=tests/engine", *words])
+    others = Run("Bridge, editors, house", ["--ignore=tests/engine", *words], chooses)
     return [others.part(), engine.part()]
 
 
 def everything(hosts: str, words: Sequence[str]) -> list[Part]:
     prepare_editors()
     prepare_ray()
-    parts = two_at_a_time(words)
+    parts = two_at_a_time(words, **({"REPAINT_BRIDGE_TEST_DOWNLOADS": "1"} if hosts == "all" else {}))
     chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else [])]
     parts += [in_other_editor(host, "krita", [*chosen, *words]) for host in HOSTS[hosts]]
     parts += [in_other_editor(host, "gimp", ["tests/gimp", *words]) for host in OTHER_GIMPS[hosts]]

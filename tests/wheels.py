@@ -18,6 +18,9 @@ from bridge_server.client.setup.kit import PROJECT, Kit
 
 from .hosts import hosts_cache
 
+DOWNLOADED = os.environ.get("REPAINT_BRIDGE_TEST_DOWNLOADS") == "1"
+"""Whether a real Krita downloads all packages for itself, as ``--hosts all`` has it, instead of taking that folder."""
+
 
 def all_wheels(kit: Path) -> Path:
     """The folder with what the kit asks for on this machine; skips where there is no network."""

@@ -320,7 +320,8 @@ SLOW = ["--model", "test/gaussian-slow", "--steps", "15", "--jump-length", "1", 
 def test_ctrl_c_is_one_line_that_is_true(mask, moment):
     imagefile.write(mask.with_name("in.png"), Picture(_noise(3)))
     reader, writer = os.pipe()
-    start = "import os, runpy, sys, engine; os.close(int(sys.argv.pop(1))); "
+    start = "import os, runpy, signal, sys, engine; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    start += "os.close(int(sys.argv.pop(1))); "  # a shell's background jobs ignore Ctrl+C
     start += "runpy.run_module('engine', run_name='__main__', alter_sys=True)"
     command = [sys.executable, "-c", start, str(writer), "inpaint", "in.png", "--mask", "mask.png", "-o", "o.png"]
     pipe = subprocess.PIPE
