@@ -22,6 +22,13 @@ DOWNLOADED = os.environ.get("REPAINT_BRIDGE_TEST_DOWNLOADS") == "1"
 """Whether a real Krita downloads all packages for itself, as ``--hosts all`` has it, instead of taking that folder."""
 
 
+def own_settings() -> dict[str, str]:
+    """pip's settings of whoever runs the tests, for an editor with another home."""
+    mine = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    file = Path.home() / ".config/pip/pip.conf"
+    return {"PIP_CONFIG_FILE": str(file), **mine} if file.is_file() else mine
+
+
 def all_wheels(kit: Path) -> Path:
     """The folder with what the kit asks for on this machine; skips where there is no network."""
     plan = setup.plan(kit)

@@ -20,7 +20,7 @@ from tests.box.road import Box, command, fingerprints
 from tests.bridge.home import SLOW, until
 from tests.setup.index import Index, serving
 from tests.setup.kits import SmallKit, renew
-from tests.wheels import DOWNLOADED, all_wheels, remember
+from tests.wheels import DOWNLOADED, all_wheels, own_settings, remember
 
 from .desk import Desk
 from .host import REPOSITORY, Display, KritaHost, chosen_krita
@@ -58,7 +58,8 @@ def test_from_the_zip_to_a_fill(
     wheels = all_wheels(packaged / "kit")
     home = tmp_path / "home of RePaint"
     monkeypatch.setenv(launch.HOME_VARIABLE, str(home))  # for the bridge that this test asks and stops
-    host = KritaHost(tmp_path, display=display, plugin=False, environment={launch.HOME_VARIABLE: str(home)})
+    own = own_settings() if DOWNLOADED else {}
+    host = KritaHost(tmp_path, display=display, plugin=False, environment={launch.HOME_VARIABLE: str(home), **own})
     settings = host.home / ".config/kritarc"
     settings.write_text("[python]\nenable_repaint_test_driver=true\n")
     try:
@@ -104,7 +105,7 @@ def test_from_the_zip_to_a_fill(
         assert all(" · " in each for each in seen), "seconds are told"
         assert host.run("dock().button.isVisible() and dock().button.isEnabled()"), "without a restart"
         assert not host.run(f"{PANEL}.isVisible()")
-        assert not (home / "cache/wheels").exists()
+        until(lambda: not (home / "cache/wheels").exists(), "the downloads are removed", patience=60)
         take_the_tour(desk)
         shown, picture = paint_once(desk, tmp_path)
         host.stop()
