@@ -6,14 +6,10 @@ Started by the bridge only; leaves when standard input ends.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
-import signal
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import zmq
@@ -21,7 +17,7 @@ import zmq
 from bridge_server import work
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import encode
-from bridge_server.client.launch import PrivateLog
+from bridge_server.worker.process import begin, leave
 from engine import cluster
 from engine.errors import EngineError
 from engine.untrusted import own_input
@@ -32,12 +28,6 @@ LOOK_SECONDS = 2.0  # between two looks at what the cluster has
 AGAIN_SECONDS = 15.0  # until a cluster that does not answer is tried again
 TRIES = 4  # of that
 NO_SEATS = "The Ray cluster at {place} has no GPU and no processor to work on: add a node to it."
-
-
-def leave(status: int = 0) -> None:
-    """End the process now: Ray's threads must not be waited for."""
-    logging.shutdown()
-    os._exit(status)
 
 
 def _watch_parent() -> None:
@@ -114,12 +104,7 @@ async def _attend(orders: dict[str, Any], place: str) -> None:
 
 
 def main() -> None:
-    handler = PrivateLog(Path(sys.argv[1]), backups=2)
-    logging.basicConfig(
-        handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the bridge
-    orders = json.loads(own_input().readline())
+    orders = begin()
     threading.Thread(target=_watch_parent, name="parent", daemon=True).start()
     place = _entered(orders)
     try:

@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge_server import settings
-from bridge_server.client import launch
+from bridge_server.client import launch, settings
 from bridge_server.pool.backend import Handle, Joining
 from bridge_server.pool.started import Started
 

@@ -6,7 +6,6 @@ standard input ends, when its parent dies, or when told so.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -19,19 +18,13 @@ from bridge_server import work
 from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import encode
-from bridge_server.client.launch import PrivateLog
 from bridge_server.worker.line import SocketLine
+from bridge_server.worker.process import begin, leave
 from engine.untrusted import own_input
 
 log = logging.getLogger("worker")
 
 _ENGINE_MISSING = "The RePaint engine is not whole: open RePaint and click Repair."
-
-
-def leave(status: int = 0) -> None:
-    """End the process now: threads of native libraries must not be waited for."""
-    logging.shutdown()
-    os._exit(status)
 
 
 def _die_with_parent(parent: int) -> None:
@@ -52,12 +45,7 @@ def _die_with_parent(parent: int) -> None:
 
 
 def main() -> None:
-    handler = PrivateLog(Path(sys.argv[1]), backups=2)
-    logging.basicConfig(
-        handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the bridge
-    orders = json.loads(own_input().readline())
+    orders = begin()
     _die_with_parent(orders["parent"])
     line = SocketLine(orders["address"], orders["password"], orders["ticket"], leave)
     line.start()

@@ -26,7 +26,7 @@ from bridge_server.client.waiting import Waiting
 from bridge_server.client.zmtp import Dealer
 from bridge_server.desk import VERSIONS_DIFFER
 from bridge_server.worker import __main__ as worker
-from bridge_server.worker import line, options
+from bridge_server.worker import line, options, process
 from bridge_server.worker.shelf import JUMPS
 from engine.errors import BadInput
 from engine.run import job as engine_job
@@ -368,10 +368,10 @@ def test_an_engine_that_cannot_say_that_it_is_ready_is_reported(monkeypatch: Any
     monkeypatch.setattr("bridge_server.worker.runner.Runner", lambda *_: unready)
     monkeypatch.setattr(worker, "leave", lambda status: said.append(status))
     monkeypatch.setattr(worker, "_die_with_parent", lambda _parent: None)
-    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path / "worker.log")])
+    monkeypatch.setattr(process.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(process.sys, "argv", ["worker", str(tmp_path / "worker.log")])
     orders = b'{"address": "", "password": "", "ticket": "", "warm": "", "scratch": "s", "spool": "s", "parent": 1}\n'
-    monkeypatch.setattr(worker, "own_input", lambda: io.BytesIO(orders))
+    monkeypatch.setattr(process, "own_input", lambda: io.BytesIO(orders))
     worker.main()
     broken, status = said
     assert isinstance(broken, work.Broken)
