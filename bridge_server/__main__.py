@@ -146,7 +146,7 @@ def _count_or_auto(text: str) -> int | str:
 
 def workers(number: int | str | None) -> int:
     """Say how many workers the bridge starts with, after setting it if it is given."""
-    from bridge_server import settings
+    from bridge_server.client import settings
     from bridge_server.pool import machine
 
     if number is not None:

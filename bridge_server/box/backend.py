@@ -8,9 +8,9 @@ import socket
 from dataclasses import asdict
 from pathlib import Path
 
-from bridge_server import settings
 from bridge_server.box import keys
 from bridge_server.box.keys import Box
+from bridge_server.client import settings
 from bridge_server.pool.backend import Handle, Joining, Limits
 from bridge_server.pool.pool import Pool
 from bridge_server.pool.started import Started

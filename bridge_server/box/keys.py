@@ -19,7 +19,7 @@ from typing import Any
 import zmq
 from zmq.utils import z85
 
-from bridge_server import settings
+from bridge_server.client import settings
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.launch import plain_file, private_folder, user_folders, write_private
 from bridge_server.client.locks import FileLock

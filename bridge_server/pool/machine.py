@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge_server import settings
+from bridge_server.client import settings
 from bridge_server.client.setup.device import SECONDS
 from bridge_server.client.setup.programs import output, which
 

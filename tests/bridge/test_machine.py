@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge_server import settings
-from bridge_server.client import launch
+from bridge_server.client import launch, settings
 from bridge_server.pool import machine
 from bridge_server.pool.machine import Share
 

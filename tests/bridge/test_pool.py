@@ -71,6 +71,14 @@ def parts(home: Home, job: str) -> list[tuple[int, int, int]]:
     return [(int(count), int(first), int(worker)) for count, first, worker in found]
 
 
+def two_parts(home: Home, watched: Watched, progress: int) -> str:
+    """A job of two long variants, each with a worker, after so many messages of progress."""
+    job = watched.session.submit(request(SLOW, variants=2, options={**PLAIN_RUN, "steps": 200}))
+    until(lambda: len(parts(home, job)) == 2, "both are at work")
+    watched.wait(job, events.Progress, count=progress)
+    return job
+
+
 def pixels(watched: Watched, job: str) -> list[tuple[int, int, bytes]]:
     results = sorted(watched.of(job, events.Result), key=lambda result: result.variant)
     return [(result.variant, result.seed, result.rgba) for result in results]
@@ -219,9 +227,7 @@ def test_branches_go_to_the_worker_that_keeps_the_step(pool: Home) -> None:
 
 def test_a_cancel_stops_all_parts(pool: Home) -> None:
     watched = pool.session()
-    job = watched.session.submit(request(SLOW, variants=2, options={**PLAIN_RUN, "steps": 200}))
-    until(lambda: len(parts(pool, job)) == 2, "both are at work")
-    watched.wait(job, events.Progress, count=10)
+    job = two_parts(pool, watched, 10)
     watched.session.cancel(job)
     assert isinstance(watched.end(job), events.Cancelled)
     status = until(lambda: (s := pool.status()).engine == "ready" and s, "both are idle", patience=3.0)
@@ -232,9 +238,7 @@ def test_a_cancel_stops_all_parts(pool: Home) -> None:
 
 def test_stopping_keeps_what_there_is_of_all_parts(pool: Home) -> None:
     watched = pool.session()
-    job = watched.session.submit(request(SLOW, variants=2, options={**PLAIN_RUN, "steps": 200}))
-    until(lambda: len(parts(pool, job)) == 2, "both are at work")
-    watched.wait(job, events.Progress, count=30)
+    job = two_parts(pool, watched, 30)
     watched.session.keep(job)
     assert isinstance(watched.end(job), events.Done)
     results = watched.of(job, events.Result)
@@ -244,9 +248,7 @@ def test_stopping_keeps_what_there_is_of_all_parts(pool: Home) -> None:
 
 def test_stopping_keeps_what_there_is_although_a_worker_dies(pool: Home) -> None:
     watched = pool.session()
-    job = watched.session.submit(request(SLOW, variants=2, options={**PLAIN_RUN, "steps": 200}))
-    until(lambda: len(parts(pool, job)) == 2, "both are at work")
-    watched.wait(job, events.Progress, count=30)
+    job = two_parts(pool, watched, 30)
     victim = workers(pool)[parts(pool, job)[1][2]]
     os.kill(victim, signal.SIGSTOP)
     watched.session.keep(job)

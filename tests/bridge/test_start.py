@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from bridge_server import settings
 from bridge_server.__main__ import main
-from bridge_server.client import events, launch, link, messages, session
+from bridge_server.client import events, launch, link, messages, session, settings
 from bridge_server.client.editor.choices import Choices
 from bridge_server.client.editor.fields import defaults
 from bridge_server.client.editor.identity import client_id
 from bridge_server.client.editor.sentences import UNREADABLE
 from bridge_server.client.errors import BridgeError, CannotStart, NotInstalled
+from bridge_server.client.setup import boxes
 from tests.bridge.home import ROOT, SLOW, Home, alive, python, request, until
 from tests.promises import Tried, many
 
@@ -201,6 +201,7 @@ def test_whatever_lies_where_an_editors_own_files_should_be_holds_nobody_up(
     with pytest.raises(NotInstalled):
         launch.read_launch_file()
     assert settings.read() == {}
+    assert boxes.connected() == ""
     choices = Choices(config / "choices.json")
     assert (choices.user, choices.notice) == (defaults(), UNREADABLE)
     assert client_id("krita") == client_id("krita") is not None

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bridge_server import settings
 from bridge_server.__main__ import main as bridge_command
-from bridge_server.client import launch
+from bridge_server.client import launch, settings
 from bridge_server.client.link import find_or_start
 
 from .conftest import provide_bridge

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 
-from bridge_server.client import launch
+from bridge_server.client import settings
 from bridge_server.client.errors import SetUpFailed
 from bridge_server.client.setup import environments, sentences
 from bridge_server.client.setup.kit import BOX
@@ -23,9 +22,9 @@ def read(line: str) -> str:
 def connected() -> str:
     """ "HOST:PORT" of the box that this user is connected to, or ""."""
     try:
-        box = json.loads((launch.user_folders().config / "bridge.json").read_text(encoding="utf-8"))["box"]
+        box = settings.read()["box"]
         host, port = str(box["host"]), int(box["port"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return ""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
