@@ -72,6 +72,7 @@ class Driven:
     """One running editor. A subclass starts it, says what its log holds and raises in `check` what went wrong."""
 
     name = "editor"
+    says = "None"  # an expression that may fail: the status line and the state of the run
 
     def __init__(self, work: Path, display: Display | None) -> None:
         self.work = work
@@ -144,10 +145,28 @@ class Driven:
                 return value
             if time.monotonic() > end:
                 self.screenshot("waited-in-vain")
-                raise HostFailure(
-                    f"Not true in {self.name} after {seconds} s: {what or condition}\n{self.log()[-1500:]}"
-                )
+                missed = f"Not true in {self.name} after {seconds} s: {what or condition}"
+                raise HostFailure(f"{missed}\n{self.shown()}\n{self.log()[-1500:]}")
             time.sleep(0.03)
+
+    def shown(self) -> str:
+        """What the plug-in says to the artist at the moment, for the message of a failure."""
+        try:
+            return f"{self.name} says: {self.run(self.says)}"
+        except HostFailure:
+            return f"{self.name} says nothing"
+
+    def at_rest(self, place: str, what: str) -> list[float]:
+        """The point that the expression names, once it is one (and not None) and the same twice: a page that is still
+        being laid out moves its buttons away from under the mouse."""
+        last = None
+        end = time.monotonic() + 20.0
+        while (found := self.run(place)) is None or found != last:
+            if time.monotonic() > end:
+                raise HostFailure(f"{what} cannot be clicked in {self.name}: {found}\n{self.shown()}")
+            last = found
+            time.sleep(0.1)
+        return list(found)
 
     # ---- hands ----
     def xdo(self, *words: Any) -> str:

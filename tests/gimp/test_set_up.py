@@ -123,9 +123,8 @@ def take_the_tour(desk: Desk) -> None:
     host.screenshot("tour")
     before = host.run("tree(tour)")
     desk.click("selection_page.button")
-    host.wait("flow.busy")
+    host.wait(f"{text}.startswith('3 of 4')", seconds=120, what="the fill has arrived")
     desk.wait_end(120)
-    host.wait(f"{text}.startswith('3 of 4')", what="the fill has arrived")
     assert len(host.run("tree(tour)")) == len(before) + 1
     place = host.run(
         "g = window.gallery\nn = 1 - g.get_selected_items()[0].get_indices()[0]\n"

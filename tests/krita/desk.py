@@ -44,6 +44,8 @@ def shown(document):
 def center(widget):
     point = widget.mapToGlobal(widget.rect().center())
     return [point.x(), point.y()]
+def clickable(widget):
+    return center(widget) if widget.isVisible() and widget.isEnabled() else None
 def canvas():
     views = [w for w in app.activeWindow().qwindow().findChildren(QtWidgets.QWidget)
              if w.metaObject().className() == "KisQPainterCanvas" and w.isVisible()]
@@ -210,7 +212,7 @@ documents[{name!r}] = add(d)
     def click(self, widget: str) -> None:
         """A click of the real mouse on one of the docker's widgets, e.g. "button", "cancel_button"."""
         self.host.run(f"dock().area.ensureWidgetVisible(dock().{widget})")
-        self.host.click(*self.host.run(f"center(dock().{widget})"))
+        self.host.click(*self.host.at_rest(f"clickable(dock().{widget})", widget))
 
     def press(self) -> None:
         """The RePaint button without the mouse's way, for tests in which the mouse is not the point."""

@@ -141,6 +141,7 @@ class KritaHost(Driven):
     """
 
     name = "krita"
+    says = "[dock().findChild(QtWidgets.QLabel, 'repaint_status').text(), flow.engine, flow.busy]"
 
     def __init__(
         self,

@@ -193,9 +193,8 @@ def take_the_tour(desk: Desk) -> None:
     desk.screenshot("tour")
     before = host.run("hashlib.sha256(shown(documents['tour'])).hexdigest()")
     desk.click("button")
-    host.wait("flow.busy")
+    host.wait(f"{text}.startswith('3 of 4')", seconds=120, what="the fill has arrived")
     desk.wait_end(120)
-    host.wait(f"{text}.startswith('3 of 4')", what="the fill has arrived")
     assert host.run("hashlib.sha256(shown(documents['tour'])).hexdigest()") != before
     assert host.run("dock().gallery.count()") == 2
     other = "1 - dock().gallery.currentRow()"
