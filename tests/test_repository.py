@@ -74,6 +74,7 @@ PACKAGES = (
     "tasks",
     "batch",
     "bench",
+    "lab",
     "commands",
 )
 """The engine's packages; each imports only those before it, and only from their `__init__`."""

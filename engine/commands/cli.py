@@ -15,6 +15,7 @@ from pathlib import Path
 from engine.commands import batch as batch_command
 from engine.commands import bench as bench_commands
 from engine.commands import data
+from engine.commands import lab as lab_command
 from engine.commands import learn as learn_command
 from engine.commands import models as model_commands
 from engine.commands import train as train_command
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     train_command.add_arguments(train)
     train.set_defaults(run=train_command.main)
     bench_commands.add_commands(commands)
+    lab_command.add_commands(commands)
 
     return parser
 

@@ -1,0 +1,33 @@
+"""The laboratory: the report's experiments as commands, each writing a notebook and a page of what it found."""
+
+from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Scene, Setting, Setup, painted
+from engine.lab.notebook import Notebook, Record
+from engine.lab.plots import Plot
+from engine.lab.report import Claim, Pictures, Section, Table
+from engine.lab.running import run
+from engine.lab.timing import TIME
+
+EXPERIMENTS = {each.name: each for each in (TIME,)}
+"""All of them, by name, in the order of the report."""
+
+__all__ = [
+    "EXPERIMENTS",
+    "Cell",
+    "Claim",
+    "Experiment",
+    "Live",
+    "Notebook",
+    "Number",
+    "Option",
+    "Pictures",
+    "Plot",
+    "Record",
+    "Result",
+    "Scene",
+    "Section",
+    "Setting",
+    "Setup",
+    "Table",
+    "painted",
+    "run",
+]
