@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import time
@@ -48,6 +49,7 @@ NODE_WITHOUT = "The Ray node {host} has no RePaint Bridge {version}: install it 
 NODE_OTHER = "The Ray node {host} has RePaint Bridge {found}, this computer {version}: install the same version there."
 NODE_FULL = "The Ray node {host} had no free place for the engine: it is asked again soon; ask who else uses it."
 NODE_FAILED = "The engine cannot start on the Ray node {host}: look into logs/ray.log beside the jobs for the reason."
+NODE_NO_ROOM = "The disk of the Ray node {host} is full: make room there, and it is asked again."
 NODE_WEIGHTS = (
     "The model {model} on the Ray node {host} is not the one that the other nodes have: copy its folder there again."
 )
@@ -352,8 +354,7 @@ class Speaker:
             raise Full(NODE_FULL.format(**about)) from None
         except RayError as error:
             log.warning("no actor on %s: %s", self._seat.host, error)
-            lacking = "ModuleNotFoundError" in str(error) and "bridge_server" in str(error)
-            raise Unfit((NODE_WITHOUT if lacking else NODE_FAILED).format(**about)) from error
+            raise Unfit(_why(str(error)).format(**about)) from error
 
     async def _answer(self, engine: Any) -> tuple[str, int, list[Frames]]:
         while True:
@@ -391,6 +392,13 @@ class Speaker:
             scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(seat.node, soft=False),
         )
         return made.remote(self._name, fleet.warm, fleet.idle_seconds)
+
+
+def _why(error: str) -> str:
+    """The sentence for what an actor's Python said before it ended."""
+    if "ModuleNotFoundError" in error and "bridge_server" in error:
+        return NODE_WITHOUT
+    return NODE_NO_ROOM if f"Errno {errno.ENOSPC}" in error else NODE_FAILED
 
 
 def _is_free(seat: Seat) -> bool | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.ray.cluster import TOKEN, Loopback, Nodes, cluster
+from tests.ray.cluster import ROOT, TOKEN, Loopback, Nodes, cluster
 
 
 def _skip(reason: str) -> None:
@@ -40,11 +42,19 @@ def loopback(_namespace: Loopback) -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def _nodes(_namespace: Loopback) -> Iterator[Nodes]:
+def node_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The nodes' own folders, with a model of the user's, called mine."""
+    home = tmp_path_factory.mktemp("node")
+    shutil.copytree(ROOT / "engine/weights/texture", home / "data/models/mine")
+    return home
+
+
+@pytest.fixture(scope="package")
+def _nodes(_namespace: Loopback, node_home: Path) -> Iterator[Nodes]:
     _namespace.enter()
     with cluster() as nodes:
-        nodes.add()
-        nodes.add()
+        for _ in range(2):
+            nodes.add(env_vars={"REPAINT_BRIDGE_HOME": str(node_home)})
         _namespace.leave()
         yield nodes
 

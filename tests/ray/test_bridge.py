@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,73 @@ def test_a_cluster_that_cannot_be_entered_is_said_to_the_artist(nodes: Nodes, mo
         assert "wants another token" in failed.sentence
     finally:
         locked_out.close()
+
+
+def test_a_node_with_other_weights_is_told_of_and_the_others_go_on(
+    home: Home, nodes: Nodes, node_home: Path, tmp_path: Path
+):
+    """The model on the new node differs by one byte from that on the two others, which were asked first."""
+    watched = home.session()
+    job = request("mine", variants=3, options={"steps": 2, "jump_samples": 1})
+    before = pixels(watched.run(job))
+    other = shutil.copytree(node_home, tmp_path / "other")
+    with open(other / "data/models/mine/unet/config.json", "a") as file:
+        file.write("\n")
+    number = nodes.add(env_vars={"REPAINT_BRIDGE_HOME": str(other)})
+    said = "The model mine on the Ray node"
+    try:
+        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+        assert pixels(watched.run(job)) == before
+        until(lambda: any(notice.sentence.startswith(said) for notice in watched.all(events.Notice)), said)
+    finally:
+        nodes.remove(number)
+    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes volumes by options of tmpfs."""
+    volume = tmp_path / "volume"
+
+    def made(options: str) -> Path:
+        volume.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(volume)]
+        done = subprocess.run(command, capture_output=True) if shutil.which("mount") else None
+        if done is None or done.returncode:
+            pytest.skip("no right to mount a tmpfs here")
+        return volume
+
+    yield made
+    if volume.is_mount():
+        subprocess.run(["umount", "-l", str(volume)], check=True)
+
+
+def test_a_node_whose_disk_is_full_paints_all_the_same(home: Home, nodes: Nodes, small_disk: Callable[[str], Path]):
+    watched = home.session()
+    before = pixels(watched.run(request(SLOW, variants=3)))
+    volume = small_disk("size=64k")
+    with pytest.raises(OSError, match="No space"):
+        (volume / "ballast").write_bytes(bytes(1 << 20))
+    number = nodes.add(env_vars={"REPAINT_BRIDGE_HOME": str(volume)})
+    try:
+        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+        assert pixels(watched.run(request(SLOW, variants=3))) == before
+        assert len(actors(home)) == 3, "one variant each"
+    finally:
+        nodes.remove(number)
+    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
+
+
+def test_a_node_that_can_make_no_file_is_told_of_and_the_others_go_on(
+    home: Home, nodes: Nodes, small_disk: Callable[[str], Path]
+):
+    watched = home.session()
+    number = nodes.add(env_vars={"REPAINT_BRIDGE_HOME": str(small_disk("size=64k,nr_inodes=1"))})
+    said = "is full: make room there"
+    try:
+        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+        assert len(watched.run(request(SLOW, variants=3))) == 3
+        until(lambda: any(said in notice.sentence for notice in watched.all(events.Notice)), said)
+    finally:
+        nodes.remove(number)
+    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")

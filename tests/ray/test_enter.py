@@ -64,6 +64,26 @@ def test_a_cluster_that_lets_anybody_in_is_refused_unless_allowed(open_nodes: No
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip() == open_nodes.address
 
 
+@pytest.mark.parametrize(
+    "other", ["import ray; ray.__version__ = '2.59.9'", "import ray; sys.version_info = (3, 11, 99)"]
+)
+def test_another_ray_or_python_than_the_clusters(open_nodes: Nodes, loopback: None, other: str):  # noqa: ARG001
+    """Ray itself compares what this process says of itself with what the cluster's head said."""
+    code = f"""
+import sys
+{other}
+from engine import cluster
+from engine.errors import EngineError
+try:
+    cluster.enter(sys.argv[1], without_token=True)
+except EngineError as error:
+    print(error.code, error.sentence)
+"""
+    done = subprocess.run([sys.executable, "-c", code, open_nodes.address], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("ray_versions"), done.stderr
+    assert "install the same ones" in done.stdout
+
+
 def test_no_token_and_a_wrong_one(nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
     error = refused(nodes.address)
