@@ -11,7 +11,7 @@ from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
 from tests.desk import write_launch_file
 from tests.ray.cluster import TOKEN, Nodes
-from tests.ray.conftest import _namespace, _nodes, loopback, nodes  # noqa: F401 - fixtures
+from tests.ray.conftest import _namespace, _nodes, loopback, node_home, nodes  # noqa: F401 - fixtures
 
 from .conftest import start_krita
 from .desk import Desk
