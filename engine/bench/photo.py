@@ -17,10 +17,11 @@ Tasks:
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,30 @@ def group(entry: Entry) -> str:
     if entry.task == "extend":
         return "extend all sides" if entry.mask["shape"] == "expand" else "extend one side"
     return f"{entry.task} {entry.side}" if entry.side else entry.task
+
+
+def drawn(chosen: list[Entry], count: int) -> list[Entry]:
+    """``count`` holes at places that nobody has chosen, in turn on the photographs of ``chosen``: 128 to 384 pixels
+    (evenly on a logarithmic scale), anywhere at least 32 pixels from the border. Always the same ones.
+
+    Raises:
+        BadInput: there is no photograph among them, or ``count`` is not positive.
+    """
+    parts = {entry.picture: entry for entry in chosen if entry.kind == "photograph" and entry.task != "big"}
+    if count < 1 or not parts:
+        raise BadInput(
+            "bad_case", "Holes are drawn on photographs, one at least: choose other cases or a number above 0."
+        )
+    rng = np.random.default_rng(20)
+    out = []
+    for number, entry in zip(range(count), itertools.cycle(parts.values()), strict=False):
+        width, height = entry.crop[2:]
+        side = round(float(128 * 3 ** rng.random()))
+        room = side // 2 + 32
+        centre = [int(rng.integers(room, width - room)), int(rng.integers(room, height - room))]
+        mask = {"shape": "blob", "centre": centre, "side": side, "seed": number}
+        out.append(replace(entry, name=f"{entry.picture}-drawn-{number:02d}", task="hole", mask=mask, side=0))
+    return out
 
 
 def case_of(entry: Entry, pixels: np.ndarray) -> PhotoCase:

@@ -68,6 +68,9 @@ def add_commands(commands: Any) -> None:
     )
     photo.add_argument("--set", choices=("tuning", "judgement", "both"), default="tuning", help="default: %(default)s")
     photo.add_argument("--cases", default=None, metavar="NAMES", help="only these cases, tasks, pictures or kinds")
+    photo.add_argument(
+        "--drawn", type=int, default=None, metavar="N", help="instead N holes drawn at random on the photographs"
+    )
     photo.add_argument("--model", default="exemplar", metavar="IDS", help="default: %(default)s; 'none' for none")
     photo.add_argument("--preset", default="fast", metavar="NAMES", help="of our runs (default: %(default)s)")
     photo.add_argument("--rivals", default=None, metavar="NAMES", help="default: the four that fit; 'none' for none")
@@ -172,6 +175,8 @@ def _photo(arguments: argparse.Namespace) -> None:
 
     _check_seeds(arguments)
     chosen = photo.entries(arguments.set, _chosen(arguments.cases))
+    if arguments.drawn is not None:
+        chosen = photo.drawn(chosen, arguments.drawn)
     names = [] if arguments.model == "none" else _names(arguments.model)
     models = [api.load_model(name, arguments.device) for name in names]
     orders: dict[str, photo_run.Order] = {}

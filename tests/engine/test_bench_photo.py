@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,26 @@ def test_every_mask_can_be_drawn_and_leaves_most_of_its_picture():
         if entry.task in ("hole", "big"):
             rows, columns = np.nonzero(selection)
             assert [np.ptp(rows) + 1, np.ptp(columns) + 1] == pytest.approx([entry.side] * 2, abs=3)
+
+
+def test_holes_are_drawn_at_the_same_places_in_turn_on_the_photographs_of_the_set():
+    chosen = photo.entries("judgement")
+    holes = photo.drawn(chosen, 30)
+    assert holes == photo.drawn(chosen, 30)
+    assert len({hole.name for hole in holes}) == 30
+    photographs = [entry for entry in chosen if entry.kind == "photograph"]
+    counts = Counter(hole.picture for hole in holes)
+    assert set(counts) == {entry.picture for entry in photographs}
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert {hole.sha256 for hole in holes} <= {entry.sha256 for entry in photographs}, "the same parts, one each"
+    for hole in holes:
+        drawn = masks.draw(hole.mask, *hole.crop[2:])
+        rows, columns = np.nonzero(drawn)
+        assert 128 <= np.ptp(rows) + 1 <= 384
+        assert min(rows.min(), columns.min()) >= 31
+    for which, count in ((chosen, 0), ([entry for entry in chosen if entry.kind == "texture"], 3)):
+        with pytest.raises(BadInput, match="drawn on photographs"):
+            photo.drawn(which, count)
 
 
 def test_cases_are_chosen_by_set_name_task_picture_and_kind():
