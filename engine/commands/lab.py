@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from engine import devices
-from engine.errors import BadInput
-from engine.lab import EXPERIMENTS, Experiment, Setup, run
+from engine.errors import BadInput, EngineError
+from engine.lab import EXPERIMENTS, Experiment, Onlooker, Outcome, Setup, index, run, write_text
+
+CANCELLED, FAILURE = 130, 3
+FOLDER = Path("lab")
 
 
 def add_commands(commands: Any) -> None:
@@ -20,32 +23,75 @@ def add_commands(commands: Any) -> None:
     kinds = lab.add_subparsers(required=True, metavar="NAME")
     for experiment in EXPERIMENTS.values():
         one = kinds.add_parser(experiment.name, help=experiment.title)
-        _add_shared(one)
+        _add_shared(one, FOLDER / experiment.name)
         for option in experiment.options:
-            kind, told = type(option.default), f"{option.help} (default {option.default})"
+            told = f"{option.help} (default %(default)s)"
+            kind = type(option.default)
             one.add_argument(f"--{option.name}", dest=option.name, type=kind, default=option.default, help=told)
         one.set_defaults(run=partial(_one, experiment))
+    every = kinds.add_parser("all", help="one after the other, and a page that leads to all of them")
+    _add_shared(every, FOLDER)
+    every.set_defaults(run=_all)
 
 
-def _add_shared(parser: argparse.ArgumentParser) -> None:
+def _add_shared(parser: argparse.ArgumentParser, folder: Path) -> None:
     parser.add_argument("--model", default="", metavar="IDS", help="default: all that are installed and suit")
     parser.add_argument("--device", choices=devices.KINDS)
     parser.add_argument("--small", action="store_true", help="as little as shows that it runs")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: lab/NAME; a run there is gone on with")
+    parser.add_argument("--out", type=Path, default=folder, metavar="DIR", help="a run there is gone on with")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="begin no further cell after this")
 
 
-def _one(experiment: Experiment, arguments: argparse.Namespace) -> int:
-    options = {option.name: getattr(arguments, option.name) for option in experiment.options}
+def _setup(experiment: Experiment, arguments: argparse.Namespace) -> Setup:
     names = tuple(name.strip() for name in arguments.model.split(",") if name.strip())
-    setup = Setup(names, arguments.device, arguments.small, options)
-    folder = arguments.out or Path("lab") / experiment.name
-    command = "python -m engine " + shlex.join(sys.argv[1:])
-    outcome = run(experiment, setup, folder, command, limit=arguments.limit)
-    if outcome.kept == 0 and outcome.failed:
-        raise BadInput("lab_failed", outcome.failed[0])
-    print(f"{outcome.kept} of {outcome.of} cells are done; {folder / 'numbers.csv'}")
+    options = {option.name: getattr(arguments, option.name, option.default) for option in experiment.options}
+    return Setup(names, arguments.device, arguments.small, options)
+
+
+def _onlookers(_arguments: argparse.Namespace, _folder: Path) -> list[Onlooker]:
+    return []
+
+
+def _command() -> str:
+    return "python -m engine " + shlex.join(sys.argv[1:])
+
+
+def _one(experiment: Experiment, arguments: argparse.Namespace) -> int:
+    folder = arguments.out
+    setup = _setup(experiment, arguments)
+    outcome = run(experiment, setup, folder, _command(), _onlookers(arguments, folder), arguments.limit)
+    if not outcome.done and outcome.failed:
+        raise EngineError("lab_failed", outcome.failed[0])
+    return _told(outcome, folder / "report.html")
+
+
+def _told(outcome: Outcome, page: Path) -> int:
+    """Say how far it came; the exit code."""
     if outcome.stopped:
-        print("Stopped; the same command goes on.", file=sys.stderr)
-        return 130
-    return 3 if outcome.failed else 0
+        print(f"Stopped with {outcome.words}; the same command goes on. See {page}.", file=sys.stderr)
+        return CANCELLED
+    print(f"{outcome.words}; see {page}.")
+    return FAILURE if outcome.failed else 0
+
+
+def _all(arguments: argparse.Namespace) -> int:
+    found: list[tuple[Experiment, Outcome | str]] = []
+    code = 0
+    for experiment in EXPERIMENTS.values():
+        folder = arguments.out / experiment.name
+        try:
+            setup = _setup(experiment, arguments)
+            outcome = run(experiment, setup, folder, _command(), _onlookers(arguments, folder), arguments.limit)
+        except BadInput as error:
+            if error.code != "no_model":
+                raise
+            found.append((experiment, error.sentence))
+            print(f"{experiment.name}: {error.sentence}", file=sys.stderr)
+            continue
+        found.append((experiment, outcome))
+        code = max(code, _told(outcome, folder / "report.html"))
+        if outcome.stopped:
+            break
+    write_text(arguments.out / "index.html", index(arguments.out, found, _command()))
+    print(f"All of them: {arguments.out / 'index.html'}.")
+    return code

@@ -1,10 +1,10 @@
 """The laboratory: the report's experiments as commands, each writing a notebook and a page of what it found."""
 
 from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Scene, Setting, Setup, painted
-from engine.lab.notebook import Notebook, Record
+from engine.lab.notebook import Notebook, Record, write_text
 from engine.lab.plots import Plot
 from engine.lab.report import Claim, Pictures, Section, Table
-from engine.lab.running import run
+from engine.lab.running import Onlooker, Outcome, index, run
 from engine.lab.timing import TIME
 
 EXPERIMENTS = {each.name: each for each in (TIME,)}
@@ -18,7 +18,9 @@ __all__ = [
     "Live",
     "Notebook",
     "Number",
+    "Onlooker",
     "Option",
+    "Outcome",
     "Pictures",
     "Plot",
     "Record",
@@ -28,6 +30,8 @@ __all__ = [
     "Setting",
     "Setup",
     "Table",
+    "index",
     "painted",
     "run",
+    "write_text",
 ]

@@ -151,18 +151,13 @@ class Notebook:
         self._take(values)
         return self._records[_key(settings)]
 
-    def write(self, name: str, text: str) -> Path:
-        """A text file of the folder.
+    def write(self, name: str, text: str) -> None:
+        """A text file of the folder; raises as :func:`write_text`."""
+        write_text(self.folder / name, text)
 
-        Raises:
-            EngineError: ``disk_full`` or ``not_written``.
-        """
-        path = self.folder / name
-        try:
-            path.write_text(text, encoding="utf-8", newline="")
-        except OSError as error:
-            raise _unwritten(self.folder, error) from error
-        return path
+    def rows(self) -> list[dict[str, Any]]:
+        """Settings and numbers of each record."""
+        return [{**each.settings, **each.numbers, "seconds in all": each.seconds} for each in self.records]
 
     def write_numbers(self) -> None:
         """``numbers.csv`` and ``numbers.json``: all records.
@@ -170,14 +165,29 @@ class Notebook:
         Raises:
             EngineError: ``disk_full`` or ``not_written``.
         """
-        rows = [{**each.settings, **each.numbers, "seconds_in_all": each.seconds} for each in self.records]
-        self.write("numbers.json", json.dumps({"settings": self.facts, "cells": rows}, indent=1, ensure_ascii=False))
+        rows = self.rows()
+        told = {"settings": self.facts, "cells": rows}
+        self.write("numbers.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
         table = io.StringIO()
         writer = csv.DictWriter(table, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         for row in rows:
             writer.writerow({key: json.dumps(each) if isinstance(each, list) else each for key, each in row.items()})
         self.write("numbers.csv", table.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, whole or not at all.
+
+    Raises:
+        EngineError: ``disk_full`` or ``not_written``.
+    """
+    half = path.with_name(path.name + ".part")
+    try:
+        half.write_text(text, encoding="utf-8", newline="")
+        half.replace(path)
+    except OSError as error:
+        raise _unwritten(path.parent, error) from error
 
 
 def slug(settings: Mapping[str, Setting]) -> str:
