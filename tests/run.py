@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -269,9 +270,13 @@ def main() -> int:
     else:
         parts = two_at_a_time([*QUICK, *words]) if chosen.quick else everything(chosen.hosts, words)
         parts = [once_more(part) for part in parts]
-    slowest = sorted((each for part in parts for each in part.seconds), reverse=True)[:SLOWEST]
-    print("\nThe slowest:" if slowest else "")
-    print("\n".join(f"{seconds:6.1f} s  {name}" for seconds, name in slowest))
+    single = [each for part in parts for each in part.seconds]
+    modules: defaultdict[str, float] = defaultdict(float)
+    for seconds, name in single:
+        modules[name.partition("::")[0]] += seconds
+    for title, found in (("tests", single), ("modules", [(seconds, name) for name, seconds in modules.items()])):
+        print(f"\nThe slowest {title}:")
+        print("\n".join(f"{seconds:6.1f} s  {name}" for seconds, name in sorted(found, reverse=True)[:SLOWEST]))
     print("\n" + "\n".join(part.lines() for part in parts), flush=True)
     return max((part.status for part in parts if not (words and part.status == NOTHING_SELECTED)), default=0)
 
