@@ -13,6 +13,7 @@ from engine.untrusted import fits
 FIXED = {
     "image",
     "selection",
+    "source",
     "model",
     "preset",
     "seed",

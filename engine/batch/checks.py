@@ -25,7 +25,7 @@ LONGEST = 255
 
 def checked(entries: Sequence[Entry]) -> Iterator[Entry]:
     """The entries, one after the other, each with the problem that was found in it."""
-    files = (path for each in entries if each.spec for path in (each.spec.picture, each.spec.mask) if path)
+    files = (path for each in entries if each.spec for path in each.spec.inputs)
     inputs = {os.path.realpath(path) for path in files}
     taken: dict[str, str] = {}
     good: set[str] = set()

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from engine.batch.spec import FILES, defaults
+from engine.batch.spec import FILES, SOURCES, defaults
 from engine.errors import BadInput
 from engine.tasks import TASKS, add_common_options
 
@@ -95,6 +95,7 @@ def parsed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 def absolute(options: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Options in which files and folders that are read stand as texts with their whole path."""
     out = {name: str(value) if name in FILES else value for name, value in options.items()}
+    out |= {name: str((folder / out[name]).absolute()) for name in SOURCES if name in out}
     for name in ("schedule", "model", "vae"):
         text = out.get(name)
         if text and (text.endswith(".json") if name == "schedule" else (folder / text).is_dir() and "/" in text):

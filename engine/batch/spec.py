@@ -25,6 +25,8 @@ MODELS = 2
 """Models that one process holds at a time."""
 FILES = ("save_state", "plot_schedule", "previews")
 """Options that name what is written beside the result."""
+SOURCES = ("source", "source_mask")
+"""Options that name further pictures to read."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,15 @@ class Spec:
     options: dict[str, Any] = field(default_factory=dict)
     threads: int = 1
 
+    @property
+    def inputs(self) -> list[str]:
+        """The pictures that it reads."""
+        named = (self.picture, self.mask, *(self.options.get(name) for name in SOURCES))
+        return [path for path in named if path]
+
     def arguments(self) -> argparse.Namespace:
         """What the task takes, the defaults of options that were not given included."""
-        given = {name: Path(text) if name in FILES else text for name, text in self.options.items()}
+        given = {name: Path(text) if name in FILES + SOURCES else text for name, text in self.options.items()}
         mask = None if self.mask is None else Path(self.mask)
         own = {"image": Path(self.picture), "mask": mask, "out": Path(self.output), "seed": self.seed}
         return argparse.Namespace(**{**defaults(self.task), **given, **own, "streamed": False})
@@ -161,6 +169,7 @@ def key(spec: Spec) -> str:
     for name in ("picture", "mask"):
         path = getattr(spec, name)
         parts[name] = None if path is None else file_digest(Path(path))
+    parts |= {name: file_digest(Path(parts[name])) for name in SOURCES if name in parts}
     if arguments.schedule.endswith(".json"):
         parts["schedule"] = file_digest(Path(arguments.schedule))
     parts.pop("vae", None)  # a part of the model's

@@ -66,6 +66,8 @@ class Group:
             if period:
                 apart = np.minimum(apart, float(period) - apart)
             farness = farness + torch.from_numpy(apart).square()
+        if octave.elsewhere:  # there no place is near
+            farness = torch.zeros_like(farness)
         farness = farness * torch.from_numpy(NEARNESS / painted[..., None, None])
         numbers, down, right = (torch.from_numpy(each) for each in (targets, rows, columns))
         return cls(numbers, down, right, stock, squares, farness.float())
@@ -109,7 +111,7 @@ def of(octave: Octave) -> list[Group]:
         y, x = max(seen.y, near.y), max(seen.x, near.x)
         bottom, right = min(seen.y + seen.height, near.y + near.height), min(seen.x + seen.width, near.x + near.width)
         here = np.nonzero(octave.usable[y:bottom, x:right])
-        enough = len(here[0]) >= LEAST_SOURCES
+        enough = len(here[0]) >= LEAST_SOURCES and not octave.elsewhere
         own = _some(*((here[0] + y, here[1] + x) if enough else (rows, columns)), most)
         alike.setdefault(len(own[0]), []).append((targets, *own, np.array(max(1, painted))))
     return [Group.of(octave, *batch) for places in alike.values() for batch in _batches(places)]

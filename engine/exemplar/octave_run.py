@@ -21,6 +21,7 @@ from engine.canvas import Box, bounds, places
 from engine.exemplar import groups, octaves, pyramid
 from engine.exemplar.atlas import Atlas
 from engine.exemplar.denoiser import too_little_known
+from engine.exemplar.material import Material
 from engine.exemplar.networks import Exact, Memory
 from engine.exemplar.octaves import Octave
 from engine.sampling import (
@@ -119,6 +120,7 @@ class Run:
         more: network calls at the finer octaves, over the usual number.
         atlas: where the picture is one.
         cover: (H, W) float32, by how much known pixels count; all the same if None.
+        elsewhere: another picture that all is copied from.
 
     Raises:
         BadInput: ``too_little_known``.
@@ -135,9 +137,10 @@ class Run:
         more: float = 1.0,
         atlas: Atlas | None = None,
         cover: np.ndarray | None = None,
+        elsewhere: Material | None = None,
     ) -> None:
         self._region, self._shape, self._device, self._atlas = bounds(wanted), known.shape, device, atlas
-        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover)
+        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover, elsewhere)
         if not self._octaves[0].usable.any():
             raise too_little_known()
         self._levels = [
@@ -156,7 +159,7 @@ class Run:
             return begun.stage == 0 and places is None and coarsest is None
         if coarsest.shape != (1, 3, 1, len(self._octaves[0].rows)) or places.shape != (len(octave.targets.top), 2):
             return False
-        inside = ((places >= 0) & (places < octave.shape)).all()
+        inside = ((places >= 0) & (places < octave.usable.shape)).all()
         return bool(inside and octave.usable[places[:, 0], places[:, 1]].all())
 
     def weights(self) -> list[int]:

@@ -31,10 +31,11 @@ import numpy as np
 import torch
 
 from engine import canvas
-from engine.canvas import HALF, Box, smooth_fill
+from engine.canvas import Box, smooth_fill
 from engine.exemplar import groups, matching, melding
 from engine.exemplar.atlas import Atlas
-from engine.exemplar.patch import SIDE, all_under, distance_to_known, means, patches, vote_window
+from engine.exemplar.material import Material
+from engine.exemplar.patch import SIDE, distance_to_known, means, patches, vote_window
 from engine.exemplar.targets import RING, Targets
 
 STRIP = 1 << 18
@@ -77,6 +78,7 @@ class Octave:
         device: where patches are compared.
         atlas: what it is made of, where it is one.
         cover: (H, W) float32, by how much known pixels count, 0 where unknown; all the same if None.
+        elsewhere: another picture that all is copied from.
     """
 
     pixels: np.ndarray
@@ -86,33 +88,28 @@ class Octave:
     device: torch.device
     atlas: Atlas | None = None
     cover: np.ndarray | None = None
+    elsewhere: Material | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.known.shape
 
     @cached_property
+    def material(self) -> Material:
+        """What is copied."""
+        return self.elsewhere or Material(self.pixels, self.known, self.cover)
+
+    @property
     def source(self) -> np.ndarray:
-        """(3, H, W) float32."""
-        return np.ascontiguousarray(self.pixels.transpose(2, 0, 1), np.float32)
+        return self.material.source
 
-    @cached_property
+    @property
     def usable(self) -> np.ndarray:
-        """(H, W) uint8, 1 where a patch of known pixels begins, half opaque ones if there are enough of these."""
-        if self.cover is not None:
-            solid = all_under(self.cover >= HALF)
-            if np.count_nonzero(solid) >= groups.LEAST_SOURCES:
-                return solid.astype(np.uint8)
-        return all_under(self.known).astype(np.uint8)
+        return self.material.usable
 
-    @cached_property
+    @property
     def contrast(self) -> np.ndarray:
-        """(H, W) float32: of the patch that begins there, the sum of its squared deviations from its mean colour."""
-        total = np.zeros(self.shape, np.float32)
-        for plane in self.source:
-            total += np.maximum(means(plane**2) - means(plane) ** 2, 0)
-        total *= SIDE**2
-        return total
+        return self.material.contrast
 
     @cached_property
     def box(self) -> Box:
@@ -224,7 +221,8 @@ class Octave:
         unknown = np.where(self._clear, np.float32(0), weights)
         gains = LIVELINESS * means(unknown)[targets.top, targets.left]
         fixed = self.source, self.usable, self.contrast, targets.top, targets.left, targets.near, self.periods, gains
-        radius = min(self.atlas.side if self.atlas else max(self.shape), 0x7FFF)
+        near = self.atlas.side if self.atlas and not self.elsewhere else max(self.usable.shape)
+        radius = min(near, 0x7FFF)
         twins, others = self._twins
         for turn in range(self.rounds):
             number = (seed * ROUNDS + turn) & 0xFFFFFFFF
@@ -409,9 +407,9 @@ class Octave:
         sheet, row, column = self._sheet
         shape = (self.box.height, self.box.width) if sheet is None else sheet.shape
         difference = np.zeros((*shape, 4), np.float32)
-        known = self.source[:, rows + self.box.y, columns + self.box.x]
+        known = self.pixels[rows + self.box.y, columns + self.box.x]
         misses = np.ones((len(rows), 4), np.float32)
-        misses[:, :3] = (known - voted[:3, beside]).clip(-FIT_MOST, FIT_MOST).T
+        misses[:, :3] = (known - voted[:3, beside].T).clip(-FIT_MOST, FIT_MOST)
         if self.cover is not None:
             misses[:, :3] *= self.cover[rows + self.box.y, columns + self.box.x, None]
         difference[row[beside], column[beside]] = misses

@@ -11,6 +11,7 @@ import torch
 from engine.canvas import NO_WRAP
 from engine.exemplar.atlas import Atlas
 from engine.exemplar.groups import LEAST_SOURCES
+from engine.exemplar.material import Material
 from engine.exemplar.octaves import Octave
 from engine.exemplar.patch import SIDE, distance_to_known
 from engine.exemplar.targets import Targets
@@ -37,6 +38,7 @@ def pyramid(
     scale: float = 1.0,
     atlas: Atlas | None = None,
     cover: np.ndarray | None = None,
+    elsewhere: Material | None = None,
 ) -> list[Octave]:
     """The octaves of a job, the coarsest first.
 
@@ -48,18 +50,18 @@ def pyramid(
         scale: of the finest octave, in its pixels per picture pixel.
         atlas: where the picture is one; it is halved as often as its lengths can be.
         cover: (H, W) float32, by how much known pixels count; all the same if None.
+        elsewhere: another picture that all is copied from.
     """
     # To the border of the picture it is as far as to what is known: what reaches it is known on one side only.
     depth = scale * float(distance_to_known(known, wraps, cv2.DIST_C, border=1)[wanted].max())
     area = scale**2 * np.count_nonzero(wanted)
-    shape = np.array(known.shape) * scale
-    pixels = _planar(np.where(known[..., None], pixels, np.float32(0)))
-    cover = None if cover is None else np.where(known, cover, np.float32(0))
-    made = [Octave(pixels, known, wanted, wraps, device, atlas, cover)]
+    own = Material.of(pixels, known, cover)
+    made = [Octave(own.pixels, known, wanted, wraps, device, atlas, own.cover, elsewhere)]
+    shapes = [np.array(each.known.shape) * scale for each in (own, elsewhere or own)]
     if scale != 1:
-        made = [_scaled(made[0], shape)]
+        made = [_scaled(made[0], *shapes)]
     while made[-1].atlas.align > 1 if made[-1].atlas else depth > COARSEST_DEPTH or area > COARSEST_AREA:
-        octave = _scaled(made[-1], shape / 2 ** len(made))
+        octave = _scaled(made[-1], *(shape / 2 ** len(made) for shape in shapes))
         if min(octave.shape) < SIDE or np.count_nonzero(octave.usable) < LEAST_SOURCES:
             break
         made.append(octave)
@@ -75,35 +77,20 @@ def halvings(known: np.ndarray, wanted: np.ndarray) -> int:
     return max(1, math.ceil(math.log2(depth / COARSEST_DEPTH)), math.ceil(math.log2(area) / 2))
 
 
-def _scaled(octave: Octave, shape: np.ndarray) -> Octave:
-    """The picture at another scale: of that (height, width), rounded."""
-    height, width = (max(1, round(float(length))) for length in shape)
+def _scaled(octave: Octave, shape: np.ndarray, elsewhere: np.ndarray) -> Octave:
+    """The picture at another scale, and what it is copied from: of these (height, width), rounded."""
+    own = Material(octave.pixels, octave.known, octave.cover).scaled(shape)
+    height, width = own.known.shape
     how = cv2.INTER_AREA if height <= octave.shape[0] else cv2.INTER_LINEAR
-
-    def resized(values: np.ndarray) -> np.ndarray:
-        return cv2.resize(values, (width, height), interpolation=how)
-
-    known, cover = resized(octave.known.astype(np.float32)) > 1 - 1e-4, None
-    wanted = (resized(octave.wanted.astype(np.float32)) > 1e-6) & ~known
-    if octave.cover is None:
-        colour = resized(np.ascontiguousarray(octave.pixels))
-    else:
-        cover = np.where(known, resized(octave.cover), np.float32(0))
-        colour = resized(octave.pixels * octave.cover[..., None]) / np.maximum(cover, 1e-6)[..., None]
-    atlas = octave.atlas and octave.atlas.coarser()
-    colour = np.where(known[..., None], colour, np.float32(0))
-    return Octave(_planar(colour), known, wanted, octave.wraps, octave.device, atlas, cover)
-
-
-def _planar(pixels: np.ndarray) -> np.ndarray:
-    """The same (H, W, 3) with planes one after the other, as :attr:`Octave.source` has them, so that it is no copy."""
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)
+    wanted = cv2.resize(octave.wanted.astype(np.float32), (width, height), interpolation=how) > 1e-6
+    atlas, there = octave.atlas and octave.atlas.coarser(), octave.elsewhere and octave.elsewhere.scaled(elsewhere)
+    return Octave(own.pixels, own.known, wanted & ~own.known, octave.wraps, octave.device, atlas, own.cover, there)
 
 
 def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:
     """(G', 2) int32: the matches of the coarser octave (G, 2) at the finer one; where they cannot be, random ones."""
     here, there = fine.targets, coarse.targets
-    scale = np.array(fine.shape) / coarse.shape
+    scale, size = np.array(fine.shape) / coarse.shape, np.array(fine.usable.shape)
     # Where patches with the same middles would begin on the coarser picture, and the target nearest to that.
     tops = np.stack([here.top + fine.box.y, here.left + fine.box.x], 1)
     begin = (tops + SIDE / 2) / scale - SIDE / 2 - (coarse.box.y, coarse.box.x)
@@ -113,12 +100,12 @@ def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.n
     if lost.any():
         found[lost] = _nearest_target(there, grid[0][lost], grid[1][lost])
     shift = begin - np.stack([there.top, there.left], 1)[found]
-    moved = np.rint((places[found] + shift + SIDE / 2) * scale - SIDE / 2).astype(np.int64)
-    moved = moved.clip(0, np.array(fine.shape) - 1)
+    moved = np.rint((places[found] + shift + SIDE / 2) * (size / coarse.usable.shape) - SIDE / 2).astype(np.int64)
+    moved = moved.clip(0, size - 1)
     good = fine.usable[moved[:, 0], moved[:, 1]] > 0
     stock = np.flatnonzero(fine.usable)
     drawn = stock[np.random.Generator(np.random.Philox(key=[seed, 1 << 40])).integers(0, len(stock), len(good))]
-    return np.where(good[:, None], moved, np.stack(np.divmod(drawn, fine.shape[1]), 1)).astype(np.int32)
+    return np.where(good[:, None], moved, np.stack(np.divmod(drawn, size[1]), 1)).astype(np.int32)
 
 
 def _nearest(starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from engine import canvas
-from engine.exemplar import SIDE, octave_run
+from engine.exemplar import SIDE, Material, octave_run
 from engine.models import digest, within_memory
 from engine.run.events import Event, Finished, Pause, Step
 from engine.run.painting import Attempt, Painting
@@ -29,8 +29,8 @@ own shading as a ball or a blotch; textures have 0.1 to 2.4."""
 
 def suits(painting: Painting) -> bool:
     """Whether the model is the picture itself, and what can be looked at so large that comparing all with all takes too
-    long, or smooth, of few colours or partly transparent: only octaves copy what is there without scaling it, and weigh
-    pixels."""
+    long, or smooth, of few colours or partly transparent, or whether there is a source: only octaves copy what is there
+    without scaling it, and weigh pixels."""
     if painting.model.exemplar is None:
         return False
     near, scale = painting.near, painting.job.scale or 1.0
@@ -39,7 +39,7 @@ def suits(painting: Painting) -> bool:
     if thin:
         return False
     large = scale**2 * near.width * near.height > SMALL_AREA or selected > SMALL_SELECTION
-    if large:
+    if large or painting.job.source is not None:
         return True
     known = painting.known
     patches = cv2.erode(known.astype(np.uint8), np.ones((SIDE, SIDE), np.uint8), borderValue=0)
@@ -95,8 +95,13 @@ def _run(painting: Painting) -> octave_run.Run:
         canvas.checked_size(*known.shape)
         pixels = painting.light.encoded(image[..., :3])
         scale = canvas.checked_scale(job.scale, painting.near) if job.scale else 1.0
-        device = painting.model.device
-        return octave_run.Run(pixels, known, wanted, painting.wraps, device, scale, painting.finer, atlas, cover)
+        device, elsewhere = painting.model.device, None
+        if job.source is not None:
+            usable = canvas.opaque(job.source)
+            elsewhere = Material.of(painting.light.encoded(job.source[..., :3]), usable)
+        return octave_run.Run(
+            pixels, known, wanted, painting.wraps, device, scale, painting.finer, atlas, cover, elsewhere
+        )
 
 
 def _whole(painting: Painting, parts: list[tuple[canvas.Box, np.ndarray]]) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from engine import canvas
 from engine.canvas import palette
 from engine.errors import BadInput
+from engine.exemplar import SIDE, all_under
 from engine.models import DEFAULT_MODEL
 from engine.sampling import DEFAULT_PRESET, MAX_SEED, PRESETS, Preset, Settings, schedule
 
@@ -48,6 +49,8 @@ class Job:
         palette: keep to the picture's own colours, at most 256, with a selection that acts as ``hard``; None: where
             there are two or a few more (:mod:`engine.canvas.palette`) and no prompt or label asks for something: a
             network may paint anything on a blank page.
+        source: (h, w, 4) of the image's type and in its colours: only its opaque pixels make up the fill, what lies
+            around the selection only says what fits; for models that are the picture itself. None: what is around.
     """
 
     image: np.ndarray
@@ -76,6 +79,7 @@ class Job:
     learn: float | None = None
     linear: bool = False
     palette: bool | None = None
+    source: np.ndarray | None = None
 
 
 def preset_of(job: Job) -> Preset:
@@ -120,6 +124,25 @@ def checked_selection(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     return selection, own
 
 
+def check_source(job: Job) -> None:
+    """Raise BadInput where there is a source that nothing can be copied from."""
+    source = job.source
+    if source is None:
+        return
+    if source.ndim != 3 or source.shape[2] != 4 or source.dtype != job.image.dtype:
+        sentence = "The source has other channels or another depth than the picture; convert it to the picture's."
+        raise BadInput("bad_source", sentence, f"{source.shape} {source.dtype}")
+    if max(source.shape[:2]) > canvas.MAX_SIDE:
+        raise BadInput("bad_source", f"A source may be up to {canvas.MAX_SIDE} pixels a side; crop it first.")
+    usable = canvas.opaque(source)
+    if not usable.any():
+        sentence = "Nothing of the source can be used: it is transparent, or nothing of it is marked; mark more of it."
+        raise BadInput("empty_source", sentence)
+    if not all_under(usable).any():
+        sentence = f"The source is smaller than a patch of {SIDE} × {SIDE} pixels; choose a larger one, or mark more."
+        raise BadInput("small_source", sentence)
+
+
 def _own_colours(job: Job) -> np.ndarray | None:
     asked = bool(job.prompt) or job.label is not None
     if job.palette is False or (job.palette is None and asked):
@@ -128,6 +151,9 @@ def _own_colours(job: Job) -> np.ndarray | None:
     image, known = canvas.in_relation(job.image[near], job.selection[near]), job.selection[near] == 0
     if job.palette is None:
         few = palette.few_colours(image, known)
+        if few is not None and job.source is not None:
+            there = palette.few_colours(job.source, canvas.opaque(job.source))
+            few = None if there is None else np.unique(np.concatenate([few, there]), axis=0)
         return few if few is not None and len(few) > 1 else None
     found = palette.colours(image, known & canvas.opaque(image), palette.MOST)
     if found is None:

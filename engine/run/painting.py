@@ -12,7 +12,7 @@ from engine import canvas
 from engine.canvas import Box, Light, Wraps, grain, palette
 from engine.errors import BadInput
 from engine.models import Model
-from engine.run.job import Job, checked_selection, preset_of, resolve
+from engine.run.job import Job, check_source, checked_selection, preset_of, resolve
 from engine.sampling import Guide, Preset, Schedule, Settings
 
 ATTEMPT_DRAWS = 1 << 32
@@ -20,6 +20,10 @@ ATTEMPT_DRAWS = 1 << 32
 of."""
 ATTEMPTS, LARGE_ATTEMPTS = 6, 3
 """How often a tile is painted at most, where its seam shows; and one that is painted octave by octave."""
+
+NO_SOURCES = (
+    "The model {model} paints what it has learned and takes no sources; choose another model, or leave them out."
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,9 @@ class Painting:
         preset = preset or preset_of(job)
         schedule, settings = resolve(job, preset)
         (selection, own), wraps = checked_selection(job), canvas.axes(job.wrap)
+        if job.source is not None and model.exemplar is None:
+            raise BadInput("bad_source", NO_SOURCES.format(model=model.info.title))
+        check_source(job)
         if job.scale:
             canvas.checked_scale(job.scale, canvas.bounds(selection), sys.maxsize)
         if not 0 <= job.classifier_scale <= 100:
@@ -77,7 +84,7 @@ class Painting:
         near = canvas.surroundings(selection, job.padding, wraps)
         selected = selection[near.slices]
         image = canvas.in_relation(job.image[near.slices], selected)
-        light = Light.of(image, selected == 0, job.linear, network=model.exemplar is None)
+        light = Light.of(*_told_by(job, image, selected == 0), job.linear, network=model.exemplar is None)
         if guide is not None or job.label is not None:
             light = replace(light, gray=False)  # what was asked for may have a colour
         colours = None if own is None else canvas.in_unit(own)
@@ -98,11 +105,19 @@ class Painting:
         deep picture with as much detail as there is beside."""
         if self.colours is not None:
             return palette.nearest(fill, self.colours)
-        if self.image.dtype == np.uint8:
+        if self.image.dtype == np.uint8 or self.job.source is not None:
             return fill
         place = replace(self.region, x=self.region.x - self.near.x, y=self.region.y - self.near.y)
         around = place, self.image, self.selected, self.light, self.wraps
         return grain.regrained(grain.calmed(fill, *around), *around)
+
+
+def _told_by(job: Job, image: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Picture and known pixels that tell the light: with a source those of both, in one row."""
+    if job.source is None:
+        return image, known
+    both = np.concatenate([image[known], job.source[canvas.opaque(job.source)]])[None]
+    return both, np.ones(both.shape[:2], bool)
 
 
 @dataclass(frozen=True)

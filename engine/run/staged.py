@@ -245,7 +245,10 @@ class Staged:
             return conditioned(model.predict, asked, entered.keep, entered.beside, len(model.alpha_bar), fuse)
         scale = plan.scaled[1] / plan.region.width
         if scale not in self._denoisers:
-            part = adapt.known_part(painting.image, self._order >= 0, painting.light, scale, least=0)
+            image, unknown = painting.image, self._order >= 0
+            if painting.job.source is not None:
+                image, unknown = painting.job.source, ~canvas.opaque(painting.job.source)
+            part = adapt.known_part(image, unknown, painting.light, scale, least=0)
             self._denoisers[scale] = model.exemplar(*part)
         return self._denoisers[scale].network(entered.y, entered.keep, model.alpha_bar, plan.wraps)
 

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from engine import canvas
 from engine.exemplar import octave_run
-from engine.run.job import checked_selection, preset_of, resolve
+from engine.run.job import check_source, checked_selection, preset_of, resolve
 from engine.run.painting import ATTEMPT_DRAWS, ATTEMPTS
 from engine.sampling import MAX_SEED, CorrectorSettings
 from engine.untrusted import parsed, require_file
@@ -36,6 +36,7 @@ TENSORS = {
     "image": ("U8 U16 F16 F32", 3),
     "selection": ("U8", 2),
     "original": ("U8 U16 F16 F32", 3),
+    "source": ("U8 U16 F16 F32", 3),
     "painted": ("F32", 3),
     "x": ("F32", 4),
     "x0_hat": ("F32", 4),
@@ -79,7 +80,10 @@ def _check_sizes(tensors: dict[str, tuple[str, tuple[int, ...]]]) -> None:
             raise ValueError(f"tensor {name} {shape} of another size than the picture")
         if name == "original" and shape[2] > 4:
             raise ValueError(f"tensor {name} {shape} of too many channels")
-        if math.prod(shape) > most:
+        if name == "source":
+            if max(shape[:2]) > canvas.MAX_SIDE or shape[2] != 4:
+                raise ValueError(f"tensor {name} {shape}")
+        elif math.prod(shape) > most:
             raise ValueError(f"tensor {name} {shape} is too large for the picture")
 
 
@@ -88,6 +92,7 @@ def check(kept: Kept) -> None:
     state, job, levels = kept.state, kept.job, kept.schedule.levels
     region = canvas.bounds(checked_selection(job)[0])
     resolve(job)
+    check_source(job)
     if job.scale:
         canvas.checked_scale(job.scale, region, sys.maxsize)
     _require(not set("/\\") & set(job.model.removeprefix("test/")), "the model is a path")

@@ -214,8 +214,8 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
     Raises:
         EngineError: ``disk_full`` or ``not_written``.
     """
-    job = asdict(replace(kept.job, image=np.zeros(0), selection=np.zeros(0)))
-    del job["image"], job["selection"]
+    job = asdict(replace(kept.job, image=np.zeros(0), selection=np.zeros(0), source=None))
+    del job["image"], job["selection"], job["source"]
     meta = {
         "format": FORMAT,
         "version": __version__,
@@ -234,6 +234,8 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
     tensors = _tensors(kept)
     tensors["image"] = torch.from_numpy(np.array(kept.job.image, order="C"))
     tensors["selection"] = torch.from_numpy(np.array(kept.job.selection, order="C"))
+    if kept.job.source is not None:
+        tensors["source"] = torch.from_numpy(np.array(kept.job.source, order="C"))
     if kept.painted is not None:
         tensors["painted"] = torch.from_numpy(np.array(kept.painted, order="C"))
     if original is not None:
@@ -283,8 +285,10 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
             matches, coarsest = tensors.pop("matches", None), tensors.pop("coarsest", None)
             octave = OctavePlace(**values, matches=None if matches is None else matches.numpy(), coarsest=coarsest)
         image, selection = tensors.pop("image").numpy(), tensors.pop("selection").numpy()
+        source = tensors.pop("source").numpy() if "source" in tensors else None
+        options = fields(Job, NEW_OPTIONS | meta["job"], "image", "selection", "source")
         kept = Kept(
-            Job(image, selection, **fields(Job, NEW_OPTIONS | meta["job"], "image", "selection")),
+            Job(image, selection, source=source, **options),
             **fields(Kept, {name: meta[name] for name in ("digest", "seed")} | meta["stage"], *_PARTS),
             schedule=Schedule(tuple(meta["levels"])),
             settings=_settings(meta["settings"]),

@@ -15,7 +15,7 @@ from engine.errors import BadInput
 from engine.files import Picture
 from engine.run import states
 from engine.sampling import DEFAULT_PRESET, PRESETS, schedule
-from engine.tasks import kept, masks, source
+from engine.tasks import kept, masks, material, source
 from engine.tasks.results import News, Results, add_output, palette_wanted
 from engine.tasks.results import add_options as add_result_options
 
@@ -61,6 +61,7 @@ class Task:
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """The options that all tasks have."""
     source.add_options(parser)
+    material.add_options(parser)
     _add_sampling(parser)
     add_result_options(parser)
 
@@ -127,6 +128,7 @@ def _check_inpaint(arguments: argparse.Namespace) -> None:
 
     pages = source.pages(arguments)
     canvas.check_sizes(imagefile.size(arguments.image), imagefile.size(arguments.mask))
+    material.check(arguments)
     if not 0 < arguments.save_at < 100:
         raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
     if arguments.save_state and len(pages) > 1:
@@ -152,10 +154,14 @@ def _inpaint(arguments: argparse.Namespace, load: Loader, news: News) -> Results
     selections = [masks.read(arguments, page) for page in pages]
     for picture, selection in zip(pictures, selections, strict=True):
         canvas.check(picture.rgba(), selection)
+    sources = [material.read(arguments, *each) for each in zip(pictures, selections, strict=True)]
     result = Results(arguments, pictures, news)
     model = load(model_id(arguments), arguments.device, arguments.vae)
     chosen = {"padding": arguments.padding, "scale": arguments.scale, "hard": arguments.hard}
-    jobs = [job_of(arguments, *each, model.info.id, **chosen) for each in zip(pictures, selections, strict=True)]
+    jobs = [
+        job_of(arguments, picture, selection, model.info.id, source=found, **chosen)
+        for picture, selection, found in zip(pictures, selections, sources, strict=True)
+    ]
     levels, settings = api.resolve(jobs[0])
     if arguments.plot_schedule:
         drawing = plot.plot(levels, settings.calls(levels), arguments.preset)
@@ -175,6 +181,7 @@ def _check_extend(arguments: argparse.Namespace) -> None:
     from engine.files import imagefile
 
     source.pages(arguments)
+    material.check(arguments)
     extend.check_extension(imagefile.size(arguments.image), **_sides(arguments))
 
 
@@ -199,6 +206,7 @@ def _check_tile(arguments: argparse.Namespace) -> None:
     from engine.files import imagefile
 
     source.pages(arguments)
+    material.check(arguments)
     extend.check_tile(imagefile.size(arguments.image), arguments.axis, _size(arguments.size), arguments.band)
 
 
@@ -231,12 +239,13 @@ def _fill_frames(
 
     pictures = [source.read(arguments, page, news) for page in source.pages(arguments)]
     framed = [frame(picture.pixels) for picture in pictures]
+    sources = [material.read(arguments, picture) for picture in pictures]
     frames = [replace(picture, pixels=each.pixels) for picture, each in zip(pictures, framed, strict=True)]
     result = Results(arguments, frames, news)
     model = load(model_id(arguments), arguments.device, arguments.vae)
     for number, (picture, each) in enumerate(zip(frames, framed, strict=True)):
         result.begin(number, model)
-        job = job_of(arguments, picture, each.selection, model.info.id, **more)
+        job = job_of(arguments, picture, each.selection, model.info.id, source=sources[number], **more)
         for event in api.run(replace(job, image=each.rgba(job.image)), model):
             result.take(event)
     return result

@@ -1,0 +1,77 @@
+"""What patches are taken from, at one scale: the picture itself, or another one in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from engine.canvas import HALF
+from engine.exemplar.groups import LEAST_SOURCES
+from engine.exemplar.patch import SIDE, all_under, means
+
+
+@dataclass(frozen=True)
+class Material:
+    """A picture and what of it may be taken.
+
+    Attributes:
+        pixels: (H, W, 3) float32 in [−1, 1]; unknown ones are 0.
+        known: (H, W) bool.
+        cover: (H, W) float32, by how much known pixels count, 0 where unknown; all the same if None.
+    """
+
+    pixels: np.ndarray
+    known: np.ndarray
+    cover: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, known: np.ndarray, cover: np.ndarray | None = None) -> Material:
+        """The same with unknown pixels 0, and planes one after the other, as :attr:`source` has them, so that it is no
+        copy."""
+        cover = None if cover is None else np.where(known, cover, np.float32(0))
+        return cls(_planar(np.where(known[..., None], pixels, np.float32(0))), known, cover)
+
+    def scaled(self, shape: np.ndarray) -> Material:
+        """At another scale: of that (height, width), rounded. A pixel is known where everything under it is."""
+        height, width = (max(1, round(float(length))) for length in shape)
+        how = cv2.INTER_AREA if height <= self.known.shape[0] else cv2.INTER_LINEAR
+
+        def resized(values: np.ndarray) -> np.ndarray:
+            return cv2.resize(values, (width, height), interpolation=how)
+
+        known = resized(self.known.astype(np.float32)) > 1 - 1e-4
+        if self.cover is None:
+            return Material.of(resized(np.ascontiguousarray(self.pixels)), known)
+        cover = np.where(known, resized(self.cover), np.float32(0))
+        colour = resized(self.pixels * self.cover[..., None]) / np.maximum(cover, 1e-6)[..., None]
+        return Material.of(colour, known, cover)
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """(3, H, W) float32."""
+        return np.ascontiguousarray(self.pixels.transpose(2, 0, 1), np.float32)
+
+    @cached_property
+    def usable(self) -> np.ndarray:
+        """(H, W) uint8, 1 where a patch of known pixels begins, half opaque ones if there are enough of these."""
+        if self.cover is not None:
+            solid = all_under(self.cover >= HALF)
+            if np.count_nonzero(solid) >= LEAST_SOURCES:
+                return solid.astype(np.uint8)
+        return all_under(self.known).astype(np.uint8)
+
+    @cached_property
+    def contrast(self) -> np.ndarray:
+        """(H, W) float32: of the patch that begins there, the sum of its squared deviations from its mean colour."""
+        total = np.zeros(self.known.shape, np.float32)
+        for plane in self.source:
+            total += np.maximum(means(plane**2) - means(plane) ** 2, 0)
+        total *= SIDE**2
+        return total
+
+
+def _planar(pixels: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)
