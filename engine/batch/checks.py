@@ -85,6 +85,8 @@ def _check_options(spec: Spec, good: set[str]) -> None:
         raise BadInput("bad_prompt", f"The model {info.title} takes no prompt; leave it out.")
     if not info.takes_prompt and arguments.pag_scale:
         raise BadInput("bad_guidance", f"The model {info.title} takes no prompt, so leave --pag-scale out.")
+    if info.family == "exemplar" and arguments.known_noise:
+        raise BadInput("bad_noise", f"The model {info.title} copies the picture as it is, so leave --known-noise out.")
     devices.chosen(arguments.device)
     resolve(job_of(arguments, Picture(np.zeros((1, 1, 3), np.uint8)), np.zeros((1, 1), np.uint8), info.id))
     good.add(known)

@@ -15,6 +15,7 @@ from engine.models import DEFAULT_MODEL
 from engine.sampling import DEFAULT_PRESET, MAX_SEED, PRESETS, Preset, Settings, schedule
 
 MAX_VARIANTS = 64
+MAX_KNOWN_NOISE = 128.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Job:
         guidance: scale of classifier-free guidance, 0 … 30, 1 is none; the model's own if None.
         guidance_start, guidance_stop: shares of the way from noise to picture within which it acts.
         pag_scale: of perturbed-attention guidance, 0 … 30, within the same shares; 0 is none.
+        known_noise: standard deviation of the noise in what is known (film grain, a scan's, JPEG's), in 255ths of the
+            range as it is seen, 0 … 128; the fill follows the picture behind it (:mod:`engine.sampling.observation`).
+            Latents have as much for each, in their own unit. Networks only.
         padding: pixels of surroundings that the model sees on each side, 8 … 1024; the engine chooses if None.
         scale: model pixels per picture pixel, 1/16 … 4; the engine chooses if None.
         hard: selection without soft edge: everything from 128 up is 255, the rest 0.
@@ -72,6 +76,7 @@ class Job:
     guidance_start: float = 0.0
     guidance_stop: float = 1.0
     pag_scale: float = 0.0
+    known_noise: float = 0.0
     padding: int | None = None
     scale: float | None = None
     hard: bool = False
@@ -99,6 +104,9 @@ def resolve(job: Job, preset: Preset | None = None) -> tuple[schedule.Schedule, 
         BadInput: unknown preset, values out of range, malformed schedule.
     """
     preset = preset or preset_of(job)
+    if not 0 <= job.known_noise <= MAX_KNOWN_NOISE:
+        sentence = f"The noise of what is known must be 0 to {MAX_KNOWN_NOISE:g}, not {job.known_noise:g}."
+        raise BadInput("bad_noise", sentence)
     if not isinstance(job.schedule, str):
         return schedule.Schedule(job.schedule), preset.settings
     values = (

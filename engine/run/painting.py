@@ -79,6 +79,11 @@ class Painting:
             canvas.checked_scale(job.scale, canvas.bounds(selection), sys.maxsize)
         if not 0 <= job.classifier_scale <= 100:
             raise BadInput("bad_guidance", f"The classifier scale must be 0 to 100, not {job.classifier_scale}.")
+        if job.known_noise and model.exemplar is not None:
+            sentence = (
+                f"The model {model.info.title} copies the picture as it is, noise too; leave its known noise at 0."
+            )
+            raise BadInput("bad_noise", sentence)
         interval = (job.guidance_start, job.guidance_stop)
         guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
         near = canvas.surroundings(selection, job.padding, wraps)
@@ -99,6 +104,11 @@ class Painting:
     def known(self) -> np.ndarray:
         """(H, W) bool, in ``near``: where a colour counts."""
         return (self.selected == 0) & (canvas.opaque(self.image) if self.cover is None else self.cover > 0)
+
+    @property
+    def known_noise(self) -> float:
+        """τ of what is known, as the model sees it."""
+        return self.job.known_noise / 255 * 2 / (self.light.high - self.light.low)
 
     def final(self, fill: np.ndarray) -> np.ndarray:
         """The fill of a finished run, (H, W, 3) float32 in the picture's unit, in the colours that it keeps to; of a

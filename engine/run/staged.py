@@ -208,6 +208,7 @@ class Staged:
             keep=entered.keep,
             settings=settings,
             guidance=self._guidance(part.plan),
+            known_noise=self._painting.known_noise,
         )
         runs = []
         for first in range(0, len(seeds), together):

@@ -19,6 +19,7 @@ import torch
 
 from engine.sampling.diffusion import Diffusion, Network
 from engine.sampling.noise import Noise
+from engine.sampling.observation import Observation
 from engine.sampling.sampler import Guidance, RePaintSettings, Settings, State, repaint
 from engine.sampling.schedule import Schedule
 
@@ -52,11 +53,13 @@ def corrected(
     settings: CorrectorSettings,
     start: State | None = None,
     guidance: Guidance | None = None,
+    known_noise: float | torch.Tensor = 0.0,
 ) -> Iterator[State]:
     """Yield the state after each network call; arguments as of :func:`engine.sampling.sampler.repaint`.
 
     Each step down from a level above 0 costs ``settings.corrections`` + 1 calls, the last one 1. With classifier
-    guidance x̂_0 is shifted by (1 − ᾱ)/√ᾱ · s ∇ log p(c | x_t), its share in the score.
+    guidance x̂_0 is shifted by (1 − ᾱ)/√ᾱ · s ∇ log p(c | x_t), its share in the score. Below a known noise τ the score
+    of the known region is the model's own plus that of y (:meth:`engine.sampling.observation.Observation.hold`).
     """
 
     def estimate(x: torch.Tensor, t: int) -> torch.Tensor:
@@ -69,14 +72,19 @@ def corrected(
 
     if start is None:
         start = State(0, 0, noise.draw(y), torch.zeros_like(y), noise.draws)
+    observed = Observation(y, keep, known_noise)
     x, call, done, drift = start.x, start.call, start.corrections, start.drift
     for position, (t, s) in enumerate(pairwise(schedule.levels[start.position :]), start=start.position):
         if s > t:
-            x = diffusion.undo(x, s, noise.draw(x))
+            x = observed.undone(diffusion, x, s, noise.draw(x))
             continue
         alpha_bar = diffusion.alpha_bar(t)
         signal, spread = math.sqrt(alpha_bar), 1 - alpha_bar
+        keep = observed.known(alpha_bar)
         damping = (1 + settings.pull * keep) / spread  # A
+        hold = observed.hold(alpha_bar) if observed.noisy else None
+        if hold is not None:
+            damping = damping + hold
         dt = settings.step_size * spread
         for correction in range(done, settings.corrections if t > 0 else 0):
             if drift is not None:
@@ -84,6 +92,8 @@ def corrected(
             x0_hat = estimate(x, t)
             towards = keep * (y + settings.pull * (y - x0_hat)) + (1 - keep) * x0_hat  # h
             new_drift = (signal * towards - x) / spread + damping * x  # C
+            if hold is not None:
+                new_drift = new_drift + hold * (signal * y - x)
             if drift is None:
                 x = _relax(x, damping, new_drift, dt, noise)
             else:
@@ -92,6 +102,7 @@ def corrected(
             call += 1
             yield State(call, position, x, x0_hat, noise.draws, correction + 1, drift)
         x0_hat = estimate(x, t)
+        keep = observed.known(diffusion.alpha_bar(s))
         pasted = keep * y + (1 - keep) * x0_hat
         x = diffusion.noised(pasted, s, (x - signal * pasted) / math.sqrt(spread))
         done, drift = 0, None

@@ -21,6 +21,7 @@ import torch
 from engine.errors import EngineError
 from engine.sampling.diffusion import Diffusion, Estimate, Network, Spacing
 from engine.sampling.noise import Noise
+from engine.sampling.observation import Observation
 from engine.sampling.schedule import Schedule
 
 Variance = Literal["small", "large", "learned", "auto"]
@@ -123,6 +124,7 @@ def repaint(
     settings: RePaintSettings,
     start: State | None = None,
     guidance: Guidance | None = None,
+    known_noise: float | torch.Tensor = 0.0,
 ) -> Iterator[State]:
     """Yield the state after each network call; the last one holds x_0.
 
@@ -134,6 +136,8 @@ def repaint(
         start: resume after this state; ``noise`` must then stand at ``start.draws``.
         guidance: s ∇ log p(c | x_t), shape of x_t: shifts the mean of each step by σ² times it (Dhariwal & Nichol 2021,
             arXiv 2105.05233, Algorithm 1).
+        known_noise: τ, standard deviation of the noise in y, in its unit, for each value or all of them
+            (:mod:`engine.sampling.observation`).
     """
     if diffusion.steps != schedule.steps:
         raise ValueError(f"{diffusion.steps} diffusion steps but a schedule of {schedule.steps}")
@@ -141,13 +145,14 @@ def repaint(
         x, call, first = noise.draw(y), 0, 0  # line 1: x_T ~ N(0, I)
     else:
         x, call, first = start.x, start.call, start.position
-    levels = schedule.levels
+    levels, observed = schedule.levels, Observation(y, keep, known_noise)
     for position, (t, s) in enumerate(pairwise(levels[first:]), start=first + 1):
         if s > t:
-            x = diffusion.undo(x, s, noise.draw(x))  # line 10
+            x = observed.undone(diffusion, x, s, noise.draw(x))  # line 10
             continue
         if settings.kappa == 1:
-            known = diffusion.noised(y, t, noise.draw(x))  # line 5, at the call's own level
+            keep = observed.known(diffusion.alpha_bar(t))
+            known = observed.noised(diffusion, t, noise.draw(x))  # line 5, at the call's own level
             x = keep * known + (1 - keep) * x  # line 8
         estimate = diffusion.estimate(network, x, t, settings.clip)
         unknown = _step(diffusion, x, estimate, t, noise, settings, guidance)  # line 7
@@ -157,7 +162,8 @@ def repaint(
             z = math.sqrt(1 - settings.kappa**2) * estimate.epsilon
             if settings.kappa > 0:
                 z = z + settings.kappa * noise.draw(x)
-            x = keep * diffusion.noised(y, s, z) + (1 - keep) * unknown
+            keep = observed.known(diffusion.alpha_bar(s))
+            x = keep * observed.noised(diffusion, s, z) + (1 - keep) * unknown
         call += 1
         yield State(call, position, x, estimate.x0_hat, noise.draws)
 

@@ -112,6 +112,10 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         "--pag-scale", type=float, default=0.0, metavar="P",
         help="perturbed-attention guidance, 0 … 30, for models that read; a third evaluation a call (default: none)",
     )  # fmt: skip
+    parser.add_argument(
+        "--known-noise", type=float, default=0.0, metavar="N",
+        help="noise in what is known, 0 … 128 of 255, that a network's fill is not to copy (default: none)",
+    )  # fmt: skip
     parser.add_argument("--learn", type=float, metavar="SECONDS", help="learn the known pixels first, 5 … 600")
 
 
@@ -286,6 +290,7 @@ def job_of(arguments: argparse.Namespace, picture: Picture, selection: np.ndarra
         guidance_start=arguments.guidance_interval[0],
         guidance_stop=arguments.guidance_interval[1],
         pag_scale=arguments.pag_scale,
+        known_noise=arguments.known_noise,
         learn=arguments.learn,
         linear=colour.in_linear_light(picture),
         palette=palette_wanted(arguments),

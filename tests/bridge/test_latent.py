@@ -50,6 +50,8 @@ def test_words_that_cannot_be_used_are_one_sentence(words: Home) -> None:
         ("toy-latent", {"prompt": "a", "guidance": 99}, "0 to 30"),
         ("toy-latent", {"prompt": "a", "pag_scale": "much"}, "pag_scale"),
         ("toy-latent", {"prompt": "a", "pag_scale": 99}, "0 to 30"),
+        ("toy-latent", {"known_noise": "much"}, "known_noise"),
+        ("toy-latent", {"known_noise": 129}, "0 to 128"),
         ("test/gaussian", {"prompt": "a cat"}, "takes no prompt"),
         ("test/gaussian", {"pag_scale": 2}, "perturbed-attention"),
     ):

@@ -41,10 +41,16 @@ CHECKS: dict[str, Callable[[int], bool]] = {
     "jump_length": lambda value: taken(job(steps=1000, jump_length=value, jump_samples=2)),
     "jump_samples": lambda value: taken(job(steps=20, jump_length=5, jump_samples=value)),
     "padding": lambda value: taken(lambda: canvas.surroundings(SELECTION, value)),
+    "known_noise": lambda value: taken(job(known_noise=value)),
     "guidance": lambda value: 0 <= value <= guidance.MAX_SCALE,
     "learn": lambda value: learning.adapt.SECONDS[0] <= value <= learning.adapt.SECONDS[1],
 }
-WIDER = {("jump_length", 1), ("jump_samples", 1), ("guidance", -1)}  # the engine takes more than is of use
+WIDER = {
+    ("jump_length", 1),
+    ("jump_samples", 1),
+    ("guidance", -1),
+    ("known_noise", -1),
+}  # the engine takes more than is of use
 
 
 def options() -> list[Number]:
@@ -104,6 +110,10 @@ def test_options_are_those_that_the_model_takes() -> None:
     assert fields.options(values, WORDS) == {"prompt": "a door", "padding": 16, "hard": True}
     assert fields.options(values, TEXTURE) == {"learn": 5, "padding": 16, "hard": True}
     assert fields.options(values, None) == {"padding": 16, "hard": True}
+    exemplar = events.Model("exemplar", "E", "exemplar", "l", True, False, False)
+    noisy = {**fields.defaults(), "known_noise": 6}
+    assert fields.options(noisy, TEXTURE) == {"known_noise": 6}
+    assert fields.options(noisy, exemplar) == {}, "it copies the picture as it is"
 
 
 def test_every_field_stands_on_one_page_and_has_a_label_and_a_tip() -> None:

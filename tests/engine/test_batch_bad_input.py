@@ -51,6 +51,8 @@ GOOD = {"picture": "in/a.png", "mask": "in/a-mask.png"}
         ({"prompt": "a door"}, "The model Exact Gaussian (test) takes no prompt; leave it out"),
         ({"negative": "a door"}, "takes no prompt; leave it out"),
         ({"pag_scale": 3}, "leave --pag-scale out"),
+        ({"known_noise": -1}, "must be 0 to 128, not -1"),
+        ({"known_noise": 3, "model": "exemplar"}, "leave --known-noise out"),
         ({"device": "abacus"}, "choose from"),
         ("no object", "It is no JSON"),
         ("[1, 2]", "It is no object of JSON"),

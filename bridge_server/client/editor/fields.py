@@ -23,7 +23,8 @@ LONGEST_TEXT = 2000
 
 @dataclass(frozen=True)
 class Field:
-    """``needs``: what the chosen model must be able to do for the field to be shown: "prompt", "label" or "learning".
+    """``needs``: what the chosen model must be able to do for the field to be shown: "prompt", "label" or "learning";
+    "network": it must not be made of the picture itself.
     ``option``: its value is sent to the engine, unless it is empty or 0, which leave it to the preset or the engine.
     """
 
@@ -43,7 +44,8 @@ class Field:
             return True
         if model is None:
             return False
-        return {"prompt": model.takes_prompt, "label": model.takes_label, "learning": model.learns}[self.needs]
+        able = {"prompt": model.takes_prompt, "label": model.takes_label, "learning": model.learns}
+        return {**able, "network": model.family != "exemplar"}[self.needs]
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,11 @@ MORE: Tuple[Field, ...] = (
     Number(
         "learn", 0, "Learn", "Seconds to learn from this picture before painting", "learning", True,
         low=5, high=600, unit="s", zero="off",
+    ),
+    Number(
+        "known_noise", 0, "Known noise",
+        "Strength of grain or compression noise around the selection, of 255; the fill does not copy it", "network",
+        True, low=1, high=128, zero="none",
     ),
     Flag("hard", False, "&Hard edge", "No soft edge: what is at least half selected is repainted fully", "", True),
     Flag(
