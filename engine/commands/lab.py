@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from engine import devices
 from engine.errors import BadInput, EngineError
-from engine.lab import EXPERIMENTS, Experiment, Onlooker, Outcome, Setup, index, run, write_text
+from engine.lab import EXPERIMENTS, Board, Experiment, Onlooker, Outcome, Setup, Watch, index, run, write_text
 
 CANCELLED, FAILURE = 130, 3
 FOLDER = Path("lab")
@@ -40,6 +42,8 @@ def _add_shared(parser: argparse.ArgumentParser, folder: Path) -> None:
     parser.add_argument("--small", action="store_true", help="as little as shows that it runs")
     parser.add_argument("--out", type=Path, default=folder, metavar="DIR", help="a run there is gone on with")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="begin no further cell after this")
+    parser.add_argument("--watch", action="store_true", help="show the run in work on a page of this computer")
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's event files while it runs")
 
 
 def _setup(experiment: Experiment, arguments: argparse.Namespace) -> Setup:
@@ -48,8 +52,21 @@ def _setup(experiment: Experiment, arguments: argparse.Namespace) -> Setup:
     return Setup(names, arguments.device, arguments.small, options)
 
 
-def _onlookers(_arguments: argparse.Namespace, _folder: Path) -> list[Onlooker]:
-    return []
+@contextmanager
+def _onlookers(arguments: argparse.Namespace) -> Iterator[list[Onlooker]]:
+    found: list[Onlooker] = []
+    try:
+        if arguments.tensorboard:
+            found.append(Board(arguments.out))
+            print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(arguments.out))}", file=sys.stderr)
+        if arguments.watch:
+            watch = Watch()
+            found.append(watch)
+            print(f"Watch it at {watch.address}", file=sys.stderr)
+        yield found
+    finally:
+        for each in found:
+            each.close()
 
 
 def _command() -> str:
@@ -59,7 +76,8 @@ def _command() -> str:
 def _one(experiment: Experiment, arguments: argparse.Namespace) -> int:
     folder = arguments.out
     setup = _setup(experiment, arguments)
-    outcome = run(experiment, setup, folder, _command(), _onlookers(arguments, folder), arguments.limit)
+    with _onlookers(arguments) as onlookers:
+        outcome = run(experiment, setup, folder, _command(), onlookers, arguments.limit)
     if not outcome.done and outcome.failed:
         raise EngineError("lab_failed", outcome.failed[0])
     return _told(outcome, folder / "report.html")
@@ -77,21 +95,21 @@ def _told(outcome: Outcome, page: Path) -> int:
 def _all(arguments: argparse.Namespace) -> int:
     found: list[tuple[Experiment, Outcome | str]] = []
     code = 0
-    for experiment in EXPERIMENTS.values():
-        folder = arguments.out / experiment.name
-        try:
-            setup = _setup(experiment, arguments)
-            outcome = run(experiment, setup, folder, _command(), _onlookers(arguments, folder), arguments.limit)
-        except BadInput as error:
-            if error.code != "no_model":
-                raise
-            found.append((experiment, error.sentence))
-            print(f"{experiment.name}: {error.sentence}", file=sys.stderr)
-            continue
-        found.append((experiment, outcome))
-        code = max(code, _told(outcome, folder / "report.html"))
-        if outcome.stopped:
-            break
+    with _onlookers(arguments) as onlookers:
+        for experiment in EXPERIMENTS.values():
+            folder = arguments.out / experiment.name
+            try:
+                outcome = run(experiment, _setup(experiment, arguments), folder, _command(), onlookers, arguments.limit)
+            except BadInput as error:
+                if error.code != "no_model":
+                    raise
+                found.append((experiment, error.sentence))
+                print(f"{experiment.name}: {error.sentence}", file=sys.stderr)
+                continue
+            found.append((experiment, outcome))
+            code = max(code, _told(outcome, folder / "report.html"))
+            if outcome.stopped:
+                break
     write_text(arguments.out / "index.html", index(arguments.out, found, _command()))
     print(f"All of them: {arguments.out / 'index.html'}.")
     return code

@@ -27,11 +27,12 @@ Number = float | list[float] | None
 
 @dataclass(frozen=True)
 class Scene:
-    """One moment of a run for people to look at: pictures (H, W, 3) uint8, None where a run has no such thing.
+    """One moment of a run for people to look at: pictures (H, W, 3 or 4) uint8, None where a run has no such thing.
 
     Attributes:
-        estimate: x̂_0.
-        known, unknown, merged: x_t where the picture is known, where it is not, and both (RePaint, Fig. 2).
+        estimate: x̂_0, the whole picture.
+        known, unknown, merged: x_t where the picture is known, where it is not, and both, of what the network sees
+            (:class:`engine.run.events.Halves`).
     """
 
     estimate: np.ndarray
@@ -103,7 +104,7 @@ class Setup:
     ) -> None:
         """
         Args:
-            models: ids as of :func:`engine.models.find`; none for all that are installed.
+            models: ids as of :func:`engine.models.find`; none for all that are installed, but for those of tests.
 
         Raises:
             BadInput: an unknown model.
@@ -111,7 +112,8 @@ class Setup:
         self.device, self.small, self.options = device, small, dict(options or {})
         self.chosen: list[api.ModelInfo] = []
         self._named = bool(models)
-        self._infos = [find(name) for name in models] or [info for info in api.catalogue() if info.installed]
+        here = [info for info in api.catalogue() if info.installed and info.family != "gaussian"]
+        self._infos = [find(name) for name in models] or here
         self._loaded: tuple[str, api.Model] | None = None
 
     def models(
@@ -178,4 +180,17 @@ def painted(live: Live, job: api.Job, model: api.Model, preset: api.Preset | Non
 
 
 def _scene(job: api.Job, step: api.Step) -> Scene:
-    return Scene(canvas.over(job.image[..., :3], step.preview()))
+    estimate = canvas.over(job.image[..., :3], step.preview())
+    if estimate.dtype != np.uint8:
+        estimate = _bytes(canvas.in_unit(estimate))
+    halves = step.halves()
+    if halves is None:
+        return Scene(estimate)
+    known, unknown, keep = halves.known, halves.unknown, halves.keep
+    merged = keep * known + (1 - keep) * unknown
+    return Scene(estimate, *map(_bytes, (np.dstack([known, keep]), np.dstack([unknown, 1 - keep]), merged)))
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    """(H, W, C) uint8 of 0 … 1."""
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)

@@ -184,6 +184,7 @@ def write_text(path: Path, text: str) -> None:
     """
     half = path.with_name(path.name + ".part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         half.write_text(text, encoding="utf-8", newline="")
         half.replace(path)
     except OSError as error:

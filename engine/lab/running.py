@@ -27,12 +27,14 @@ from engine.version import __version__
 class Onlooker(Protocol):
     """Who is told of cells, and of their steps as of :class:`engine.lab.experiment.Live`."""
 
-    def begin(self, words: str, done: int, of: int) -> None:
-        """A cell begins; so many are done."""
+    def begin(self, experiment: Experiment, words: str, done: int, of: int) -> None:
+        """A cell of that experiment begins; so many are done."""
 
     def step(self, call: int, calls: int, look: Callable[[], Scene] | None, numbers: Mapping[str, float]) -> None: ...
 
     def end(self, result: Result) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -90,7 +92,7 @@ def run(
                 if limit is not None and time.monotonic() - began >= limit:
                     break
                 words = ", ".join(f"{name} {value}" for name, value in cell.settings.items())
-                live.begin(words, outcome.done, outcome.of)
+                live.begin(experiment, words, outcome.done, outcome.of)
                 started = time.monotonic()
                 try:
                     result = cell.run(live)
@@ -114,9 +116,9 @@ class _Told:
     def __init__(self, onlookers: Sequence[Onlooker]) -> None:
         self._onlookers = onlookers
 
-    def begin(self, words: str, done: int, of: int) -> None:
+    def begin(self, experiment: Experiment, words: str, done: int, of: int) -> None:
         for each in self._onlookers:
-            each.begin(words, done, of)
+            each.begin(experiment, words, done, of)
 
     def step(
         self,
@@ -139,7 +141,7 @@ class _Bar:
     def __init__(self, bar: Any) -> None:
         self._bar, self._words, self._shown = bar, "", 0.0
 
-    def begin(self, words: str, _done: int, _of: int) -> None:
+    def begin(self, _experiment: Experiment, words: str, _done: int, _of: int) -> None:
         self._words = words
         self._bar.set_postfix_str(words)
 
@@ -149,6 +151,8 @@ class _Bar:
             self._bar.set_postfix_str(f"{self._words}, {call}/{calls}")
 
     def end(self, _result: Result) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def facts(experiment: Experiment, setup: Setup, command: str) -> dict[str, Any]:

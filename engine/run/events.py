@@ -24,6 +24,20 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Halves:
+    """x_t as its two halves (Lugmayr et al. 2022, Fig. 2), of what the network sees: (h, w, 3) float32, 0 … 1.
+
+    Attributes:
+        known: the known picture with this level's noise; ``unknown``: what the network has made of it all.
+        keep: (h, w, 1), 1 where the first one counts, 0 where the other does.
+    """
+
+    known: np.ndarray
+    unknown: np.ndarray
+    keep: np.ndarray
+
+
+@dataclass(frozen=True)
 class Step:
     """After one network call of one variant (0-based). ``seconds`` is the time since the run began.
 
@@ -37,6 +51,7 @@ class Step:
     seconds: float
     _preview: Callable[[bool], np.ndarray] = field(repr=False)
     _keep: Callable[[], Kept] = field(repr=False)
+    _halves: Callable[[], Halves] | None = field(default=None, repr=False)
 
     def preview(self, full: bool = False) -> np.ndarray:
         """The present estimate as a layer, (H, W, 4) of the picture's type, A = selection, 0 in stages to come. Costs
@@ -49,6 +64,10 @@ class Step:
     def keep(self) -> Kept:
         """The state after this call, to be saved, resumed or branched from. Copies the tensors."""
         return self._keep()
+
+    def halves(self) -> Halves | None:
+        """What the next call is given, to be looked at; None where a picture is painted octave by octave."""
+        return self._halves() if self._halves is not None else None
 
 
 @dataclass(frozen=True)

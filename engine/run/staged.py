@@ -18,7 +18,7 @@ from engine.errors import EngineError
 from engine.exemplar import Exemplar
 from engine.learning import adapt
 from engine.models import Model, digest, out_of_memory, within_memory
-from engine.run.events import Event, Finished, Note, Step
+from engine.run.events import Event, Finished, Halves, Note, Step
 from engine.run.painting import Attempt, Painting
 from engine.run.states import Kept, not_its_own
 from engine.sampling import (
@@ -27,6 +27,7 @@ from engine.sampling import (
     Guidance,
     Network,
     Noise,
+    RePaintSettings,
     Schedule,
     Settings,
     State,
@@ -161,7 +162,8 @@ class Staged:
             before = self._painted[variant]
             preview = partial(self._layer, part, before, state.x0_hat)
             keep = partial(self._kept, walk, variant, state, before)
-            yield Step(variant, walk.before + state.call, total + walk.after, attempt.seconds, preview, keep)
+            calls, halves = total + walk.after, partial(self._halves, walk, part, variant, state)
+            yield Step(variant, walk.before + state.call, calls, attempt.seconds, preview, keep, halves)
             if state.call == walk.calls:
                 self._draws = state.draws
                 painted[variant] = part.put(before, self._leave(part, before, state.x))
@@ -289,6 +291,24 @@ class Staged:
         shown = np.where(self._order <= part.stage, painting.selected, 0)
         out[painting.near.slices] = canvas.layer(part.put(painted, picture), shown, part.region, out.dtype)
         return out
+
+    @torch.inference_mode()
+    def _halves(self, walk: Walk, part: stages.Part, variant: int, state: State) -> Halves:
+        """The known half lies in x_t, but for κ = 1: there the next call draws it anew."""
+        model, entered = self._painting.model, self._entered(walk, part)
+        settings, known = model.settings(walk.settings), state.x
+        if isinstance(settings, RePaintSettings) and settings.kappa == 1:
+            diffusion = model.diffusion(walk.schedule.steps, settings)
+            noise = Noise([self._seeds[variant]], state.draws).draw(state.x)
+            row = entered.y[min(variant, len(entered.y) - 1)][None]
+            known = diffusion.noised(row, walk.schedule.levels[state.position], noise)
+
+        def shown(x: torch.Tensor) -> np.ndarray:
+            picture = model.space.glance(x, part.plan.wraps)[0].movedim(0, -1)
+            return ((picture.clamp(-1, 1) + 1) / 2).float().cpu().numpy()
+
+        kept = entered.keep.repeat_interleave(model.space.factor, 2).repeat_interleave(model.space.factor, 3)
+        return Halves(shown(known), shown(state.x), kept[0, 0, ..., None].float().cpu().numpy())
 
     def _kept(self, walk: Walk, variant: int, state: State, painted: np.ndarray) -> Kept:
         job, info = self._painting.job, self._painting.model.info
