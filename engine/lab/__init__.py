@@ -1,5 +1,6 @@
 """The laboratory: the report's experiments as commands, each writing a notebook and a page of what it found."""
 
+from engine.lab import diffusers, diversity, evolutive, latent, resampling, steps, texture
 from engine.lab.benchmarks import TABLES
 from engine.lab.board import Board
 from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Scene, Setting, Setup, painted
@@ -10,7 +11,20 @@ from engine.lab.running import Onlooker, Outcome, index, run
 from engine.lab.timing import TIME
 from engine.lab.watch import Watch
 
-EXPERIMENTS = {each.name: each for each in (TIME, TABLES)}
+EXPERIMENTS = {
+    each.name: each
+    for each in (
+        TIME,
+        steps.EXPERIMENT,
+        resampling.EXPERIMENT,
+        evolutive.EXPERIMENT,
+        diversity.EXPERIMENT,
+        texture.EXPERIMENT,
+        diffusers.EXPERIMENT,
+        latent.EXPERIMENT,
+        TABLES,
+    )
+}
 """All of them, by name, in the order of the report."""
 
 __all__ = [

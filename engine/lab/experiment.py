@@ -5,20 +5,26 @@ To add one: a module here with an :class:`Experiment`, and one line in :data:`en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from engine import api, canvas
 from engine.errors import BadInput
+from engine.learning import Learning
 from engine.models import find
+from engine.run import Event
 
 if TYPE_CHECKING:
     from engine.lab.notebook import Notebook
     from engine.lab.report import Section
+
+TOYS = tuple(str(path) for path in [Path(__file__).parents[2] / "tests/engine/data/toy-latent"] if path.is_dir())
+"""The trained toy model, where the engine runs from a checkout."""
 
 Setting = str | int | float
 Number = float | list[float] | None
@@ -104,7 +110,8 @@ class Setup:
     ) -> None:
         """
         Args:
-            models: ids as of :func:`engine.models.find`; none for all that are installed, but for those of tests.
+            models: ids as of :func:`engine.models.find`; none for all that are installed, but for those of tests, and
+                for the toy of a checkout.
 
         Raises:
             BadInput: an unknown model.
@@ -112,8 +119,10 @@ class Setup:
         self.device, self.small, self.options = device, small, dict(options or {})
         self.chosen: list[api.ModelInfo] = []
         self._named = bool(models)
-        here = [info for info in api.catalogue() if info.installed and info.family != "gaussian"]
-        self._infos = [find(name) for name in models] or here
+        here = [info.id for info in api.catalogue() if info.installed and info.family != "gaussian"]
+        names = models or (*here, *TOYS)
+        self._infos = [find(name) for name in names]
+        self._names = {info.id: name for info, name in zip(self._infos, names, strict=True)}
         self._loaded: tuple[str, api.Model] | None = None
 
     def models(
@@ -142,7 +151,7 @@ class Setup:
         """
         if self._loaded is None or self._loaded[0] != name:
             self._loaded = None  # one at a time
-            self._loaded = name, api.load_model(name, self.device)
+            self._loaded = name, api.load_model(self._names.get(name, name), self.device)
         return self._loaded[1]
 
 
@@ -171,7 +180,12 @@ def painted(live: Live, job: api.Job, model: api.Model, preset: api.Preset | Non
     Raises:
         EngineError: as :func:`engine.api.run`.
     """
-    for event in api.run(job, model, preset=preset):
+    return watched(live, job, api.run(job, model, preset=preset))
+
+
+def watched(live: Live, job: api.Job, events: Iterator[Learning | Event]) -> api.Finished:
+    """The same of a run that goes on from elsewhere."""
+    for event in events:
         if isinstance(event, api.Step):
             live.step(event.call, event.calls, partial(_scene, job, event))
         elif isinstance(event, api.Finished):
