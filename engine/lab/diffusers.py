@@ -140,7 +140,9 @@ def _claims(notebook: Notebook, model: str) -> list[Claim]:
             f"{way}: ST-LPIPS {values[0]:.3f} without, {values[1]:.3f} with; seam {seams[0]:.2f} and {seams[1]:.2f} of "
             "the truth's own."
         )
-        out.append(Claim("Resampling is what makes pictures of better quality.", "yes" if better else "no", found))
+        out.append(
+            Claim("Resampling is what makes pictures of better quality.", "holds" if better else "does not hold", found)
+        )
     return out
 
 
@@ -156,7 +158,7 @@ def _grid(notebook: Notebook) -> Pictures:
             first = next(iter(group.values()))
             cells = [group[column].picture("result") if column in group else None for column in columns]
             rows.append((f"{model}, {picture}", [first.picture("original"), first.picture("given"), *cells]))
-    return Pictures(["", "original", "given", *(f"{way}, {samples} samples" for way, samples in columns)], rows)
+    return Pictures(["original", "given", *(f"{way}, {samples} samples" for way, samples in columns)], rows)
 
 
 EXPERIMENT = Experiment(

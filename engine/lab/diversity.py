@@ -177,11 +177,11 @@ def _claims(notebook: Notebook, model: str) -> list[Claim]:
         more = "" if None in among else f"; ST-LPIPS among branches {among[0]:.3f} and {among[1]:.3f}"
         told = f"One small jump moves the picture by {small:.1f} of 255, one large by {large:.1f}"
         alone = "" if seed is None else f"; another seed alone by {seed:.1f}"
-        holds = "yes" if large > 1.5 * small else "no"
+        holds = "holds" if large > 1.5 * small else "does not hold"
         out.append(Claim("Only large jumps change the picture; small ones cannot.", holds, told + alone + more + "."))
     rough = [of(way, "fine") for way in ("small × 1", "small × 3", "large × 1", "large × 3")]
     if None not in rough:
-        holds = "yes" if rough[1] < rough[0] and rough[3] < rough[2] else "no"  # type: ignore[operator]
+        holds = "holds" if rough[1] < rough[0] and rough[3] < rough[2] else "does not hold"  # type: ignore[operator]
         found = (
             f"Fine detail over the parent's: small {rough[0]:.2f} once, {rough[1]:.2f} three times; large "
             f"{rough[2]:.2f} and {rough[3]:.2f}."
@@ -189,7 +189,7 @@ def _claims(notebook: Notebook, model: str) -> list[Claim]:
         out.append(Claim("More resampling patterns give smoother images.", holds, found))
     seams = [of(way, "seam") for way in ("large × 1", "large, then late small")]
     if None not in seams:
-        holds = "yes" if seams[1] < seams[0] - 0.02 else "no"  # type: ignore[operator]
+        holds = "holds" if seams[1] < seams[0] - 0.02 else "does not hold"  # type: ignore[operator]
         found = f"Seam over the parent's: {seams[0]:.2f} after a large jump, {seams[1]:.2f} with three late small ones."
         out.append(Claim("A large jump needs a few late small ones to blend.", holds, found))
     return out
@@ -202,7 +202,7 @@ def _grid(notebook: Notebook) -> Pictures:
         title = ", ".join(str(record.settings[name]) for name in ("model", "picture", "way"))
         columns = ["original", "parent", *(f"seed {k + 1}" for k in range(seeds))]
         rows.append((title, [_shown(record, name) for name in columns]))
-    return Pictures(["", "original", "parent", *(f"seed {k + 1}" for k in range(seeds))], rows)
+    return Pictures(["original", "parent", *(f"seed {k + 1}" for k in range(seeds))], rows)
 
 
 def _shown(record: Record, name: str) -> np.ndarray | None:

@@ -15,7 +15,7 @@ from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
 from engine.lab.questions import Question, answered, groups, line, mean, middle, names
 from engine.lab.report import Claim, Pictures, Section, Table, Value
-from engine.models.folders import part_folder
+from engine.models import folders
 
 STEPS, JUMP = 20, 4
 SAMPLES = (1, 5)
@@ -51,7 +51,7 @@ def dedicated(info: api.ModelInfo) -> bool:
     if info.folder is None:
         return False
     try:
-        config = json.loads((part_folder(info.folder, "unet") / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folders.part_folder(info.folder, "unet") / "config.json").read_text(encoding="utf-8"))
         return int(config["in_channels"]) > int(config["out_channels"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -175,7 +175,7 @@ def _claims(notebook: Notebook, model: str) -> list[Claim]:
     strong = max(names(notebook.find(model=model), "guidance"))
     bare, often = (_asked(notebook, model, count, strong) for count in (counts[0], counts[-1]))
     if len(counts) > 1 and bare and often and None not in (_seen(bare), _seen(often)):
-        holds = "yes" if (_seen(often) or 0) < (_seen(bare) or 0) - 0.1 else "no"
+        holds = "holds" if (_seen(often) or 0) < (_seen(bare) or 0) - 0.1 else "does not hold"
         found = (
             f"At guidance {strong:g} the colour asked for is seen in {_seen(bare):.0%} without and in "
             f"{_seen(often):.0%} with {counts[-1]} samples a jump; rim error {mean(bare, 'rim'):.1f} and "
@@ -189,7 +189,11 @@ def _claims(notebook: Notebook, model: str) -> list[Claim]:
         before, after = mean(plain[0], "rim") or 0.0, mean(plain[-1], "rim") or 0.0
         found = f"Without a prompt the rim error is {before:.1f} without and {after:.1f} with resampling."
         out.append(
-            Claim("Resampling is necessary to match the original's style.", "yes" if after < before else "no", found)
+            Claim(
+                "Resampling is necessary to match the original's style.",
+                "holds" if after < before else "does not hold",
+                found,
+            )
         )
     return out
 
@@ -215,7 +219,7 @@ def _grid(notebook: Notebook) -> Pictures:
         original = next(iter(group.values())).picture("original")
         cells = [group[column].picture("result") if column in group else None for column in columns]
         rows.append((title, [original, *cells]))
-    return Pictures(["", "original", *(f"{samples} samples, guidance {scale}" for samples, scale in columns)], rows)
+    return Pictures(["original", *(f"{samples} samples, guidance {scale}" for samples, scale in columns)], rows)
 
 
 EXPERIMENT = Experiment(

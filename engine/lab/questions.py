@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 
 from engine import api, canvas
-from engine.bench import masks, measures, perceptual
-from engine.bench.cases import FOLDER, read_picture
+from engine.bench import cases, masks, measures, perceptual
 from engine.lab.experiment import Live, Number, Setup, painted
 from engine.lab.notebook import Record
+from engine.lab.plots import Plot
+from engine.lab.report import Claim, Pictures, Table
 
 UNIT = 64
 """The masks below are drawn for pictures of this side."""
@@ -87,7 +88,7 @@ def question(name: str, mask: dict[str, Any], side: int = UNIT) -> Question:
 @cache
 def middle(name: str, side: int) -> np.ndarray:
     """The largest square in the middle of a picture of the jury, (side, side, 3) uint8."""
-    picture = read_picture(FOLDER / f"{name}.png")
+    picture = cases.read_picture(cases.FOLDER / f"{name}.png")
     height, width = picture.shape[:2]
     whole = min(height, width)
     top, left = (height - whole) // 2, (width - whole) // 2
@@ -110,11 +111,13 @@ def pixels(info: api.ModelInfo) -> bool:
     return info.family in ("exemplar", "diffusers-pixel")
 
 
-def answered(live: Live, asked: Question, model: api.Model, job: api.Job) -> tuple[np.ndarray, dict[str, Number]]:
-    """Run a job: the picture, and what it cost and is worth."""
+def answered(
+    live: Live, asked: Question, model: api.Model, job: api.Job, both: bool = False
+) -> tuple[np.ndarray, dict[str, Number]]:
+    """Run a job: the picture, and what it cost and is worth; ``both`` as of :func:`scores`."""
     finished = painted(live, job, model)
     picture = asked.shown(finished)
-    return picture, {"calls": finished.calls, "seconds": round(finished.seconds, 4)} | scores(picture, asked)
+    return picture, {"calls": finished.calls, "seconds": round(finished.seconds, 4)} | scores(picture, asked, both)
 
 
 @cache
@@ -130,8 +133,8 @@ def distances() -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
     return found
 
 
-def scores(picture: np.ndarray, asked: Question) -> dict[str, Number]:
-    """Against the truth, over the new area.
+def scores(picture: np.ndarray, asked: Question, both: bool = False) -> dict[str, Number]:
+    """Against the truth, over the new area; with ``both`` by ST-LPIPS's second backbone, too, which is the slow one.
 
     ``st_lpips_…``, ``lpips_alex``: perceptual distances of the box around the hole. ``ssim``. ``seam``: the jump across
     the border, over the truth's own. ``spread``: the standard deviation, over the truth's own: below 1 something is
@@ -140,7 +143,8 @@ def scores(picture: np.ndarray, asked: Question) -> dict[str, Number]:
     """
     new, truth = asked.new, asked.truth
     box = measures.hole_box(new)
-    out: dict[str, Number] = {name: far(picture[box], truth[box]) for name, far in distances().items()}
+    chosen = {name: far for name, far in distances().items() if both or not name.endswith("vgg")}
+    out: dict[str, Number] = {name: far(picture[box], truth[box]) for name, far in chosen.items()}
     out["ssim"] = measures.ssim(picture, truth, new) if find_spec("skimage") else None
     out["seam"] = _over(lambda shown: measures.seam_jump(shown, new), picture, truth)
     out["spread"] = _over(lambda shown: measures.spread(shown, new), picture, truth)
@@ -194,3 +198,8 @@ def line(records: Iterable[Record], setting: str, name: str) -> list[tuple[float
     """Means of a number by a numeric setting, as points of a plot; without those that none has."""
     found = [(float(value), mean(group, name)) for value, group in groups(records, setting).items()]
     return [(x, y) for x, y in found if y is not None]
+
+
+def drawn(plots: Iterable[Plot]) -> list[Table | Plot | Pictures | Claim]:
+    """Those that have points, as parts of a section."""
+    return [plot for plot in plots if any(plot.lines.values())]

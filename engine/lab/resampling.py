@@ -11,7 +11,7 @@ from engine.lab.experiment import Cell, Experiment, Live, Option, Result, Settin
 from engine.lab.latent import ground
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
-from engine.lab.questions import Question, affordable, answered, groups, line, mean, question, questions
+from engine.lab.questions import Question, affordable, answered, drawn, groups, line, mean, question, questions
 from engine.lab.report import Claim, Section, Table, Value
 from engine.lab.steps import grid
 from engine.sampling import schedule
@@ -85,7 +85,7 @@ def _conclude(notebook: Notebook) -> list[Section]:
         ]
         head = ["samples", "pictures", "iterations", "calls", "seconds", *kept]
         out.append(Section(title, "", [*_claims(by), Table(head, rows, "Means over the pictures.")]))
-    out.append(Section("What it changes", "", [_plot(kinds, name) for name in MEASURES]))
+    out.append(Section("What it changes", "", drawn(_plot(kinds, name) for name in MEASURES)))
     out.append(Section("Tables 2 and 3", "", [grid(notebook, "samples", SAMPLES, ("model", "picture", "class"))]))
     return out
 
@@ -115,7 +115,7 @@ def _claims(by: dict[int, list[Record]]) -> list[Claim]:
         found = f"{name} {before:.2f} with {min(by)} and {after:.2f} with {max(by)} samples"
         if name == "border" and (away := mean(few, "elsewhere")) and (later := mean(many, "elsewhere")):
             found += f"; to patches elsewhere {away:.2f} and {later:.2f}"
-        out.append(Claim(claim, "yes" if _towards(name, before, after) else "no", found + "."))
+        out.append(Claim(claim, "holds" if _towards(name, before, after) else "does not hold", found + "."))
     return out
 
 

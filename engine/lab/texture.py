@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from engine import api
-from engine.bench import measures, texture
-from engine.bench.cases import FOLDER, read_picture
+from engine.bench import cases, measures, texture
 from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Setting, Setup, painted
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
@@ -31,7 +30,7 @@ def questions(side: int, names: tuple[str, ...] = CHOSEN) -> list[Question]:
     out = []
     for name, _, picture, (x, y, width, height) in texture.TEXTURES:
         if name in names:
-            crop = read_picture(FOLDER / f"{picture}.png")[y : y + height, x : x + width]
+            crop = cases.read_picture(cases.FOLDER / f"{picture}.png")[y : y + height, x : x + width]
             whole = cv2.resize(crop, (side * 3 // 2, side), interpolation=cv2.INTER_AREA)
             selection = np.zeros(whole.shape[:2], np.uint8)
             selection[:, side:] = 255
@@ -42,8 +41,8 @@ def questions(side: int, names: tuple[str, ...] = CHOSEN) -> list[Question]:
 def kind(info: api.ModelInfo) -> str:
     """What a model was made for."""
     if info.family == "exemplar":
-        return "exemplar"
-    return "texture" if info.id == "texture" else "scene"
+        return "this picture"
+    return "textures" if info.id == "texture" else "scenes"
 
 
 def _cells(setup: Setup) -> list[Cell]:
@@ -101,13 +100,13 @@ def _claim(notebook: Notebook, model: str) -> Claim:
     group = notebook.find(model=model, samples=best)
     passes = _passes(group)
     words = "Textures fail: models made for scenes do not simply extend the known part."
-    if records[0].settings["kind"] != "scene":
+    if records[0].settings["kind"] != "scenes":
         words = "A model made for textures should be able to do it."
-        holds = "yes" if passes > len(group) / 2 else "no"
+        holds = "holds" if passes > len(group) / 2 else "does not hold"
     else:
-        holds = "yes" if passes <= len(group) / 2 else "no"
+        holds = "holds" if passes <= len(group) / 2 else "does not hold"
     made = records[0].settings["kind"]
-    return Claim(words, holds, f"{model} ({made}) passes {passes} of {len(group)} with {best} samples a jump.")
+    return Claim(words, holds, f"{model} (made for {made}) passes {passes} of {len(group)} with {best} samples a jump.")
 
 
 def _plot(notebook: Notebook) -> Plot:
