@@ -27,7 +27,7 @@ MEASURES = ("st_lpips_alex", "lpips_alex", "ssim", "seam", "spread", "border", "
 def _cells(setup: Setup) -> list[Cell]:
     out = []
     steps, length = (6, 2) if setup.small else (TIMES, JUMP)
-    for info in setup.models(lambda info: info.family != "gaussian"):
+    for info in setup.models():
         count = int(setup.options["pictures"]) or affordable(setup, info, 2, 10)
         tasks: list[tuple[str, Question, str, tuple[int, ...]]] = []
         if not info.takes_prompt:

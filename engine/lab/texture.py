@@ -49,7 +49,7 @@ def _cells(setup: Setup) -> list[Cell]:
     out = []
     asked = questions(int(setup.options["side"]), CHOSEN[:1] if setup.small else CHOSEN)
     steps, length, samples = (6, 2, (1, 2)) if setup.small else (STEPS, JUMP, SAMPLES)
-    for info in setup.models(lambda info: info.family != "gaussian"):
+    for info in setup.models():
         for each in asked:
             for number in samples:
                 settings: dict[str, Setting] = {
