@@ -49,9 +49,11 @@ def _diffpir_fixed(denoise: rivals.Denoise, problem: Problem, count: int, genera
 
 METHODS = {
     "exact": Method("the posterior itself", _exact),
-    "fast": Method("ours, `fast`", partial(ours.preset, name="fast"), told=False),
-    "quality": Method("ours, `quality`", partial(ours.preset, name="quality"), told=False),
+    "fast": Method("our `fast`", partial(ours.preset, name="fast"), told=False),
+    "quality": Method("our `quality`", partial(ours.preset, name="quality"), told=False),
     "repaint": Method("RePaint 250/10/10 (`repaint`)", partial(ours.preset, name="repaint"), told=False),
+    "fast-told": Method("our `fast` told σ", partial(ours.preset, name="fast", told=True)),
+    "quality-told": Method("our `quality` told σ", partial(ours.preset, name="quality", told=True)),
     "ddrm": Method("DDRM, 100 steps", rivals.ddrm),
     "ddrm-20": Method("DDRM, 20 steps", partial(rivals.ddrm, steps=20)),
     "ddnm": Method("DDNM+, travel 1", rivals.ddnm),

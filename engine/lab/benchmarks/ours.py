@@ -13,16 +13,19 @@ from engine.sampling import PRESETS, Diffusion, Noise, linear_alpha_bar, sampler
 
 
 def preset(
-    denoise: Denoise, problem: Problem, count: int, generator: torch.Generator, name: str, steps: int = 0
+    denoise: Denoise,
+    problem: Problem,
+    count: int,
+    generator: torch.Generator,
+    name: str,
+    told: bool = False,
 ) -> torch.Tensor:
-    """Samples of x_0 (count, d) by a preset of the engine, the DDPM step where it leaves η to the model, no clipping.
+    """Samples of x_0 (count, d) by a preset of the engine, unclipped; the DDPM step where it leaves η to the model.
 
     Args:
-        steps: levels, 0 for the preset's own.
+        told: it is told the noise of what is known.
     """
     chosen = PRESETS[name]
-    if steps:
-        chosen = replace(chosen, steps=steps)
     settings = replace(chosen.settings.with_eta(None), clip=False)
     alpha_bar = linear_alpha_bar()
 
@@ -33,5 +36,14 @@ def preset(
     levels = Diffusion(alpha_bar, chosen.steps, "sample", settings.spacing, settings.first_alpha_bar)
     y = problem.target.expand(1, 1, count, -1).contiguous()
     noise = Noise([int(torch.randint(2**31, (1,), generator=generator))])
-    states = sampler_of(settings)(network, levels, chosen.schedule, y, problem.known, noise, settings)
+    states = sampler_of(settings)(
+        network,
+        levels,
+        chosen.schedule,
+        y,
+        problem.known,
+        noise,
+        settings,
+        known_noise=problem.target_noise if told else 0.0,
+    )
     return deque(states, maxlen=1).pop().x[0, 0]
