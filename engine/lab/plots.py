@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 380, 72, 20, 46, 56
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 360, 72, 20, 20, 56
+"""``TOP`` is above the plot itself and above each line of names."""
 COLOURS = 6
 """After which lines begin with the first colour again, dashed."""
 ROOM = 40
@@ -100,26 +101,24 @@ def svg(plot: Plot) -> str:
     ends = [y + d for _, y, *error in points for d in ((error[0], -error[0]) if error else (0.0,))]
     if plot.log_y:
         ends = [y for y in ends if y > 0]
+    keys, top = _keys(list(lines))
+    height = HEIGHT + top
     x = _Axis([point[0] for point in points], LEFT, WIDTH - RIGHT, plot.log_x, own_ticks=True)
-    y = _Axis(ends, HEIGHT - BOTTOM, TOP, plot.log_y, own_ticks=False)
-    out = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(plot.up)}">']
+    y = _Axis(ends, height - BOTTOM, top, plot.log_y, own_ticks=False)
+    out = [f'<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(plot.up)}">', *keys]
     for tick in y.ticks:
         out.append(f'<path class="grid" d="M{LEFT} {y.at(tick):.1f}H{WIDTH - RIGHT}"/>')
         out.append(f'<text class="end" x="{LEFT - 8}" y="{y.at(tick) + 4:.1f}">{_told(tick)}</text>')
     for tick in x.ticks:
-        out.append(f'<path class="axis" d="M{x.at(tick):.1f} {HEIGHT - BOTTOM}v5"/>')
-        out.append(f'<text class="middle" x="{x.at(tick):.1f}" y="{HEIGHT - BOTTOM + 20}">{_told(tick)}</text>')
-    out.append(f'<path class="axis" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
+        out.append(f'<path class="axis" d="M{x.at(tick):.1f} {height - BOTTOM}v5"/>')
+        out.append(f'<text class="middle" x="{x.at(tick):.1f}" y="{height - BOTTOM + 20}">{_told(tick)}</text>')
+    out.append(f'<path class="axis" d="M{LEFT} {top}V{height - BOTTOM}H{WIDTH - RIGHT}"/>')
     middle = (LEFT + WIDTH - RIGHT) / 2
-    out.append(f'<text class="middle name" x="{middle}" y="{HEIGHT - 12}">{escape(plot.across)}</text>')
-    upright = f"translate(16 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)"
+    out.append(f'<text class="middle name" x="{middle}" y="{height - 12}">{escape(plot.across)}</text>')
+    upright = f"translate(16 {(top + height - BOTTOM) / 2}) rotate(-90)"
     out.append(f'<text class="middle name" transform="{upright}">{escape(plot.up)}</text>')
-    along = float(LEFT)
     for number, (name, line) in enumerate(lines.items()):
-        kind = f"s{number % COLOURS + 1}" + (" dashed" if number >= COLOURS else "")
-        out.append(f'<path class="key {kind}" d="M{along:.0f} 22h18"/>')
-        out.append(f'<text x="{along + 24:.0f}" y="26">{escape(name)}</text>')
-        along += 40 + GLYPH * len(name)
+        kind = _kind(number)
         if line and not plot.dots:
             way = "L".join(f"{x.at(point[0]):.1f} {y.at(point[1]):.1f}" for point in line)
             out.append(f'<path class="line {kind}" d="M{way}"/>')
@@ -131,6 +130,23 @@ def svg(plot: Plot) -> str:
             out.append(f'<circle class="{kind}" cx="{x.at(a):.1f}" cy="{y.at(b):.1f}" r="3.5">')
             out.append(f"<title>{escape(told)}</title></circle>")
     return "".join([*out, "</svg>"])
+
+
+def _keys(names: list[str]) -> tuple[list[str], int]:
+    """Which line is which, and where the plot itself begins."""
+    out, along, down = [], LEFT, TOP
+    for number, name in enumerate(names):
+        length = 40 + round(GLYPH * len(name))
+        if along > LEFT and along + length > WIDTH:
+            along, down = LEFT, down + TOP
+        out.append(f'<path class="key {_kind(number)}" d="M{along} {down}h18"/>')
+        out.append(f'<text x="{along + 24}" y="{down + 4}">{escape(name)}</text>')
+        along += length
+    return out, down + TOP
+
+
+def _kind(number: int) -> str:
+    return f"s{number % COLOURS + 1}" + (" dashed" if number >= COLOURS else "")
 
 
 def _told(number: float) -> str:

@@ -86,7 +86,7 @@ th:first-child,td:first-child,.words{text-align:left}
 .grid-of-pictures td{padding:4px;border:0;text-align:center;vertical-align:middle}
 .grid-of-pictures th{border:0;padding:4px 8px;text-align:center;white-space:normal}
 .grid-of-pictures tbody th{text-align:right;max-width:160px}
-.grid-of-pictures img{display:block;width:128px;height:auto;border-radius:3px;background:var(--line)}
+.grid-of-pictures img{display:block;width:var(--side);height:auto;border-radius:3px;background:var(--line)}
 figure{margin:14px 0}figcaption,caption{font-size:13px;color:var(--soft);text-align:left;caption-side:bottom;
 padding-top:6px;max-width:80ch}
 svg.plot{width:100%;max-width:760px;height:auto;background:var(--card);border:1px solid var(--line);border-radius:8px}
@@ -196,7 +196,8 @@ def _pictures(grid: Pictures) -> str:
         rows.append(f"<tr><th>{_inline(name)}</th>{''.join(shown)}</tr>")
     table = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     caption = _caption(grid.caption, "caption")
-    return f'<div class="wide"><table class="grid-of-pictures">{caption}{table}</table></div>'
+    side = max(90, min(240, 900 // max(len(grid.head), 1)))
+    return f'<div class="wide"><table class="grid-of-pictures" style="--side:{side}px">{caption}{table}</table></div>'
 
 
 def _image(picture: np.ndarray, name: str) -> str:

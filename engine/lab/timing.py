@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import torch
 
-from engine import api
+from engine import api, canvas, devices
 from engine.bench import cost
+from engine.errors import BadInput
 from engine.lab.experiment import Cell, Experiment, Live, Option, Result, Setup
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Point
 from engine.lab.report import Claim, Plot, Section, Table, Value, told
+from engine.models import convert, guided, unet
+from engine.sampling import linear_alpha_bar
 
 SIDES = (64, 96, 128, 192, 256)
 EXEMPLAR_SIDES = (64, 96, 128, 160)
 """Larger pictures it paints octave by octave, and one call is not like another."""
+ADM = {64: "adm-64", 256: "adm-256"}
+"""The report's networks by the side of their pictures (Dhariwal & Nichol 2021): the kinds to convert."""
+RANDOM = "adm-random"
 BUSY, WAITING = 0.8, 0.3
 """Exponents of the area: from the first on the arithmetic takes the time; up to the second it is what each call costs
 whatever its size, on a GPU the launches of its kernels."""
@@ -27,25 +36,47 @@ ALIKE = 1.25
 
 
 def _cells(setup: Setup) -> list[Cell]:
-    calls = 3 if setup.small else int(setup.options["calls"])
-    return [
-        Cell({"model": info.id, "side": side}, partial(_timed, setup, info.id, side, calls))
+    calls, adm = (3, 0) if setup.small else (int(setup.options["calls"]), int(setup.options["adm"]))
+    if not setup.small and (calls < 2 or adm not in (0, *range(2, 1001))):
+        raise BadInput("bad_calls", "--calls must be 2 or more, --adm 0 or 2 to 1000.")
+    cells = [
+        Cell({"model": info.id, "side": side}, partial(_timed, partial(setup.load, info.id), side, calls))
         for info in setup.models(lambda info: info.family != "latent", "pixel model")
         for side in (EXEMPLAR_SIDES if info.family == "exemplar" else SIDES)[: 2 if setup.small else None]
     ]
+    networks = [
+        Cell({"model": RANDOM, "side": side}, partial(_timed, partial(_random, kind, side, setup.device), side, adm))
+        for side, kind in ADM.items()
+    ]
+    return cells + (networks if adm else [])
 
 
-def _timed(setup: Setup, name: str, side: int, calls: int, live: Live) -> Result:
+def _random(kind: str, side: int, device: str | None) -> api.Model:
+    """A guided-diffusion network of that kind, without classes; the clock does not see that its weights are random."""
+    from diffusers import UNet2DModel
+
+    config = convert.PRESETS[kind]
+    assert isinstance(config, guided.GuidedConfig)
+    torch.manual_seed(0)
+    network = UNet2DModel.from_config(guided.unet_config(replace(config, classes=None)))
+    place = devices.chosen(device)
+    predict = unet.predictor(network.eval().requires_grad_(False), place)
+    info = api.ModelInfo(RANDOM, RANDOM, "diffusers-pixel", "GPL-3.0-or-later")
+    geometry = canvas.Geometry(32, side, side, any_scale=False)
+    return api.Model(info, predict, linear_alpha_bar(), "epsilon", geometry, place)
+
+
+def _timed(load: Callable[[], api.Model], side: int, calls: int, live: Live) -> Result:
     """A run on a picture of that side, the middle of it selected, seen whole."""
-    model = setup.load(name)
+    model = load()
     image = np.random.default_rng(side).integers(0, 255, (side, side, 4), np.uint8)
     image[..., 3] = 255
     selection = np.zeros((side, side), np.uint8)
     selection[side // 4 : -side // 4, side // 4 : -side // 4] = 255
     label = 0 if model.labels and not model.label_optional else None
     job = api.Job(
-        image, selection, name, seed=1, steps=calls, jump_length=calls, jump_samples=1, padding=side, scale=1.0,
-        label=label,
+        image, selection, model.info.id, seed=1, steps=calls, jump_length=calls, jump_samples=1, label=label,
+        padding=side, scale=1.0,
     )  # fmt: skip
     seconds: list[float] = []
     with cost.measured(model.device) as spent:
@@ -79,9 +110,10 @@ def _conclude(notebook: Notebook) -> list[Section]:
     head = ["model", "side", "first call, s", "further calls, s", "peak MiB", "growth", "bound by"]
     text = (
         "Each run paints the middle of a square picture that the network sees whole. The further calls are their "
-        "median; the first one is apart, since it pays for what is made ready. Growth is the exponent of the area "
-        f"against the size before: from {BUSY} on the arithmetic takes the time, up to {WAITING} what each call costs "
-        "whatever its size: on a GPU the launches of its kernels."
+        "median; the first one is apart, since it pays for what is made ready. "
+        f"`{RANDOM}` is the report's pair, guided diffusion for 64 and for 256 pixels, with random weights.\n\n"
+        f"Growth is the exponent of the area against the size before: from {BUSY} on the arithmetic takes the time, up "
+        f"to {WAITING} what each call costs whatever its size: on a GPU the launches of its kernels."
     )
     return [Section("Figure 4: seconds a call", text, [plot, *_claims(by_model), Table(head, rows)])]
 
@@ -131,5 +163,8 @@ TIME = Experiment(
     SIZES,
     _cells,
     _conclude,
-    (Option("calls", 12, "network calls of each size"),),
+    (
+        Option("calls", 12, "network calls of each size"),
+        Option("adm", 4, "calls of the report's two networks, with random weights; 0 leaves them out"),
+    ),
 )

@@ -491,4 +491,8 @@ def test_all_experiments_small_make_their_pages(tmp_path, capsys):
         before = (tmp_path / name / "cells.jsonl").read_bytes()
         assert main(["lab", name, "--small", "--out", str(tmp_path / name)]) == 0
         assert (tmp_path / name / "cells.jsonl").read_bytes() == before
+        settings = json.loads((tmp_path / name / "settings.json").read_text(encoding="utf-8"))
+        for done in range(1, len(cells)):  # a run that was stopped there has a page, too
+            (tmp_path / name / "cells.jsonl").write_bytes(b"".join(before.splitlines(keepends=True)[:done]))
+            assert EXPERIMENTS[name].conclude(Notebook(tmp_path / name, settings))
     assert "failed" not in capsys.readouterr().err
