@@ -168,7 +168,7 @@ EXPERIMENT = Experiment(
     _cells,
     _conclude,
     (
-        Option("pictures", 3, "pictures, each with another mask"),
+        Option("pictures", 2, "pictures, each with another mask"),
         Option("side", 64, "of the pictures in pixels"),
     ),
 )

@@ -217,7 +217,7 @@ EXPERIMENT = Experiment(
     _conclude,
     (
         Option("seeds", 3, "branches of each kind"),
-        Option("pictures", 2, "pictures, each with another mask"),
+        Option("pictures", 1, "pictures, each with another mask"),
         Option("side", 64, "of the pictures in pixels"),
     ),
 )

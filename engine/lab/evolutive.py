@@ -47,7 +47,7 @@ def _cells(setup: Setup) -> list[Cell]:
     steps, length, seeds = (6, 2, 2) if setup.small else (STEPS, JUMP, int(setup.options["samples"]))
     out = []
     for info in setup.models(pixels, "pixel model"):
-        count = int(setup.options["pictures"]) or affordable(setup, info, 3, 10)
+        count = int(setup.options["pictures"]) or affordable(setup, info, 2, 10)
         for asked in questions(count, int(setup.options["side"])):
             for way, levels in schedules(steps, length).items():
                 for seed in range(1, seeds + 1):
@@ -177,7 +177,7 @@ EXPERIMENT = Experiment(
     _conclude,
     (
         Option("samples", SAMPLES, "pictures painted with each schedule"),
-        Option("pictures", 0, "pictures; 0: 10, of a network on a CPU 3"),
+        Option("pictures", 0, "pictures; 0: 10, of a network on a CPU 2"),
         Option("side", 64, "of the pictures in pixels"),
     ),
 )

@@ -26,7 +26,7 @@ MASKS = {"center": (0.25, 0.25, 0.5, 0.5), "corner": (0.5, 0.5, 0.5, 0.5)}
 TOY = (128, ("a red circle", "a blue square"))
 REAL = (512, ("a burger", "flowers", "cutlery", "ants"))
 """Sides of the pictures, and the prompts; the report's for models of photographs."""
-HUES = {"red": 0, "yellow": 26, "green": 64, "blue": 115, "flowers": 0}
+HUES = {"red": 0, "yellow": 26, "green": 64, "blue": 115}
 """OpenCV's hue, 0 … 179, of what a prompt asks for, where it names a colour."""
 NEAR_HUE, VIVID, SEEN = 14, 0.45, 0.05
 """Hue and saturation (0 … 1) by which a pixel has the colour; share of the hole from which on it is seen there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -114,10 +115,17 @@ def pixels(info: api.ModelInfo) -> bool:
 def answered(
     live: Live, asked: Question, model: api.Model, job: api.Job, both: bool = False
 ) -> tuple[np.ndarray, dict[str, Number]]:
-    """Run a job: the picture, and what it cost and is worth; ``both`` as of :func:`scores`."""
+    """Run a job: the picture, and what it cost and is worth; ``both`` as of :func:`scores`.
+
+    ``processor``: seconds that this process computed, which a busy machine does not change; None on other devices.
+    """
+    began = time.process_time()
     finished = painted(live, job, model)
+    worked = round(time.process_time() - began, 4) if model.device.type == "cpu" else None
     picture = asked.shown(finished)
-    return picture, {"calls": finished.calls, "seconds": round(finished.seconds, 4)} | scores(picture, asked, both)
+    return picture, {"calls": finished.calls, "seconds": round(finished.seconds, 4), "processor": worked} | scores(
+        picture, asked, both
+    )
 
 
 @cache

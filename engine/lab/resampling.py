@@ -28,7 +28,7 @@ def _cells(setup: Setup) -> list[Cell]:
     out = []
     steps, length = (6, 2) if setup.small else (TIMES, JUMP)
     for info in setup.models():
-        count = int(setup.options["pictures"]) or affordable(setup, info, 2, 10)
+        count = int(setup.options["pictures"]) or affordable(setup, info, 1, 10)
         tasks: list[tuple[str, Question, str, tuple[int, ...]]] = []
         if not info.takes_prompt:
             asked = questions(count, int(setup.options["side"]))
@@ -138,7 +138,7 @@ EXPERIMENT = Experiment(
     _cells,
     _conclude,
     (
-        Option("pictures", 0, "pictures, each with another mask; 0: 10, of a network on a CPU 2"),
+        Option("pictures", 0, "pictures, each with another mask; 0: 10, of a network on a CPU 1"),
         Option("side", 64, "of the pictures in pixels"),
         Option("class", "", "class or prompt that the models that have them are asked for"),
     ),

@@ -16,7 +16,7 @@ from engine.lab.questions import Question, mean, names
 from engine.lab.report import Claim, Section, Table, Value
 from engine.lab.steps import grid
 
-CHOSEN = ("pebbles", "brick", "straw", "wood-chips", "stone-wall", "foliage")
+CHOSEN = ("pebbles", "brick", "straw", "stone-wall")
 STEPS, JUMP = 50, 10
 SAMPLES = (1, 10)
 LIMITS = {
