@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import installer
-from bridge_server.client.editor import german
 from bridge_server.manage import version
 from engine.commands.cli import main as engine_command
 from engine.models.entries import known_models
 from engine.sampling.presets import PRESETS
+from install import languages
 from tests.hosts import ROOTS
 
 ROOT = Path(__file__).parents[1]
@@ -162,7 +162,7 @@ def test_sentences_quoted_for_troubleshooting_are_the_programs_own() -> None:
 
 def test_words_of_the_editors_are_those_of_the_guide() -> None:
     """What the guide prints bold are texts of the docker and the window."""
-    known = {text.replace("&", "").rstrip("…:") for text in german.WORDS}
+    known = {text.replace("&", "").rstrip("…:") for text in languages.each_form()}
     for name in ("krita", "gimp"):
         for words in re.findall(r"\*\*([^*]+)\*\*", _text(DOCS / f"guide/{name}.md")):
             for word in words.split(", "):

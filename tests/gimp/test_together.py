@@ -47,7 +47,7 @@ def test_one_bridge_one_worker_turn_by_turn(desk: Desk, krita: KritaDesk) -> Non
     krita.press()
     krita.wait_preview()
     desk.press(image)
-    desk.host.wait("flow.sentence == 'Waiting: 1 before this one.'", what="GIMP says that it waits")
+    desk.host.wait("flow.sentence == 'Waiting: 1 run before this one.'", what="GIMP says that it waits")
     both = desk.bridge()
     assert (both.pid, both.worker_pid) == (before.pid, before.worker_pid)
     assert both.queued == 1

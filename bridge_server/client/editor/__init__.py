@@ -19,7 +19,7 @@ setup      the engine is set up; removal: and removed; tour: the first fill is s
 box        another machine paints for this one
 download   models that are not installed; frame: the frame to drag; schedule: the walk through the noise levels;
            memory: what a run will take; texts: short texts made of numbers
-words      the artist's language, with the tables in german and french
+words      the artist's language, from the files in `languages`
 
 pump       runs the flow on an event loop, keeps exceptions from the editor; probe: how long that took
 identity   this user's name at the bridge, and the plug-in's log

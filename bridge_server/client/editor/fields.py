@@ -1,8 +1,8 @@
 """Every field of the editors' windows, described once: its name, default, range, unit, label and tip.
 
 An editor makes one kind of widget for each kind of field here; `PAGES` says which fields stand on which page. A field
-that is an option of the engine has the option's name. To add one: describe it, put it on a page, translate its label
-and tip in `german` and `french`.
+that is an option of the engine has the option's name. To add one: describe it, put it on a page, run
+``python -m install.languages`` and translate its label and tip.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from .layers import Layers
 from .library import Library
 from .model import GONE, Capture, Picture, Refused, Run, Settings, Variant
 from .painting import PreviewRate, Work
-from .words import tr
+from .words import ntr, tr
 
 IDLE, READING, WAITING, RUNNING, CANCELLING = "idle", "reading", "waiting", "running", "cancelling"
 NO_BRIDGE_CODES = ("not_installed", "cannot_start", "refused", "protocol")  # trying again by itself may take for ever
@@ -248,7 +248,7 @@ class Machine:
                 return
         self.phase = RUNNING
         if event.queue_position > 0:
-            self.say(tr(sentences.QUEUED).format(number=event.queue_position))
+            self.say(ntr(sentences.QUEUED, event.queue_position).format(number=event.queue_position))
         elif self.engine == "starting":
             self.say(sentences.ENGINE_STARTS)
         else:

@@ -4,6 +4,8 @@ other languages. What stands in braces is filled in when it is said."""
 # ruff: noqa: E501 (one sentence, one line)
 from __future__ import annotations
 
+from .words import Plural
+
 # ---- which pixels ----
 NO_DOCUMENT = "Open a picture first, select the part to repaint, then click RePaint."
 NO_SELECTION = "Select the part to repaint first (with any selection tool), then click RePaint."
@@ -22,7 +24,7 @@ READING = "Reading the picture …"
 WAITING_FOR_ENGINE = "Waiting for the engine …"
 STARTING_ENGINE = "Starting the engine …"
 RESTARTING = "Restarting the engine …"
-QUEUED = "Waiting: {number} before this one."
+QUEUED = Plural("Waiting: {number} run before this one.", "Waiting: {number} runs before this one.")
 PREPARING = "Preparing …"
 LEARNING = "Learning this picture …"
 PAINTING = "Painting …"
@@ -49,8 +51,8 @@ SEED_WORD = "seed"
 STEP = "step {call}"
 CONTINUED = "Continued"
 STEP_OF = "Step {call} of {calls}"
-CALLS = "{number} × {calls} calls"
-CALLS_EACH = "{calls} network calls for each variant"
+CALLS = Plural("{number} × {calls} call", "{number} × {calls} calls")
+CALLS_EACH = Plural("{calls} network call for each variant", "{calls} network calls for each variant")
 NO_CHOICE = "Choose a variant."
 NO_STEPS = "Its steps are no longer kept; run it again to branch."
 
@@ -80,7 +82,10 @@ INSTALLED = "{model} is installed."
 # ---- memory, history, choices ----
 FORECAST = "Memory needed for the selection: about {need} MiB."
 SHORT = "Only {free} MiB are free: select less, or paint fewer variants."
-HISTORY = "History: {count} pictures, {used} of {limit} MiB on disk."
+HISTORY = Plural(
+    "History: {count} picture, {used} of {limit} MiB on disk.",
+    "History: {count} pictures, {used} of {limit} MiB on disk.",
+)
 HISTORY_FULL = "The history takes {used} of {limit} MiB: raise the limit or delete pictures on the page “More”."
 UNREADABLE = "The settings could not be read, so the defaults are used; the old file is kept beside them as {file}."
 SOME_REPLACED = "Some settings were out of range; their defaults are used: {names}."
@@ -120,3 +125,25 @@ HINT_TILE = "The button below repaints the borders; the tile then appears here, 
 HINT_DOCUMENT = "Open a picture first."
 HINT_HISTORY = "Nothing has been painted yet. Every picture that you paint is kept here and on disk."
 HINT_GALLERY = "What you paint appears here."
+
+# ---- said by the bridge and the engine, and passed on ----
+HEARD = (
+    "The other machine does not answer: the run waits for it for half a minute, then it begins anew.",
+    "The other machine answers again: the run goes on.",
+    "A RePaint worker on the other machine stopped unexpectedly; its part is run again.",
+    "All workers of the other machine serve other computers now: wait, or disconnect one of those.",
+    "The other machine was started again, or waited too long: what it had in hand is run again.",
+    "The RePaint engine crashed again and again on this picture: try a smaller selection or another model.",
+    "Ray is not installed here: run “python -m pip install 'ray>=2.60'” in RePaint's environment, then try again.",
+    "Another model is being downloaded: wait until it is there, or stop it.",
+    "Memory was short, so this was painted in smaller parts; a smaller selection may look better.",
+    "A RePaint worker stopped unexpectedly; the others go on with its part, and it is being started again.",
+    "The RePaint engine stopped unexpectedly; it is being started again.",
+    "The download cannot start: make sure that the disk is not full, then click Download again.",
+    "The download ended unexpectedly: click Download again, and it continues where it stopped.",
+    "The kept steps of this picture are gone: run it again, then branch from it.",
+    "The licence of this model has changed: read it, then click Download again.",
+    "The seam of a tile would have shown, so it was painted again.",
+    "There is not enough memory for this selection; select a smaller region or fewer variants.",
+    "This model cannot be downloaded: choose another one from the list.",
+)

@@ -19,7 +19,7 @@ from .memory import forecast
 from .model import Picture, Run, Tile, Variant
 from .schedule import levels
 from .texts import KINDS, caption, duration, time_left
-from .words import tr
+from .words import ntr, tr
 
 MIB = 1 << 20
 
@@ -79,8 +79,11 @@ def models(flow: Flow) -> List[Tuple[str, str, str]]:
 
 def presets(flow: Flow) -> List[Tuple[str, str, str]]:
     """Name, text and tip of each preset; empty until the bridge has told."""
-    tip = tr(sentences.CALLS_EACH)
-    return [(p.name, tr(PRESETS.get(p.name, p.title)), tip.format(calls=p.calls)) for p in flow.presets]
+    found = []
+    for preset in flow.presets:
+        tip = ntr(sentences.CALLS_EACH, preset.calls).format(calls=preset.calls)
+        found.append((preset.name, tr(PRESETS.get(preset.name, preset.title)), tip))
+    return found
 
 
 # ---- the grid of pictures ----
@@ -138,7 +141,8 @@ def kept_step(flow: Flow, chosen: Optional[Chosen], position: int, kind: str, nu
     run, variant = chosen
     step = variant.steps[min(position, len(variant.steps) - 1)]
     calls, seconds = flow.price(run, step, kind, number)
-    cost = tr(sentences.CALLS).format(number=number, calls=calls // number)
+    each = calls // number
+    cost = ntr(sentences.CALLS, each).format(number=number, calls=each)
     if seconds >= 0:
         cost += ", " + tr(sentences.ABOUT).format(time=duration(seconds))
     text = tr(sentences.STEP_OF).format(call=step.call, calls=max(variant.calls, step.call + step.remaining))
@@ -223,10 +227,11 @@ def memory(flow: Flow, values: Dict[str, Any]) -> str:
 
 
 def history(flow: Flow, limit: int) -> str:
-    if not flow.library.pictures:
+    count = flow.library.pictures
+    if not count:
         return tr(sentences.HINT_HISTORY)
     used = f"{flow.library.bytes / MIB:.1f}"
-    return tr(sentences.HISTORY).format(count=flow.library.pictures, used=used, limit=limit)
+    return ntr(sentences.HISTORY, count).format(count=count, used=used, limit=limit)
 
 
 def history_warning(flow: Flow, limit: int) -> str:
