@@ -19,7 +19,7 @@ import torch
 from engine import api
 from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Setting, Setup
 from engine.lab.notebook import Notebook, Record
-from engine.lab.questions import Question, answered, mean, names, questions, scores
+from engine.lab.questions import SIDE, Question, answered, mean, names, questions, scores, side
 from engine.lab.report import Claim, Pictures, Section, Table, Value
 from engine.sampling import schedule
 
@@ -82,7 +82,7 @@ def _cells(setup: Setup) -> list[Cell]:
     out = []
     count = 1 if setup.small else int(setup.options["pictures"])
     for info in setup.models(lambda info: info.family == "diffusers-pixel", "network in diffusers' layout"):
-        for asked in questions(count, int(setup.options["side"])):
+        for asked in questions(count, side(setup, info)):
             for number in samples:
                 for way in WAYS:
                     settings: dict[str, Setting] = {
@@ -169,6 +169,6 @@ EXPERIMENT = Experiment(
     _conclude,
     (
         Option("pictures", 2, "pictures, each with another mask"),
-        Option("side", 64, "of the pictures in pixels"),
+        SIDE,
     ),
 )

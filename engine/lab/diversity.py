@@ -13,7 +13,7 @@ from engine.bench import measures
 from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Setting, Setup, watched
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
-from engine.lab.questions import Question, distances, mean, names, pixels, questions
+from engine.lab.questions import SIDE, Question, distances, mean, names, pixels, questions, side
 from engine.lab.report import Claim, Pictures, Section, Table, Value
 from engine.run import Event
 from engine.sampling import Schedule
@@ -59,7 +59,7 @@ def _cells(setup: Setup) -> list[Cell]:
     count = 1 if setup.small else int(setup.options["pictures"])
     out = []
     for info in setup.models(pixels, "pixel model"):
-        for asked in questions(count, int(setup.options["side"])):
+        for asked in questions(count, side(setup, info)):
             parents: dict[str, tuple[api.Kept, np.ndarray]] = {}
             for way, jumps in ways(setup.small).items():
                 settings: dict[str, Setting] = {
@@ -218,6 +218,6 @@ EXPERIMENT = Experiment(
     (
         Option("seeds", 3, "branches of each kind"),
         Option("pictures", 1, "pictures, each with another mask"),
-        Option("side", 64, "of the pictures in pixels"),
+        SIDE,
     ),
 )

@@ -11,6 +11,7 @@ from engine.lab.experiment import Cell, Experiment, Live, Option, Result, Settin
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
 from engine.lab.questions import (
+    SIDE,
     Question,
     affordable,
     answered,
@@ -18,6 +19,7 @@ from engine.lab.questions import (
     names,
     pixels,
     questions,
+    side,
     spread_of,
 )
 from engine.lab.report import Claim, Pictures, Section, Table, Value
@@ -48,7 +50,7 @@ def _cells(setup: Setup) -> list[Cell]:
     out = []
     for info in setup.models(pixels, "pixel model"):
         count = int(setup.options["pictures"]) or affordable(setup, info, 2, 10)
-        for asked in questions(count, int(setup.options["side"])):
+        for asked in questions(count, side(setup, info)):
             for way, levels in schedules(steps, length).items():
                 for seed in range(1, seeds + 1):
                     settings: dict[str, Setting] = {
@@ -178,6 +180,6 @@ EXPERIMENT = Experiment(
     (
         Option("samples", SAMPLES, "pictures painted with each schedule"),
         Option("pictures", 0, "pictures; 0: 10, of a network on a CPU 2"),
-        Option("side", 64, "of the pictures in pixels"),
+        SIDE,
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,9 +12,8 @@ from engine import api
 from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Setting, Setup
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
-from engine.lab.questions import Question, answered, groups, line, mean, middle, names
+from engine.lab.questions import Question, answered, config, groups, line, mean, middle, names
 from engine.lab.report import Claim, Pictures, Section, Table, Value
-from engine.models import folders
 
 STEPS, JUMP = 20, 4
 SAMPLES = (1, 5)
@@ -48,13 +46,8 @@ class _Task:
 
 def dedicated(info: api.ModelInfo) -> bool:
     """Whether a latent model's network is one for inpainting: it takes more channels than it gives."""
-    if info.folder is None:
-        return False
-    try:
-        config = json.loads((folders.part_folder(info.folder, "unet") / "config.json").read_text(encoding="utf-8"))
-        return int(config["in_channels"]) > int(config["out_channels"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    found = config(info)
+    return int(found.get("in_channels", 0)) > int(found.get("out_channels", 0))
 
 
 def ground(seed: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ import numpy as np
 
 from engine import api, canvas
 from engine.bench import cases, masks, measures, perceptual
-from engine.lab.experiment import Live, Number, Setup, painted
+from engine.lab.experiment import Live, Number, Option, Setup, painted
 from engine.lab.notebook import Record
 from engine.lab.plots import Plot
 from engine.lab.report import Claim, Pictures, Table
+from engine.models import folders
 
 UNIT = 64
 """The masks below are drawn for pictures of this side."""
@@ -36,6 +38,8 @@ MASKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("foliage", {"shape": "expand", "box": [16, 16, 32, 32]}),
 )
 """One of the jury's pictures and another mask each: the report's ten images."""
+
+SIDE = Option("side", 0, "of the pictures in pixels; 0: a network's own size, else 64")
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,22 @@ def middle(name: str, side: int) -> np.ndarray:
     top, left = (height - whole) // 2, (width - whole) // 2
     square = picture[top : top + whole, left : left + whole]
     return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA))
+
+
+def config(info: api.ModelInfo) -> dict[str, Any]:
+    """What a model's network says of itself, unread; empty where it has no such file."""
+    if info.folder is None:
+        return {}
+    try:
+        found = json.loads((folders.part_folder(info.folder, "unet") / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def side(setup: Setup, info: api.ModelInfo) -> int:
+    """Side of the pictures, in pixels: the option, or a network's own size, at most 256; else :data:`UNIT`."""
+    return int(setup.options["side"]) or min(256, int(config(info).get("sample_size") or UNIT))
 
 
 def affordable(setup: Setup, info: api.ModelInfo, network: int, others: int) -> int:

@@ -11,7 +11,19 @@ from engine.lab.experiment import Cell, Experiment, Live, Option, Result, Settin
 from engine.lab.latent import ground
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
-from engine.lab.questions import Question, affordable, answered, drawn, groups, line, mean, question, questions
+from engine.lab.questions import (
+    SIDE,
+    Question,
+    affordable,
+    answered,
+    drawn,
+    groups,
+    line,
+    mean,
+    question,
+    questions,
+    side,
+)
 from engine.lab.report import Claim, Section, Table, Value
 from engine.lab.steps import grid
 from engine.sampling import schedule
@@ -31,7 +43,7 @@ def _cells(setup: Setup) -> list[Cell]:
         count = int(setup.options["pictures"]) or affordable(setup, info, 1, 10)
         tasks: list[tuple[str, Question, str, tuple[int, ...]]] = []
         if not info.takes_prompt:
-            asked = questions(count, int(setup.options["side"]))
+            asked = questions(count, side(setup, info))
             tasks += [("holes", each, "", SAMPLES[:2] if setup.small else SAMPLES) for each in asked]
         if info.takes_prompt or info.takes_label:
             few = (1, 2) if setup.small else WITH_CLASS
@@ -139,7 +151,7 @@ EXPERIMENT = Experiment(
     _conclude,
     (
         Option("pictures", 0, "pictures, each with another mask; 0: 10, of a network on a CPU 1"),
-        Option("side", 64, "of the pictures in pixels"),
+        SIDE,
         Option("class", "", "class or prompt that the models that have them are asked for"),
     ),
 )

@@ -9,7 +9,20 @@ import numpy as np
 from engine.lab.experiment import Cell, Experiment, Live, Option, Result, Setting, Setup
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
-from engine.lab.questions import Question, affordable, answered, drawn, groups, line, mean, names, pixels, questions
+from engine.lab.questions import (
+    SIDE,
+    Question,
+    affordable,
+    answered,
+    drawn,
+    groups,
+    line,
+    mean,
+    names,
+    pixels,
+    questions,
+    side,
+)
 from engine.lab.report import Claim, Pictures, Section, Table, Value
 
 STEPS = (2, 5, 10, 25, 50, 100, 250, 500, 1000)
@@ -26,7 +39,7 @@ def _cells(setup: Setup) -> list[Cell]:
     out = []
     for info in setup.models(pixels, "pixel model"):
         count = int(setup.options["pictures"]) or affordable(setup, info, 1, 10)
-        for asked in questions(count, int(setup.options["side"])):
+        for asked in questions(count, side(setup, info)):
             for number in steps:
                 settings: dict[str, Setting] = {"model": info.id, "picture": asked.name, "steps": number, "seed": 1}
                 out.append(Cell(settings, partial(_run, setup, info.id, asked, number)))
@@ -120,6 +133,6 @@ EXPERIMENT = Experiment(
     _conclude,
     (
         Option("pictures", 0, "pictures, each with another mask; 0: 10, of a network on a CPU 1"),
-        Option("side", 64, "of the pictures in pixels"),
+        SIDE,
     ),
 )
