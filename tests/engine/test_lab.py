@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -157,6 +161,24 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(trial, tmp_path,
     assert trial.runs == [1, 2, 2, 3]
     assert lab(tmp_path) == 0
     assert trial.runs == [1, 2, 2, 3]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_real_ctrl_c_is_one_line(tmp_path):
+    command = ["lab", "time", "--model", "exemplar", "--calls", "20", "--adm", "0", "--out", str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-m", "engine", *command], stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(600):
+            if (tmp_path / "cells.jsonl").exists():
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert re.fullmatch(r"Stopped with [1-3] of 4 cells, .*\n", said), said
+    assert (tmp_path / "report.html").exists()
 
 
 def test_limit_begins_no_further_cell(trial, tmp_path):
