@@ -23,7 +23,7 @@ from bridge_server.client.checks import shortened
 from bridge_server.client.codec import decode, encode, pages, subject
 from bridge_server.client.errors import WireError
 from bridge_server.client.link import IN_USE, NO_HELLO, PROTOCOL
-from bridge_server.client.records import MAX_SEED, PIXEL_BYTES, SEED_TOO_LARGE, JobEntry
+from bridge_server.client.records import MAX_SEED, SEED_TOO_LARGE, JobEntry
 from bridge_server.clients import MAX_UPLOADS, Clients, Frames, Peer
 from bridge_server.downloads import Downloads
 from bridge_server.job import Job
@@ -161,25 +161,24 @@ class Desk:
             raise WireError(NOT_WHOLE, f"blob: {error}") from None
 
     def _submit(self, peer: Peer, message: messages.Submit, _: Any) -> None:
-        pixels, selection = (peer.uploads.pop(blob, None) for blob in (message.pixels, message.selection))
+        blobs = {"pixels": message.pixels, "selection": message.selection, "source": message.source}
+        found = {what: peer.uploads.pop(blob, None) for what, blob in blobs.items() if blob is not None}
+        uploads = {what: upload for what, upload in found.items() if upload is not None}
         try:
             self._jobs.owned(peer.client, message.job)
             state = self._jobs.state(message.job)
             if state is not None:
                 self._clients.send(peer, messages.State(message.job, state))
                 return
-            refusal = self._take(peer, message, pixels, selection)
+            refusal = self._take(peer, message, uploads)
             if refusal is not None:
                 self._jobs.forget(message.job, "failed")
                 self._clients.send(peer, refusal)
         finally:
-            for upload in (pixels, selection):
-                if upload is not None:
-                    upload.drop()
+            for upload in uploads.values():
+                upload.drop()
 
-    def _take(
-        self, peer: Peer, message: messages.Submit, pixels: Upload | None, selection: Upload | None
-    ) -> messages.Failed | None:
+    def _take(self, peer: Peer, message: messages.Submit, uploads: dict[str, Upload]) -> messages.Failed | None:
         """Put a new job into the journal and the queue, or say why not."""
         order = message.order
         fault = order.fault()
@@ -187,18 +186,14 @@ class Desk:
             return messages.Failed(message.job, *fault)
         if self._jobs.full(peer.client):
             return messages.Failed(message.job, "too_many", TOO_MANY)
-        errors = [upload.error for upload in (pixels, selection) if upload is not None and upload.error]
+        errors = [upload.error for upload in uploads.values() if upload.error]
         if errors:
             return self._no_room(message.job, errors[0])
-        size = order.width * order.height
-        if (
-            pixels is None
-            or selection is None
-            or (pixels.whole, selection.whole) != (size * PIXEL_BYTES[order.depth], size)
-        ):
+        if {what: upload.whole for what, upload in uploads.items()} != order.inputs:
             return messages.Failed(message.job, "no_pixels", NOT_WHOLE)
+        paths = {what: upload.path for what, upload in uploads.items()}
         try:
-            job = self._jobs.add(message.job, peer.client, order, message.history, pixels.path, selection.path)
+            job = self._jobs.add(message.job, peer.client, order, message.history, paths)
         except DiskFull as error:
             return self._no_room(message.job, error)
         log.info("job %s of %s: %dx%d, %s", job.job, job.client, order.width, order.height, order.model)

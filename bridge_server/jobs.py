@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from bridge_server.client.errors import WireError
 from bridge_server.client.records import BranchRequest, Order
@@ -76,13 +78,12 @@ class Jobs:
         client: str,
         order: Order,
         history: bool,
-        pixels: Path | None = None,
-        selection: Path | None = None,
+        inputs: Mapping[str, Path] = MappingProxyType({}),
         origin: BranchRequest | None = None,
     ) -> Job:
         """Take a new job with its uploads (a branch has none); after DiskFull nothing of it is left."""
         job = Job(name, client, order, origin, history, time.time(), self._place)
-        self.journal.add(job, pixels, selection)
+        self.journal.add(job, inputs)
         self._place += 1
         self.by_id[name] = job
         return job

@@ -13,7 +13,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,16 +146,16 @@ class Journal:
                     log.warning("a folder of the spool belongs to no job: %r", error)
                     self.spool.remove(name)
                 continue
-            if not self.spool.has_inputs(name):
+            if not self.spool.has_inputs(name, job.order.inputs):
                 job.state = "done" if job.finished else "cancelled"
             yield job
 
     # ------------------------------------------------------------------------------------------------------ jobs
 
-    def add(self, job: Job, pixels: Path | None, selection: Path | None) -> None:
-        """Take a job with its two complete uploads (a branch has none).  After DiskFull nothing of it is left."""
+    def add(self, job: Job, inputs: Mapping[str, Path]) -> None:
+        """Take a job with its complete uploads (a branch has none).  After DiskFull nothing of it is left."""
         try:
-            self.spool.add(job.job, pixels, selection)
+            self.spool.add(job.job, inputs)
             self._describe(job)
             with _full():
                 rows.write_job(self._base, job)

@@ -15,7 +15,7 @@ from bridge_server.job import Finished, Job, finished_of, job_of
 
 log = logging.getLogger("bridge.journal")
 
-FORMAT = 2  # 1: all pictures had 8 bits; 0: that of still earlier versions, which wrote no number
+FORMAT = 3  # 2: no job had a source; 1: all pictures had 8 bits; 0: still earlier versions, which wrote no number
 SCHEMA = f"""
 CREATE TABLE jobs(
     job TEXT PRIMARY KEY, about TEXT NOT NULL, place INTEGER NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,

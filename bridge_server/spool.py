@@ -10,14 +10,14 @@ import contextlib
 import errno
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bridge_server.client.launch import NOT_WRITABLE, private_folder, write_private
 
 ABOUT = "about.json"
-INPUTS = ("pixels", "selection")
+INPUTS = ("pixels", "selection", "source")
 DISK_FULL = "The disk is full, so the picture could not be kept: make some space, then click RePaint again."
 _LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -44,13 +44,12 @@ class Spool:
         """The names of all folders."""
         return [path.name for path in self._folder.iterdir() if path != self.incoming]
 
-    def add(self, job: str, pixels: Path | None, selection: Path | None) -> None:
-        """Take the two complete uploads of a job (a branch has none)."""
+    def add(self, job: str, inputs: Mapping[str, Path]) -> None:
+        """Take the complete uploads of a job (a branch has none)."""
         with _full():
             folder = private_folder(self._folder / job)
-            if pixels is not None and selection is not None:
-                pixels.replace(folder / "pixels")
-                selection.replace(folder / "selection")
+            for what, path in inputs.items():
+                path.replace(folder / what)
 
     def describe(self, job: str, about: dict[str, Any]) -> None:
         """Write what `described` reads."""
@@ -72,8 +71,8 @@ class Spool:
 
     # ------------------------------------------------------------------------------------------------------- inputs
 
-    def has_inputs(self, job: str) -> bool:
-        return all((self._folder / job / what).is_file() for what in INPUTS)
+    def has_inputs(self, job: str, inputs: Iterable[str]) -> bool:
+        return all((self._folder / job / what).is_file() for what in inputs)
 
     def drop_inputs(self, job: str) -> None:
         """The job has ended and will not run again: only its results are kept."""
@@ -81,7 +80,7 @@ class Spool:
             (self._folder / job / what).unlink(missing_ok=True)
 
     def read_input(self, job: str, what: str, offset: int, length: int) -> bytes:
-        """A piece of "pixels" or "selection"."""
+        """A piece of one of `INPUTS`."""
         return _read(self._folder / job / what, offset, length)
 
     # ------------------------------------------------------------------------------------------------------ results

@@ -14,7 +14,7 @@ from bridge_server.client.codec import Registry, message
 from bridge_server.client.records import COUNT, SENTENCE
 from bridge_server.desk import version
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_WORKERS = 64
 PIECE = 128 * 1024  # bytes of a message at once
 WINDOW = 4  # pieces on their way; what is more waits where it can still be dropped

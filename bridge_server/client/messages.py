@@ -17,6 +17,7 @@ from bridge_server.client.checks import (
     integer,
     nested,
     one_of,
+    optional,
     text,
     value,
 )
@@ -47,7 +48,7 @@ from bridge_server.client.records import (
     Step,
 )
 
-PROTOCOL = 5
+PROTOCOL = 6
 CHUNK = 1024 * 1024  # pixels travel in pieces of this size
 PAGE = 64  # entries of a list in one message at most; a longer one follows in further messages
 MAX_ATTACHED = 256
@@ -134,7 +135,7 @@ class Blob:
 @message(WIRE, "submit", TO_BRIDGE)
 class Submit(OfJob):
     """Run a job.  ``pixels``, ``selection``: blobs of width*height*4 samples of the order's depth and of width*height
-    bytes, complete before this.
+    bytes, complete before this; ``source``: of source_width*source_height*4 samples, where the order has a source.
 
     The job id is made by the client; a second submit with the same id is answered by ``state`` and never computed
     again.  ``history``: results stay until ``release``, however old.
@@ -144,6 +145,7 @@ class Submit(OfJob):
     pixels: str = value(IDENT)
     selection: str = value(IDENT)
     history: bool = value(FLAG, default=False)
+    source: str | None = value(optional(IDENT), default=None)
 
 
 @message(WIRE, "branch", TO_BRIDGE)

@@ -28,6 +28,7 @@ MAX_VARIANTS = 16
 MAX_SEED = MAX_INTEGER - 1
 PIXEL_BYTES = {"u8": 4, "u16": 8, "f16": 8, "f32": 16}  # of four samples, by depth
 TOO_LARGE = "This selection is too large: select a smaller region."
+SOURCE_TOO_LARGE = "This source is too large: choose or mark a smaller one."
 SEED_TOO_LARGE = "This seed is too large: choose a smaller one."
 OUT_OF_RANGE = "This request is out of range: check its settings."
 
@@ -97,7 +98,8 @@ class Order:
 
     Variant k is the run with seed + k.  ``painted``: the part, within width x height, whose pixels come back in
     previews and results; ``tag``: free text that comes back in ``jobs``.  ``depth``: of all its pixels, sent and
-    received; ``linear``: their values are proportional to light.
+    received; ``linear``: their values are proportional to light.  ``source_width``, ``source_height``: of a second
+    picture, in the same colours, whose opaque pixels alone make up the fill; 0: there is none.
     """
 
     width: int = value(SIDE)
@@ -111,16 +113,31 @@ class Order:
     tag: str = value(TAG, default="")
     depth: str = value(DEPTH, default="u8")
     linear: bool = value(FLAG, default=False)
+    source_width: int = value(PLACE, default=0)
+    source_height: int = value(PLACE, default=0)
 
     def fault(self) -> tuple[str, str] | None:
         """Code and sentence of what is wrong with these values together; None if nothing is."""
         if self.width * self.height > MAX_PIXELS:
             return "too_large", TOO_LARGE
+        if self.source_width * self.source_height > MAX_PIXELS:
+            return "too_large", SOURCE_TOO_LARGE
+        if bool(self.source_width) != bool(self.source_height):
+            return "bad_request", OUT_OF_RANGE
         if self.seed + self.variants - 1 > MAX_SEED:
             return "bad_request", SEED_TOO_LARGE
         if self.painted.x + self.painted.width > self.width or self.painted.y + self.painted.height > self.height:
             return "bad_request", OUT_OF_RANGE
         return None
+
+    @property
+    def inputs(self) -> Dict[str, int]:
+        """The bytes of each blob that it needs, by name."""
+        size, sample = self.width * self.height, PIXEL_BYTES[self.depth]
+        found = {"pixels": size * sample, "selection": size}
+        if self.source_width:
+            found["source"] = self.source_width * self.source_height * sample
+        return found
 
     @property
     def painted_bytes(self) -> int:

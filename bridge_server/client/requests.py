@@ -11,7 +11,7 @@ from bridge_server.client.codec import Buffer, encode
 from bridge_server.client.errors import BridgeError, WireError
 from bridge_server.client.geometry import Box
 from bridge_server.client.messages import CHUNK, Blob, Branch, Submit
-from bridge_server.client.records import MAX_SEED, MAX_VARIANTS, OUT_OF_RANGE, PIXEL_BYTES, BranchRequest, Order
+from bridge_server.client.records import MAX_SEED, MAX_VARIANTS, OUT_OF_RANGE, BranchRequest, Order
 
 EMPTY_SELECTION = "Nothing is selected: select the region to repaint, then click RePaint."
 OTHER_SIZE = "The picture or its selection has the wrong size: click RePaint again."
@@ -32,6 +32,8 @@ class JobRequest:
     painted         the part whose pixels come back, as of width x height; None: all of it
     depth           u8, u16: 0 … largest; f16, f32: 0 … 1, colours also beyond; results come back in the same depth
     linear          the values are proportional to light
+    source          source_width*source_height*4 samples of ``depth``, in the same colours: only its opaque pixels make
+                    up the fill; empty: what surrounds the selection does
     """
 
     width: int
@@ -47,6 +49,9 @@ class JobRequest:
     painted: Box | None = None
     depth: str = "u8"
     linear: bool = False
+    source: bytes = b""
+    source_width: int = 0
+    source_height: int = 0
 
     def order(self) -> Order:
         """The request without its pixels; a seed is drawn if there is none."""
@@ -62,6 +67,8 @@ class JobRequest:
             tag=self.tag,
             depth=self.depth,
             linear=self.linear,
+            source_width=self.source_width,
+            source_height=self.source_height,
         )
 
 
@@ -78,8 +85,10 @@ class Outgoing:
             if isinstance(request, BranchRequest):
                 self.message = Branch(job, request, history)
             else:
-                self.message = Submit(job, request.order(), "p" + job, "s" + job, history)
+                source = "m" + job if request.source else None
+                self.message = Submit(job, request.order(), "p" + job, "s" + job, history, source)
                 self._blobs = [("p" + job, request.pixels), ("s" + job, request.selection)]
+                self._blobs += [(source, request.source)] if source else []
             encode(self.message)
             sizes = [memoryview(data).nbytes for _, data in self._blobs]
         except WireError as error:
@@ -91,8 +100,7 @@ class Outgoing:
             fault = order.fault()
             if fault is not None:
                 raise BridgeError(fault[1], "", fault[0])
-            size = order.width * order.height
-            if sizes != [size * PIXEL_BYTES[order.depth], size]:
+            if sizes != list(order.inputs.values()):
                 raise BridgeError(OTHER_SIZE, "", "bad_request")
             if not bytes(request.selection).strip(b"\0"):
                 raise BridgeError(EMPTY_SELECTION, "", "empty_selection")

@@ -95,15 +95,15 @@ class Engine:
 
         return await asyncio.to_thread(found)
 
-    async def run(self, start: Frames, pixels: Any, selection: Any) -> AsyncIterator[Batch]:
-        """Run a part: what the local worker would say, as it comes, the last is its `idle`.
+    async def run(self, start: Frames, **inputs: Any) -> AsyncIterator[Batch]:
+        """Run a part with the job's pixels: what the local worker would say, as it comes, the last is its `idle`.
 
         Ends by ``ray.cancel`` within one network call; `rest` then says how.
         """
         loop, line, woken = asyncio.get_running_loop(), self._line, asyncio.Event()
         line.wake = lambda: loop.call_soon_threadsafe(woken.set)
         request = Request(decode(start, work.WORK)[0])
-        request.data, request.missing = {"pixels": pixels, "selection": selection}, {}
+        request.data, request.missing = inputs, {}
         line.present, line.last_step = request, time.monotonic()
         running = self._running = loop.run_in_executor(self._thread, self._run, request)
         running.add_done_callback(lambda _: woken.set())

@@ -263,9 +263,9 @@ class Speaker:
             self._loading = False
 
     async def _streamed(self, engine: Any, request: Request) -> None:
-        arrays = [ray.put(np.frombuffer(request.data[what], np.uint8)) for what in ("pixels", "selection")]
+        arrays = {what: ray.put(np.frombuffer(data, np.uint8)) for what, data in request.data.items()}
         options = {"num_returns": "streaming", "_generator_backpressure_num_objects": AHEAD}
-        self._stream = engine.run.options(**options).remote(list(encode(request.start)), *arrays)
+        self._stream = engine.run.options(**options).remote(list(encode(request.start)), **arrays)
         for frames in self._early:
             self._spawn(self._answered(engine, frames))
         try:

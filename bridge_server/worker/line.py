@@ -21,7 +21,7 @@ from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import MAX_PAYLOAD, Buffer, decode, encode, pages
 from bridge_server.client.errors import WireError
-from bridge_server.client.records import PIXEL_BYTES, Model
+from bridge_server.client.records import Model
 
 log = logging.getLogger("worker.line")
 
@@ -34,8 +34,8 @@ class Request:
 
     def __init__(self, start: work.Start) -> None:
         self.start = start
-        size = 0 if start.origin is not None else start.order.width * start.order.height  # a branch brings no pixels
-        self.data = {"pixels": bytearray(size * PIXEL_BYTES[start.order.depth]), "selection": bytearray(size)}
+        inputs = start.order.inputs if start.origin is None else {}  # a branch brings no pixels
+        self.data = {what: bytearray(size) for what, size in inputs.items()}
         self.missing = {what: len(buffer) for what, buffer in self.data.items()}
         self.credit = set(start.credit)
         self.cancelled = False
@@ -52,7 +52,7 @@ class Request:
 
     def add(self, message: work.Input, payload: Buffer) -> list[work.Need]:
         """Take a piece of the pixels; what to ask for next."""
-        data = self.data[message.what]
+        data = self.data.get(message.what, bytearray())
         end = message.offset + len(payload)
         if end > len(data):
             raise WireError(UNSAID, "the bridge sent more pixels than announced")

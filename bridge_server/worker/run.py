@@ -80,10 +80,14 @@ class Run:
         if self._parent is not None and origin is not None:
             jump, times, late = JUMPS.get(origin.kind, (None, 1, False))
             return api.resume(self._parent, model, seed, self._count, jump, times, late, cache)
-        shape = (order.height, order.width)
+        shape, data, samples = (order.height, order.width), self._request.data, SAMPLES[order.depth]
+        source = None
+        if "source" in data:
+            source = np.frombuffer(data["source"], samples).reshape(order.source_height, order.source_width, 4)
         job = api.Job(
-            image=np.frombuffer(self._request.data["pixels"], SAMPLES[order.depth]).reshape(*shape, 4),
-            selection=np.frombuffer(self._request.data["selection"], np.uint8).reshape(shape),
+            image=np.frombuffer(data["pixels"], samples).reshape(*shape, 4),
+            selection=np.frombuffer(data["selection"], np.uint8).reshape(shape),
+            source=source,
             model=order.model,
             preset=order.preset,
             seed=seed,

@@ -16,7 +16,7 @@ from bridge_server.client.geometry import Box
 from bridge_server.client.records import PIXEL_BYTES, BranchRequest, Order
 from bridge_server.client.requests import JobRequest
 from bridge_server.journal import Journal
-from bridge_server.rows import SCHEMA
+from bridge_server.rows import FORMAT, SCHEMA
 from tests.bridge.home import ENDS, Ear, Home, Watched, request, submit, until
 from tests.bridge.test_branches import branch, steps_of
 
@@ -118,7 +118,7 @@ def test_the_bridge_refuses_another_depth_or_size_itself(shared: Home) -> None:
 def test_a_journal_whose_pictures_all_had_8_bits_is_taken_over(tmp_path: Path) -> None:
     launch.private_folder(tmp_path)
     base = sqlite3.connect(tmp_path / "journal.sqlite")
-    base.executescript(SCHEMA.replace("user_version=2", "user_version=1"))
+    base.executescript(SCHEMA.replace(f"user_version={FORMAT}", "user_version=1"))
     order = {
         "width": 4, "height": 3, "painted": {"x": 0, "y": 0, "width": 2, "height": 3}, "model": "texture",
         "preset": "fast", "seed": 11, "variants": 1, "options": {}, "tag": "",

@@ -38,10 +38,10 @@ def fill(state: Path) -> None:
         origin = BranchRequest("job-00", 1, 4, "idea", 2, 9) if number % 5 == 4 else None
         job = Job(name, f"client-{number % 3}", ORDER, origin, number % 2 == 0, time.time() + number, number)
         journal.spool.incoming.mkdir(exist_ok=True)
-        inputs = [journal.spool.incoming / what for what in ("pixels", "selection")]
-        for path in inputs:
+        inputs = {what: journal.spool.incoming / what for what in ("pixels", "selection")}
+        for path in inputs.values():
             path.write_bytes(b"x")
-        journal.add(job, *inputs)
+        journal.add(job, inputs)
         for variant in range(2 - number % 2):
             journal.spool.write_piece(name, variant, 0, PIXELS, 24)
             journal.finish(job, Finished(result(name, variant), Step(9, 1, 2, 3) if variant == 1 else None))

@@ -155,7 +155,14 @@ def test_who_has_not_said_hello_is_told_so(shared: Home) -> None:
 @pytest.mark.promise(15)
 @pytest.mark.parametrize(
     ("version", "code"),
-    [(1, link.IN_USE), (3, link.IN_USE), (4, link.PROTOCOL), (6, link.PROTOCOL), (999, link.PROTOCOL)],
+    [
+        (1, link.IN_USE),
+        (3, link.IN_USE),
+        (4, link.PROTOCOL),
+        (5, link.PROTOCOL),
+        (7, link.PROTOCOL),
+        (999, link.PROTOCOL),
+    ],
 )
 def test_a_plug_in_of_another_version_is_told_so_in_words_that_it_knows(shared: Home, version: int, code: str) -> None:
     """Version 3 and before raised at once only for `in_use`; after other codes they waited for 45 s."""
