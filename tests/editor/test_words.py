@@ -23,7 +23,7 @@ PLUGINS = (ROOT / "krita_plugin/repaint_krita", ROOT / "gimp_plugin/repaint_gimp
 NEEDS_A_NAME = ("tr", "ntr", "say", "Refused", "_stop", "_failed", "note", "setText", "set_text", "setWindowTitle")
 
 
-COMPLETE = ("de", "es", "fr", "it", "pl", "pt_BR")
+COMPLETE = ("de", "es", "fr", "it", "ja", "pl", "pt_BR", "uk", "zh_CN")
 """Of these no sentence may be missing: run ``python -m install.languages``, then translate what is new."""
 
 
