@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
@@ -212,6 +212,15 @@ def spread_of(records: Iterable[Record], name: str) -> tuple[float | None, float
 def names(records: Iterable[Record], setting: str) -> list[Any]:
     """The values of a setting, in their order."""
     return list(dict.fromkeys(record.settings[setting] for record in records))
+
+
+def whole(records: Sequence[Record], setting: str) -> list[Record]:
+    """Those of the pictures that are done for every value of a setting, so that its means are over the same pictures;
+    all while there is none."""
+    values = {record.settings[setting] for record in records}
+    done = groups(records, "picture")
+    kept = [picture for picture, group in done.items() if {record.settings[setting] for record in group} == values]
+    return [record for record in records if record.settings["picture"] in kept] if kept else list(records)
 
 
 def groups(records: Iterable[Record], setting: str) -> dict[Any, list[Record]]:

@@ -23,6 +23,7 @@ from engine.lab.questions import (
     question,
     questions,
     side,
+    whole,
 )
 from engine.lab.report import Claim, Section, Table, Value
 from engine.lab.steps import grid
@@ -103,13 +104,13 @@ def _conclude(notebook: Notebook) -> list[Section]:
 
 
 def groups_of(notebook: Notebook) -> dict[str, list[Record]]:
-    """The records by model and by what it was asked for."""
+    """The records by model and by what it was asked for, of pictures that are done with every number of samples."""
     out: dict[str, list[Record]] = {}
     for record in notebook.records:
         word = record.settings["class"]
         title = f"{record.settings['model']}, {record.settings['asked']}" + (f", “{word}”" if word else "")
         out.setdefault(title, []).append(record)
-    return out
+    return {title: whole(records, "samples") for title, records in out.items()}
 
 
 def _claims(by: dict[int, list[Record]]) -> list[Claim]:

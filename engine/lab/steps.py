@@ -22,6 +22,7 @@ from engine.lab.questions import (
     pixels,
     questions,
     side,
+    whole,
 )
 from engine.lab.report import Claim, Pictures, Section, Table, Value
 
@@ -55,7 +56,7 @@ def _run(setup: Setup, name: str, asked: Question, steps: int, live: Live) -> Re
 def _conclude(notebook: Notebook) -> list[Section]:
     out = []
     for model in names(notebook.records, "model"):
-        records = notebook.find(model=model)
+        records = whole(notebook.find(model=model), "steps")
         by = groups(records, "steps")
         kept = [name for name in MEASURES if mean(records, name) is not None]
         rows: list[list[Value]] = [
@@ -103,7 +104,8 @@ def _claims(by: dict[int, list[Record]]) -> list[Claim]:
 
 
 def _plot(notebook: Notebook, name: str) -> Plot:
-    lines = {model: line(notebook.find(model=model), "steps", name) for model in names(notebook.records, "model")}
+    models = names(notebook.records, "model")
+    lines = {model: line(whole(notebook.find(model=model), "steps"), "steps", name) for model in models}
     return Plot(lines, "steps", name.replace("_", " "), log_x=True, log_y=name == "seconds")
 
 

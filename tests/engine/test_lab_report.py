@@ -180,6 +180,8 @@ def test_a_flat_distance_and_steps_that_get_slower_are_told(tmp_path):
     assert (time.holds, flat.holds) == ("not linear", "holds")
     assert "2.00 times" in time.found
     assert "0.500 at 2 steps, 0.200 at 10, then 0.190 to 0.210" in flat.found
+    half = [({**settings, "picture": "q"}, {**numbers, "st_lpips_alex": 9.0}) for settings, numbers in cells[:3]]
+    assert _claims(steps, _notebook(tmp_path / "half", cells + half))[1].found == flat.found, "whole pictures only"
     cells[-1][1]["st_lpips_alex"] = 0.6
     assert _claims(steps, _notebook(tmp_path / "b", cells))[1].holds == "does not hold"
 
