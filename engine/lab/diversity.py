@@ -13,7 +13,7 @@ from engine.bench import measures
 from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Setting, Setup, watched
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
-from engine.lab.questions import SIDE, Question, distances, mean, names, pixels, questions, side
+from engine.lab.questions import SIDE, Question, distances, groups, mean, names, pixels, questions, side, whole
 from engine.lab.report import Claim, Pictures, Section, Table, Value
 from engine.run import Event
 from engine.sampling import Schedule
@@ -147,8 +147,7 @@ def _conclude(notebook: Notebook) -> list[Section]:
     out = [Section("Table 4: the schedules", "From the kept state on.", [Plot(lines, "iteration", "level")])]
     for model in names(notebook.records, "model"):
         rows: list[list[Value]] = []
-        for way in names(notebook.find(model=model), "way"):
-            group = notebook.find(model=model, way=way)
+        for way, group in _done(notebook, model).items():
             rows.append([way, mean(group, "calls"), *(mean(group, name) for name in MEASURES)])
         head = [
             "branch",
@@ -164,11 +163,17 @@ def _conclude(notebook: Notebook) -> list[Section]:
     return out
 
 
+def _done(notebook: Notebook, model: str) -> dict[str, list[Record]]:
+    """Records by branch, of pictures that have them all, in the order of :func:`ways`."""
+    by = groups(whole(notebook.find(model=model), "way"), "way")
+    return {way: by[way] for way in names(notebook.records, "way") if way in by}
+
+
 def _claims(notebook: Notebook, model: str) -> list[Claim]:
     """Small against large jumps, one against several, and late small ones after a large one."""
 
     def of(way: str, name: str) -> float | None:
-        return mean(notebook.find(model=model, way=way), name)
+        return mean(_done(notebook, model).get(way, []), name)
 
     out = []
     small, large, seed = (of(way, "structure") for way in ("small × 1", "large × 1", "another seed"))

@@ -16,11 +16,13 @@ from engine.lab.questions import (
     affordable,
     answered,
     distances,
+    groups,
     names,
     pixels,
     questions,
     side,
     spread_of,
+    whole,
 )
 from engine.lab.report import Claim, Pictures, Section, Table, Value
 from engine.sampling import Schedule, schedule
@@ -80,7 +82,8 @@ def _conclude(notebook: Notebook) -> list[Section]:
     calls = ways["uniform"].calls
     out = [Section("Figure 6: the schedules", f"{calls} network calls each.", [Plot(lines, "iteration", "level")])]
     for model in names(notebook.records, "model"):
-        by = {way: notebook.find(model=model, resampling=way) for way in ways}
+        done = groups(whole(notebook.find(model=model), "resampling"), "resampling")
+        by = {way: done.get(way, []) for way in ways}
         kept = [name for name in MEASURES if spread_of(by["uniform"], name)[0] is not None]
         rows: list[list[Value]] = [
             [

@@ -324,4 +324,4 @@ def test_what_a_model_was_made_for_decides_what_the_claim_is(tmp_path):
     assert "3 of 4" in own.found
     truths = [measures.Source(each.truth, each.new).judge(each.truth) for each in texture.questions(64)]
     kept = [all(low <= getattr(each, name) <= high for name, (low, high) in texture.LIMITS.items()) for each in truths]
-    assert sum(kept) >= 5
+    assert sum(kept) >= len(truths) - 1
