@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 360, 72, 20, 20, 56
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 600, 300, 66, 18, 20, 54
 """``TOP`` is above the plot itself and above each line of names."""
 COLOURS = 6
 """After which lines begin with the first colour again, dashed."""
@@ -76,8 +76,8 @@ class _Axis:
     def _round(self) -> list[float]:
         if self.log:
             decades = range(math.floor(self.low), math.ceil(self.high) + 1)
-            ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
-            ticks.sort(key=lambda tick: not math.log10(tick).is_integer())  # powers of ten before others
+            steps = (1, 2, 5, 3, 7, 4, 6, 8, 9) if len(decades) < 4 else (1, 2, 5)
+            ticks = [step * 10.0**decade for step in steps for decade in decades]  # round ones first
             return [tick for tick in ticks if self.low <= math.log10(tick) <= self.high]
         span = self.high - self.low
         size = 10.0 ** math.floor(math.log10(span / 4))

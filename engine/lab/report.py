@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,10 @@ border:1px solid var(--line);border-radius:8px;padding:14px 18px;margin:20px 0}
 .facts dt{color:var(--soft)}.facts dd{margin:0;overflow-wrap:anywhere}
 .claim{background:var(--card);border:1px solid var(--line);border-left:4px solid var(--so);border-radius:8px;
 padding:12px 18px;margin:14px 0}.claim.good{border-left-color:var(--good)}.claim.bad{border-left-color:var(--bad)}
-.claim p{margin:2px 0}.claim b{color:var(--so)}.claim.good b{color:var(--good)}.claim.bad b{color:var(--bad)}
+.claim p{margin:2px 0;max-width:none}.claim b{color:var(--so)}.claim b.good{color:var(--good)}
+.claim b.bad{color:var(--bad)}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,450px),1fr));gap:14px;margin:14px 0}
+.plots figure{margin:0}
 .wide{overflow-x:auto;margin:14px 0}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:6px 14px 6px 0;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
@@ -100,6 +104,7 @@ details{margin:14px 0}summary{cursor:pointer;color:var(--mark)}
 ul.all{list-style:none;padding:0}ul.all li{background:var(--card);border:1px solid var(--line);border-radius:8px;
 padding:14px 18px;margin:12px 0}ul.all p{margin:4px 0}.soft{color:var(--soft);font-size:14px}
 """
+_KINDS = {"holds": "good", "does not hold": "bad"}
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a page may load: nothing, it has all."""
 THUMBNAIL = 384
@@ -128,7 +133,13 @@ def html(title: str, claim: str, facts: Mapping[str, str], sections: Sequence[Se
     out = [f'<h1>{escape(title)}</h1><p class="says">{_inline(claim)}</p><dl class="facts">{told}</dl>']
     for section in sections:
         out.append(f"<h2>{escape(section.title)}</h2>{_paragraphs(section.text)}")
-        out += [shown(part) for part in section.parts]
+        for kind, group in groupby(section.parts, lambda part: part.words if isinstance(part, Claim) else type(part)):
+            parts = list(group)
+            if isinstance(kind, str):
+                out.append(_claims(kind, [("", part) for part in parts if isinstance(part, Claim)]))
+            else:
+                told_parts = "".join(_shown(part) for part in parts)
+                out.append(f'<div class="plots">{told_parts}</div>' if kind is Plot else told_parts)
     every = f"<details><summary>Every cell: {len(numbers.rows)}</summary>{_table(numbers)}</details>"
     links = '<p class="soft">The same as files: <a href="numbers.csv">numbers.csv</a>, '
     links += '<a href="numbers.json">numbers.json</a>, <a href="report.md">report.md</a>, and the folder pictures.</p>'
@@ -161,17 +172,36 @@ def told(value: Any) -> str:
     return str(value)
 
 
-def shown(part: Table | Plot | Pictures | Claim) -> str:
-    """HTML of a part of a page."""
+def _shown(part: Table | Plot | Pictures | Claim) -> str:
     if isinstance(part, Table):
         return _table(part)
     if isinstance(part, Pictures):
         return _pictures(part)
     if isinstance(part, Plot):
         return f"<figure>{plots.svg(part)}{_caption(part.caption, 'figcaption')}</figure>"
-    kind = {"holds": " good", "does not hold": " bad"}.get(part.holds, "")
-    found = f"<p><b>{escape(part.holds)}</b> · {_inline(part.found)}</p>"
-    return f'<div class="claim{kind}"><p>“{_inline(part.words)}”</p>{found}</div>'
+    return _claims(part.words, [("", part)])
+
+
+def verdicts(sections: Sequence[Section]) -> str:
+    """HTML of all claims of an experiment, each once, with what was found under which title."""
+    found: dict[str, list[tuple[str, Claim]]] = {}
+    for section in sections:
+        for part in section.parts:
+            if isinstance(part, Claim):
+                found.setdefault(part.words, []).append((section.title, part))
+    return "".join(_claims(words, claims) for words, claims in found.items())
+
+
+def _claims(words: str, found: Sequence[tuple[str, Claim]]) -> str:
+    """What was found about one claim, under these titles."""
+    kinds = {_KINDS.get(claim.holds, "") for _, claim in found}
+    out = [f'<div class="claim {kinds.pop() if len(kinds) == 1 else ""}"><p>“{_inline(words)}”</p>']
+    for title, claim in found:
+        where = f"{_inline(title)}: " if title else ""
+        out.append(
+            f'<p><b class="{_KINDS.get(claim.holds, "")}">{escape(claim.holds)}</b> · {where}{_inline(claim.found)}</p>'
+        )
+    return "".join([*out, "</div>"])
 
 
 def _table(table: Table) -> str:
@@ -196,7 +226,7 @@ def _pictures(grid: Pictures) -> str:
         rows.append(f"<tr><th>{_inline(name)}</th>{''.join(shown)}</tr>")
     table = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     caption = _caption(grid.caption, "caption")
-    side = max(90, min(240, 900 // max(len(grid.head), 1)))
+    side = max(90, min(220, 760 // max(len(grid.head), 1)))
     return f'<div class="wide"><table class="grid-of-pictures" style="--side:{side}px">{caption}{table}</table></div>'
 
 

@@ -179,11 +179,11 @@ def _write_pages(experiment: Experiment, outcome: Outcome) -> None:
     outcome.sections = list(experiment.conclude(notebook)) if notebook.records else []
     notebook.write_numbers()
     models = ", ".join(f"{name} ({weights})" for name, weights in known["models"].items())
-    options = ", ".join(f"{name} {value}" for name, value in known["options"].items())
+    options = ", ".join(f"{name} {value}" for name, value in known["options"].items() if value != "")
     told = {
         "Command": f"`{known['command']}`",
         "Models": models or "none",
-        "Options": options + (", small" if known["small"] else ""),
+        "Options": options + (", small: the numbers mean nothing" if known["small"] else ""),
         "Done": outcome.words,
         "Machine": f"{known['machine']} ({known['device']}), {known['system']}",
         "Versions": f"engine {known['version']}, torch {known['torch']}, Python {known['python']}",
@@ -216,9 +216,7 @@ def index(folder: Path, found: Sequence[tuple[Experiment, Outcome | str]], comma
         if isinstance(outcome, Outcome):
             page = outcome.notebook.folder.relative_to(folder) / "report.html"
             title, told = f'<a href="{page.as_posix()}">{title}</a>', outcome.words
-            claims = "".join(
-                report.shown(part) for each in outcome.sections for part in each.parts if isinstance(part, report.Claim)
-            )
+            claims = report.verdicts(outcome.sections)
         said = f"<p>“{escape(experiment.claim)}”</p>" if not claims else ""
         out.append(f'<li><b>{title}</b>{said}{claims}<p class="soft">{escape(str(told))}</p></li>')
     return report.page("The laboratory", "".join([*out, "</ul>"]))

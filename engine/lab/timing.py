@@ -1,4 +1,7 @@
-"""``lab time``, the report's § 3.1 and Figure 4: seconds of a network call by the side of the picture."""
+"""``lab time``, the report's § 3.1 and Figure 4: seconds of a network call by the side of the picture.
+
+The exemplar model has no network: what its calls cost depends on the picture, and no two are alike.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import torch
 from engine import api, canvas, devices
 from engine.bench import cost
 from engine.errors import BadInput
-from engine.lab.experiment import Cell, Experiment, Live, Option, Result, Setup
+from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Setup
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Point
 from engine.lab.report import Claim, Plot, Section, Table, Value, told
@@ -23,11 +26,11 @@ from engine.models import convert, guided, unet
 from engine.sampling import linear_alpha_bar
 
 SIDES = (64, 96, 128, 192, 256)
-EXEMPLAR_SIDES = (64, 96, 128, 160)
-"""Larger pictures it paints octave by octave, and one call is not like another."""
 ADM = {64: "adm-64", 256: "adm-256"}
 """The report's networks by the side of their pictures (Dhariwal & Nichol 2021): the kinds to convert."""
 RANDOM = "adm-random"
+MEASURED = ("first call", "further call", "first work", "further work", "peak MiB", "load")
+LOADED = "Of a processor the work of all its threads, which a busy neighbour hardly changes."
 BUSY, WAITING = 0.8, 0.3
 """Exponents of the area: from the first on the arithmetic takes the time; up to the second it is what each call costs
 whatever its size, on a GPU the launches of its kernels."""
@@ -41,8 +44,8 @@ def _cells(setup: Setup) -> list[Cell]:
         raise BadInput("bad_calls", "--calls must be 2 or more, --adm 0 or 2 to 1000.")
     cells = [
         Cell({"model": info.id, "side": side}, partial(_timed, partial(setup.load, info.id), side, calls))
-        for info in setup.models(lambda info: info.family != "latent", "pixel model")
-        for side in (EXEMPLAR_SIDES if info.family == "exemplar" else SIDES)[: 2 if setup.small else None]
+        for info in setup.models(lambda info: info.family not in ("latent", "exemplar"), "network of pixels")
+        for side in SIDES[: 2 if setup.small else None]
     ]
     networks = [
         Cell({"model": RANDOM, "side": side}, partial(_timed, partial(_random, kind, side, setup.device), side, adm))
@@ -79,16 +82,34 @@ def _timed(load: Callable[[], api.Model], side: int, calls: int, live: Live) -> 
         padding=side, scale=1.0,
     )  # fmt: skip
     seconds: list[float] = []
+    work: list[float] = []
     with cost.measured(model.device) as spent:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         for event in api.run(job, model):
             if isinstance(event, api.Step):
                 event.preview()  # so that the device has done what it was given
                 seconds.append(round(time.perf_counter() - began, 6))
+                work.append(round(time.process_time() - worked, 6))
                 live.step(event.call, event.calls, numbers={"seconds a call": seconds[-1]})
-            began = time.perf_counter()
-    numbers = {"first call": seconds[0], "further call": float(np.median(seconds[1:])), "peak MiB": spent.peak_mib}
+            began, worked = time.perf_counter(), time.process_time()
+    numbers: dict[str, Number] = {
+        "first call": seconds[0],
+        "further call": float(np.median(seconds[1:])),
+        "peak MiB": spent.peak_mib,
+        "load": cost.load_average(),
+    }
+    if model.device.type == "cpu":  # a neighbour's work does not count
+        numbers |= {"first work": work[0], "further work": float(np.median(work[1:]))}
     return Result({**numbers, "calls": seconds})
+
+
+def _first(record: Record) -> float:
+    """Of the first call the seconds, of the processor's own work where it is known."""
+    return record.number("first work") or record.number("first call") or 0.0
+
+
+def _further(record: Record) -> float:
+    return record.number("further work") or record.number("further call") or 0.0
 
 
 def _conclude(notebook: Notebook) -> list[Section]:
@@ -99,19 +120,20 @@ def _conclude(notebook: Notebook) -> list[Section]:
     rows: list[list[Value]] = []
     for name, records in by_model.items():
         records.sort(key=lambda record: record.settings["side"])
-        points = [(float(record.settings["side"]), record.number("further call") or 0.0) for record in records]
+        points = [(float(record.settings["side"]), _further(record)) for record in records]
         lines[name] = [*points]
         growth = [None, *(_growth(*pair) for pair in pairwise(points))]
         for record, exponent in zip(records, growth, strict=True):
-            first, further = record.number("first call"), record.number("further call")
             bound = None if exponent is None else _bound(exponent)
-            rows.append([name, record.settings["side"], first, further, record.number("peak MiB"), exponent, bound])
-    plot = Plot(lines, "side of the picture in pixels", "seconds a call", log_x=True, log_y=True)
-    head = ["model", "side", "first call, s", "further calls, s", "peak MiB", "growth", "bound by"]
+            measured = [record.number(each) for each in MEASURED]
+            rows.append([name, record.settings["side"], *measured, exponent, bound])
+    plot = Plot(lines, "side of the picture in pixels", "seconds a call", LOADED, log_x=True, log_y=True)
+    head = ["model", "side", *MEASURED, "growth", "bound by"]
     text = (
         "Each run paints the middle of a square picture that the network sees whole. The further calls are their "
         "median; the first one is apart, since it pays for what is made ready. "
         f"`{RANDOM}` is the report's pair, guided diffusion for 64 and for 256 pixels, with random weights.\n\n"
+        "Work is what all threads of a processor did for a call, load how many processes wanted to run meanwhile. "
         f"Growth is the exponent of the area against the size before: from {BUSY} on the arithmetic takes the time, up "
         f"to {WAITING} what each call costs whatever its size: on a GPU the launches of its kernels."
     )
@@ -134,10 +156,10 @@ def _claims(by_model: dict[str, list[Record]]) -> list[Claim]:
     """Records of each model by side."""
     alike, later, longer = [], [], []
     for name, records in by_model.items():
-        firsts = [(record.number("first call") or 0) / (record.number("further call") or 1) for record in records]
+        firsts = [_first(record) / (_further(record) or 1.0) for record in records]
         longer += [first > 1 for first in firsts]
         later.append(f"{name} {min(firsts):.2g} to {max(firsts):.2g} times as long")
-        few, many = (records[k].number("further call") or 0.0 for k in (0, -1))
+        few, many = (_further(records[k]) for k in (0, -1))
         if len(records) > 1 and few:
             how = f"{100 * (many / few - 1):.0f} % more" if many < 2 * few else f"{many / few:.1f} times as much"
             sides = f"{records[-1].settings['side']} pixels against {told(few)} s at {records[0].settings['side']}"
