@@ -50,8 +50,8 @@ def _cells(setup: Setup) -> list[Cell]:
     asked = questions(int(setup.options["side"]), CHOSEN[:1] if setup.small else CHOSEN)
     steps, length, samples = (6, 2, (1, 2)) if setup.small else (STEPS, JUMP, SAMPLES)
     for info in setup.models():
-        for each in asked:
-            for number in samples:
+        for number in samples:
+            for each in asked:
                 settings: dict[str, Setting] = {
                     "model": info.id, "kind": kind(info), "picture": each.name, "samples": number, "steps": steps,
                     "jump": length, "seed": 1,
