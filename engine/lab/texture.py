@@ -92,8 +92,8 @@ def _conclude(notebook: Notebook) -> list[Section]:
         claims.append(_claim(notebook, model))
     head = ["model", "made for", "samples", "pass", *LIMITS, "copied", "colour", "ST-LPIPS", "calls"]
     caption = (
-        "Means. Pass: the three ratios, ideal 1, within the limits of the judgement on textures. They are lenient in so "
-        "small a picture: look at it. Colour: of 255. ST-LPIPS: to the texture as it went on."
+        "Means. Pass: the three ratios, ideal 1, within the limits of the judgement on textures. They are lenient in "
+        "so small a picture: look at it. Colour: of 255. ST-LPIPS: to the texture as it went on."
     )
     bars = _plot(notebook)
     return [
