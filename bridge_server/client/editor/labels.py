@@ -51,6 +51,10 @@ TIPS: Dict[str, str] = {
     "extend_frame": "Drag the edges of the frame outwards; the new part will be painted",
     "tile_preview": "The picture, repeated two by two",
     "box_line": "The line that “repaint-bridge serve-workers” shows on the other machine: its address and its key",
+    "progress": "How far the run is",
+    "download_progress": "How far the download is",
+    "set_up_progress": "How far the set-up is",
+    "set_up_log": "What has been done so far, line by line",
     "schedule_picture": "How a run goes: from noise (top) to the picture (bottom), with jumps back up",
 }
 ACCEPT = "I accept this licence"

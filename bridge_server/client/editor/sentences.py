@@ -128,6 +128,21 @@ HINT_GALLERY = "What you paint appears here."
 
 # ---- said by the bridge and the engine, and passed on ----
 HEARD = (
+    "The RePaint engine is not set up for this user yet: open RePaint in Krita or GIMP and click Set up.",
+    "The RePaint bridge could not be started: open RePaint and click Repair, or restart the computer.",
+    "The RePaint bridge is being started but does not come up: try again in a minute.",
+    "The RePaint engine's own Python is gone: open RePaint and click Repair.",
+    "The RePaint bridge does not answer.",
+    "The RePaint bridge is not running.",
+    "Something else than the RePaint bridge answers on its port.",
+    "The RePaint bridge no longer answers; reconnecting.",
+    "The RePaint plug-in lost its bridge; it is reconnecting.",
+    "The RePaint bridge has stopped; it starts again when it is needed.",
+    "The RePaint bridge lost this editor; reconnecting.",
+    "The RePaint bridge closed the connection.",
+    "The connection to the RePaint bridge broke.",
+    "The plug-in and the bridge are of different versions: install both again.",
+    "A picture did not arrive whole; connecting again.",
     "The other machine does not answer: the run waits for it for half a minute, then it begins anew.",
     "The other machine answers again: the run goes on.",
     "A RePaint worker on the other machine stopped unexpectedly; its part is run again.",

@@ -50,6 +50,11 @@ def ntr(sentence: Plural, number: int) -> str:
     return _sound(_language.ngettext(*sentence, number), english)
 
 
+def unmarked(text: str) -> str:
+    """A label without the mark of its key: "Model" of "&Model", "モデル" of "モデル(&M)"."""
+    return re.sub(r"\(&.\)", "", text).replace("&", "")
+
+
 def _sound(translated: str, english: str) -> str:
     """The translation, unless its fields are not those of the English, so that they could not be filled in."""
     return translated if translated is english or placeholders(translated) == placeholders(english) else english
