@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,12 @@ import numpy as np
 import torch
 
 from engine.canvas import Box, grown
-from engine.exemplar.patch import SIDE, patches
+from engine.exemplar.material import LEAST_SOURCES, Mixture
+from engine.exemplar.patch import SIDE, means, patches
 
 if TYPE_CHECKING:
     from engine.exemplar.octaves import Octave
 
-LEAST_SOURCES = 64
-"""Source patches at the coarsest octave, at least; where there are fewer the run begins at a finer one."""
 MOST_PAIRS = 400_000
 """Pairs of targets and source patches that are compared in a call of the coarsest octave; where there are more
 patches, some of them are taken, evenly spread."""
@@ -33,6 +32,33 @@ PART, BATCH = 1024, 4096
 
 
 @dataclass(frozen=True)
+class Lean:
+    """By how much each of two materials is taken.
+
+    Attributes:
+        second: (…, S) bool, which sources are of the second.
+        painted: (all targets,), which part of each is to be painted.
+        share: of what is to be painted that is to come from the second.
+    """
+
+    second: torch.Tensor
+    painted: torch.Tensor
+    share: float
+
+    def leant(
+        self, logits: torch.Tensor, targets: torch.Tensor, total: Callable[[torch.Tensor, int], torch.Tensor]
+    ) -> torch.Tensor:
+        """(…, G, S) of these targets with so much for or against the second material that it has the larger ``total``
+        for its share of what they paint."""
+        second = self.second.unsqueeze(-2)
+        those, others = (logits.masked_fill(out, -torch.inf) for out in (~second, second))
+        ahead, order = (total(those, -1) - total(others, -1)).sort(-1)
+        until = self.painted[targets].gather(-1, order).cumsum(-1)
+        last = torch.searchsorted(until, (1 - self.share) * until[..., -1:]).clamp(max=ahead.shape[-1] - 1)
+        return torch.where(second, logits - ahead.gather(-1, last).unsqueeze(-1), logits)
+
+
+@dataclass(frozen=True)
 class Group:
     """Targets that are compared with the same source patches at the coarsest octave; or, with one more dimension in
     front, B places at once, each of whose targets are compared with the sources there.
@@ -43,6 +69,7 @@ class Group:
         stock: (S, 3 · SIDE²), these.
         squares: (S, SIDE²) of them, summed over the colours.
         farness: (G, S), nats against each source patch for each target.
+        lean: of two materials, by how much each is to be taken; None where there is one.
     """
 
     targets: torch.Tensor
@@ -51,6 +78,7 @@ class Group:
     stock: torch.Tensor
     squares: torch.Tensor
     farness: torch.Tensor
+    lean: Lean | None = None
 
     @classmethod
     def of(
@@ -61,16 +89,23 @@ class Group:
         squares = stock.view(*rows.shape, 3, -1).square().sum(-2)
         farness = torch.zeros(())
         begins = octave.targets.top[targets] + octave.box.y, octave.targets.left[targets] + octave.box.x
+        there = np.full(rows.shape, octave.elsewhere is not None)
+        if isinstance(octave.elsewhere, Mixture):
+            there = rows >= len(octave.elsewhere.first.known)
         for begin, source, period in zip(begins, (rows, columns), octave.periods, strict=True):
-            apart = np.abs(begin[..., :, None] - source[..., None, :]).astype(np.float32)
-            if period:
-                apart = np.minimum(apart, float(period) - apart)
+            apart = _apart(begin, source, period)
+            if there.any():
+                apart = np.where(there[..., None, :], _apart(*_laid_over(begin, source, source[there])), apart)
             farness = farness + torch.from_numpy(apart).square()
-        if octave.elsewhere:  # there no place is near
-            farness = torch.zeros_like(farness)
         farness = farness * torch.from_numpy(NEARNESS / painted[..., None, None])
         numbers, down, right = (torch.from_numpy(each) for each in (targets, rows, columns))
-        return cls(numbers, down, right, stock, squares, farness.float())
+        lean = None
+        if isinstance(octave.elsewhere, Mixture) and there.any() and not there.all():
+            painted_of = means(octave.on_canvas(octave.wanted).astype(np.float32))[
+                octave.targets.top, octave.targets.left
+            ]
+            lean = Lean(torch.from_numpy(there), torch.from_numpy(painted_of), octave.elsewhere.share)
+        return cls(numbers, down, right, stock, squares, farness.float(), lean)
 
     def average(self, query: torch.Tensor, heavy: torch.Tensor, out: torch.Tensor) -> None:
         """The posterior means of these targets into ``out``; all three of all targets, (G, 3 · SIDE²) what is seen,
@@ -79,15 +114,35 @@ class Group:
             w = heavy[at]
             weighed = query[at] * w.repeat(*[1] * at.dim(), 3)
             logits = 2 * weighed @ self.stock.mT - w @ self.squares.mT - farness
+            if self.lean is not None:
+                logits = self.lean.leant(logits, at, torch.logsumexp)
             out[at] = torch.softmax(logits, -1) @ self.stock
 
     def nearest(self, query: torch.Tensor, out: np.ndarray) -> None:
         """The nearest sources, (G, 2), of these targets into ``out``."""
         energy = 0.5 * self.squares.sum(-1)[..., None, :]
         for at in self.targets.split(PART, -1):
-            best = (query[at] @ self.stock.mT - energy).argmax(-1)
+            likeness = query[at] @ self.stock.mT - energy
+            if self.lean is not None:
+                likeness = self.lean.leant(likeness, at, torch.amax)
+            best = likeness.argmax(-1)
             places = [each.expand(*at.shape[:-1], -1).gather(-1, best) for each in (self.rows, self.columns)]
             out[at.numpy()] = torch.stack(places, -1).numpy()
+
+
+def _apart(begin: np.ndarray, source: np.ndarray, period: int) -> np.ndarray:
+    """(…, G, S) float32, the distances along one side, which is periodic if ``period`` > 0."""
+    apart = np.abs(begin[..., :, None] - source[..., None, :]).astype(np.float32)
+    return np.minimum(apart, np.abs(float(period) - apart)) if period else apart
+
+
+def _laid_over(begin: np.ndarray, source: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Where targets lie along one side if the sources ``there``, of another picture, are laid over them, middle over
+    middle, and again beside themselves, with that period: neighbours then come from neighbours, and not all from one
+    place."""
+    first, period = int(there.min()), int(np.ptp(there)) + 1
+    middle = (int(begin.min()) + int(begin.max())) // 2
+    return (begin - middle + period // 2) % period + first, source, period
 
 
 def of(octave: Octave) -> list[Group]:
@@ -95,6 +150,10 @@ def of(octave: Octave) -> list[Group]:
     rows, columns = np.nonzero(octave.usable)
     count, atlas = len(octave.targets.top), octave.atlas
     most = max(LEAST_SOURCES, MOST_PAIRS // count)
+    if isinstance(octave.elsewhere, Mixture):
+        first = np.searchsorted(rows, len(octave.elsewhere.first.known))
+        halves = [_some(rows[part], columns[part], most // 2) for part in (slice(first), slice(first, None))]
+        rows, columns = (np.concatenate(each) for each in zip(*halves, strict=True))
     if atlas is None:
         return [Group.of(octave, np.arange(count), *_some(rows, columns, most), np.array(len(octave.rows)))]
     whole = Box(0, 0, octave.shape[1], octave.shape[0])

@@ -49,7 +49,7 @@ def improve(
         canvas: (3, h, w) float32, what is compared: known pixels as they are, the others as they are now.
         weights: (h, w) float32, of a pixel's squared difference.
         source: (3, H, W) float32.
-        usable: (H, W) uint8, 1 where a source patch may begin.
+        usable: (H, W) uint8, not 0 where a source patch may begin; targets keep to the kind of patch that they have.
         contrast: (H, W) float32, of the patch that begins there: the squared deviations from its mean colour, summed.
         top, left: (G,) int32, where targets begin on the canvas.
         near: (G, 8) int32, numbers of the neighbours, −1 where there is none.

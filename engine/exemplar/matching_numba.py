@@ -69,6 +69,7 @@ def improve(
                     offered[k, 0] = places[n, 0] + _apart(top[g], top[n], periods[0])
                     offered[k, 1] = places[n, 1] + _apart(left[g], left[n], periods[1])
             least, best_row, best_column = np.float32(np.inf), places[g, 0], places[g, 1]
+            kind = usable[best_row, best_column]
             for k in range(1 + NEIGHBOURS + TRIES):
                 if k == 0:
                     row, column = places[g, 0], places[g, 1]
@@ -84,7 +85,7 @@ def improve(
                 if k > 0:
                     if row == best_row and column == best_column:
                         continue
-                    if row < 0 or column < 0 or row >= height or column >= width or usable[row, column] == 0:
+                    if row < 0 or column < 0 or row >= height or column >= width or usable[row, column] != kind:
                         continue
                 agree, again = 0, False
                 for n in range(NEIGHBOURS):

@@ -83,7 +83,8 @@ def improve(
                 candidates = (best + away)[:, None]
             inside = (candidates >= 0).all(-1) & (candidates[..., 0] < height) & (candidates[..., 1] < width)
             safe = torch.where(inside[..., None], candidates, 0)
-            good = inside & ((may[safe[..., 0], safe[..., 1]] > 0) | (turn == 0))
+            kind = may[old[g, 0], old[g, 1]][:, None]
+            good = inside & ((may[safe[..., 0], safe[..., 1]] == kind) | (turn == 0))
             safe = torch.where(good[..., None], safe, old[g][:, None])
             other = _patches(stock, safe.reshape(-1, 2)).view(*safe.shape[:2], -1)
             d = (weight[:, None] * (query[:, None] - other).square()).sum(-1)

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 
 from engine.canvas import HALF
-from engine.exemplar.groups import LEAST_SOURCES
 from engine.exemplar.patch import SIDE, all_under, means
+
+LEAST_SOURCES = 64
+"""Source patches at the coarsest octave, at least; where there are fewer the run begins at a finer one."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Material:
                 return solid.astype(np.uint8)
         return all_under(self.known).astype(np.uint8)
 
+    @property
+    def count(self) -> int:
+        """Its patches."""
+        return int(np.count_nonzero(self.usable))
+
     @cached_property
     def contrast(self) -> np.ndarray:
         """(H, W) float32: of the patch that begins there, the sum of its squared deviations from its mean colour."""
@@ -71,6 +78,66 @@ class Material:
             total += np.maximum(means(plane**2) - means(plane) ** 2, 0)
         total *= SIDE**2
         return total
+
+    def apart(self, colours: np.ndarray) -> np.ndarray:
+        """(3, 1): by how much its mean differs from that of (3, N)."""
+        apart: np.ndarray = self.pixels[self.known].mean(0)[:, None] - colours.mean(1, keepdims=True)
+        return apart
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Two materials, one below the other on a sheet; a patch is of one of them.
+
+    Attributes:
+        first, second: the picture itself, and another one.
+        share: of the fill that is to come from the second, 0 … 1.
+    """
+
+    first: Material
+    second: Material
+    share: float
+
+    def scaled(self, shape: np.ndarray) -> Mixture:
+        """At another scale, of the sheet's (height, width)."""
+        scale = shape / np.array(self.known.shape)
+        first, second = (each.scaled(np.array(each.known.shape) * scale) for each in (self.first, self.second))
+        return Mixture(first, second, self.share)
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        return self._sheet("known")
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """(3, H, W) float32."""
+        return np.stack([self._sheet("source", channel) for channel in range(3)])
+
+    @cached_property
+    def usable(self) -> np.ndarray:
+        """(H, W) uint8, 1 where a patch of the first begins, 2 where one of the second does."""
+        usable = self._sheet("usable")
+        usable[len(self.first.known) :] *= 2
+        return usable
+
+    @property
+    def count(self) -> int:
+        """The patches of that which has fewer."""
+        return min(self.first.count, self.second.count)
+
+    @cached_property
+    def contrast(self) -> np.ndarray:
+        """As of a material."""
+        return self._sheet("contrast")
+
+    def apart(self, _colours: np.ndarray) -> np.ndarray:
+        """(3, 1): nothing, for what is around is among it."""
+        return np.zeros((3, 1), np.float32)
+
+    def _sheet(self, name: str, *channel: int) -> np.ndarray:
+        parts = [getattr(each, name)[channel] if channel else getattr(each, name) for each in (self.first, self.second)]
+        width = max(part.shape[1] for part in parts)
+        return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
 def _planar(pixels: np.ndarray) -> np.ndarray:

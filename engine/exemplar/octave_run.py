@@ -21,7 +21,7 @@ from engine.canvas import Box, bounds, places
 from engine.exemplar import groups, octaves, pyramid
 from engine.exemplar.atlas import Atlas
 from engine.exemplar.denoiser import too_little_known
-from engine.exemplar.material import Material
+from engine.exemplar.material import Material, Mixture
 from engine.exemplar.networks import Exact, Memory
 from engine.exemplar.octaves import Octave
 from engine.sampling import (
@@ -137,7 +137,7 @@ class Run:
         more: float = 1.0,
         atlas: Atlas | None = None,
         cover: np.ndarray | None = None,
-        elsewhere: Material | None = None,
+        elsewhere: Material | Mixture | None = None,
     ) -> None:
         self._region, self._shape, self._device, self._atlas = bounds(wanted), known.shape, device, atlas
         self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover, elsewhere)

@@ -34,7 +34,7 @@ from engine import canvas
 from engine.canvas import Box, smooth_fill
 from engine.exemplar import groups, matching, melding
 from engine.exemplar.atlas import Atlas
-from engine.exemplar.material import Material
+from engine.exemplar.material import Material, Mixture
 from engine.exemplar.patch import SIDE, distance_to_known, means, patches, vote_window
 from engine.exemplar.targets import RING, Targets
 
@@ -44,7 +44,7 @@ ROUNDS, ROUNDS_BELOW = 2, 200_000
 """Rounds of :func:`engine.exemplar.matching.improve` in a call. Where so many pixels or more are to be painted it is
 one, in twice as many calls, so that none takes long."""
 KNOWN_SIGMA = 0.1
-"""By how much known pixels may differ from their match."""
+"""By how much known pixels may differ from their match; from one elsewhere, also by what its mean colour is apart."""
 CONFIDENCE = (0.7, 0.02)
 """Weight of an unknown pixel, for each pixel of distance from what is known; and the least weight."""
 COHERENCE = 0.2
@@ -88,14 +88,14 @@ class Octave:
     device: torch.device
     atlas: Atlas | None = None
     cover: np.ndarray | None = None
-    elsewhere: Material | None = None
+    elsewhere: Material | Mixture | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.known.shape
 
     @cached_property
-    def material(self) -> Material:
+    def material(self) -> Material | Mixture:
         """What is copied."""
         return self.elsewhere or Material(self.pixels, self.known, self.cover)
 
@@ -175,9 +175,8 @@ class Octave:
 
     @cached_property
     def targets(self) -> Targets:
-        return Targets.of(
-            self.wanted[self.box.slices], self.known[self.box.slices], self.on_canvas(self.wanted), self.wraps
-        )
+        box = self.box.slices
+        return Targets.of(self.wanted[box], self.known[box], self.on_canvas(self.wanted), self.wraps)
 
     def prepared(self) -> Iterator[None]:
         """Work out what the first call needs, in parts between which a run can stop."""
@@ -194,8 +193,9 @@ class Octave:
         return picture
 
     def smooth(self) -> np.ndarray:
-        """(3, N): the pixels to paint as a smooth continuation of what is known."""
-        return smooth_fill(self.pixels, self.known, self.cover)[self.box.slices][self.rows, self.columns].T
+        """(3, N), to begin with: what is known, gone on with smoothly, in the mean colour of what is copied."""
+        smooth = smooth_fill(self.pixels, self.known, self.cover)[self.box.slices][self.rows, self.columns].T
+        return smooth if self.elsewhere is None else smooth + self.elsewhere.apart(smooth)
 
     def nearest(self, x: np.ndarray) -> np.ndarray:
         """(G, 2) int32: the nearest source of every target, where (3, N) is painted."""
@@ -221,8 +221,7 @@ class Octave:
         unknown = np.where(self._clear, np.float32(0), weights)
         gains = LIVELINESS * means(unknown)[targets.top, targets.left]
         fixed = self.source, self.usable, self.contrast, targets.top, targets.left, targets.near, self.periods, gains
-        near = self.atlas.side if self.atlas and not self.elsewhere else max(self.usable.shape)
-        radius = min(near, 0x7FFF)
+        radius = min(self.atlas.side if self.atlas and not self.elsewhere else max(self.usable.shape), 0x7FFF)
         twins, others = self._twins
         for turn in range(self.rounds):
             number = (seed * ROUNDS + turn) & 0xFFFFFFFF
@@ -249,6 +248,7 @@ class Octave:
         (:mod:`engine.exemplar.melding`)."""
         box, (sheet, rows, columns) = self.box.slices, self._sheet
         cover = self.known if self.cover is None else self.cover
+        cover = cover if self.elsewhere is None else np.zeros_like(cover)  # what is there has another light
         given = [self.painted(x), cover[box], self.wanted[box]]
         steps: Iterable[np.ndarray] = (self._steps(places, axis) for axis in (0, 1))
         strips = [slice(0, self.box.height)]
@@ -324,7 +324,11 @@ class Octave:
     @cached_property
     def _still(self) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`_seen`, of known pixels; 0 elsewhere."""
-        weights = np.where(self._clear, self._cover / np.float32(2 * KNOWN_SIGMA**2), np.float32(0))
+        sigma = KNOWN_SIGMA
+        if self.elsewhere is not None:
+            away = self.elsewhere.apart(self.pixels[self.box.slices][self.known[self.box.slices]].T)
+            sigma = math.hypot(sigma, float(np.sqrt(np.mean(away**2))))
+        weights = np.where(self._clear, self._cover / np.float32(2 * sigma**2), np.float32(0))
         return self.on_canvas(self.pixels).transpose(2, 0, 1).copy(), weights
 
     @cached_property

@@ -10,8 +10,7 @@ import torch
 
 from engine.canvas import NO_WRAP
 from engine.exemplar.atlas import Atlas
-from engine.exemplar.groups import LEAST_SOURCES
-from engine.exemplar.material import Material
+from engine.exemplar.material import LEAST_SOURCES, Material, Mixture
 from engine.exemplar.octaves import Octave
 from engine.exemplar.patch import SIDE, distance_to_known
 from engine.exemplar.targets import Targets
@@ -38,7 +37,7 @@ def pyramid(
     scale: float = 1.0,
     atlas: Atlas | None = None,
     cover: np.ndarray | None = None,
-    elsewhere: Material | None = None,
+    elsewhere: Material | Mixture | None = None,
 ) -> list[Octave]:
     """The octaves of a job, the coarsest first.
 
@@ -62,7 +61,7 @@ def pyramid(
         made = [_scaled(made[0], *shapes)]
     while made[-1].atlas.align > 1 if made[-1].atlas else depth > COARSEST_DEPTH or area > COARSEST_AREA:
         octave = _scaled(made[-1], *(shape / 2 ** len(made) for shape in shapes))
-        if min(octave.shape) < SIDE or np.count_nonzero(octave.usable) < LEAST_SOURCES:
+        if min(octave.shape) < SIDE or octave.material.count < LEAST_SOURCES:
             break
         made.append(octave)
         depth, area = depth / 2, area / 4

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from engine import canvas
-from engine.exemplar import SIDE, Material, octave_run
+from engine.exemplar import SIDE, Material, Mixture, octave_run
 from engine.models import digest, within_memory
 from engine.run.events import Event, Finished, Pause, Step
 from engine.run.painting import Attempt, Painting
@@ -95,10 +95,13 @@ def _run(painting: Painting) -> octave_run.Run:
         canvas.checked_size(*known.shape)
         pixels = painting.light.encoded(image[..., :3])
         scale = canvas.checked_scale(job.scale, painting.near) if job.scale else 1.0
-        device, elsewhere = painting.model.device, None
+        device = painting.model.device
+        elsewhere: Material | Mixture | None = None
         if job.source is not None:
             usable = canvas.opaque(job.source)
-            elsewhere = Material.of(painting.light.encoded(job.source[..., :3]), usable)
+            elsewhere = there = Material.of(painting.light.encoded(job.source[..., :3]), usable)
+            if job.source_share < 100:
+                elsewhere = Mixture(Material.of(pixels, known, cover), there, job.source_share / 100)
         return octave_run.Run(
             pixels, known, wanted, painting.wraps, device, scale, painting.finer, atlas, cover, elsewhere
         )

@@ -55,6 +55,8 @@ class Job:
             network may paint anything on a blank page.
         source: (h, w, 4) of the image's type and in its colours: only its opaque pixels make up the fill, what lies
             around the selection only says what fits; for models that are the picture itself. None: what is around.
+        source_share: percent of the fill, 1 … 100, that the source makes up; the rest is copied from around, each place
+            from where it suits better.
     """
 
     image: np.ndarray
@@ -85,6 +87,7 @@ class Job:
     linear: bool = False
     palette: bool | None = None
     source: np.ndarray | None = None
+    source_share: int = 100
 
 
 def preset_of(job: Job) -> Preset:
@@ -135,6 +138,8 @@ def checked_selection(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
 def check_source(job: Job) -> None:
     """Raise BadInput where there is a source that nothing can be copied from."""
     source = job.source
+    if not 1 <= job.source_share <= 100:
+        raise BadInput("bad_source", f"The source's share must be 1 to 100 percent, not {job.source_share}.")
     if source is None:
         return
     if source.ndim != 3 or source.shape[2] != 4 or source.dtype != job.image.dtype:

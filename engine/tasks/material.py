@@ -21,6 +21,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--source-mask", type=Path, metavar="MASK", help="of --source, or of the picture itself: white = use only this"
     )
     parser.add_argument("--invert-source-mask", action="store_true", help="black = use only this")
+    parser.add_argument(
+        "--source-share", type=int, default=100, metavar="PERCENT", help="of what is painted; the rest is from around"
+    )
 
 
 def check(arguments: argparse.Namespace) -> None:

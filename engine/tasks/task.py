@@ -294,6 +294,7 @@ def job_of(arguments: argparse.Namespace, picture: Picture, selection: np.ndarra
         learn=arguments.learn,
         linear=colour.in_linear_light(picture),
         palette=palette_wanted(arguments),
+        source_share=arguments.source_share,
         **more,
     )
 

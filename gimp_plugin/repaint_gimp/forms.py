@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from gi.repository import Gtk, Pango
 
-from bridge_server.client.editor import fields
+from bridge_server.client.editor import fields, sentences
 from bridge_server.client.editor.words import tr
 
 from .widgets import GAP, button, mnemonic, named, row
@@ -56,6 +56,7 @@ class ChoiceBox(Gtk.ComboBox):
     def __init__(self, field: fields.Choice) -> None:
         super().__init__(model=Gtk.ListStore(str, str), id_column=0, hexpand=True)
         self._wanted, self._known, self._filling = field.default, not isinstance(field, fields.Catalogue), False
+        self._any = isinstance(field, fields.Pick)  # what is written need not be known
         cell = Gtk.CellRendererText(ellipsize=Pango.EllipsizeMode.END, width_chars=8, max_width_chars=18)
         self.pack_start(cell, True)
         self.add_attribute(cell, "text", 1)
@@ -92,7 +93,7 @@ class ChoiceBox(Gtk.ComboBox):
         return self.get_active_id() or ""
 
     def write(self, value: str) -> None:
-        if value not in self.values() and not self._known:
+        if value not in self.values() and (self._any or not self._known):
             self.get_model().append((value, value))  # until the bridge has told what there is
         self._wanted = value
         self._pick()
@@ -110,6 +111,23 @@ class TextBox(Gtk.Entry):
 
     def write(self, value: str) -> None:
         self.set_text(value)
+
+
+class FileBox(Gtk.FileChooserButton):
+    def __init__(self, _field: fields.File) -> None:
+        super().__init__(title=tr(sentences.CHOOSE_FILE), hexpand=True, width_chars=8)
+
+    def read(self) -> str:
+        return self.get_filename() or ""
+
+    def write(self, value: str) -> None:
+        if value:
+            self.set_filename(value)
+        else:
+            self.unselect_all()
+
+    def on_change(self, work: Callable[[], Any]) -> None:
+        self.connect("file-set", lambda *_: work())
 
 
 class SeedBox(Gtk.Entry):
@@ -158,7 +176,8 @@ class LockButton(Gtk.ToggleButton):
 
 
 KINDS: Dict[str, Any] = {
-    "number": NumberBox, "seed": SeedBox, "choice": ChoiceBox, "text": TextBox, "flag": FlagBox, "lock": LockButton,
+    "number": NumberBox, "seed": SeedBox, "choice": ChoiceBox, "text": TextBox, "file": FileBox, "flag": FlagBox,
+    "lock": LockButton,
 }  # fmt: skip
 
 

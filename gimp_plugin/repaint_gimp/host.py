@@ -17,11 +17,12 @@ from gi.repository import Gimp, Gio
 from bridge_server.client.editor import sentences as shared
 from bridge_server.client.editor.areas import extended, frame, grown_size, marks, slices
 from bridge_server.client.editor.host import Identity
+from bridge_server.client.editor.material import LAYER, Wish, checked
 from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, grown_box
 
-from . import pixels, sentences
+from . import material, pixels, sentences
 from .layer import PreviewLayer
 from .lookup import find_image, find_layer, select_items, selected_items, selected_layer
 
@@ -70,6 +71,17 @@ class GimpHost:
         with self.probe.host():
             return image.get_thumbnail(width, height, Gimp.PixbufTransparency.KEEP_ALPHA)
 
+    def materials(self, kind: str) -> List[str]:
+        image = find_image(self.image)
+        return material.names(image, kind) if image is not None else []
+
+    def material_picture(self, wish: Wish, side: int) -> Any:
+        image = find_image(self.image)
+        if image is None:
+            return None
+        with self.probe.host():
+            return material.picture(image, wish, side)
+
     def open(self, path: Path) -> None:
         """Opens a picture file in a window of its own."""
         with self.probe.host():
@@ -91,7 +103,8 @@ class GimpHost:
         if image.get_floating_sel() is not None:
             raise Refused(sentences.FLOATING)
         active = selected_layer(image)
-        if settings.source == "layer" and active is None:
+        wish = settings.material
+        if active is None and (settings.source == "layer" or (wish is not None and wish.kind == LAYER)):
             raise Refused(shared.NO_LAYER)
         box, bounds, grown, chosen = self._area(image, settings)
         target = Target(
@@ -104,20 +117,27 @@ class GimpHost:
             grown=grown,
         )
         if settings.source == "layer" and active is not None:
-            yield from self._read(image, active, target, chosen)
+            yield from self._read(image, active, target, chosen, active, wish)
             return
         with self.probe.host():
             visible = Gimp.Layer.new_from_visible(image, image, OURS)  # never enters the image
         try:
-            yield from self._read(image, visible, target, chosen)
+            yield from self._read(image, visible, target, chosen, active, wish)
         finally:
             if visible.is_valid():
                 visible.delete()
 
     def _read(
-        self, image: Gimp.Image, source: Gimp.Layer, target: Target, chosen: Callable[[Box], bytes]
+        self,
+        image: Gimp.Image,
+        source: Gimp.Layer,
+        target: Target,
+        chosen: Callable[[Box], bytes],
+        active: Optional[Gimp.Layer],
+        wish: Optional[Wish],
     ) -> Generator[Optional[Capture], None, None]:
-        """The target's box of ``source``, a layer of the image or of its own, in its colours."""
+        """The target's box of ``source``, a layer of the image or of its own, in its colours; and what the fill is to
+        be made of."""
         form = pixels.Form.of(source)
         target = replace(target, depth=form.depth, linear=form.linear, space=form.name)
         _, x, y = source.get_offsets()
@@ -136,7 +156,15 @@ class GimpHost:
             if time.monotonic() - began > SLICE_SECONDS:
                 yield None
                 began = time.monotonic()
-        yield Capture(target, b"".join(colours), b"".join(chosen_bytes))
+        capture = Capture(target, b"".join(colours), b"".join(chosen_bytes))
+        if wish is not None:
+            seen = active if wish.kind == LAYER and active is not None else source
+            for found in material.read(image, seen, wish, target, chosen):
+                if found is None:
+                    yield None
+                else:
+                    capture = replace(capture, source=checked(found, target.depth, wish))
+        yield capture
 
     def _area(self, image: Gimp.Image, settings: Settings) -> Tuple[Box, Box, Optional[Box], Callable[[Box], bytes]]:
         """What is sent, the bounding box of what is repainted, the canvas before it grows, the marks of a part."""

@@ -3,11 +3,11 @@ memory that a run takes, the history."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from gi.repository import Gtk
 
-from bridge_server.client.editor import fields, view
+from bridge_server.client.editor import fields, material, view
 from bridge_server.client.editor.model import Extend
 from bridge_server.client.editor.panel import Panel
 
@@ -17,6 +17,7 @@ from .pictures import composite, curve, repeated
 from .widgets import GAP, button, main_button, named, note
 
 FRAMED = 256  # pixels of the picture that the frame surrounds
+USED = 96  # of the picture of what would be used
 REPEATED = 180  # pixels of the repeated tile
 WALK = (260, 56)  # pixels of the run's walk
 
@@ -46,6 +47,46 @@ class PageWidget(Gtk.Box):
         """Shows what may have changed."""
         if self.get_mapped():
             self.hint.set_text(view.hint(self._panel.flow, self._name))
+
+
+class MaterialPanel(Gtk.Box):
+    """Where the material comes from, with a small picture of what would be used."""
+
+    def __init__(self, panel: Panel, changed: Callable[[], None]) -> None:
+        super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
+        self._panel = panel
+        self._shown: Any = None
+        self.form = Form(fields.MATERIAL, panel.widgets)
+        self.picture = named(Gtk.Image(xalign=0, no_show_all=True), "material_picture")
+        self.note = note(name="material_note")
+        self.note.set_no_show_all(True)
+        for part in (self.form, self.picture, self.note):
+            self.pack_start(part, False, False, 0)
+        panel.widgets[material.MATERIAL].on_change(panel.material_chosen)
+        for field in fields.MATERIAL:
+            panel.widgets[field.name].on_change(changed)
+            panel.widgets[field.name].on_change(self.refresh)
+        panel.widgets["model"].on_change(self.refresh)
+
+    def look_again(self) -> None:
+        """Layers and channels may have come or gone."""
+        self._shown = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        if not self.get_mapped():
+            return
+        self._panel.list_materials()
+        text = self._panel.material_note()
+        self.note.set_text(text)
+        self.note.set_visible(bool(text))
+        now = (self._panel.wish(), self._panel.flow.host.canvas_size())
+        if now != self._shown:
+            self._shown = now
+            shown = self._panel.flow.host.material_picture(now[0], USED) if now[0] is not None else None
+            self.picture.set_visible(shown is not None)
+            if shown is not None:
+                self.picture.set_from_pixbuf(shown)
 
 
 class ExtendPage(PageWidget):

@@ -53,10 +53,10 @@ def load() -> None:
     Gegl.init(None)
 
 
-def read(buffer: Gegl.Buffer, part: Box, form: Optional[str]) -> bytes:
-    """The rectangle's pixels; zeros outside the buffer. ``form`` None: in the buffer's own format."""
+def read(buffer: Gegl.Buffer, part: Box, form: Optional[str], scale: float = 1.0) -> bytes:
+    """The rectangle's pixels, of the buffer at that scale; zeros outside. ``form`` None: in the buffer's own format."""
     rectangle = Gegl.Rectangle.new(part.x, part.y, part.width, part.height)
-    return bytes(buffer.get(rectangle, 1.0, form, Gegl.AbyssPolicy.NONE))
+    return bytes(buffer.get(rectangle, scale, form, Gegl.AbyssPolicy.NONE))
 
 
 def outgoing(buffer: Gegl.Buffer, part: Box, form: str, depth: str) -> bytes:

@@ -37,7 +37,7 @@ from .forms import Form  # noqa: E402
 from .gallery import THUMBNAIL, Gallery  # noqa: E402
 from .host import GimpHost  # noqa: E402
 from .lookup import find_image  # noqa: E402
-from .pages import ExtendPage, MorePage, PageWidget, TilePage  # noqa: E402
+from .pages import ExtendPage, MaterialPanel, MorePage, PageWidget, TilePage  # noqa: E402
 from .setup import BoxPanel, RemovalPanel, SetUpPanel  # noqa: E402
 from .tour import TourPanel  # noqa: E402
 from .widgets import GAP, Tabs, button, column, named, note, row  # noqa: E402
@@ -85,6 +85,7 @@ class Window(Gtk.Window):
         self.image = self.fields.pop("image")
         self.image.on_change(self._pick_image)
         self.form.dice.connect("clicked", lambda *_: self.panel.draw_seed())
+        self.material = MaterialPanel(self.panel, self._show_fields)
         self.download = DownloadPanel(self._pump, self.fields["model"])
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
@@ -103,7 +104,9 @@ class Window(Gtk.Window):
         self.empty = note(shared.HINT_GALLERY, name="gallery_empty")
         self.branches = BranchPanel(self.panel, self.gallery)
         left, right = column(), column()
-        left.pack_start(_scrolled(column(self.form, self.download, Tabs(self.pages), self.pages)), True, True, 0)
+        left.pack_start(
+            _scrolled(column(self.form, self.material, self.download, Tabs(self.pages), self.pages)), True, True, 0
+        )
         starts = [page.button for page in self.page.values() if page.button is not None]
         left.pack_end(column(*starts, self._build_progress(), self._build_status()), False, False, 0)
         right.pack_start(self.empty, False, False, 0)
@@ -163,7 +166,7 @@ class Window(Gtk.Window):
     def _show_fields(self) -> None:
         """Those that the chosen model has a use for."""
         shown = self.panel.shown_fields()
-        for form in (self.form, *(page.form for page in self.page.values())):
+        for form in (self.form, self.material.form, *(page.form for page in self.page.values())):
             form.show_fields(shown)
 
     # ---- where it is ----
@@ -231,6 +234,7 @@ class Window(Gtk.Window):
         elif self.image.read() != self._host.image:
             self.image.set_active_id(self._host.image)
         self.extend_page.refresh()
+        self.material.look_again()
         self.more_page.show_memory()
         return False
 
@@ -271,6 +275,7 @@ class Window(Gtk.Window):
         self.fields["preset"].fill(view.presets(flow))
         self._show_fields()
         self.download.refresh()
+        self.material.refresh()
         self._show_progress()
         self.status.set_text(flow.sentence)
         self.warning.set_visible(flow.is_error)

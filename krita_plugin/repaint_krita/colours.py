@@ -60,18 +60,18 @@ def is_linear(space: Space) -> bool:
 
 
 class Reader:
-    """Makes Krita's pixels of a space the wire's. To be closed in the end.
+    """Makes Krita's pixels of a space the wire's, in the space ``into`` if that is given. To be closed in the end.
 
     Krita converts by a node of a document that no one sees: in the artist's own each conversion would be an undo step,
     and wait until Krita has drawn the picture anew.
     """
 
-    def __init__(self, space: Space) -> None:
-        self.space = space
+    def __init__(self, space: Space, into: Optional[Space] = None) -> None:
+        self.space, self._sent = space, into or space.travelling
         self._workshop: Optional[Document] = None
 
     def outgoing(self, data: Any, width: int, height: int) -> bytes:
-        sent = self.space.travelling
+        sent = self._sent
         if sent != self.space:
             if self._workshop is None:
                 self._workshop = Krita.instance().createDocument(1, 1, "", *self.space, 72.0)

@@ -19,7 +19,7 @@ from .branches import BranchPanel
 from .downloads import DownloadPanel
 from .forms import Form
 from .gallery import Gallery
-from .pages import ExtendPage, MorePage, PageWidget, TilePage
+from .pages import ExtendPage, MaterialPanel, MorePage, PageWidget, TilePage
 from .qt import QtCore, QtWidgets, scoped
 from .setup import BoxPanel, RemovalPanel, SetUpPanel
 from .tour import TourPanel
@@ -59,6 +59,7 @@ class RePaintDocker(DockWidget):
 
     def canvasChanged(self, canvas: Any) -> None:
         self.panel.document_changed()
+        self.material.refresh()
         for page in self.page.values():
             page.refresh()
         choices = self.panel.choices
@@ -85,6 +86,7 @@ class RePaintDocker(DockWidget):
     def _build(self) -> None:
         self.form = Form(fields.COMMON, self.fields)
         self.form.dice.clicked.connect(lambda *_: self.panel.draw_seed())
+        self.material = MaterialPanel(self.panel, self._show_fields)
         self.download = DownloadPanel(self._pump, self.fields["model"])
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
@@ -103,6 +105,7 @@ class RePaintDocker(DockWidget):
         rest = QtWidgets.QWidget()
         parts = (
             self.form,
+            self.material,
             self.download,
             self.pages,
             *self.page.values(),
@@ -189,7 +192,7 @@ class RePaintDocker(DockWidget):
     def _show_fields(self) -> None:
         """Those that the chosen model has a use for."""
         shown = self.panel.shown_fields()
-        for form in (self.form, *(page.form for page in self.page.values())):
+        for form in (self.form, self.material.form, *(page.form for page in self.page.values())):
             form.show_fields(shown)
 
     def refresh(self) -> None:
@@ -198,6 +201,7 @@ class RePaintDocker(DockWidget):
         self.fields["preset"].fill(view.presets(flow))
         self._show_fields()
         self.download.refresh()
+        self.material.refresh()
         self._show_progress()
         self.status.setText(flow.sentence)
         self.status.setToolTip(plain(flow.sentence))

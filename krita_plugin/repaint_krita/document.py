@@ -10,19 +10,21 @@ import io
 import secrets
 import time
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from krita import Document, Krita, Node, Selection
 
 from bridge_server.client.editor import sentences as shared
-from bridge_server.client.editor.areas import extended, frame, marks, slices
+from bridge_server.client.editor.areas import around, extended, frame, marks, slices
 from bridge_server.client.editor.host import Identity
+from bridge_server.client.editor.material import LAYER, Wish, checked
 from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
 
-from . import colours, sentences
+from . import colours, material, sentences
 from .colours import Space
 from .layer import PreviewLayer
 from .lookup import find_document, find_node, is_mask, layer_of
@@ -76,6 +78,17 @@ class KritaHost:
         scale = min(1.0, side / max(document.width(), document.height()))
         with self.probe.host():
             return document.thumbnail(max(1, round(scale * document.width())), max(1, round(scale * document.height())))
+
+    def materials(self, kind: str) -> List[str]:
+        document = Krita.instance().activeDocument()
+        return material.names(document, kind) if document is not None and document.rootNode() is not None else []
+
+    def material_picture(self, wish: Wish, side: int) -> Any:
+        document = Krita.instance().activeDocument()
+        if document is None or document.rootNode() is None:
+            return None
+        with self.probe.host():
+            return material.picture(document, wish, side)
 
     def open(self, path: Path) -> None:
         """Opens a picture file in a view of its own."""
@@ -138,7 +151,31 @@ class KritaHost:
                     yield None
                     began = time.monotonic()
             yield None
-        yield Capture(target, read.getvalue(), marked.getvalue())
+        capture = Capture(target, read.getvalue(), marked.getvalue())
+        if settings.material is not None:
+            capture = yield from self._with_source(capture, settings.material, document, active, source, chosen)
+        yield capture
+
+    def _with_source(
+        self,
+        capture: Capture,
+        wish: Wish,
+        document: Document,
+        active: Optional[Node],
+        source: Optional[Node],
+        chosen: Callable[[Box], bytes],
+    ) -> Generator[None, None, Capture]:
+        """The capture with what the fill is to be made of."""
+        if wish.kind == LAYER and active is None:
+            raise Refused(shared.NO_LAYER)
+        seen = (active if wish.kind == LAYER else source) or document
+        into = Space.named(capture.target.space)
+        with self.probe.host():
+            for found in material.read(document, seen, wish, capture.target.box, into, chosen):
+                if found is not None:
+                    return replace(capture, source=checked(found, capture.target.depth, wish))
+                yield None
+        raise wish.gone()
 
     def _selection(self, document: Document, feather: int) -> Selection:
         """The document's selection; with ``feather`` a copy whose edge fades inwards over so many pixels."""
@@ -193,11 +230,10 @@ class KritaHost:
                 found.append(Box(part.x + inside.x, part.y + inside.y, inside.width, inside.height))
             if part.y + part.height < area.y + area.height:
                 yield None
-        if not found:
+        bounds = around(found)
+        if bounds is None:
             raise Refused(shared.EMPTY)
-        left, top = min(each.x for each in found), min(each.y for each in found)
-        right, bottom = max(each.x + each.width for each in found), max(each.y + each.height for each in found)
-        return Box(left, top, right - left, bottom - top)
+        return bounds
 
     def _slice(self, document: Document, node: Optional[Node], part: Box, reader: colours.Reader) -> bytes:
         """The wire's pixels of ``part``: of the projection, or of ``node`` if given."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from krita import Krita
 
-from bridge_server.client.editor import fields
+from bridge_server.client.editor import fields, sentences
 from bridge_server.client.editor.words import tr
 
 from .qt import QtCore, QtGui, QtWidgets, scoped
@@ -52,6 +53,7 @@ class ChoiceBox(QtWidgets.QComboBox):
     def __init__(self, field: fields.Choice) -> None:
         super().__init__()
         self._wanted, self._known, self._filling = field.default, not isinstance(field, fields.Catalogue), False
+        self._any = isinstance(field, fields.Pick)  # what is written need not be known
         policy = scoped(QtWidgets.QComboBox, "SizeAdjustPolicy", "AdjustToMinimumContentsLengthWithIcon")
         self.setSizeAdjustPolicy(policy)
         self.setMinimumContentsLength(6)
@@ -87,7 +89,7 @@ class ChoiceBox(QtWidgets.QComboBox):
         return str(self.currentData())
 
     def write(self, value: str) -> None:
-        if self.findData(value) < 0 and not self._known:
+        if self.findData(value) < 0 and (self._any or not self._known):
             self.addItem(value, value)  # until the bridge has told what there is
         self._wanted = value
         self._pick()
@@ -105,6 +107,35 @@ class TextBox(QtWidgets.QLineEdit):
 
     def write(self, value: str) -> None:
         self.setText(value)
+
+
+class FileBox(QtWidgets.QPushButton):
+    """The name of a file; a click chooses another one."""
+
+    def __init__(self, _field: fields.File) -> None:
+        super().__init__()
+        policy = scoped(QtWidgets.QSizePolicy, "Policy", "Ignored")
+        self.setSizePolicy(policy, scoped(QtWidgets.QSizePolicy, "Policy", "Fixed"))
+        self._changed: List[Callable[[], Any]] = []
+        self.write("")
+        self.clicked.connect(lambda *_: self._choose())
+
+    def _choose(self) -> None:
+        found, _ = QtWidgets.QFileDialog.getOpenFileName(self.window(), tr(sentences.CHOOSE_FILE), self._path)
+        if found:
+            self.write(str(found))
+
+    def read(self) -> str:
+        return self._path
+
+    def write(self, value: str) -> None:
+        self._path = value
+        self.setText(Path(value).name.replace("&", "&&") if value else tr(sentences.CHOOSE_FILE))
+        for work in self._changed:
+            work()
+
+    def on_change(self, work: Callable[[], Any]) -> None:
+        self._changed.append(work)
 
 
 class SeedBox(QtWidgets.QLineEdit):
@@ -156,7 +187,8 @@ class LockButton(QtWidgets.QToolButton):
 
 
 KINDS: Dict[str, Any] = {
-    "number": NumberBox, "seed": SeedBox, "choice": ChoiceBox, "text": TextBox, "flag": FlagBox, "lock": LockButton,
+    "number": NumberBox, "seed": SeedBox, "choice": ChoiceBox, "text": TextBox, "file": FileBox, "flag": FlagBox,
+    "lock": LockButton,
 }  # fmt: skip
 
 

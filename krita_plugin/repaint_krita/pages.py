@@ -3,9 +3,9 @@ memory that a run takes, the history."""
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any, Callable, List
 
-from bridge_server.client.editor import fields, view
+from bridge_server.client.editor import fields, material, view
 from bridge_server.client.editor.model import Extend
 from bridge_server.client.editor.panel import Panel
 
@@ -16,6 +16,7 @@ from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import button, column, label, main_button, named, note
 
 FRAMED = 256  # pixels of the picture that the frame surrounds
+USED = 96  # of the picture of what would be used
 REPEATED = 180  # pixels of the repeated tile
 
 
@@ -40,6 +41,42 @@ class PageWidget(QtWidgets.QWidget):
             text = view.hint(self._panel.flow, self._name)
             self.hint.setText(text)
             self.hint.setVisible(bool(text))
+
+
+class MaterialPanel(QtWidgets.QWidget):
+    """Where the material comes from, with a small picture of what would be used."""
+
+    def __init__(self, panel: Panel, changed: Callable[[], None]) -> None:
+        super().__init__()
+        self._panel = panel
+        self._shown: Any = None
+        self.form = Form(fields.MATERIAL, panel.widgets)
+        self.picture = named(label(), "material_picture")
+        self.note = note(name="material_note")
+        column(self, self.form, self.picture, self.note, margin=0)
+        panel.widgets[material.MATERIAL].on_change(panel.material_chosen)
+        for field in fields.MATERIAL:
+            panel.widgets[field.name].on_change(changed)
+        panel.widgets["model"].on_change(self.refresh)
+
+    def enterEvent(self, event: Any) -> None:
+        """Krita tells nobody of a new layer or mask: the artist's way here does."""
+        super().enterEvent(event)
+        self._shown = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        self._panel.list_materials()
+        text = self._panel.material_note()
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+        now = (self._panel.wish(), self._panel.flow.host.canvas_size())
+        if now != self._shown and self.isVisible():
+            self._shown = now
+            shown = self._panel.flow.host.material_picture(now[0], USED) if now[0] is not None else None
+            self.picture.setVisible(shown is not None)
+            if shown is not None:
+                self.picture.setPixmap(QtGui.QPixmap.fromImage(shown))
 
 
 class ExtendPage(PageWidget):

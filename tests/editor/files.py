@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from bridge_server.client.editor import areas, model, sentences
+from bridge_server.client.editor import areas, material, model, sentences
 from bridge_server.client.editor.host import Identity
+from bridge_server.client.editor.material import Source, Wish
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Capture, Extend, Picture, Refused, Settings, Target
 from bridge_server.client.editor.samples import shown
 from bridge_server.client.geometry import Box, grown_box, selection_bounds
@@ -107,6 +109,43 @@ class FileHost:
         with Image.open(path) as picture:
             picture.convert("RGBA").save(self.folder / "picture.png")
 
+    def materials(self, kind: str) -> list[str]:
+        """Layers, marks (``mark NAME.png`` in the folder), and documents that lie beside this one."""
+        if self.folder is None:
+            return []
+        if kind == material.PICTURE:
+            others = (path for path in self.folder.parent.iterdir() if path != self.folder and path.is_dir())
+            return [path.name for path in sorted(others) if _picture(path)]
+        found = sorted(path.stem for path in self.folder.glob("*.png"))
+        marks = [name[5:] for name in found if name.startswith("mark ")]
+        return marks if kind in (material.MARKED, material.UNMARKED) else [name for name in found if name[:3].isdigit()]
+
+    def material_picture(self, wish: Wish, side: int) -> Image.Image | None:
+        """Only of layers."""
+        path = self.folder / f"{wish.name}.png" if self.folder else None
+        return ImageOps.contain(Image.open(path), (side, side)) if path and path.exists() else None
+
+    def _source(self, wish: Wish | None, capture: Capture) -> Source | None:
+        if wish is None or self.folder is None:
+            return None
+        if wish.kind in (material.LAYER, material.MARKED, material.UNMARKED):
+            marks, box = b"", capture.target.box
+            if wish.kind != material.LAYER:
+                path = self.folder / f"mark {wish.name}.png"
+                if not path.exists():
+                    raise wish.gone()
+                marks = np.asarray(Image.open(path).convert("L"))[_part(box)].tobytes()
+            free = material.usable(capture.selection, marks, wish.kind == material.UNMARKED)
+            rgba = material.masked(capture.pixels, capture.target.depth, free)
+            return material.checked(Source(box.width, box.height, rgba), capture.target.depth, wish)
+        places = {material.OTHER: self.folder / f"{wish.name}.png", material.FILE: Path(wish.name)}
+        found = places[wish.kind] if wish.kind in places else _picture(self.folder.parent / wish.name)
+        if not wish.name or found is None or not found.exists():
+            raise wish.gone()
+        pixels = _read(found)
+        height, width = pixels.shape[:2]
+        return material.checked(Source(width, height, pixels.tobytes()), capture.target.depth, wish)
+
     def capture(self, settings: Settings) -> Iterator[Capture | None]:
         """A document has one picture, whatever ``settings.source`` says."""
         path = _picture(self.folder) if self.folder is not None else None
@@ -131,7 +170,8 @@ class FileHost:
             marks = lambda part: selection[_part(part)].tobytes()  # noqa: E731
         depth, linear = DEPTHS[pixels.dtype.name], pixels.dtype.kind == "f"
         target = Target(str(self.folder), "", box, bounds, "", str(path), grown, depth, linear)
-        yield Capture(target, pixels[_part(box)].tobytes(), marks(box))
+        capture = Capture(target, pixels[_part(box)].tobytes(), marks(box))
+        yield replace(capture, source=self._source(settings.material, capture))
 
     def add_layer(self, target: Target, name: str, above_active: bool = False) -> FileLayer:
         """The new layer is the highest: no other one is ever active."""

@@ -35,6 +35,9 @@ class Box:
     def write(self, value: Any) -> None:
         self.value = value
 
+    def fill(self, entries: Any) -> None:
+        self.entries = [value for value, _, _ in entries]
+
 
 class QuietPump(Pump):
     def _wake(self) -> None: ...
@@ -224,6 +227,6 @@ def test_models_that_are_not_installed_are_marked_and_presets_have_plain_words(r
 
 def test_a_large_history_is_said(room: Room) -> None:
     finished_run(room.stage, "job1")
-    assert view.history(room.stage.flow, 64) == "History: 1 pictures, 0.0 of 64 MiB on disk."
+    assert view.history(room.stage.flow, 64) == "History: 1 picture, 0.0 of 64 MiB on disk."
     assert view.history_warning(room.stage.flow, 64) == ""
     assert view.history_warning(room.stage.flow, 0).startswith("The history takes 0 of 0 MiB")

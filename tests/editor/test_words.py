@@ -97,7 +97,9 @@ def test_accelerators_of_a_page_differ() -> None:
     for language in ("", *FILES):
         words.choose(language)
         try:
-            always = [each.label for each in fields.COMMON] + [labels.BUTTONS[n][0] for n in ("keep", "cancel")]
+            always = [each.label for each in (*fields.COMMON, *fields.MATERIAL)] + [
+                labels.BUTTONS[n][0] for n in ("keep", "cancel")
+            ]
             for page in fields.PAGES:
                 texts_there = always + [each.label for each in page.fields] + [page.button[0]]
                 keys = [key.lower() for text in texts_there for key in re.findall("&(.)", words.tr(text))]

@@ -79,6 +79,40 @@ def test_only_opaque_pixels_of_the_source_are_used(model):
     assert (green > blue + 0.2).all()
 
 
+@pytest.mark.parametrize("share", [25, 70])
+def test_a_share_of_the_fill_comes_from_the_source_in_pieces(model, share):
+    hole = np.zeros((160, 160), np.uint8)
+    hole[40:120, 40:120] = 255
+    job = _job(_noise((60, 200, 60), 120), _noise((200, 60, 60), 160), hole, source_share=share)
+    red, green, _ = _fill(job, model).T
+    of_source = (green > red).reshape(80, 80)
+    assert of_source.mean() == pytest.approx(share / 100, abs=0.12)
+    changes = np.mean(of_source[:, 1:] != of_source[:, :-1])
+    assert changes < 0.1, "it is no salt and pepper"
+
+
+def test_all_targets_keep_to_their_material_at_finer_octaves(model):
+    hole = np.zeros((160, 160), np.uint8)
+    hole[40:120, 40:120] = 255
+    job = _job(_noise((60, 200, 60), 120), _noise((200, 60, 60), 160), hole, source_share=50)
+    kinds = []
+    for event in api.run(job, model):
+        if isinstance(event, api.Step):
+            kept = event.keep()
+            if kept.octave.matches is not None:
+                kinds.append((kept.stage, kept.octave.matches[:, 0] >= 160))  # below the picture on the sheet
+    last = [kind for stage, kind in kinds if stage == kinds[-1][0]]
+    assert len(last) > 2
+    assert 0.1 < last[0].mean() < 0.9
+    assert all(np.array_equal(kind, last[0]) for kind in last)
+
+
+@pytest.mark.parametrize("share", [0, 101, -5])
+def test_a_share_is_a_percentage(model, share):
+    with pytest.raises(BadInput, match="1 to 100 percent"):
+        next(api.run(_job(GREEN, source_share=share), model))
+
+
 @pytest.mark.parametrize("axis", ["x", "both"])
 def test_a_tile_is_made_of_the_source(model, axis):
     band = np.zeros((SIDE, SIDE), np.uint8)
@@ -167,6 +201,7 @@ def _painted(folder, out: str = "out.png") -> np.ndarray:
         (["--source", "halves.png", "--source-mask", "left.png"], True),
         (["--source", "halves.png", "--source-mask", "left.png", "--invert-source-mask"], False),
         (["--source-mask", "left.png"], False),
+        (["--source", "green.png", "--source-share", "1"], False),
     ],
 )
 def test_sources_of_files(folder, more, green):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from bridge_server.client.geometry import MAX_SIDE, Box, grown_box
 from bridge_server.client.records import MAX_PIXELS
@@ -53,6 +53,15 @@ def surroundings(box: Box, bounds: Box) -> Box:
     left, top = max(0, bounds.x - box.x - margin), max(0, bounds.y - box.y - margin)
     right = min(box.width, bounds.x - box.x + bounds.width + margin)
     bottom = min(box.height, bounds.y - box.y + bounds.height + margin)
+    return Box(left, top, right - left, bottom - top)
+
+
+def around(boxes: List[Box]) -> Optional[Box]:
+    """The smallest box that holds all of these; None for none."""
+    if not boxes:
+        return None
+    left, top = min(each.x for each in boxes), min(each.y for each in boxes)
+    right, bottom = max(each.x + each.width for each in boxes), max(each.y + each.height for each in boxes)
     return Box(left, top, right - left, bottom - top)
 
 

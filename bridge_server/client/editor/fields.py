@@ -14,6 +14,7 @@ from bridge_server.client import events
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.messages import NAME
 
+from . import material
 from .model import MAX_SEED
 from .texts import KINDS
 
@@ -24,7 +25,7 @@ LONGEST_TEXT = 2000
 @dataclass(frozen=True)
 class Field:
     """``needs``: what the chosen model must be able to do for the field to be shown: "prompt", "label" or "learning";
-    "network": it must not be made of the picture itself.
+    "network": it must not be made of the picture itself. "material": where the material comes from decides.
     ``option``: its value is sent to the engine, unless it is empty or 0, which leave it to the preset or the engine.
     """
 
@@ -40,7 +41,7 @@ class Field:
         raise NotImplementedError
 
     def shown_for(self, model: Optional[events.Model]) -> bool:
-        if not self.needs:
+        if self.needs in ("", "material"):
             return True
         if model is None:
             return False
@@ -98,11 +99,26 @@ class Catalogue(Choice):
 
 
 @dataclass(frozen=True)
+class Pick(Choice):
+    """One of the names that the document in front has; remembered ones may be gone from it."""
+
+    def check(self, value: Any) -> Any:
+        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+            raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True)
 class Text(Field):
     def check(self, value: Any) -> Any:
         if not isinstance(value, str) or len(value) > LONGEST_TEXT:
             raise ValueError(value)
         return value
+
+
+@dataclass(frozen=True)
+class File(Text):
+    """The path of a file, "" none."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +130,15 @@ class Flag(Field):
 
 
 def kind(field: Field) -> str:
-    """Which widget it wants: "number", "seed" (a number too large for most), "choice", "text", "flag", or "lock", a
-    flag without a label."""
+    """Which widget it wants: "number", "seed" (a number too large for most), "choice", "text", "file", "flag", or
+    "lock", a flag without a label."""
     if isinstance(field, Number):
         return "seed" if field.name == "seed" else "number"
     if isinstance(field, Flag):
         return "flag" if field.label else "lock"
-    return "choice" if isinstance(field, Choice) else "text"
+    if isinstance(field, Choice):
+        return "choice"
+    return "file" if isinstance(field, File) else "text"
 
 
 # titles of the engine's own models and presets, in the artist's language when they are shown
@@ -159,6 +177,18 @@ COMMON: Tuple[Field, ...] = (
     Flag("lock_seed", False, "", "Use this seed again for the next run instead of drawing a new one"),
     Number(
         "variants", 1, "&Variants", "How many pictures to paint; each has its own seed", low=1, high=MAX_VARIANTS
+    ),
+)  # fmt: skip
+MATERIAL: Tuple[Field, ...] = (
+    Choice(
+        material.MATERIAL, material.AROUND, "T&ake from", "Where the material of the fill comes from",
+        entries=material.ENTRIES,
+    ),
+    Pick(material.NAME, "", "Which one", "The layer, the picture or the mark, by its name", "material"),
+    File(material.PATH, "", "File", "The picture file that the material comes from", "material"),
+    Number(
+        material.SHARE, 100, "Share", "How much of the fill comes from there; the rest comes from around it",
+        "material", True, low=1, high=100, unit="%", step=5,
     ),
 )  # fmt: skip
 SELECTION: Tuple[Field, ...] = (
@@ -234,7 +264,7 @@ BRANCH_KIND = Choice("kind", "harmonise", "", "Harmonise: blends better. New ide
 BRANCH_NUMBER = Number("branches", 1, "", "How many branches", low=1, high=MAX_VARIANTS)
 
 FIELDS: Dict[str, Field] = {
-    each.name: each for group in (COMMON, SELECTION, EXTEND, TILE, MORE, HISTORY) for each in group
+    each.name: each for group in (COMMON, MATERIAL, SELECTION, EXTEND, TILE, MORE, HISTORY) for each in group
 }
 OF_THE_USER = ("history_mib",)  # never of a document
 LEARN_SECONDS = 60  # of ``extend_learn``

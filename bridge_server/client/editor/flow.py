@@ -17,6 +17,7 @@ from bridge_server.client.session import BranchRequest, JobRequest
 from . import sentences
 from .history import note
 from .machine import IDLE, READING, RUNNING, WAITING, Machine
+from .material import Source
 from .model import MAX_SEED, Capture, Refused, Run, Series, Settings, Tile, Variant, cost
 from .words import tr
 
@@ -35,6 +36,9 @@ class Flow(Machine):
         model = self.model(settings.model)
         if model is not None and not model.installed:
             self.say(tr(sentences.DOWNLOAD_FIRST).format(model=tr(model.title)), error=True)
+            return
+        if settings.material is not None and not takes_sources(model):
+            self.say(sentences.NO_SOURCES, error=True)
             return
         self._settings, self._clicked = settings, self.clock()
         self._reader = self.host.capture(settings)
@@ -217,8 +221,14 @@ class Flow(Machine):
         self.say(sentences.RESTARTING)
 
 
+def takes_sources(model: Optional[events.Model]) -> bool:
+    """Whether a model paints from pictures that it is shown; of one that is not known yet the engine will say."""
+    return model is None or model.family == "exemplar"
+
+
 def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:
     """What is sent to the bridge for that place with those settings."""
+    source = capture.source or Source(0, 0, b"")
     return JobRequest(
         capture.target.box.width,
         capture.target.box.height,
@@ -233,6 +243,9 @@ def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:
         painted=capture.target.painted,
         depth=capture.target.depth,
         linear=capture.target.linear,
+        source=source.rgba,
+        source_width=source.width,
+        source_height=source.height,
     )
 
 

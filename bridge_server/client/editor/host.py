@@ -12,8 +12,9 @@ own colours (`samples` helps with both).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Generator, Iterator, NamedTuple, Optional, Protocol, Tuple
+from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Protocol, Tuple
 
+from .material import Wish
 from .model import Capture, Picture, Settings, Target
 
 
@@ -76,10 +77,17 @@ class Host(Protocol):
     def open(self, path: Path) -> None:
         """Opens a picture file, in front."""
 
+    def materials(self, kind: str) -> List[str]:
+        """The names of what the material can come from in the document in front: of one kind of `material.NAMED`."""
+
+    def material_picture(self, wish: Wish, side: int) -> Any:
+        """What would be used, at most ``side`` pixels each way, as the editor's own kind of small picture; None where
+        there is nothing, or for a file."""
+
     def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:
         """Reads what ``settings.area`` and ``settings.source`` ask for of the document in front (`areas` works out
-        the boxes); yields None between slices and at last the `Capture`. Raises `model.Refused`, with the document
-        as it was before."""
+        the boxes), and for a ``settings.material`` its `Source`; yields None between slices and at last the `Capture`.
+        Raises `model.Refused`, with the document as it was before."""
 
     def add_layer(self, target: Target, name: str, above_active: bool = False) -> Layer:
         """One new, empty layer above the layer that was active at the click, or with ``above_active`` above the one

@@ -10,6 +10,7 @@ from bridge_server.client.geometry import Box
 
 if TYPE_CHECKING:
     from .host import Layer
+    from .material import Source, Wish
 
 MAX_SEED = records.MAX_SEED
 THERE, GONE, CLOSED = "there", "gone", "closed"  # what `Layer.state` answers
@@ -48,7 +49,8 @@ Area = Optional[Union[Extend, Tile]]  # None: the selection
 class Settings:
     """The docker's choices. ``source``: "visible" (what is seen) or "layer" (the active layer).
 
-    ``options``: what is to differ from the preset, by the names of the wire; ``feather``: pixels inwards.
+    ``options``: what is to differ from the preset, by the names of the wire; ``feather``: pixels inwards;
+    ``material``: where the fill comes from, None: from around it.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Settings:
     options: Dict[str, Any] = field(default_factory=dict)
     feather: int = 0
     area: Area = None
+    material: Optional[Wish] = None
 
     @property
     def padding(self) -> int:
@@ -104,6 +107,12 @@ class Capture:
     target: Target
     pixels: bytes
     selection: bytes
+    source: Optional[Source] = None
+
+    @property
+    def nbytes(self) -> int:
+        """Of its pictures."""
+        return len(self.pixels) + (len(self.source.rgba) if self.source is not None else 0)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Callable, Dict, Optional, Protocol, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Tuple
 
-from . import fields
+from . import fields, material, sentences
 from .choices import Choices
+from .flow import takes_sources
 from .labels import SURE
+from .material import Wish
 from .model import MAX_SEED, Area, Extend, Settings, Tile
 from .pump import Pump
 from .view import Chosen
@@ -26,6 +28,9 @@ class Widget(Protocol):
     def on_change(self, work: Callable[[], Any]) -> None:
         """Has ``work`` called after each change; a text may do without."""
 
+    def fill(self, entries: Iterable[Tuple[str, str, str]]) -> None:
+        """Of a choice: value, text and tip of each entry, as they are shown."""
+
 
 class Panel:
     """``widgets``: of all fields, by name; the window fills it. ``chosen``: what is current in the grid of pictures.
@@ -42,6 +47,7 @@ class Panel:
         self.pump, self.flow, self.choices, self.widgets = pump, pump.flow, choices, widgets
         self._chosen, self._sure = chosen, sure
         self._document: Tuple[str, ...] = ()  # path and key of the document in front
+        self._listing = False
 
     # ---- fields ----
     def values(self) -> Dict[str, Any]:
@@ -62,8 +68,41 @@ class Panel:
 
     def shown_fields(self) -> Dict[str, bool]:
         """Which fields are there for the chosen model."""
+        model, kind = self.flow.model(self.widgets["model"].read()), self.widgets[material.MATERIAL].read()
+        shown = {name: each.shown_for(model) for name, each in fields.FIELDS.items()}
+        own = {material.NAME: kind in material.NAMED, material.PATH: kind == material.FILE}
+        return {**shown, **own, material.SHARE: kind != material.AROUND}
+
+    # ---- where the material comes from ----
+    def material_chosen(self) -> None:
+        """Another kind: the first of its names, unless the present one is among them."""
+        name, names = self.widgets[material.NAME], self._materials()
+        if name.read() not in names:
+            name.write(names[0] if names else "")
+        self.list_materials()
+
+    def list_materials(self) -> None:
+        """The names that there are now; what was chosen stays, even if it is gone."""
+        if self._listing:  # a list tells of a change while it is being filled
+            return
+        name, names = self.widgets[material.NAME], self._materials()
+        wanted = name.read()
+        names += [wanted] if wanted and wanted not in names else []
+        self._listing = True
+        name.fill([(each, each, "") for each in names] or [("", tr(sentences.NOTHING_THERE), "")])
+        self._listing = False
+
+    def _materials(self) -> List[str]:
+        kind = self.widgets[material.MATERIAL].read()
+        return self.flow.host.materials(kind) if kind in material.NAMED else []
+
+    def wish(self) -> Optional[Wish]:
+        return wish(self.values())
+
+    def material_note(self) -> str:
+        """What is to be known of the choice, or ""."""
         model = self.flow.model(self.widgets["model"].read())
-        return {name: each.shown_for(model) for name, each in fields.FIELDS.items()}
+        return tr(sentences.NO_SOURCES) if self.wish() is not None and not takes_sources(model) else ""
 
     def draw_seed(self) -> None:
         self.widgets["seed"].write(random.SystemRandom().randrange(MAX_SEED + 1))
@@ -153,6 +192,8 @@ class Panel:
 def settings(flow: Any, values: Dict[str, Any], area: Area) -> Settings:
     """Of a run with these choices. Draws nothing and keeps nothing."""
     options = fields.options(values, flow.model(values["model"]))
+    if wish(values) is None:
+        options.pop(material.SHARE, None)
     if isinstance(area, Extend) and values["extend_learn"]:
         model = flow.model(values["model"])
         if fields.FIELDS["extend_learn"].shown_for(model):
@@ -160,5 +201,15 @@ def settings(flow: Any, values: Dict[str, Any], area: Area) -> Settings:
     variants = values["variants"]
     seed = min(values["seed"], MAX_SEED - variants + 1)
     return Settings(
-        values["model"], values["preset"], seed, variants, values["source"], options, values["feather"], area
-    )
+        values["model"], values["preset"], seed, variants, values["source"], options, values["feather"], area,
+        wish(values),
+    )  # fmt: skip
+
+
+def wish(values: Dict[str, Any]) -> Optional[Wish]:
+    """Where these choices take the material from; None: from around."""
+    kind = values[material.MATERIAL]
+    if kind == material.AROUND:
+        return None
+    name = values[material.PATH if kind == material.FILE else material.NAME] if kind != material.LAYER else ""
+    return Wish(kind, name)

@@ -12,6 +12,18 @@ NO_SELECTION = "Select the part to repaint first (with any selection tool), then
 OUTSIDE = "The selection lies outside the picture; select a part of the picture, then click RePaint."
 EMPTY = "The selection is empty; select the part to repaint, then click RePaint."
 NO_LAYER = "There is no active layer to read; click a layer, or choose “Visible image” as the source."
+NO_MATERIAL = "There is nothing to take the material from yet; choose it under “Take from”, or choose “Around it”."
+MATERIAL_GONE = "“{name}” is no longer there; choose again under “Take from” where the material comes from."
+MATERIAL_EMPTY = (
+    "Nothing of “{name}” can be used: it is empty or lies inside the selection; choose or mark something else."
+)
+LAYER_EMPTY = "Nothing of the active layer can be used: it is empty outside the selection; click another layer."
+UNREADABLE_FILE = "“{name}” cannot be read as a picture; choose another file."
+NO_SOURCES = (
+    "This model paints what it has learned; to say where the material comes from, choose the model “From this picture”."
+)
+NOTHING_THERE = "nothing there yet"
+CHOOSE_FILE = "Choose a file …"
 NO_SIDE = "Choose how many pixels to add, and on which sides."
 TOO_LARGE = "The picture would become too large for one run; add fewer pixels."
 CHANGED = "The picture or its selection changed while it was being read; click RePaint again."
