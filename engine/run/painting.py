@@ -69,7 +69,7 @@ class Painting:
         Raises:
             BadInput: the job cannot be carried out, or not by this model.
         """
-        preset = preset or preset_of(job)
+        preset = preset or preset_of(job).of(model.prediction)
         schedule, settings = resolve(job, preset)
         (selection, own), wraps = checked_selection(job), canvas.axes(job.wrap)
         if job.source is not None and model.exemplar is None:

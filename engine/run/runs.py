@@ -149,12 +149,14 @@ def warm_up(model: Model) -> torch.Tensor:
         EngineError: ``out_of_memory``.
     """
     side, middle = max(model.geometry.minimum, 32), len(model.alpha_bar) // 2
-    steps, label = len(model.alpha_bar), 0 if model.labels else None
+    label = 0 if model.labels else None
     with within_memory(model.info.title):
         if model.exemplar is not None:
             return octave_run.warm_up(model.device)
         y = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(model.device)
         entered = model.space.enter(y, torch.ones_like(y[:, :1]))
         way = model.guide("", "", None, (0.0, 1.0)) or label
-        network = conditioned(model.predict, way, entered.keep, entered.beside, steps, lambda network: network)
+        network = conditioned(
+            model.predict, way, entered.keep, entered.beside, model.alpha_bar, model.prediction, lambda network: network
+        )
         return network(entered.y, middle)

@@ -245,7 +245,9 @@ class Staged:
         if model.exemplar is None:
             asked = painting.label if painting.guide is None else painting.guide
             fuse = partial(windowed, plan=plan.cells(model.space.factor))
-            return conditioned(model.predict, asked, entered.keep, entered.beside, len(model.alpha_bar), fuse)
+            return conditioned(
+                model.predict, asked, entered.keep, entered.beside, model.alpha_bar, model.prediction, fuse
+            )
         scale = plan.scaled[1] / plan.region.width
         if scale not in self._denoisers:
             image, unknown = painting.image, self._order >= 0

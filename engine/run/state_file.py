@@ -128,6 +128,9 @@ def _check_settings(kept: Kept) -> None:
         _require(1 <= settings.corrections <= preset.corrections, "the corrections")
         preset = replace(preset, corrections=settings.corrections)
     usual = [preset, preset.with_eta(None), octave_run.FINE_SETTINGS]
+    flow = preset_of(kept.job).flow
+    if flow is not None:
+        usual.append(flow.settings)
     _require(settings in [replace(each, clip=settings.clip) for each in usual], "the settings")
 
 

@@ -61,6 +61,18 @@ def cosine_alpha_bar(timesteps: int = 1000, max_beta: float = 0.999) -> np.ndarr
     return np.cumprod(1.0 - np.array(betas, dtype=np.float64))
 
 
+def clean_terms(prediction: Prediction, alpha_bar: float) -> tuple[float, float]:
+    """(a, b): x̂_0 is a times what the network is given (a flow its own x^f) plus b times its output."""
+    signal, noise = math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar)
+    terms = {
+        "epsilon": (1 / signal, -noise / signal),
+        "v_prediction": (signal, -noise),
+        "sample": (0.0, 1.0),
+        "flow": (1.0, -noise / (signal + noise)),
+    }
+    return terms[prediction]
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What one network call says about x_t: all (B, C, H, W)."""

@@ -6,6 +6,11 @@ to the same prompt when its self-attention is perturbed: ε̂ = ε̂(c) + (s −
 in the hole only: the known region is given, and pushing it as well would only pull it away from what it is. They can be
 limited to an interval of the way (Kynkäänniemi et al. 2024, arXiv 2404.07724); outside of it one evaluation of the
 network does instead of two or three.
+
+Each repetition of RePaint is guided once more, so a scale that suits a plain run (7.5) makes what was asked for grow
+until the hole cuts it off. Two things hold it back (docs/reports/latent.md): x̂_0 in the hole is given the deviation
+that it has without guidance (Lin et al. 2023, arXiv 2305.08891, Eq. 14–16, where it is the output's), and guidance
+begins at the rim of the hole, where the surroundings decide, and has its whole strength some cells inside.
 """
 
 from __future__ import annotations
@@ -13,12 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import cv2
+import numpy as np
 import torch
 
 from engine.errors import BadInput
-from engine.sampling.diffusion import Network
+from engine.sampling.diffusion import Network, Prediction, clean_terms
 
 MAX_SCALE = 30.0
+LEAST_DEVIATION = 1e-6
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,9 @@ class Guide:
         scale: s, 0 … :data:`MAX_SCALE`; 1 is no guidance.
         interval: of the way from noise (0) to the clean picture (1), within which guidance acts.
         pag_scale: p, of perturbed-attention guidance, 0 … :data:`MAX_SCALE`; 0 is none.
+        rescale: share in which x̂_0 is given its deviation without guidance, 0 … 1.
+        rim: cells from the known region within which guidance grows to its strength, or to the middle of a smaller
+            hole; 0: it has it everywhere.
     """
 
     words: Words
@@ -59,6 +70,8 @@ class Guide:
     scale: float
     interval: tuple[float, float] = (0.0, 1.0)
     pag_scale: float = 0.0
+    rescale: float = 1.0
+    rim: float = 8.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.scale <= MAX_SCALE:
@@ -72,6 +85,15 @@ class Guide:
             raise BadInput(
                 "bad_guidance", f"Guidance acts from one share of the way to a later one, not {start:g} to {stop:g}."
             )
+
+    def where(self, keep: torch.Tensor) -> torch.Tensor:
+        """How much guidance acts, 0 … 1, in keep's shape (1, 1, h, w); nothing where known."""
+        away = cv2.distanceTransform((keep[0, 0].cpu().numpy() == 0).astype(np.uint8), cv2.DIST_L2, 5)
+        within = min(float(away.max()), self.rim)
+        if within <= 1:
+            return 1 - keep
+        grown = np.clip((away - 1) / (within - 1), 0, 1)
+        return torch.from_numpy(grown.astype(np.float32)).to(keep)[None, None]
 
     def acts(self, timestep: int, timesteps: int) -> tuple[bool, bool]:
         """Whether classifier-free and whether perturbed-attention guidance acts at a timestep of so many."""
@@ -92,7 +114,8 @@ def conditioned(
     condition: int | Guide | None,
     keep: torch.Tensor,
     beside: torch.Tensor | None,
-    timesteps: int,
+    alpha_bar: np.ndarray,
+    prediction: Prediction,
     windowed: Callable[[Network], Network],
 ) -> Network:
     """The network that the sampler calls.
@@ -102,7 +125,7 @@ def conditioned(
         condition: a class, or prompts with guidance.
         keep: 1 where known, (1, 1, h, w): no guidance there.
         beside: put beside x_t at every call, (B, E, h, w).
-        timesteps: of the model.
+        alpha_bar, prediction: of the model.
         windowed: fuses a network over windows.
     """
 
@@ -122,20 +145,33 @@ def conditioned(
         for perturbed in (False, True)
     }
 
+    where = guide.where(keep)
+
     def guided(x: torch.Tensor, timestep: int) -> torch.Tensor:
-        away, perturbed = guide.acts(timestep, timesteps)
+        away, perturbed = guide.acts(timestep, len(alpha_bar))
         answers = networks[away, perturbed](x, timestep)
         if not (away or perturbed):
             return answers
         towards, *others = answers.chunk(1 + away + perturbed, dim=1)
         out = towards
         if away:
-            out = out + (guide.scale - 1) * (1 - keep) * (towards - others[0])
+            out = out + (guide.scale - 1) * where * (towards - others[0])
         if perturbed:
-            out = out + guide.pag_scale * (1 - keep) * (towards - others[-1])
-        return out
+            out = out + guide.pag_scale * where * (towards - others[-1])
+        a, b = clean_terms(prediction, float(alpha_bar[timestep]))
+        plain, pushed_ = a * x + b * towards, a * x + b * out
+        gain = _deviation(plain, keep) / _deviation(pushed_, keep).clamp(min=LEAST_DEVIATION)
+        return out + guide.rescale * (1 - keep) * (gain - 1) * pushed_ / b
 
     return guided
+
+
+def _deviation(x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Standard deviation in the hole, of all channels together, (B, 1, 1, 1)."""
+    hole = (1 - keep).expand_as(x)
+    count = hole.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    mean = (hole * x).sum((1, 2, 3), keepdim=True) / count
+    return ((hole * (x - mean) ** 2).sum((1, 2, 3), keepdim=True) / count).sqrt()
 
 
 def _rows(tensor: torch.Tensor, count: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.sampling.corrector import CorrectorSettings
+from engine.sampling.diffusion import Prediction
 from engine.sampling.sampler import RePaintSettings, Settings
 from engine.sampling.schedule import Schedule, uniform
 
@@ -15,6 +16,7 @@ class Preset:
 
     Attributes:
         finer: network calls at the finer octaves of :mod:`engine.exemplar.octave_run`, over the usual number.
+        flow: in its place for flow models; None: it is for these as well.
     """
 
     name: str
@@ -24,6 +26,11 @@ class Preset:
     jump_samples: int
     settings: Settings
     finer: float = 1.0
+    flow: Preset | None = None
+
+    def of(self, prediction: Prediction) -> Preset:
+        """The preset as a model of this prediction is sampled with it."""
+        return self.flow if self.flow is not None and prediction == "flow" else self
 
     @property
     def schedule(self) -> Schedule:
@@ -45,6 +52,9 @@ FAST = (40, 5, 2)
 FAST_ALPHA_BAR = 0.0004
 """σ = 50, of which next to nothing is seen of a picture."""
 
+FLOW_STEPS = 50
+"""Levels of *fast* for flow models, without jumps: docs/reports/latent.md."""
+
 PRESETS = {
     preset.name: preset
     for preset in (
@@ -53,6 +63,14 @@ PRESETS = {
             "Fast",
             *FAST,
             RePaintSettings(kappa=0.0, eta="model", first_alpha_bar=FAST_ALPHA_BAR, anchored=True),
+            flow=Preset(
+                "fast",
+                "Fast",
+                FLOW_STEPS,
+                FLOW_STEPS,
+                1,
+                RePaintSettings(kappa=0.0, eta="flow", first_alpha_bar=FAST_ALPHA_BAR, anchored=True),
+            ),
         ),
         Preset(
             "quality",

@@ -67,12 +67,13 @@ class RePaintSettings(Settings):
         variance: of a step: ``small`` β̃, ``large`` β, ``learned`` the model's own range, ``auto`` learned where the
             model has such an output and small elsewhere.
         eta: None for the DDPM step; 0 … 1 for a DDIM step with that share of its noise (Song et al. 2021, Eq. 16);
-            ``model`` for the model's own (:attr:`engine.models.Model.eta`).
+            ``model`` for the model's own (:attr:`engine.models.Model.eta`); ``flow`` for the noise √(1 − ᾱ_s) √t_s of a
+            step to s, where t = √(1 − ᾱ)/(√ᾱ + √(1 − ᾱ)) is a flow's time (Moufad et al. 2025, arXiv 2512.18365).
     """
 
     kappa: float = 1.0
     variance: Variance = "small"
-    eta: float | Literal["model"] | None = None
+    eta: float | Literal["model", "flow"] | None = None
 
     def with_eta(self, eta: float | None) -> Self:
         return replace(self, eta=eta) if self.eta == "model" else self
@@ -182,7 +183,11 @@ def _step(
     if settings.eta is not None:
         assert settings.eta != "model", "with_eta says which"
         before = diffusion.alpha_bar(t - 1)
-        deviation = settings.eta * math.sqrt(float(diffusion.posterior_variances[t]))
+        spread = math.sqrt(1 - before)
+        if settings.eta == "flow":
+            deviation = spread * math.sqrt(spread / (math.sqrt(before) + spread))
+        else:
+            deviation = settings.eta * math.sqrt(float(diffusion.posterior_variances[t]))
         direction = math.sqrt(max(1 - before - deviation**2, 0.0)) * estimate.epsilon
         mean = math.sqrt(before) * estimate.x0_hat + direction
     else:

@@ -166,7 +166,7 @@ def _inpaint(arguments: argparse.Namespace, load: Loader, news: News) -> Results
         job_of(arguments, picture, selection, model.info.id, source=found, **chosen)
         for picture, selection, found in zip(pictures, selections, sources, strict=True)
     ]
-    levels, settings = api.resolve(jobs[0])
+    levels, settings = api.resolve(jobs[0], PRESETS[arguments.preset].of(model.prediction))
     if arguments.plot_schedule:
         drawing = plot.plot(levels, settings.calls(levels), arguments.preset)
         imagefile.write(arguments.plot_schedule, imagefile.Picture(np.asarray(drawing)))

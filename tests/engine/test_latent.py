@@ -16,7 +16,6 @@ from engine import api, canvas
 from engine.errors import BadInput, EngineError
 from engine.models import find, latent_space, memory
 from engine.run import states
-from engine.sampling.guidance import Guide, Words, conditioned
 from tests.engine.latent_help import QUICK, hole, image, job, last, relative, toy
 from tests.engine.toys import FOLDER, kinds
 
@@ -275,20 +274,6 @@ def test_what_guidance_costs():
     assert _evaluations() == 6
     assert _evaluations(prompt="a red circle", guidance=1.0) == 6
     assert _evaluations(prompt="a red circle", guidance=3.0, guidance_stop=0.5) == 9
-
-
-def test_guidance_acts_in_the_hole_only_and_as_its_formula_says():
-    keep = torch.ones(1, 1, 4, 4)
-    keep[..., 2:, :] = 0
-    red, nothing = Words({"x": torch.ones(1, 1)}), Words({"x": torch.zeros(1, 1)})
-
-    def predict(x, _timestep, words):
-        return torch.cat([x + 5 * float(each.embeddings["x"]) for each in words], dim=1)
-
-    network = conditioned(predict, Guide(red, nothing, 4.0), keep, None, 1000, lambda inner: inner)
-    out = network(torch.zeros(2, 3, 4, 4), 500)
-    assert (out[:, :, :2] == 5).all()
-    assert (out[:, :, 2:] == 5 + 3 * 5).all()
 
 
 # ------------------------------------------------------------------------------------------------------ pictures, holes

@@ -118,7 +118,13 @@ def test_both_kinds_of_guidance_add_up_in_the_hole_only(scale, pag_scale):
     words, against = model.read("a red circle"), model.read("")
     x = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     network = conditioned(
-        model.predict, Guide(words, against, scale, pag_scale=pag_scale), keep, None, 1000, lambda n: n
+        model.predict,
+        Guide(words, against, scale, pag_scale=pag_scale, rescale=0.0, rim=0.0),
+        keep,
+        None,
+        model.alpha_bar,
+        model.prediction,
+        lambda n: n,
     )
     found = network(x, 600)
     c, empty, weak = (model.predict(x, 600, (each,)) for each in (words, against, replace(words, perturbed=True)))
