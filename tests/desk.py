@@ -39,6 +39,11 @@ class EditorDesk(Generic[H]):
         self.host.wait("not flow.busy and not flow.has_steps", seconds=seconds, what="the run ends")
         return self.status()
 
+    def show_first(self) -> None:
+        """Chooses the newest run's first variant, whichever was the best one."""
+        self.host.run("pump.choose(flow.runs[-1], 0)\nNone")
+        self.host.wait("not flow.has_steps and flow.selected[1] == 0", what="the first variant is shown")
+
     def wait_preview(self, seconds: float = 30.0) -> None:
         """Waits until a preview stands in the layer of the running run."""
         self.host.wait(

@@ -94,7 +94,7 @@ class Preview(Estimate):
 class Result(FinishedVariant):
     """One finished variant; ``seed`` alone (with variants=1) gives the same pixels again."""
 
-    rgba: bytes
+    rgba: bytes = b""
 
 
 @dataclass(frozen=True)

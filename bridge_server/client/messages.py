@@ -39,6 +39,7 @@ from bridge_server.client.records import (
     VARIANTS,
     BranchRequest,
     Estimate,
+    Figures,
     JobEntry,
     Model,
     OfJob,
@@ -215,7 +216,8 @@ class Preview(Estimate):
 class Result(OfVariant):
     """A variant of width*height*4 samples is finished and on disk; the client pulls its pixels.
 
-    It belongs at x, y of the job's pixels.  ``unfinished``: the estimate after ``calls`` calls, kept by ``keep``.
+    It belongs at x, y of the job's pixels.  ``unfinished``: the estimate after ``calls`` calls, kept by ``keep``, which
+    has no figures.
     """
 
     seed: int = value(SEED)
@@ -228,6 +230,7 @@ class Result(OfVariant):
     calls: int = value(COUNT)
     unfinished: bool = value(FLAG)
     depth: str = value(DEPTH)
+    figures: Figures | None = value(optional(nested(Figures)), default=None)
 
 
 @message(WIRE, "pull", TO_BRIDGE)

@@ -12,6 +12,7 @@ from bridge_server.client.checks import (
     IDENT,
     MAX_INTEGER,
     NAME,
+    NUMBER,
     OPTIONS,
     integer,
     nested,
@@ -90,6 +91,20 @@ class Step:
     remaining: int = value(COUNT)
     harmonise: int = value(COUNT)
     idea: int = value(COUNT)
+
+
+@record
+class Figures:
+    """How well a finished variant joins its surroundings; null where a figure has no meaning (a hole too thin, nothing
+    known beside).
+
+    ``seam``: the jump across its border over those beside, ``grain``: its finest detail over that around it, both
+    ideally 1; ``new``: the share of it that stands nowhere else in the picture, 0 … 1.
+    """
+
+    seam: float | None = value(optional(NUMBER))
+    grain: float | None = value(optional(NUMBER))
+    new: float | None = value(optional(NUMBER))
 
 
 @record

@@ -11,7 +11,7 @@ import numpy as np
 from bridge_server import work
 from bridge_server.client import messages
 from bridge_server.client.checks import shortened
-from bridge_server.client.records import BranchRequest
+from bridge_server.client.records import BranchRequest, Figures
 from bridge_server.worker import options
 from bridge_server.worker.line import Line, Request
 from bridge_server.worker.shelf import JUMPS, Shelf
@@ -150,7 +150,8 @@ class Run:
     def _on_finished(self, event: api.Finished) -> None:
         variant = self._first + event.variant
         del self._latest[variant]
-        self._hand_over(variant, event.layer(), event.seed, event.calls - self._before, unfinished=False)
+        figures = Figures(**vars(event.figures()))
+        self._hand_over(variant, event.layer(), event.seed, event.calls - self._before, figures)
 
     _handlers: ClassVar[dict[type, Callable[[Run, Any], None]]] = {
         api.Pause: _on_pause,
@@ -182,16 +183,20 @@ class Run:
             self._steps.paint(variant, call, event.preview)
             self._shelf.keep(self._job, variant, kept, call)
             self._line.say_steps(messages.Steps(self._job, variant, self._steps.of(variant)))
-            self._hand_over(variant, event.preview(full=True), kept.seed, call, unfinished=True)
+            self._hand_over(variant, event.preview(full=True), kept.seed, call, None)
 
-    def _hand_over(self, variant: int, layer: np.ndarray, seed: int, calls: int, unfinished: bool) -> None:
-        """The pixels of the part that is painted, then what they are."""
+    def _hand_over(self, variant: int, layer: np.ndarray, seed: int, calls: int, figures: Figures | None) -> None:
+        """The pixels of the part that is painted, then what they are; without figures: unfinished."""
         box, line = self._order.painted, self._line
         line.say_pixels(lambda offset: messages.Chunk(self._job, variant, offset), self._part(layer))
         place = (box.x, box.y, box.width, box.height)
         seconds = time.monotonic() - self._began
         model, depth = self._order.model, self._order.depth
-        line.say(messages.Result(self._job, variant, seed, *place, model, seconds, calls, unfinished, depth))
+        line.say(
+            messages.Result(
+                self._job, variant, seed, *place, model, seconds, calls, figures is None, depth, figures
+            )
+        )  # fmt: skip
 
     def _part(self, layer: np.ndarray) -> bytes:
         box = self._order.painted

@@ -15,13 +15,10 @@ import numpy as np
 import torch
 
 from engine.canvas import seam
+from engine.run import figures
 
 PATCH = 7
 """Side of the patches of the patch distance."""
-COPY_PATCH = 15
-"""Side of the patches of the copy share."""
-COPY_RMS = 1.0
-"""Below this RMS difference (of 255) a patch stands verbatim in the source."""
 FAR_BAND = 21
 """Width in pixels of the part of the new area that lies farthest from the source."""
 RING = 4
@@ -31,16 +28,13 @@ MAX_COPY_QUERIES = 256
 """Patches that are asked for their nearest neighbour: more are thinned out evenly at random, the same ones each time.
 The patches that may answer are never thinned out."""
 
-GRAIN_SIGMA = 1.5
-GRAIN_MARGIN, GRAIN_RING = 4, 30
-"""Pixels of the grain measure: how far it stays away from the border, and how far its ring reaches."""
-GRAIN_FLAT = 0.05
-"""Below this standard deviation (of 255) a ring has no grain that could be matched."""
 SMOOTH_SIGMA = 8.0
 SHIFTS = 64
 """Pixels up to which an autocorrelation is compared."""
 SLICED_PATCHES, DIRECTIONS = 4096, 128
 """Patches of each side and directions of the sliced distance."""
+
+seam_jump, grain = figures.seam_jump, figures.grain
 
 
 @dataclass(frozen=True)
@@ -73,10 +67,9 @@ class Source:
 
     def __init__(self, picture: np.ndarray, new: np.ndarray) -> None:
         self.known = ~new
-        self.patches = patches(picture, wholly_in(self.known, PATCH), PATCH)
+        self.patches = patches(picture, figures.wholly_in(self.known, PATCH), PATCH)
         self.control = control(picture, self.known)
         self.spread = spread(picture, self.known)
-        self._copy_patches = patches(picture, wholly_in(self.known, COPY_PATCH), COPY_PATCH)
 
     def judge(self, result: np.ndarray) -> Scores:
         """The measures that need no truth."""
@@ -90,14 +83,11 @@ class Source:
         )
 
     def copy_share(self, result: np.ndarray) -> float | None:
-        """Fraction of 15×15 patches wholly in the new area that stand verbatim (RMS < 1) in the source, 0 … 1."""
-        asked = patches(result, thinned(wholly_in(~self.known, COPY_PATCH), MAX_COPY_QUERIES), COPY_PATCH)
-        if not len(asked) or not len(self._copy_patches):
-            return None
-        return float((nearest_rms(asked, self._copy_patches) < COPY_RMS).float().mean())
+        """:func:`engine.run.figures.copied`."""
+        return figures.copied(result, ~self.known, self.known, MAX_COPY_QUERIES)
 
     def _ratio(self, result: np.ndarray, centres: np.ndarray) -> float | None:
-        asked = patches(result, thinned(centres), PATCH)
+        asked = patches(result, figures.thinned(centres, MAX_QUERIES), PATCH)
         if not len(asked) or not len(self.patches) or self.control is None:
             return None
         return float(nearest_rms(asked, self.patches).mean()) / max(self.control, 1e-6)
@@ -138,46 +128,30 @@ def judge(
 # ------------------------------------------------------------------------------------------------- patch distance
 
 
-def wholly_in(flags: np.ndarray, size: int) -> np.ndarray:
-    """(H, W) bool: centres of the size×size patches of which every pixel is set; patches leave the picture nowhere."""
-    kernel = np.ones((size, size), np.uint8)
-    return cv2.erode(flags.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
-
-
 def across_border(new: np.ndarray, size: int) -> np.ndarray:
     """(H, W) bool: centres of the patches that hold new and known pixels."""
-    inside_picture = wholly_in(np.ones_like(new, bool), size)
-    return inside_picture & ~wholly_in(new, size) & ~wholly_in(~new, size)
+    inside_picture = figures.wholly_in(np.ones_like(new, bool), size)
+    return inside_picture & ~figures.wholly_in(new, size) & ~figures.wholly_in(~new, size)
 
 
 def far_patches(new: np.ndarray) -> np.ndarray:
     """(H, W) bool: centres of the patches wholly in the new area among its 21 px farthest from the source."""
-    distance = _distance(new)
-    return wholly_in(new, PATCH) & (distance > distance.max() - FAR_BAND)
+    distance = figures.chessboard(new)
+    return figures.wholly_in(new, PATCH) & (distance > distance.max() - FAR_BAND)
 
 
 def along(result: np.ndarray, source: Source, step: int) -> list[tuple[float, float]]:
     """Drift: (patch distance over control, spread over source's) in strips of ``step`` px, at least 7, of the new area
     by its chessboard distance from the source, from there outwards; a last strip that is not whole is left out."""
-    distance = _distance(~source.known)
+    distance = figures.chessboard(~source.known)
     out = []
     for near in range(0, int(distance.max()) - step + 1, step):
         strip = (distance > near) & (distance <= near + step)
-        asked = patches(result, thinned(wholly_in(strip, PATCH)), PATCH)
+        asked = patches(result, figures.thinned(figures.wholly_in(strip, PATCH), MAX_QUERIES), PATCH)
         if len(asked) and len(source.patches) and source.control:
             ratio = patch_distance(asked, source.patches) / source.control
             out.append((ratio, spread(result, strip) / max(source.spread, 1e-6)))
     return out
-
-
-def thinned(centres: np.ndarray, most: int = MAX_QUERIES) -> np.ndarray:
-    """At most ``most`` of the set flags, chosen evenly at random with a fixed seed."""
-    places = np.flatnonzero(centres)
-    if len(places) <= most:
-        return centres
-    out = np.zeros(centres.size, bool)
-    out[np.random.default_rng(0).choice(places, most, replace=False)] = True
-    return out.reshape(centres.shape)
 
 
 def patches(picture: np.ndarray, centres: np.ndarray, size: int) -> torch.Tensor:
@@ -212,8 +186,8 @@ def control(picture: np.ndarray, known: np.ndarray) -> float | None:
     left, right = known.copy(), known.copy()
     left[:, split:] = False
     right[:, :split] = False
-    asked = patches(picture, thinned(wholly_in(right, PATCH)), PATCH)
-    reference = patches(picture, wholly_in(left, PATCH), PATCH)
+    asked = patches(picture, figures.thinned(figures.wholly_in(right, PATCH), MAX_QUERIES), PATCH)
+    reference = patches(picture, figures.wholly_in(left, PATCH), PATCH)
     return patch_distance(asked, reference) if len(asked) and len(reference) else None
 
 
@@ -223,27 +197,6 @@ def spread(picture: np.ndarray, where: np.ndarray) -> float:
 
 
 # ------------------------------------------------------------------------------------------------- borders
-
-
-def seam_jump(picture: np.ndarray, new: np.ndarray) -> float | None:
-    """Mean absolute gradient across the border over that across parallel lines 8 … 24 px away, on both sides.
-
-    Lines run at chessboard distance from the border, so that they are parallel to the sides of a box.
-    """
-    level = _distance(new) - _distance(~new) + (~new)  # 1, 2 … in the new area; 0, −1 … outside: the border lies 0|1
-    values = picture.astype(np.float64)
-    across: list[float] = []
-    beside: list[float] = []
-    for axis in (0, 1):
-        low = np.minimum(*_neighbours(level, axis))
-        crosses = np.diff(level, axis=axis) != 0
-        jump = np.abs(np.diff(values, axis=axis)).mean(axis=2)
-        across.extend(jump[crosses & (low == 0)])
-        lines = [*seam.LINES, *(-k for k in seam.LINES)]
-        beside.extend(jump[crosses & np.isin(low, lines)])
-    if not across or not beside:
-        return None
-    return float(np.mean(across)) / max(float(np.mean(beside)), 1e-6)
 
 
 def cut_jumps(picture: np.ndarray) -> np.ndarray:
@@ -262,46 +215,24 @@ def cut_jumps(picture: np.ndarray) -> np.ndarray:
 
 def rings(new: np.ndarray, width: int = RING) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) bool twice: the ``width`` pixels inside the border and those outside."""
-    return new & (_distance(new) <= width), ~new & (_distance(~new) <= width)
-
-
-def _distance(flags: np.ndarray) -> np.ndarray:
-    """(H, W) float: chessboard distance of set pixels to the nearest unset one inside the picture; 0 where unset."""
-    if flags.all():
-        return np.full(flags.shape, float(max(flags.shape)))
-    return np.rint(cv2.distanceTransform(flags.astype(np.uint8), cv2.DIST_C, 3)).astype(np.float64)
-
-
-def _neighbours(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    return (values[:-1], values[1:]) if axis == 0 else (values[:, :-1], values[:, 1:])
+    return new & (figures.chessboard(new) <= width), ~new & (figures.chessboard(~new) <= width)
 
 
 # ------------------------------------------------------------------------------------------------- at real sizes
 
 
-def grain(picture: np.ndarray, new: np.ndarray) -> float | None:
-    """Fine detail of the new area over that of a ring around it; ideal 1, below it is waxed, above noisy.
-
-    Fine detail: standard deviation of the gray picture less its Gaussian blur (:data:`GRAIN_SIGMA`), on the new area
-    eroded by 4 px and on the known pixels 4 … 30 px away. None where either is empty or the ring is flat.
-    """
-    inside, outside = _distance(new) > GRAIN_MARGIN, _distance(~new)
-    ring = (outside > GRAIN_MARGIN) & (outside <= GRAIN_RING)
-    if not inside.any() or not ring.any():
-        return None
-    fine = _fine(picture, GRAIN_SIGMA)
-    around = float(fine[ring].std())
-    return float(fine[inside].std()) / around if around > GRAIN_FLAT else None
-
-
 def grain_against(picture: np.ndarray, truth: np.ndarray, new: np.ndarray) -> float | None:
     """:func:`grain` with the truth's own detail on the same pixels in the ring's place: where the hole's content is
     another than its surroundings', this one tells."""
-    inside = _distance(new) > GRAIN_MARGIN
+    inside = figures.chessboard(new) > figures.GRAIN_MARGIN
     if not inside.any():
         return None
-    own = float(_fine(truth, GRAIN_SIGMA)[inside].std())
-    return float(_fine(picture, GRAIN_SIGMA)[inside].std()) / own if own > GRAIN_FLAT else None
+    own = float(figures.fine_detail(truth, figures.GRAIN_SIGMA)[inside].std())
+    return (
+        float(figures.fine_detail(picture, figures.GRAIN_SIGMA)[inside].std()) / own
+        if own > figures.GRAIN_FLAT
+        else None
+    )
 
 
 def smooth_error(result: np.ndarray, truth: np.ndarray, new: np.ndarray) -> float:
@@ -315,7 +246,7 @@ def smooth_error(result: np.ndarray, truth: np.ndarray, new: np.ndarray) -> floa
 
 def roughness(picture: np.ndarray, where: np.ndarray) -> float:
     """Standard deviation (of 255) of what a blur of :data:`SMOOTH_SIGMA` takes away: low in skies, walls, bokeh."""
-    return float(_fine(picture, SMOOTH_SIGMA)[where].std())
+    return float(figures.fine_detail(picture, SMOOTH_SIGMA)[where].std())
 
 
 def autocorrelation_error(picture: np.ndarray, new: np.ndarray) -> float:
@@ -339,7 +270,10 @@ def _autocorrelation(gray: np.ndarray, where: np.ndarray) -> np.ndarray:
 def sliced_distance(picture: np.ndarray, new: np.ndarray) -> float:
     """Sliced Wasserstein distance (Bonneel et al. 2015; of 255, per value) between the 7×7 patches wholly in the new
     area and those wholly in the known one: RMS over :data:`DIRECTIONS` fixed directions."""
-    taken = [patches(picture, thinned(wholly_in(area, PATCH), SLICED_PATCHES), PATCH).numpy() for area in (new, ~new)]
+    taken = [
+        patches(picture, figures.thinned(figures.wholly_in(area, PATCH), SLICED_PATCHES), PATCH).numpy()
+        for area in (new, ~new)
+    ]
     if not all(map(len, taken)):
         return 0.0
     directions = np.random.default_rng(0).normal(size=(taken[0].shape[1], DIRECTIONS))
@@ -347,11 +281,6 @@ def sliced_distance(picture: np.ndarray, new: np.ndarray) -> float:
     steps = np.linspace(0, 1, SLICED_PATCHES)
     own, other = (np.quantile(part @ directions, steps, axis=0) for part in taken)
     return float(np.sqrt(((own - other) ** 2).mean()))
-
-
-def _fine(picture: np.ndarray, sigma: float) -> np.ndarray:
-    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return np.asarray(gray - cv2.GaussianBlur(gray, (0, 0), sigma))
 
 
 # ------------------------------------------------------------------------------------------------- against the truth

@@ -20,6 +20,7 @@ from engine.lab.notebook import Record
 from engine.lab.plots import Plot
 from engine.lab.report import Claim, Pictures, Table
 from engine.models import folders
+from engine.run import figures
 
 UNIT = 64
 """The masks below are drawn for pictures of this side."""
@@ -185,8 +186,8 @@ def scores(picture: np.ndarray, asked: Question, both: bool = False) -> dict[str
 def _likeness(picture: np.ndarray, where: np.ndarray, new: np.ndarray) -> float | None:
     """Mean RMS distance of the patches wholly in ``new`` to the nearest one in ``where``; None without patches."""
     size = measures.PATCH
-    asked = measures.patches(picture, measures.thinned(measures.wholly_in(new, size)), size)
-    reference = measures.patches(picture, measures.wholly_in(where, size), size)
+    asked = measures.patches(picture, figures.thinned(figures.wholly_in(new, size), measures.MAX_QUERIES), size)
+    reference = measures.patches(picture, figures.wholly_in(where, size), size)
     return measures.patch_distance(asked, reference) if len(asked) and len(reference) else None
 
 

@@ -5,6 +5,7 @@ A :class:`Job` and its model make a :class:`engine.run.painting.Painting`; :mod:
 """
 
 from engine.run.events import Event, Finished, Note, Pause, Step
+from engine.run.figures import Figures
 from engine.run.job import Job, resolve, seeds
 from engine.run.painting import ATTEMPTS
 from engine.run.runs import SEAM_SHOWS, resume, run, warm_up
@@ -17,6 +18,7 @@ __all__ = [
     "SMALLER_PARTS",
     "Cache",
     "Event",
+    "Figures",
     "Finished",
     "Job",
     "Kept",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine import canvas
+from engine.run.figures import Figures
 from engine.run.states import Kept
 
 
@@ -92,6 +93,11 @@ class Finished:
     windows: int
     selection: np.ndarray = field(repr=False)
     dtype: np.dtype
+    _figures: Callable[[Finished], Figures] = field(default=lambda _: Figures(), repr=False)
+
+    def figures(self) -> Figures:
+        """How well it joins. Costs when called."""
+        return self._figures(self)
 
     def layer(self) -> np.ndarray:
         """(H, W, 4) of the picture's type: the fill's uncomposited colour, A = selection."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
-import numpy as np
 import torch
 
 from engine import canvas
@@ -15,7 +15,7 @@ from engine.errors import BadInput
 from engine.exemplar import octave_run
 from engine.learning import Learning, adapt
 from engine.models import Model, digest, within_memory
-from engine.run import by_octaves
+from engine.run import by_octaves, figures
 from engine.run.events import Event, Finished, Note, Step
 from engine.run.job import Job, seeds
 from engine.run.painting import ATTEMPT_DRAWS, ATTEMPTS, LARGE_ATTEMPTS, Attempt, Painting
@@ -115,7 +115,10 @@ def _attempts(painting: Painting, chosen: list[int], attempts: int, start: Kept 
         for event in _events(painting, [chosen[k] for k in todo], attempt, start):
             if isinstance(event, Step | Finished):
                 event = replace(event, variant=todo[event.variant])
-            if isinstance(event, Finished) and attempt.number + 1 < attempts and _seam_shows(painting, event):
+            if isinstance(event, Finished):
+                event = replace(event, _figures=partial(figures.of, painting))
+                shows = attempt.number + 1 < attempts and figures.tile_jump(painting, event) > seam.SHOWS_ABOVE
+            if isinstance(event, Finished) and shows:
                 again.append(event.variant)
                 shown = replace(attempt, number=attempt.number + 1, calls=event.calls, windows=event.windows)
             elif attempt.calls == 0 or not isinstance(event, Note):  # what there is to tell has been told
@@ -132,14 +135,6 @@ def _events(painting: Painting, chosen: list[int], attempt: Attempt, start: Kept
     if octaves:
         return by_octaves.events(painting, chosen, attempt, start)
     return Staged(painting, chosen, attempt, start).events()
-
-
-def _seam_shows(painting: Painting, finished: Finished) -> bool:
-    job = painting.job
-    tile = canvas.over(job.image[..., :3], finished.layer())
-    if tile.dtype != np.uint8:
-        tile = painting.light.encoded(tile)
-    return seam.tile_seam_jump(tile, job.wrap, job.selection > 0) > seam.SHOWS_ABOVE
 
 
 def warm_up(model: Model) -> torch.Tensor:

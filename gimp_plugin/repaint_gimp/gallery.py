@@ -19,15 +19,22 @@ LET_GO_MS = 60  # a key that repeats is let go and pressed again in less
 
 
 class Gallery(Gtk.IconView):
-    """Draws `view.gallery`."""
+    """Draws ``entries``."""
 
-    def __init__(self, pump: Pump, picked: Callable[[], None], drop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        pump: Pump,
+        entries: Callable[[], List[view.Entry]],
+        picked: Callable[[], None],
+        drop: Callable[[], None],
+    ) -> None:
         self.rows = Gtk.ListStore(GdkPixbuf.Pixbuf, str, int, int, str)
         super().__init__(
             model=self.rows, pixbuf_column=PICTURE, text_column=TEXT, tooltip_column=TIP,
             item_width=THUMBNAIL, column_spacing=2, row_spacing=2, margin=2,
         )  # fmt: skip
         self._pump, self._flow, self._picked_one, self._drop = pump, pump.flow, picked, drop
+        self._entries = entries
         self._states: Dict[Place, Any] = {}
         self._order: List[Place] = []
         self._followed: Any = None  # the flow's choice that was last made the current item
@@ -132,7 +139,7 @@ class Gallery(Gtk.IconView):
 
     # ---- what it shows ----
     def refresh(self) -> None:
-        entries = view.gallery(self._flow)
+        entries = self._entries()
         order = [entry.place for entry in entries]
         if order != self._order:
             self._arrange(order)

@@ -61,6 +61,16 @@ class GimpHost:
         box = grown_box(bounds, image.get_width(), image.get_height(), padding)
         return box.width * box.height
 
+    def selected(self) -> Optional[Tuple[str, Optional[Box]]]:
+        image = find_image(self.image)
+        return (self.image, _selected(image)) if image is not None else None
+
+    def deselect(self) -> None:
+        image = find_image(self.image)
+        if image is not None:
+            Gimp.Selection.none(image)
+            Gimp.displays_flush()
+
     def thumbnail(self, side: int) -> Any:
         """A pixbuf of the image worked on, at most ``side`` pixels each way; None if there is none."""
         image = find_image(self.image)

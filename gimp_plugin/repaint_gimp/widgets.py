@@ -60,6 +60,14 @@ def button(name: str, clicked: Optional[Callable[[], Any]] = None, icon: str = "
     return named(made, name, tip)
 
 
+def toggle(name: str) -> Any:
+    """A button of `labels.BUTTONS` that stays pressed, with a sign as its text."""
+    text, tip = BUTTONS[name]
+    made = Gtk.ToggleButton(label=text)
+    made.get_accessible().set_name(tr(tip))
+    return named(made, name, tip)
+
+
 def push_button(text: str) -> Any:
     made = Gtk.Button.new_with_mnemonic(mnemonic(text))
     made.get_child().set_ellipsize(Pango.EllipsizeMode.END)

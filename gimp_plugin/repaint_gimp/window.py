@@ -32,10 +32,12 @@ from bridge_server.client.launch import private_folder, read_json, write_private
 
 from . import sentences  # noqa: E402
 from .branches import BranchPanel  # noqa: E402
+from .choosing import ChoosingLine, Marks, SplitView  # noqa: E402
 from .downloads import DownloadPanel  # noqa: E402
 from .forms import Form  # noqa: E402
 from .gallery import THUMBNAIL, Gallery  # noqa: E402
 from .host import GimpHost  # noqa: E402
+from .live import LiveLine  # noqa: E402
 from .lookup import find_image  # noqa: E402
 from .pages import ExtendPage, MaterialPanel, MorePage, PageWidget, TilePage  # noqa: E402
 from .setup import BoxPanel, RemovalPanel, SetUpPanel  # noqa: E402
@@ -94,10 +96,13 @@ class Window(Gtk.Window):
         self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._set_up))
         for part in (self.box, self.removal):
             self.more_page.pack_start(part, False, False, 0)
+        self.live = LiveLine(self.panel, self._sure)
+        self.selection_page.pack_start(self.live, False, False, 0)
         self.pages = Gtk.Stack(vhomogeneous=False, hhomogeneous=True)
         for page in fields.PAGES:
             self.pages.add_titled(self.page[page.name], page.name, tr(page.title))
-        self.gallery = Gallery(self._pump, self.refresh, self.panel.drop)
+        self.choosing = ChoosingLine(self.panel, self.refresh)
+        self.gallery = Gallery(self._pump, self.choosing.shared.entries, self.refresh, self.panel.drop)
         grid = _scrolled(self.gallery)
         grid.set_shadow_type(Gtk.ShadowType.IN)
         grid.set_min_content_height(THUMBNAIL + 44)
@@ -110,8 +115,10 @@ class Window(Gtk.Window):
         starts = [page.button for page in self.page.values() if page.button is not None]
         left.pack_end(column(*starts, self._build_progress(), self._build_status()), False, False, 0)
         right.pack_start(self.empty, False, False, 0)
+        right.pack_start(self.choosing, False, False, 0)
         right.pack_start(grid, True, True, 0)
-        right.pack_end(column(self._build_variant(), self.branches), False, False, 0)
+        self.split_view = SplitView(self.choosing.shared)
+        right.pack_end(column(self._build_variant(), self.split_view, self.branches), False, False, 0)
         self.halves = Gtk.Paned(position=SIZE[0] // 2, wide_handle=True)
         for side, half in ((self.halves.pack1, left), (self.halves.pack2, right)):
             half.set_border_width(GAP)
@@ -127,7 +134,11 @@ class Window(Gtk.Window):
         self.pages.connect("notify::visible-child", lambda *_: self._show_page())
         self.fields["model"].on_change(self._show_fields)
         self._show_page()
-        for hidden in (self.warning, self.restart, self.notice, self.full, self.empty):
+        for part in (self.choosing, self.split_view):
+            part.show_all()
+        for hidden in (
+            self.warning, self.restart, self.notice, self.full, self.empty, self.choosing, self.split_view,
+        ):  # fmt: skip
             hidden.set_no_show_all(True)
             hidden.hide()
 
@@ -151,6 +162,7 @@ class Window(Gtk.Window):
         self.seed_note = note(name="chosen_seed")
         self.copy = button("copy_seed", self.gallery.copy_seed, icon="edit-copy-symbolic")
         self.drop = button("drop", self.panel.drop, icon="edit-delete-symbolic")
+        self.marks = Marks(self._favour, self.refresh)
         self.compare = button("compare")
         self.compare.connect("pressed", lambda *_: self.panel.compare(True))
         self.compare.connect("released", lambda *_: self.panel.compare(False))
@@ -158,10 +170,14 @@ class Window(Gtk.Window):
         self.more = button("more", self.panel.more)
         self.more_like = button("more_like", self.panel.more_like)
         return column(
-            row(self.seed_note, self.copy, self.drop, wide=0),
+            row(self.seed_note, self.marks.favourite, self.marks.split, self.copy, self.drop, wide=0),
             row(self.apply, self.compare),
             row(self.more, self.more_like),
         )
+
+    def _favour(self) -> None:
+        self.choosing.shared.favourite(self.gallery.chosen())
+        self.refresh()
 
     def _show_fields(self) -> None:
         """Those that the chosen model has a use for."""
@@ -284,10 +300,15 @@ class Window(Gtk.Window):
             self.notice.hide()
         self.gallery.refresh()
         self.empty.set_visible(not flow.runs)
+        self.choosing.set_visible(bool(flow.runs))
         self.tour.refresh()
         chosen = self.gallery.chosen()
         self.seed_note.set_text(view.seed(chosen))
         self._enable(view.enabled(flow, chosen))
+        self.marks.show(self.choosing.shared.is_favourite(chosen))
+        self.split_view.set_visible(self.marks.split.get_active() and chosen is not None)
+        if self.marks.split.get_active():
+            self.split_view.show_chosen(chosen)
         self.branches.refresh()
         for page in self.page.values():
             page.refresh()
@@ -311,6 +332,8 @@ class Window(Gtk.Window):
             ("cancel", self.cancel_button),
             ("keep", self.keep_button),
             ("copy_seed", self.copy),
+            ("favourite", self.marks.favourite),
+            ("split", self.marks.split),
             ("compare", self.compare),
             ("apply", self.apply),
             ("drop", self.drop),

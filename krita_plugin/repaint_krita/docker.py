@@ -16,9 +16,11 @@ from bridge_server.client.editor.setup import SetUpPage
 from bridge_server.client.editor.tour import Tour
 
 from .branches import BranchPanel
+from .choosing import ChoosingLine, SplitView, marks
 from .downloads import DownloadPanel
 from .forms import Form
 from .gallery import Gallery
+from .live import LiveLine
 from .pages import ExtendPage, MaterialPanel, MorePage, PageWidget, TilePage
 from .qt import QtCore, QtWidgets, scoped
 from .setup import BoxPanel, RemovalPanel, SetUpPanel
@@ -96,10 +98,13 @@ class RePaintDocker(DockWidget):
         for part in (self.box, self.removal):
             self.more_page.column.insertWidget(self.more_page.column.count() - 1, part)
         self.button = self.page["selection"].button
+        self.live = LiveLine(self.panel, self._sure)
         self.pages = named(PageButtons([page.title for page in fields.PAGES]), "pages")
         self.pages.currentChanged.connect(lambda *_: self._show_page())
         self.fields["model"].on_change(self._show_fields)
-        self.gallery = Gallery(self._pump, self.refresh, self.panel.drop)
+        self.choosing = ChoosingLine(self.panel)
+        self.choosing.changed.connect(self.refresh)
+        self.gallery = Gallery(self._pump, self.choosing.shared.entries, self.refresh, self.panel.drop)
         self.branches = BranchPanel(self.panel, self.gallery)
         self.empty = note(sentences.HINT_GALLERY, name="gallery_empty")
         rest = QtWidgets.QWidget()
@@ -109,13 +114,17 @@ class RePaintDocker(DockWidget):
             self.download,
             self.pages,
             *self.page.values(),
+            self.live,
             self._build_progress(),
             self._build_status(),
             self.empty,
+            self.choosing,
         )
         layout = column(rest, *parts, margin=0)
         layout.addWidget(self.gallery, 1)
         layout.addLayout(self._build_variant())
+        self.split_view = SplitView(self.choosing.shared)
+        layout.addWidget(self.split_view)
         layout.addWidget(self.branches)
         self.tour = TourPanel(self._pump, Tour(self.panel, self._pump.repeat))
         self._page.done.append(self.tour.tour.offer)
@@ -164,10 +173,17 @@ class RePaintDocker(DockWidget):
         self.apply = button("apply", self.panel.apply)
         self.more = button("more", self.panel.more)
         self.more_like = button("more_like", self.panel.more_like)
-        first = row(self.seed_note, self.copy, self.drop, stretch=0)
+        self.favourite, self.split = marks()
+        self.favourite.clicked.connect(lambda *_: self._favour())
+        self.split.toggled.connect(lambda *_: self.refresh())
+        first = row(self.seed_note, self.favourite, self.split, self.copy, self.drop, stretch=0)
         return column(None, first, row(self.apply, self.compare), row(self.more, self.more_like), margin=0)
 
     # ---- what the artist does ----
+    def _favour(self) -> None:
+        self.choosing.shared.favourite(self.gallery.chosen())
+        self.refresh()
+
     def toggle_compare(self) -> None:
         """For a shortcut: Krita's actions know no letting go."""
         self.panel.compare(not self._flow.comparing)
@@ -188,6 +204,7 @@ class RePaintDocker(DockWidget):
         for number, page in enumerate(self.page.values()):
             page.setVisible(number == self.pages.currentIndex())
             page.refresh()
+        self.live.setVisible(self.pages.currentIndex() == 0)
 
     def _show_fields(self) -> None:
         """Those that the chosen model has a use for."""
@@ -211,10 +228,15 @@ class RePaintDocker(DockWidget):
             self.notice.hide()
         self.gallery.refresh()
         self.empty.setVisible(not flow.runs)
+        self.choosing.setVisible(bool(flow.runs))
         self.tour.refresh()
         chosen = self.gallery.chosen()
         self.seed_note.setText(view.seed(chosen))
         self._enable(view.enabled(flow, chosen))
+        self.favourite.setChecked(self.choosing.shared.is_favourite(chosen))
+        self.split_view.setVisible(self.split.isChecked() and chosen is not None)
+        if self.split.isChecked():
+            self.split_view.show_chosen(chosen)
         self.branches.refresh()
         for page in self.page.values():
             page.refresh()
@@ -236,6 +258,8 @@ class RePaintDocker(DockWidget):
             ("cancel", self.cancel_button),
             ("keep", self.keep_button),
             ("copy_seed", self.copy),
+            ("favourite", self.favourite),
+            ("split", self.split),
             ("compare", self.compare),
             ("apply", self.apply),
             ("drop", self.drop),

@@ -46,33 +46,54 @@ class KritaHost:
         self._grown: Optional[Top] = None  # of the undo stack after the last enlarging
 
     # ---- which document ----
+    def in_front(self) -> Optional[Document]:
+        return Krita.instance().activeDocument()
+
+    def active_layer(self, document: Document) -> Optional[Node]:
+        return layer_of(document.activeNode())
+
     def identity(self) -> Optional[Identity]:
-        document = Krita.instance().activeDocument()
+        document = self.in_front()
         if document is None or document.rootNode() is None:
             return None
         return Identity(document.rootNode().uniqueId().toString(), _key(document), str(document.fileName() or ""))
 
     def canvas_size(self) -> Optional[Tuple[str, int, int]]:
-        document = Krita.instance().activeDocument()
+        document = self.in_front()
         if document is None or document.rootNode() is None:
             return None
         return document.rootNode().uniqueId().toString(), document.width(), document.height()
 
     def sent_pixels(self, padding: int = 0) -> int:
-        document = Krita.instance().activeDocument()
-        selection = document.selection() if document is not None else None
-        if document is None or selection is None or selection.width() < 1 or selection.height() < 1:
+        found, size = self.selected(), self.canvas_size()
+        if found is None or found[1] is None or size is None:
             return 0
-        width, height = document.width(), document.height()
-        box = clipped(Box(selection.x(), selection.y(), selection.width(), selection.height()), width, height)
-        if box is None:
-            return 0
-        sent = grown_box(box, width, height, padding)
+        sent = grown_box(found[1], size[1], size[2], padding)
         return sent.width * sent.height
+
+    def selected(self) -> Optional[Tuple[str, Optional[Box]]]:
+        document = self.in_front()
+        root = document.rootNode() if document is not None else None
+        if document is None or root is None:
+            return None
+        name, selection = root.uniqueId().toString(), document.selection()
+        if selection is None or selection.width() < 1 or selection.height() < 1:
+            return name, None
+        box = clipped(
+            Box(selection.x(), selection.y(), selection.width(), selection.height()),
+            document.width(),
+            document.height(),
+        )
+        return name, box
+
+    def deselect(self) -> None:
+        document = self.in_front()
+        if document is not None:
+            document.setSelection(None)
 
     def thumbnail(self, side: int) -> Any:
         """A QImage of the document in front, at most ``side`` pixels each way; None if there is none."""
-        document = Krita.instance().activeDocument()
+        document = self.in_front()
         if document is None:
             return None
         scale = min(1.0, side / max(document.width(), document.height()))
@@ -102,10 +123,10 @@ class KritaHost:
         """Reads what ``settings.area`` asks for of the active document; yields None between slices and at last the
         Capture. For an `Extend` the canvas is enlarged first: one undo step. Raises `Refused`.
         """
-        document = Krita.instance().activeDocument()
+        document = self.in_front()
         if document is None:
             raise Refused(shared.NO_DOCUMENT)
-        active = layer_of(document.activeNode())
+        active = self.active_layer(document)
         source = active if settings.source == "layer" else None
         if settings.source == "layer" and active is None:
             raise Refused(shared.NO_LAYER)

@@ -17,10 +17,17 @@ KEY = scoped(QtCore.Qt, "ItemDataRole", "UserRole")
 
 
 class Gallery(QtWidgets.QListWidget):
-    """Draws `view.gallery`."""
+    """Draws ``entries``."""
 
-    def __init__(self, pump: Pump, picked: Callable[[], None], drop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        pump: Pump,
+        entries: Callable[[], List[view.Entry]],
+        picked: Callable[[], None],
+        drop: Callable[[], None],
+    ) -> None:
         super().__init__()
+        self._entries = entries
         self._pump, self._flow, self._picked_one, self._drop = pump, pump.flow, picked, drop
         self._items: Dict[Place, Any] = {}
         self._states: Dict[Place, Any] = {}
@@ -120,7 +127,7 @@ class Gallery(QtWidgets.QListWidget):
 
     # ---- what it shows ----
     def refresh(self) -> None:
-        entries = view.gallery(self._flow)
+        entries = self._entries()
         order = [entry.place for entry in entries]
         if order != self._order:
             self._arrange(order)

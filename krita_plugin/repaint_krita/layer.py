@@ -38,7 +38,7 @@ class PreviewLayer:
         self.probe = probe
         self._steps_below = int(converted)
         self.target = target
-        self._node = node
+        self.node = node
         self._space = Space.named(target.space)
         self._id = node.uniqueId().toString()
         self._users_layer = users_layer
@@ -105,7 +105,7 @@ class PreviewLayer:
             if self._home() is None:
                 return False
             dx, dy = self._moved()
-            found = bytes(self._node.pixelData(strip.x + dx, strip.y + dy, strip.width, strip.height))
+            found = bytes(self.node.pixelData(strip.x + dx, strip.y + dy, strip.width, strip.height))
             if found != self._krita_bytes(picture, strip):
                 return False
             yield
@@ -122,11 +122,11 @@ class PreviewLayer:
 
     def _write(self, data: bytes, strip: Box) -> None:
         dx, dy = self._moved()
-        self._node.setPixelData(data, strip.x + dx, strip.y + dy, strip.width, strip.height)
+        self.node.setPixelData(data, strip.x + dx, strip.y + dy, strip.width, strip.height)
 
     def _moved(self) -> Tuple[int, int]:
         """How far the user has moved the layer since it was added: previews follow it."""
-        position = self._node.position()
+        position = self.node.position()
         return position.x() - self._origin[0], position.y() - self._origin[1]
 
     def _refresh(self, document: Document) -> float:
@@ -150,13 +150,13 @@ class PreviewLayer:
         """Shows or hides it, to compare with the original; no undo step."""
         document = self._home()
         if document is not None:
-            self._node.setVisible(visible)
+            self.node.setVisible(visible)
             self._refresh(document)
 
     def rename(self, name: str) -> None:
         # Never in the turn that added it: Krita does not know it yet.
-        if self._home() is not None and self._node.name() != name:
-            self._node.setName(name)
+        if self._home() is not None and self.node.name() != name:
+            self.node.setName(name)
 
     def remove(self) -> None:
         """Takes the layer out of the document and gives the user's layer back: by an undo if nothing has been done
@@ -169,7 +169,7 @@ class PreviewLayer:
         wanted = self._users_layer if wanted == self._id else wanted
         with self.probe.host():
             if not take_back(self._top, lambda: self._home() is None, self._steps_below):
-                self._node.remove()
+                self.node.remove()
         active = document.activeNode()
         if wanted and (active is None or active.uniqueId().toString() != wanted):
             back = find_node(document, wanted)

@@ -23,7 +23,10 @@ from tests.bridge.home import ROOT
 from tests.promises import Tried, many
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-RECORDS = (records.Model, records.Preset, records.Step, Box, records.Order, records.BranchRequest, records.JobEntry)
+RECORDS = (
+    records.Model, records.Preset, records.Step, Box, records.Figures, records.Order, records.BranchRequest,
+    records.JobEntry,
+)  # fmt: skip
 NESTED = {cls.__name__: cls for cls in RECORDS}
 
 # one good value and some bad ones for every kind of value that the page knows

@@ -92,6 +92,13 @@ class FileHost:
         box = grown_box(found, *_size(self.folder), padding) if found else Box(0, 0, 0, 0)
         return box.width * box.height
 
+    def selected(self) -> tuple[str, Box | None] | None:
+        return (str(self.folder), _bounds(self.folder)) if self.folder else None
+
+    def deselect(self) -> None:
+        if self.folder is not None:
+            (self.folder / "selection.png").unlink(missing_ok=True)
+
     def thumbnail(self, side: int) -> Image.Image | None:
         path = _picture(self.folder) if self.folder is not None else None
         if path is None:

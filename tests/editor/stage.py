@@ -170,7 +170,9 @@ def preview(variant: int, shade: int, call: int = 1) -> events.Preview:
 
 
 def result(variant: int, shade: int) -> events.Result:
-    return events.Result("job1", variant, 7 + variant, 0, 0, SIZE, SIZE, "texture", 1.0, 0, False, "u8", RGBA[shade])
+    return events.Result(
+        "job1", variant, 7 + variant, 0, 0, SIZE, SIZE, "texture", 1.0, 0, False, "u8", rgba=RGBA[shade]
+    )
 
 
 def finished_run(stage: Stage, job: str, shade: int = 1, variants: int = 1) -> Any:
@@ -179,7 +181,9 @@ def finished_run(stage: Stage, job: str, shade: int = 1, variants: int = 1) -> A
     stage.tell(events.Accepted(job, 0, 10))
     for variant in range(variants):
         pixels = RGBA[shade + variant]
-        stage.tell(events.Result(job, variant, 7 + variant, 0, 0, SIZE, SIZE, "texture", 1.0, 10, False, "u8", pixels))
+        stage.tell(
+            events.Result(job, variant, 7 + variant, 0, 0, SIZE, SIZE, "texture", 1.0, 10, False, "u8", rgba=pixels)
+        )
     steps = tuple(events.Step(call, 10 - call, 13 - call, 15 - call) for call in (3, 6))
     stage.tell(events.Steps(job, 0, steps), events.Done(job, 5.0 * variants))
     return stage.flow.runs[-1]

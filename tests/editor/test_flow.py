@@ -188,7 +188,7 @@ def test_a_branch_forms_in_the_layer_of_its_parent_and_a_cancel_gives_the_parent
     stage.flow.branch(run, 0, 3, "harmonise", 1, seed=60)
     stage.tell(
         events.Accepted("job3", 0, 9),
-        events.Result("job3", 0, 60, 0, 0, SIZE, SIZE, "texture", 1.0, 9, False, "u8", RGBA[6]),
+        events.Result("job3", 0, 60, 0, 0, SIZE, SIZE, "texture", 1.0, 9, False, "u8", rgba=RGBA[6]),
     )
     stage.tell(events.Done("job3", 1.0))
     assert layer.name == "RePaint texture · seed 60"
@@ -244,7 +244,7 @@ def test_stop_and_keep_then_continue(stage: Stage) -> None:
     stage.flow.keep(1)
     assert stage.session.calls[-1] == "keep job1 [1]"
     assert stage.flow.sentence == sentences.KEEPING
-    kept = events.Result("job1", 1, 8, 0, 0, SIZE, SIZE, "texture", 1.0, 4, True, "u8", RGBA[3])
+    kept = events.Result("job1", 1, 8, 0, 0, SIZE, SIZE, "texture", 1.0, 4, True, "u8", rgba=RGBA[3])
     stage.tell(events.Steps("job1", 1, (events.Step(4, 6, 9, 11),)), kept, events.Done("job1", 1.0))
     assert stage.flow.sentence == sentences.KEPT
     assert layer.painted[-1] == RGBA[3]
@@ -305,7 +305,9 @@ def test_pictures_of_an_earlier_time_come_back_with_their_branches(stage: Stage)
     for job, count in (("job1", 2), ("b", 1)):
         for variant in range(count):
             later.tell(
-                events.Result(job, variant, 7, 0, 0, SIZE, SIZE, "texture", 1.0, 10, False, "u8", RGBA[variant + 1])
+                events.Result(
+                    job, variant, 7, 0, 0, SIZE, SIZE, "texture", 1.0, 10, False, "u8", rgba=RGBA[variant + 1]
+                )
             )
         later.tell(events.Done(job, 1.0))
     found = {each.job: each for each in later.flow.runs}

@@ -184,7 +184,7 @@ def test_pictures_stand_newest_series_first_with_their_branches_behind(room: Roo
     assert [entry.place for entry in entries] == [(second.number, 0), (1, 0), (1, 1), (branch.number, 0)]
     assert [entry.text for entry in entries][:3] == ["✓ 1", "✓ 1", "2"]
     assert entries[3].text == "↳ 0 %"
-    assert entries[0].tip == "texture · fast · seed 7"
+    assert entries[0].tip.splitlines()[0] == "texture · fast · seed 7"
     lines = view.tree(room.stage.flow, Chosen(first, first.variants[0]))
     assert [(line.place, line.above) for line in lines] == [
         ((1, 0), None),

@@ -8,6 +8,7 @@ import torch
 
 from engine.bench import measures, perceptual
 from engine.errors import EngineError
+from engine.run import figures
 
 HOLE = np.s_[40:72, 40:72]
 
@@ -93,7 +94,7 @@ def test_only_known_pixels_are_the_source(texture, hole):
 
 
 def test_bands_of_patches(hole):
-    assert measures.wholly_in(hole, 7).sum() == 26**2
+    assert figures.wholly_in(hole, 7).sum() == 26**2
     assert measures.across_border(hole, 7).sum() == 38**2 - 26**2
     assert measures.far_patches(hole).sum() == 26**2  # a hole of 32 lies wholly within 21 px of its middle
     strip = np.zeros((112, 112), bool)

@@ -34,6 +34,7 @@ def finished(desk: Desk, variants: int = 1, model: str = "test/gaussian", seed: 
     desk.choose(model, seed=seed, variants=variants)
     desk.select(document, 60, 50, 40, 40)
     assert desk.repaint().startswith("Done")
+    desk.show_first()
     return document
 
 
@@ -280,6 +281,7 @@ def test_keyboard_only(desk: Desk) -> None:
     before = desk.fingerprint(document)
     desk.host.run("app.action('repaint_selection').trigger()")
     assert desk.wait_end().startswith("Done")
+    desk.show_first()
     first = desk.fingerprint(document)
     desk.host.run("app.activeWindow().qwindow().activateWindow()\ndock().gallery.setFocus()")
     desk.host.wait("dock().gallery.hasFocus()")
@@ -554,6 +556,7 @@ def test_variants_come_back_after_a_crash_of_krita(display: Display, tmp_path: P
         desk.select(document, 60, 50, 40, 40)
         desk.choose(seed=20, variants=2)
         assert desk.repaint().startswith("Done")
+        desk.show_first()
         shown = desk.fingerprint(document)
         host.run("r = flow.runs[-1]\npump.do('b', lambda: flow.branch(r, 0, r.variants[0].steps[5].call, 'idea', 1))")
         assert desk.wait_end().startswith("Done")

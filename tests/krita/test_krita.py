@@ -584,6 +584,7 @@ def test_variants_stand_as_thumbnails_and_a_click_swaps_them(desk: Desk) -> None
     desk.press()
     desk.host.wait("dock().gallery.count() == 3")
     assert desk.wait_end(90).startswith("Done")
+    desk.show_first()
     desk.screenshot("variants")
     pictures = [desk.fingerprint(document)]
     for index in (1, 2):

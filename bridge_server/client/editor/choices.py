@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.launch import private_folder, read_json, write_private
@@ -18,6 +18,7 @@ from . import sentences
 from .fields import FIELDS, OF_THE_USER, defaults
 
 MAX_DOCUMENTS = 200
+MAX_FAVOURITES = 1000
 
 
 class Choices:
@@ -32,6 +33,7 @@ class Choices:
         self.replaced: Tuple[str, ...] = ()
         self.user = defaults()
         self.documents: Dict[str, Dict[str, Any]] = {}
+        self.favourites: List[str] = []
         self._load()
 
     def of(self, *documents: str) -> Dict[str, Any]:
@@ -53,13 +55,25 @@ class Choices:
                 self.documents[name] = {key: value for key, value in values.items() if key not in OF_THE_USER}
         while len(self.documents) > MAX_DOCUMENTS:
             self.documents.pop(next(iter(self.documents)))
-        content = {"version": 1, "user": self.user, "documents": self.documents, "tour": self.tour}
+        content = {
+            "version": 1,
+            "user": self.user,
+            "documents": self.documents,
+            "tour": self.tour,
+            "favourites": self.favourites,
+        }
         try:
             private_folder(self.path.parent)
             write_private(self.path, json.dumps(content))
         except (OSError, BridgeError):
             return False
         return True
+
+    def favour(self, name: str, yes: bool) -> None:
+        """Keeps that one, "JOB/VARIANT", among the favourites, or no longer; the oldest go when there are too many."""
+        others = [each for each in self.favourites if each != name]
+        self.favourites = [*others, name][-MAX_FAVOURITES:] if yes else others
+        self.keep({})
 
     @property
     def notice_fields(self) -> Dict[str, str]:
@@ -81,6 +95,9 @@ class Choices:
                 self.path.replace(self._broken())
             return
         self.tour = content["tour"] if isinstance(content.get("tour"), bool) else None
+        favourites = content.get("favourites")
+        if isinstance(favourites, list):
+            self.favourites = [each for each in favourites if isinstance(each, str)][-MAX_FAVOURITES:]
         self.user.update(self._checked(user))
         self.documents = {str(name): self._checked(found) for name, found in documents.items()}
 

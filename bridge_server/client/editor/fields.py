@@ -259,6 +259,25 @@ HISTORY: Tuple[Field, ...] = (
     ),
 )  # fmt: skip
 
+# of the grid of pictures; they are not remembered
+CHOOSING: Tuple[Field, ...] = (
+    Text("search", "", "", "Show only these: model, date (2026-11-30), size (300x200, >500) or seed"),
+    Choice(
+        "order", "newest", "", "Best first: by how well they join, edge and grain",
+        entries=(("newest", "Newest first"), ("best", "Best first")),
+    ),
+    Flag("only_favourites", False, "★", "Show only favourites"),
+)  # fmt: skip
+
+# of Live; they are not remembered
+LIVE: Tuple[Field, ...] = (
+    Flag("live", False, "Li&ve", "Fill every selection as soon as it is finished; one Ctrl+Z takes each fill away"),
+    Choice(
+        "after_live", "deselect", "", "What becomes of the selection when it has been filled",
+        entries=(("deselect", "then deselect"), ("keep", "keep selected")),
+    ),
+)  # fmt: skip
+
 # of a branch; they are not remembered
 BRANCH_KIND = Choice("kind", "harmonise", "", "Harmonise: blends better. New idea: changes more", entries=KINDS)
 BRANCH_NUMBER = Number("branches", 1, "", "How many branches", low=1, high=MAX_VARIANTS)
@@ -316,7 +335,7 @@ def options(values: Dict[str, Any], model: Optional[events.Model]) -> Dict[str, 
 def texts() -> List[str]:
     """Every English text above, for the catalogues."""
     found = [*MODELS.values(), *PRESETS.values()]
-    for each in (*FIELDS.values(), BRANCH_KIND, BRANCH_NUMBER):
+    for each in (*FIELDS.values(), *CHOOSING, *LIVE, BRANCH_KIND, BRANCH_NUMBER):
         found += [each.label, each.tip, getattr(each, "zero", "")]
         found += [text for _, text in getattr(each, "entries", ())]
     for page in PAGES:

@@ -33,6 +33,7 @@ def note(run: Run, parent_job: str = "") -> str:
         "preset": run.settings.preset,
         "seed": run.settings.seed,
         "kind": run.kind,
+        "made": round(run.made),
         "parent": [parent_job, *run.parent[1:]] if run.parent is not None else None,
     }
     text = json.dumps(content)
@@ -96,7 +97,9 @@ class History:
         )
         settings = Settings(entry.model, str(found["preset"]), int(found["seed"]), entry.variants)
         variants = [Variant(index, settings.seed + index) for index in range(entry.variants)]
+        made = found.get("made")
         run = Run(0, settings, target, None, variants, job=job, kind=str(found["kind"]))
+        run.made = float(made) if isinstance(made, int) else 0.0
         self.parents[job] = found.get("parent")
         return run
 

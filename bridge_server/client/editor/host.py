@@ -14,6 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Protocol, Tuple
 
+from bridge_server.client.geometry import Box
+
 from .material import Wish
 from .model import Capture, Picture, Settings, Target
 
@@ -69,6 +71,13 @@ class Host(Protocol):
 
     def sent_pixels(self, padding: int = 0) -> int:
         """How many pixels a run with the present selection would send; 0 without a selection."""
+
+    def selected(self) -> Optional[Tuple[str, Optional[Box]]]:
+        """Id of the document in front and the box of its selection, about, or None; None if there is no document. Asked
+        ten times a second, so it must cost next to nothing."""
+
+    def deselect(self) -> None:
+        """Nothing of the document in front is selected any more."""
 
     def thumbnail(self, side: int) -> Any:
         """The document in front, at most ``side`` pixels each way, as the editor's own kind of small picture; None if

@@ -11,6 +11,8 @@ BUTTONS: Dict[str, Tuple[str, str]] = {
     "cancel": ("&Cancel", "Stop and remove the preview layer"),
     "restart": ("Restart the &engine", "Start the engine process again"),
     "copy_seed": ("", "Copy the seed"),
+    "favourite": ("☆", "Make it a favourite, or no longer"),
+    "split": ("◫", "Split view: the original and the pictures chosen last, side by side below bars that you can drag"),
     "drop": ("", "Delete this picture, also from disk"),
     "apply": ("&Apply", "Keep this picture in its layer; the next one gets a new layer"),
     "compare": ("Com&pare", "Show the original while pressed (on the pictures: hold Space)"),
@@ -45,6 +47,7 @@ BUTTONS: Dict[str, Tuple[str, str]] = {
 TIPS: Dict[str, str] = {
     "accept": "Read the licence at its source first; nothing is downloaded without your consent",
     "gallery": "Click: show in the layer. Double-click or Enter: apply. Hold Space: compare. Delete: delete.",
+    "split_view": "Drag the bars: the original, the picture chosen before (A), the chosen one (B)",
     "step_picture": "The picture as it was at this step",
     "step_slider": "Where in the run the branch begins: early (left) or late (right)",
     "tree": "What branched from what; a click shows it in the layer",

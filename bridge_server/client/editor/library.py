@@ -61,6 +61,7 @@ class Library:
         assert variant is not None
         variant.picture, variant.version = Picture.of(event), variant.version + 1
         variant.finished, variant.seed, variant.unfinished = True, event.seed, event.unfinished
+        variant.figures = event.figures
         variant.calls = max(variant.calls, event.calls)
         variant.call = event.calls if event.unfinished else variant.calls
         return variant

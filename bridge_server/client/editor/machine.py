@@ -17,6 +17,7 @@ from bridge_server.client.session import Session
 
 from . import sentences
 from .download import Downloads, Shown
+from .figures import best
 from .host import Host
 from .layers import Layers
 from .library import Library
@@ -136,7 +137,7 @@ class Machine:
 
     def _new_run(self, run: Run) -> Run:
         self.run = self.library.numbered(run)
-        run.clicked = self._clicked
+        run.clicked, run.made = self._clicked, time.time()
         self._rate.begin(run.target.document)
         return run
 
@@ -328,8 +329,9 @@ class Machine:
         calls = sum(variant.call for variant in run.variants)
         run.call_seconds = event.seconds / calls if calls else 0.0
         variant = run.variants[run.shown]
-        if not variant.finished:
-            variant = next((each for each in run.variants if each.finished), variant)
+        picked = self.library.selected is not None and self.library.selected[0] is run
+        if not (picked and variant.finished):
+            variant = best(run.variants) or next((each for each in run.variants if each.finished), variant)
         run.shown = variant.index
         self.layers.painter.show(run, variant, then=lambda: self._complete(run, variant, event))
 

@@ -142,7 +142,8 @@ class Variant:
     """One of a run's pictures; ``version`` grows whenever ``picture`` changes.
 
     A finished one may be without its picture, when memory was short: it lies at the bridge. ``unfinished``: stopped and
-    kept after ``call`` calls. ``steps``: kept steps to branch from; ``views``: those seen so far, by call.
+    kept after ``call`` calls. ``figures``: how well it joins. ``steps``: kept steps to branch from; ``views``: those
+    seen so far, by call.
     """
 
     index: int
@@ -155,6 +156,7 @@ class Variant:
     unfinished: bool = False
     steps: Tuple[events.Step, ...] = ()
     views: Dict[int, Picture] = field(default_factory=dict)
+    figures: Optional[records.Figures] = None
 
 
 @dataclass
@@ -174,7 +176,8 @@ class Series:
 class Run:
     """One click: its settings, its place and its variants.
 
-    ``parent``: number of the run, index of the variant and call that it branched from.
+    ``parent``: number of the run, index of the variant and call that it branched from. ``made``: when, in seconds since
+    1970; 0: not known.
     """
 
     number: int
@@ -190,6 +193,7 @@ class Run:
     clicked: float = 0.0
     call_seconds: float = 0.0  # of one network call, 0 while unknown
     note: str = ""  # what the engine had to say of it
+    made: float = 0.0
     timings: Dict[str, float] = field(default_factory=dict)  # seconds after the click
 
     @property

@@ -29,6 +29,8 @@ TOO_LARGE = "The picture would become too large for one run; add fewer pixels."
 CHANGED = "The picture or its selection changed while it was being read; click RePaint again."
 CLOSED_DOCUMENT = "The picture of this run is closed; open it and start again."
 
+BAD_OPTION = "The option “{name}” cannot be {value}; the page on scripts in the guide says what it can be."
+
 # ---- the run ----
 READY = "Ready."
 ENGINE_STARTS = "The engine is starting …"
@@ -67,6 +69,19 @@ CALLS = Plural("{number} × {calls} call", "{number} × {calls} calls")
 CALLS_EACH = Plural("{calls} network call for each variant", "{calls} network calls for each variant")
 NO_CHOICE = "Choose a variant."
 NO_STEPS = "Its steps are no longer kept; run it again to branch."
+
+# ---- live ----
+LIVE_LARGE = "The selection holds half of the picture or more. Fill it?"
+
+# ---- choosing: one word below a small picture, then what its tip says ----
+FITS = "fits"
+EDGE = "edge"
+TOO_SMOOTH = "smooth"
+GRAINY = "grainy"
+COPIED = "copied"
+FIGURES = "Edge {edge}, grain {grain} (best at 1)"
+NEW_SHARE = "{percent} % of it stands nowhere else in the picture"
+ORIGINAL = "Original"
 
 # ---- models ----
 TITLE_NOT_INSTALLED = "{model} (not installed)"

@@ -6,12 +6,13 @@ in the grid of pictures, or None. A place is (number of a run, index of its vari
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from bridge_server.client import events
 
-from . import sentences
+from . import figures, sentences
 from .fields import MODELS, PRESETS
 from .flow import Flow
 from .machine import CANCELLING, READING, RUNNING
@@ -50,6 +51,8 @@ def enabled(flow: Flow, chosen: Optional[Chosen]) -> Dict[str, bool]:
         "cancel": flow.busy and flow.phase != CANCELLING,
         "keep": flow.phase == RUNNING and not flow.keeping,
         "copy_seed": there,
+        "favourite": chosen is not None and chosen.variant.finished,
+        "split": there,
         "compare": there or flow.busy,
         "apply": there and free,
         "drop": chosen is not None and chosen.variant.finished and chosen.run is not flow.run,
@@ -109,9 +112,15 @@ def gallery(flow: Flow) -> List[Entry]:
             place = (run.number, variant.index)
             shown = variant.finished and run.series.shown == place
             tip = f"{run.settings.model} · {run.settings.preset} · " + tr(sentences.SEED_WORD) + f" {variant.seed}"
-            text = ("✓ " if shown else "") + caption(run, variant)
+            tip += "".join("\n" + line for line in (figures.explained(variant.figures), _size_and_date(run)) if line)
+            text = " ".join(filter(None, ("✓" * shown, caption(run, variant), figures.verdict(variant.figures))))
             found.append(Entry(place, text, tip, variant.version, run, variant))
     return found
+
+
+def _size_and_date(run: Run) -> str:
+    size = f"{run.target.bounds.width} × {run.target.bounds.height}"
+    return size + (time.strftime(" · %Y-%m-%d %H:%M", time.localtime(run.made)) if run.made else "")
 
 
 def seed(chosen: Optional[Chosen]) -> str:

@@ -85,6 +85,8 @@ class Layer(Drawable):
 class Selection(Channel):
     @staticmethod
     def bounds(image: Image) -> Tuple[bool, bool, int, int, int, int]: ...
+    @staticmethod
+    def none(image: Image) -> bool: ...
 
 class Display:
     @staticmethod

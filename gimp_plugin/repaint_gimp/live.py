@@ -1,0 +1,24 @@
+"""The line on the page Repaint that switches Live on."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+from gi.repository import Gtk
+
+from bridge_server.client.editor import fields
+from bridge_server.client.editor.live import Live
+from bridge_server.client.editor.panel import Panel
+
+from .forms import widget_of
+from .widgets import row
+
+
+class LiveLine(Gtk.Box):
+    def __init__(self, panel: Panel, sure: Callable[[str], bool]) -> None:
+        super().__init__()
+        widgets: Dict[str, Any] = {field.name: widget_of(field) for field in fields.LIVE}
+        self.on, self.after = widgets.values()
+        self.shared = Live(panel, widgets, sure)
+        self.on.connect("toggled", lambda *_: self.shared.switched())
+        self.pack_start(row(self.on, self.after, wide=0), True, True, 0)

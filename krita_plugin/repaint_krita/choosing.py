@@ -1,0 +1,148 @@
+"""Choosing among the pictures: the line above the grid, and the split view below it."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+from bridge_server.client.editor import choosing, fields
+from bridge_server.client.editor.panel import Panel
+from bridge_server.client.editor.view import Chosen
+
+from .forms import widget_of
+from .pictures import Thumbnails
+from .qt import QtCore, QtGui, QtWidgets, scoped
+from .widgets import button, named, row
+
+SIDE = 320  # pixels of the split view's pictures
+HEIGHT = 160
+STEP = 0.02  # of an arrow key
+
+
+class ChoosingLine(QtWidgets.QWidget):
+    """Search, order, favourites. ``changed``: called when the grid is to be drawn anew."""
+
+    changed = QtCore.pyqtSignal()
+
+    def __init__(self, panel: Panel) -> None:
+        super().__init__()
+        widgets: Dict[str, Any] = {field.name: widget_of(field) for field in fields.CHOOSING}
+        self.search, self.order, self.only = widgets.values()
+        self.search.setClearButtonEnabled(True)
+        self.search.setMinimumWidth(40)
+        self.shared = choosing.Choosing(panel.flow, panel.choices, widgets)
+        self.search.textChanged.connect(lambda *_: self.changed.emit())
+        self.order.on_change(self.changed.emit)
+        self.only.toggled.connect(lambda *_: self.changed.emit())
+        self.setLayout(row(self.search, self.order, self.only, stretch=0))
+
+
+def marks() -> List[Any]:
+    """The buttons "favourite" and "split", which stay pressed."""
+    found = [button(name, icon="") for name in ("favourite", "split")]
+    for one in found:
+        one.setCheckable(True)
+        one.setFixedWidth(one.sizeHint().height() + 6)
+        one.setAccessibleName(one.toolTip())
+    return found
+
+
+class SplitView(QtWidgets.QWidget):
+    """The parts of `Choosing.parts`, each to the left of its bar."""
+
+    def __init__(self, shared: choosing.Choosing) -> None:
+        super().__init__()
+        self._shared = shared
+        self._parts: List[choosing.Part] = []
+        self._pictures: List[Any] = []
+        self._drawn: Any = None
+        self._bars: List[float] = []
+        self._held = -1
+        self._thumbnails = Thumbnails(SIDE)
+        named(self, "split_view")
+        self.setMinimumHeight(HEIGHT)
+        self.setCursor(scoped(QtCore.Qt, "CursorShape", "SplitHCursor"))
+        self.setFocusPolicy(scoped(QtCore.Qt, "FocusPolicy", "StrongFocus"))
+
+    def show_chosen(self, chosen: Optional[Chosen]) -> None:
+        """``chosen``: what is current in the grid."""
+        self._parts = self._shared.parts(chosen)
+        state = [(part.run.number, part.variant and (part.variant.index, part.variant.version)) for part in self._parts]
+        if state != self._drawn:
+            self._drawn = state
+            base = self.palette().color(scoped(QtGui.QPalette, "ColorRole", "Base"))
+            self._pictures = [
+                self._thumbnails.of(part.run, part.variant.picture if part.variant is not None else None, base)
+                for part in self._parts
+            ]
+            if len(self._bars) != max(0, len(self._parts) - 1):
+                self._bars = [(k + 1) / len(self._parts) for k in range(len(self._parts) - 1)]
+            self.update()
+
+    # ---- bars ----
+    def _frame(self) -> Any:
+        """Where the pictures are drawn: as large as fits, in the middle."""
+        size = self._pictures[0].size()
+        scale = min(self.width() / size.width(), self.height() / size.height())
+        width, height = size.width() * scale, size.height() * scale
+        return QtCore.QRectF((self.width() - width) / 2, (self.height() - height) / 2, width, height)
+
+    def _place(self, event: Any) -> float:
+        frame = self._frame()
+        x = event.position().x() if hasattr(event, "position") else event.x()
+        return float((x - frame.x()) / frame.width())
+
+    def mousePressEvent(self, event: Any) -> None:
+        if self._bars:
+            place = self._place(event)
+            self._held = min(range(len(self._bars)), key=lambda k: abs(self._bars[k] - place))
+            self._move(place)
+
+    def mouseMoveEvent(self, event: Any) -> None:
+        if self._held >= 0:
+            self._move(self._place(event))
+
+    def mouseReleaseEvent(self, _event: Any) -> None:
+        self._held = -1
+
+    def _move(self, place: float, number: int = -1) -> None:
+        self._bars = choosing.clamped(self._bars, self._held if number < 0 else number, place)
+        self.update()
+
+    def keyPressEvent(self, event: Any) -> None:
+        keys = {scoped(QtCore.Qt, "Key", "Key_Left"): -STEP, scoped(QtCore.Qt, "Key", "Key_Right"): STEP}
+        if event.key() in keys and self._bars:
+            last = len(self._bars) - 1
+            self._move(self._bars[last] + keys[event.key()], last)
+        else:
+            super().keyPressEvent(event)
+
+    # ---- drawing ----
+    def paintEvent(self, _event: Any) -> None:
+        if not self._pictures:
+            return
+        frame, painter = self._frame(), QtGui.QPainter(self)
+        painter.setRenderHint(scoped(QtGui.QPainter, "RenderHint", "SmoothPixmapTransform"))
+        ends = [0.0, *self._bars, 1.0]
+        for part, picture, low, high in zip(self._parts, self._pictures, ends, ends[1:]):
+            left, width = frame.x() + low * frame.width(), (high - low) * frame.width()
+            seen = QtCore.QRectF(low * picture.width(), 0, (high - low) * picture.width(), picture.height())
+            shown = QtCore.QRectF(left, frame.y(), width, frame.height())
+            painter.drawPixmap(shown, picture, seen)
+            painter.setClipRect(shown)
+            _caption(painter, shown, part.title)
+            painter.setClipping(False)
+        for bar in self._bars:
+            x = frame.x() + bar * frame.width()
+            for colour, thick in (("black", 3), ("white", 1)):
+                painter.setPen(QtGui.QPen(QtGui.QColor(colour), thick))
+                painter.drawLine(QtCore.QPointF(x, frame.top()), QtCore.QPointF(x, frame.bottom()))
+        painter.end()
+
+
+def _caption(painter: Any, place: Any, text: str) -> None:
+    """White on black, so that it is read on every picture."""
+    metrics = painter.fontMetrics()
+    box = QtCore.QRectF(place.x() + 3, place.y() + 3, metrics.horizontalAdvance(text) + 6, metrics.height() + 2)
+    painter.fillRect(box, QtGui.QColor(0, 0, 0, 150))
+    painter.setPen(QtGui.QColor("white"))
+    painter.drawText(box, scoped(QtCore.Qt, "AlignmentFlag", "AlignCenter"), text)

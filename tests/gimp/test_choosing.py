@@ -1,0 +1,73 @@
+"""Choosing with figures, and Live, in GIMP's window."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from .desk import Desk
+
+TEXTS = "[row[1] for row in window.gallery.rows]"
+
+
+def test_choosing_with_figures(desk: Desk) -> None:
+    image = desk.new(240, 180)
+    desk.choose("exemplar", seed=7, variants=3)
+    desk.select(image, 80, 60, 70, 50)
+    assert desk.repaint(image, 180).startswith("Done")
+    found = desk.host.run("[vars(v.figures) for v in flow.runs[-1].variants]")
+    discords = [sum(abs(math.log(each[name])) for name in ("seam", "grain") if each[name]) for each in found]
+    best = discords.index(min(discords))
+    assert desk.host.run("flow.selected[1]") == best
+    assert desk.host.run(TEXTS)[best].startswith("✓")
+    assert "Edge " in desk.host.run("window.gallery.rows[0][4]")
+    desk.host.run("window.choosing.order.write('best')\nNone")
+    order = [str(k + 1) for k in sorted(range(3), key=lambda k: discords[k])]
+    assert [text.lstrip("✓ ")[0] for text in desk.host.run(TEXTS)] == order
+    desk.click("marks.favourite")
+    desk.host.wait(f"any(text.startswith('★') for text in {TEXTS})")
+    desk.host.run("window.choosing.only.set_active(True)\nNone")
+    assert len(desk.host.run(TEXTS)) == 1
+    desk.host.run("window.choosing.only.set_active(False)\nwindow.choosing.search.set_text('9')\nNone")
+    assert len(desk.host.run(TEXTS)) == 1, "the seed"
+    desk.host.run("window.choosing.search.set_text('')\nNone")
+
+    desk.click("marks.split")
+    desk.host.wait("window.split_view.get_mapped()")
+    desk.host.run("pump.choose(flow.runs[-1], (flow.selected[1] + 1) % 3)\nNone")
+    desk.host.wait("len(window.split_view._bars) == 2 and not flow.has_steps", what="original, A and B")
+    assert desk.host.run("window.split_view.names.get_text()") == "Original | A | B"
+    desk.host.screenshot("split")
+    x, y = desk.host.at_rest("click(window.split_view.area)", "split view")
+    width, before = desk.host.run("[window.split_view._image.get_pixbuf().get_width(), window.split_view._bars]")
+    desk.host.drag(x + (before[1] - 0.5) * width, y, x + 0.4 * width, y)
+    after = desk.host.run("window.split_view._bars")
+    assert after[0] == before[0]
+    assert after[1] == pytest.approx(0.9, abs=0.05)
+    desk.host.run("window.marks.split.set_active(False)\nwindow.marks.favourite.set_active(False)\nNone")
+
+
+def test_live_fills_each_selection_and_costs_little(desk: Desk) -> None:
+    image = desk.new(240, 180)
+    desk.choose("test/gaussian", seed=7)
+    desk.work_on(image)
+    desk.host.run("window.live.on.set_active(True)\nNone")
+    time.sleep(0.5)
+    for number in range(2):
+        desk.select(image, 30 + 60 * number, 40, 30, 30)
+        desk.host.wait(
+            f"len(flow.runs) == {number + 1} and not flow.busy and not flow.has_steps and host.selected()[1] is None",
+            seconds=60,
+            what="it is filled and no longer selected",
+        )
+    assert len(desk.names(image)) == 3
+    cost = desk.host.run("""
+begun = time.process_time()
+for _ in range(100): host.selected()
+(time.process_time() - begun) / 100
+""")
+    print(f"a look: {1e6 * cost:.0f} µs in the plug-in")
+    desk.host.run("window.live.on.set_active(False)\nNone")
+    assert 10 * cost < 0.01

@@ -1,0 +1,77 @@
+"""Choosing with figures in a real Krita, by mouse: the best one, the order, a favourite, a search, the split view."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tests.desk import photograph
+
+from .desk import Desk
+
+TEXTS = "[dock().gallery.item(k).text() for k in range(dock().gallery.count())]"
+
+
+@pytest.mark.essential
+def test_choosing_with_figures(desk: Desk, tmp_path: Path) -> None:
+    document = desk.open(photograph(tmp_path / "photograph.png", 500, 400))
+    desk.choose("exemplar", seed=7, variants=3)
+    desk.select(document, 200, 150, 90, 70)
+    assert desk.repaint(180).startswith("Done")
+    found = desk.host.run("[vars(v.figures) for v in flow.runs[-1].variants]")
+    discords = [abs(math.log(each["seam"])) + abs(math.log(each["grain"])) for each in found]
+    assert all(0 <= each["new"] <= 1 for each in found)
+    best = discords.index(min(discords))
+    assert desk.host.run("flow.selected[1]") == best
+    assert desk.host.run("flow.runs[-1].shown") == best
+    texts = desk.host.run(TEXTS)
+    assert [text.lstrip("✓ ")[0] for text in texts] == ["1", "2", "3"]
+    assert texts[best].startswith("✓")
+    assert "Edge " in desk.host.run("dock().gallery.item(0).toolTip()")
+
+    desk.host.run("dock().choosing.order.setCurrentIndex(1)")
+    order = sorted(range(3), key=lambda k: discords[k])
+    assert [text.lstrip("✓ ")[0] for text in desk.host.run(TEXTS)] == [str(k + 1) for k in order]
+
+    desk.click("favourite")
+    desk.host.wait(f"{TEXTS}[0].startswith('★')", what="the best one is a favourite")
+    desk.click("choosing.only")
+    desk.host.wait("dock().gallery.count() == 1")
+    desk.click("choosing.only")
+    desk.host.wait("dock().gallery.count() == 3")
+    for words, count in (("exempl 90x70", 3), (">90", 0), (">80", 3), ("2020-01", 0), ("8", 1)):
+        desk.host.run(f"dock().choosing.search.setText({words!r})")
+        assert desk.host.run("dock().gallery.count()") == count, words
+    desk.host.run("dock().choosing.search.setText('')")
+
+    desk.click("split")
+    desk.host.wait("dock().split_view.isVisible()")
+    desk.host.run("dock().gallery.setCurrentRow(1)\ndock().gallery.show_item(dock().gallery.item(1))")
+    desk.host.wait("len(dock().split_view._bars) == 2 and not flow.has_steps", what="original, A and B")
+    desk.host.run("dock().area.ensureWidgetVisible(dock().split_view)")
+    x, y = desk.host.at_rest("center(dock().split_view)", "split view")
+    before = desk.host.run("dock().split_view._bars")
+    width = desk.host.run("dock().split_view._frame().width()")
+    desk.screenshot("split")
+    desk.host.drag(x + (before[1] - 0.5) * width, y, x + 0.4 * width, y)
+    after = desk.host.run("dock().split_view._bars")
+    assert after[0] == before[0]
+    assert after[1] == pytest.approx(0.9, abs=0.03)
+    desk.screenshot("split-dragged")
+    desk.click("split")
+    desk.click("favourite")
+
+
+def test_the_tip_of_a_picture_of_an_earlier_time_has_its_figures(desk: Desk) -> None:
+    """They lie in the bridge's journal, beside the picture."""
+    document = desk.new(160, 120)
+    desk.choose("test/gaussian", seed=7)
+    desk.select(document, 40, 30, 40, 32)
+    assert desk.repaint().startswith("Done")
+    told = desk.host.run("vars(flow.runs[-1].variants[0].figures)")
+    desk.host.run("flow.runs[-1].variants[0].picture = None\nflow.runs[-1].variants[0].figures = None")
+    desk.host.run("pump.choose(flow.runs[-1], 0)")
+    desk.host.wait("flow.runs[-1].variants[0].figures is not None", what="the picture is fetched")
+    assert desk.host.run("vars(flow.runs[-1].variants[0].figures)") == told

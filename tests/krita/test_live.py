@@ -1,0 +1,104 @@
+"""Live in a real Krita: the mouse draws selections and clicks nothing else; and what it costs at rest."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.desk import photograph
+
+from .desk import Desk
+
+
+def switch(desk: Desk, on: bool) -> None:
+    if bool(desk.host.run("dock().live.on.isChecked()")) != on:
+        desk.click("live.on")
+        desk.host.wait(f"dock().live.on.isChecked() == {on}")
+
+
+def lasso(desk: Desk, x: float, y: float, side: float) -> None:
+    """With the freehand selection tool, around a place of the canvas widget, in its pixels from the middle."""
+    cx, cy = desk.host.run("center(canvas())")
+    points = [(x + side * np.cos(a), y + side * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 9)]
+    words: list[object] = ["mousemove", round(cx + points[0][0]), round(cy + points[0][1]), "sleep", "0.1"]
+    words += ["mousedown", 1]
+    for px, py in points:
+        words += ["mousemove", round(cx + px), round(cy + py), "sleep", "0.02"]
+    desk.host.xdo(*words, "sleep", "0.05", "mouseup", 1)
+
+
+@pytest.mark.essential
+def test_five_in_a_row_need_no_click_but_the_lasso(desk: Desk, tmp_path: Path) -> None:
+    """Each is filled at once and deselected, and one Ctrl+Z takes each away."""
+    document = desk.open(photograph(tmp_path / "portrait.png", 1200, 900))
+    desk.choose("exemplar", seed=7)
+    before = desk.pixels(document)
+    switch(desk, True)
+    desk.host.run("app.action('KisToolSelectOutline').trigger()\napp.activeWindow().qwindow().raise_()")
+    times = []
+    for number in range(5):
+        lasso(desk, 80 * number - 160, 40 * (number % 2), 12)
+        began = desk.host.run("time.monotonic()")
+        desk.host.wait(
+            f"len(flow.runs) == {number + 1} and not flow.busy and not flow.has_steps "
+            f"and {document.code}.selection() is None",
+            seconds=60,
+            what=f"fill {number + 1} is there and its selection gone",
+        )
+        times.append(desk.host.run("flow.runs[-1].clicked + flow.runs[-1].timings['ended']") - began)
+    desk.screenshot("live")
+    print("release to final picture:", [round(each, 2) for each in times], "s")
+    switch(desk, False)
+    assert len(desk.names(document)) == 6
+    for left in range(5, 0, -1):
+        assert len(desk.names(document)) == left + 1
+        while len(desk.names(document)) == left + 1:
+            desk.undo()
+    assert np.array_equal(desk.pixels(document), before)
+
+
+def test_it_costs_nothing_while_nothing_happens(desk: Desk) -> None:
+    """Processor time of Krita's own process, with a selection that has been filled and kept."""
+    document = desk.new(400, 300)
+    desk.select(document, 100, 100, 40, 40)
+    spent = {}
+    for on in (False, True):
+        switch(desk, on)
+        desk.settle()
+        began = desk.host.run("[time.process_time(), time.monotonic()]")
+        time.sleep(6)
+        ended = desk.host.run("[time.process_time(), time.monotonic()]")
+        spent[on] = (ended[0] - began[0]) / (ended[1] - began[1])
+    switch(desk, False)
+    print(f"Krita at rest: {100 * spent[False]:.2f} % of a core, with Live {100 * spent[True]:.2f} %")
+    cost = desk.host.run("""
+begun = time.process_time()
+for _ in range(200): flow.host.selected()
+(time.process_time() - begun) / 200
+""")
+    print(f"a look: {1e6 * cost:.0f} µs, so {1000 * cost:.2f} % of a core")
+    assert 10 * cost < 0.01
+
+
+def test_the_whole_picture_is_asked_for(desk: Desk) -> None:
+    document = desk.new(200, 150)
+    switch(desk, True)
+    desk.host.run("""
+asked = []
+def answer():
+    box = next((w for w in QtWidgets.QApplication.topLevelWidgets() if isinstance(w, QtWidgets.QMessageBox)), None)
+    if box is not None and box.isVisible():
+        asked.append(box.text())
+        box.button(box.StandardButton.No if hasattr(box, "StandardButton") else box.No).click()
+driver.watchers["answer"] = answer
+""")
+    desk.select(document, 0, 0, 200, 150)
+    desk.host.wait("asked", what="it asks")
+    desk.settle()
+    asked = desk.host.run("driver.watchers.clear()\nasked")
+    assert asked == ["The selection holds half of the picture or more. Fill it?"]
+    assert not desk.host.run("flow.runs")
+    switch(desk, False)
