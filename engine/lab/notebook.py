@@ -7,10 +7,13 @@ what they painted.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,18 +74,22 @@ class Notebook:
         self.folder, self.facts = folder, dict(facts)
         self._records: dict[str, Record] = {}
         try:
-            (folder / PICTURES).mkdir(parents=True, exist_ok=True)
             if (folder / SETTINGS).exists():
                 self._check(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
-            elif (folder / CELLS).exists():
-                raise BadInput("bad_notebook", f"{folder} has no {SETTINGS}; choose another folder with --out.")
-            self._read()
+                self._read()
+            elif folder.is_dir() and any(folder.iterdir()):
+                sentence = f"{folder} holds something, but no {SETTINGS}; choose another folder with --out."
+                raise BadInput("bad_notebook", sentence)
         except ValueError as error:
             sentence = f"{folder / SETTINGS} is damaged; choose another folder with --out, or remove this one."
             raise BadInput("bad_notebook", sentence, repr(error)) from error
         except OSError as error:
             raise _unwritten(folder, error) from error
         self.write(SETTINGS, json.dumps(self.facts, indent=1, ensure_ascii=False) + "\n")
+        try:
+            (folder / PICTURES).mkdir(exist_ok=True)
+        except OSError as error:
+            raise _unwritten(folder, error) from error
 
     def _check(self, before: Any) -> None:
         if not isinstance(before, dict):
@@ -129,7 +136,7 @@ class Notebook:
         return [each for each in self.records if settings.items() <= each.settings.items()]
 
     def add(self, settings: Mapping[str, Setting], result: Result, seconds: float) -> Record:
-        """Keep a finished cell: first its pictures, then its line.
+        """Keep a finished cell: first its pictures, then its line. What is no finite number counts as not measured.
 
         Raises:
             EngineError: ``disk_full`` or ``not_written``.
@@ -137,7 +144,7 @@ class Notebook:
         files = {name: f"{slug(settings)}-{slug({'': name})}.png" for name in result.pictures}
         values = {
             "settings": dict(settings),
-            "numbers": result.numbers,
+            "numbers": {name: _finite(value) for name, value in result.numbers.items()},
             "pictures": files,
             "seconds": round(seconds, 3),
         }
@@ -188,13 +195,22 @@ def write_text(path: Path, text: str) -> None:
         half.write_text(text, encoding="utf-8", newline="")
         half.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
         raise _unwritten(path.parent, error) from error
 
 
 def slug(settings: Mapping[str, Setting]) -> str:
-    """Settings as part of a file's name."""
+    """Settings as part of a file's name, another one for others."""
     text = "-".join(f"{key}-{value}".strip("-") for key, value in settings.items())
-    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:150]
+    name = re.sub(r"[^\w.]+", "-", text).strip("-.")[:120]
+    return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _finite(value: Any) -> Number:
+    if isinstance(value, list):
+        return [float(each) for each in value]
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _key(settings: Mapping[str, Setting]) -> str:

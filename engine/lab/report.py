@@ -89,7 +89,7 @@ th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}
 th:first-child,td:first-child,.words{text-align:left}
 .grid-of-pictures td{padding:4px;border:0;text-align:center;vertical-align:middle}
 .grid-of-pictures th{border:0;padding:4px 8px;text-align:center;white-space:normal}
-.grid-of-pictures tbody th{text-align:right;max-width:160px}
+.grid-of-pictures tbody th{text-align:right;min-width:110px;max-width:160px}
 .grid-of-pictures img{display:block;width:var(--side);height:auto;border-radius:3px;background:var(--line)}
 figure{margin:14px 0}figcaption,caption{font-size:13px;color:var(--soft);text-align:left;caption-side:bottom;
 padding-top:6px;max-width:80ch}

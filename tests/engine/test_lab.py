@@ -212,7 +212,23 @@ def test_folders_of_others_are_refused(trial, tmp_path, capsys):
     (tmp_path / "settings.json").unlink()
     assert lab(tmp_path) == 2
     refused(capsys, "settings.json", "--out")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "numbers.csv").write_text("mine")
+    assert lab(tmp_path / "photos") == 2
+    refused(capsys, "holds something", "--out")
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["numbers.csv"]
     assert trial.runs == [1, 2, 3]
+
+
+def test_cells_have_pictures_of_their_own_and_finite_numbers(tmp_path):
+    notebook = Notebook(tmp_path, {})
+    ways = ["a b", "a-b", "a/b", "a" * 300, "a" * 301]
+    for number, way in enumerate(ways):
+        notebook.add({"way": way}, Result({"none": float("nan"), "np": np.float32(0.5)}, {"made": GRAY + number}), 1.0)  # type: ignore[dict-item]
+    found = Notebook(tmp_path, {}).records
+    assert [int(record.picture("made")[0, 0, 0]) for record in found] == [127, 128, 129, 130, 131]
+    assert [record.settings["way"] for record in found] == ways
+    assert found[0].numbers == {"none": None, "np": 0.5}
 
 
 def test_damaged_notebooks_are_refused_but_a_line_cut_short_is_not(trial, tmp_path, capsys):
