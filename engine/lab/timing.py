@@ -158,7 +158,7 @@ def _claims(by_model: dict[str, list[Record]]) -> list[Claim]:
     for name, records in by_model.items():
         firsts = [_first(record) / (_further(record) or 1.0) for record in records]
         longer += [first > 1 for first in firsts]
-        later.append(f"{name} {min(firsts):.2g} to {max(firsts):.2g} times as long")
+        later.append(f"{name} {min(firsts):.2f} to {max(firsts):.2f} times as long")
         few, many = (_further(records[k]) for k in (0, -1))
         if len(records) > 1 and few:
             how = f"{100 * (many / few - 1):.0f} % more" if many < 2 * few else f"{many / few:.1f} times as much"
