@@ -35,6 +35,7 @@ from engine.lab import (
     Live,
     Notebook,
     Option,
+    Outcome,
     Pictures,
     Plot,
     Result,
@@ -43,6 +44,7 @@ from engine.lab import (
     Setup,
     Table,
     Watch,
+    index,
     painted,
     plots,
     report,
@@ -504,6 +506,22 @@ def test_plots_are_whole_whatever_the_numbers():
     assert circles[1][1] < circles[2][1] < circles[0][1]
     texts = [element.text for element in root.findall("text")]
     assert {"10", "100", "1 000", "0", "4", "one", "x", "y"} <= set(texts)
+
+
+def test_the_index_tells_each_claim_once_and_why_nothing_came(trial, tmp_path):
+    sections = [
+        Section("one", parts=[Claim("It is so.", "holds", "5 < 6.")]),
+        Section("two", parts=[Claim("It is so.", "does not hold", "7 > 6."), Claim("Else.", "in part", "1.")]),
+    ]
+    outcome = Outcome(Notebook(tmp_path / "trial", {}), 3, 2, ["number 3: Too <large>."], sections=sections)
+    found = [(trial.experiment, outcome), (trial.experiment, "There is no model <x>.")]
+    page = index(tmp_path, found, "lab all --out '<y>'")
+    assert page.count("It is so.") == 1
+    assert page.count('class="claim') == 2
+    for text in ("one: 5 &lt; 6.", "two: 7 &gt; 6.", "2 of 3 cells, 1 failed", "no model &lt;x&gt;", "&lt;y&gt;"):
+        assert text in page, text
+    assert page.count('href="trial/report.html"') == 1
+    assert page.count("Three cells are run.") == 1
 
 
 def test_values_are_told_short():
