@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
 from engine.lab.questions import Question, answered, config, groups, line, mean, middle, names
 from engine.lab.report import Claim, Pictures, Section, Table, Value
+from engine.models import Model
+from engine.sampling import Guide
 
 STEPS, JUMP = 20, 4
 SAMPLES = (1, 5)
@@ -28,6 +31,9 @@ HUES = {"red": 0, "yellow": 26, "green": 64, "blue": 115}
 """OpenCV's hue, 0 … 179, of what a prompt asks for, where it names a colour."""
 NEAR_HUE, VIVID, SEEN = 14, 0.45, 0.05
 """Hue and saturation (0 … 1) by which a pixel has the colour; share of the hole from which on it is seen there."""
+PLAIN, OURS = "plain", "off the rim"
+"""Classifier-free guidance as in the report, everywhere in the hole; and as this engine does it, kept from the rim of
+the hole and rescaled (:class:`engine.sampling.Guide`)."""
 RIM = 6
 """Pixels of the hole beside its border."""
 
@@ -41,7 +47,21 @@ class _Task:
     prompt: str
     samples: int
     guidance: float
+    kind: str
     seed: int
+
+
+class _Plain(Model):
+    """A model that is guided as in the report."""
+
+    def guide(self, *asked: Any, **more: Any) -> Guide | None:
+        guide = super().guide(*asked, **more)
+        return None if guide is None else replace(guide, rescale=0.0, rim=0.0)
+
+
+def plainly(model: Model) -> Model:
+    """The same model with :data:`PLAIN` guidance."""
+    return _Plain(**{each.name: getattr(model, each.name) for each in fields(model)})
 
 
 def dedicated(info: api.ModelInfo) -> bool:
@@ -68,13 +88,17 @@ def questions(toy: bool, mask: str, number: int) -> list[Question]:
     return [Question(f"ground {seed}" if toy else "coffee", each, selection) for seed, each in enumerate(pictures)]
 
 
+COLUMNS = ("samples", "guidance", "kind")
+
+
 def _cells(setup: Setup) -> list[Cell]:
     out = []
     for info in setup.models(lambda info: info.takes_prompt, "model that reads prompts"):
         for task in _tasks(setup, info):
             settings: dict[str, Setting] = {
                 "model": info.id, "picture": task.asked.name, "mask": task.mask, "prompt": task.prompt,
-                "samples": task.samples, "guidance": task.guidance, "seed": task.seed,
+                "samples": task.samples, "guidance": task.guidance, "kind": task.kind,
+                "seed": task.seed,
             }  # fmt: skip
             out.append(Cell(settings, partial(_run, setup, info.id, task)))
     return out
@@ -88,17 +112,21 @@ def _tasks(setup: Setup, info: api.ModelInfo) -> list[_Task]:
     masks, number = list(MASKS), int(setup.options["pictures"])
     if setup.small:
         prompts, scales, masks, number = prompts[:1], GUIDANCE[:2], masks[:1], 1
+    ways = [("", 1.0, PLAIN), *((prompt, scale, PLAIN) for prompt in prompts for scale in scales)]
+    ways += [(prompt, scale, OURS) for prompt in prompts for scale in scales if scale > 1]
     return [
-        _Task(asked, mask, prompt, count, scale, 1)
+        _Task(asked, mask, prompt, count, scale, kind, 1)
         for mask in masks
         for asked in questions(toy, mask, number)
         for count in samples
-        for prompt, scale in [("", 1.0), *((prompt, scale) for prompt in prompts for scale in scales)]
+        for prompt, scale, kind in ways
     ]
 
 
 def _run(setup: Setup, name: str, task: _Task, live: Live) -> Result:
     model = setup.load(name)
+    if task.kind == PLAIN:
+        model = plainly(model)
     steps, length = (6, 2) if setup.small else (STEPS, JUMP)
     job = task.asked.job(
         model, task.seed, prompt=task.prompt, guidance=task.guidance, steps=steps, jump_length=length,
@@ -147,9 +175,11 @@ def _conclude(notebook: Notebook) -> list[Section]:
 
 
 def _by_words(records: list[Record]) -> list[tuple[str, list[Record]]]:
+    """Without a prompt, and with one by the kind of guidance."""
     with_words = [record for record in records if record.settings["prompt"]]
     without = [record for record in records if not record.settings["prompt"]]
-    return [(title, group) for title, group in (("none", without), ("asked", with_words)) if group]
+    kinds = {f"asked, guided {kind}": group for kind, group in groups(with_words, "kind").items()}
+    return [(title, group) for title, group in {"none": without, **kinds}.items() if group]
 
 
 def _seen(records: list[Record]) -> float | None:
@@ -158,7 +188,7 @@ def _seen(records: list[Record]) -> float | None:
 
 
 def _asked(notebook: Notebook, model: str, samples: int, guidance: float) -> list[Record]:
-    found = notebook.find(model=model, samples=samples, guidance=guidance)
+    found = notebook.find(model=model, samples=samples, guidance=guidance, kind=PLAIN)
     return [record for record in found if record.settings["prompt"]]
 
 
@@ -195,24 +225,27 @@ def _plot(notebook: Notebook, name: str) -> Plot:
     lines = {}
     for model in names(notebook.records, "model"):
         for samples, group in groups(notebook.find(model=model), "samples").items():
-            asked = [record for record in group if record.settings["prompt"]]
-            lines[f"{model}, {samples} samples"] = line(asked, "guidance", name)
+            for kind in (PLAIN, OURS):
+                asked = [record for record in group if record.settings["prompt"] and record.settings["kind"] == kind]
+                lines[f"{model}, {samples} samples, {kind}"] = line(asked, "guidance", name)
     return Plot(lines, "guidance", "rim error, of 255" if name == "rim" else "share in the colour asked for")
 
 
 def _grid(notebook: Notebook) -> Pictures:
-    columns = sorted({(record.settings["samples"], record.settings["guidance"]) for record in notebook.records})
-    groups: dict[str, dict[tuple[Setting, Setting], Record]] = {}
+    columns = sorted({tuple(record.settings[name] for name in COLUMNS) for record in notebook.records})
+    found: dict[str, dict[tuple[Setting, ...], Record]] = {}
     for record in notebook.records:
         kept = record.settings
         title = ", ".join(str(kept[name]) for name in ("model", "picture", "mask")) + f", “{kept['prompt']}”"
-        groups.setdefault(title, {})[kept["samples"], kept["guidance"]] = record
+        found.setdefault(title, {})[tuple(kept[name] for name in COLUMNS)] = record
     rows: list[tuple[str, list[np.ndarray | None]]] = []
-    for title, group in groups.items():
+    for title, group in found.items():
         original = next(iter(group.values())).picture("original")
         cells = [group[column].picture("result") if column in group else None for column in columns]
         rows.append((title, [original, *cells]))
-    return Pictures(["original", *(f"{samples} samples, guidance {scale}" for samples, scale in columns)], rows)
+    return Pictures(
+        ["original", *(f"{samples} samples, guidance {scale}, {kind}" for samples, scale, kind in columns)], rows
+    )
 
 
 EXPERIMENT = Experiment(

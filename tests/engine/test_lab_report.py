@@ -149,7 +149,7 @@ def test_the_colour_asked_for_is_seen_where_it_is():
     ground, selection = latent.ground(0), np.zeros((128, 128), np.uint8)
     selection[32:96, 32:96] = 255
     asked = questions.Question("ground", ground, selection)
-    task = latent._Task(asked, "center", "a blue square", 1, 1.0, 1)
+    task = latent._Task(asked, "center", "a blue square", 1, 1.0, latent.PLAIN, 1)
     painted = ground.copy()
     painted[48:80, 48:80] = pictures.COLOURS["blue"]
     assert latent.colour_asked(ground, task) == 0
