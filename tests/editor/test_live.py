@@ -53,9 +53,9 @@ class Room:
         self.questions.append(question)
         return self.answer
 
-    def start(self, page: str) -> None:
+    def start(self, page: str, **options: str) -> None:
         assert page == "selection"
-        self.flow.start(model.Settings("exemplar", "fast", 7))
+        self.flow.start(model.Settings("exemplar", "fast", 7, options=options))
         self.stage.steps()
 
     def switch(self, on: bool) -> None:
@@ -101,6 +101,7 @@ def test_each_selection_is_filled_once_and_deselected(room: Room) -> None:
         room.pump.look(5)
         assert room.runs == number + 1
     assert len(room.stage.host.layers) == 3, "each in a layer of its own, which one undo takes away"
+    assert room.stage.session.requests[0].options == {"schedule": "none"}, "small ones in half of the time"
 
 
 def test_kept_selections_are_filled_once(room: Room) -> None:

@@ -15,6 +15,7 @@ from .words import tr
 
 LARGE = 0.5  # share of the picture, as the box of the selection, from which on the artist is asked first
 REMEMBERED = 50
+SMALL = 128  # pixels, the longer side of a blemish: it is painted without jumps, in half of the time
 
 Selected = Tuple[str, Optional[Box]]
 
@@ -58,7 +59,8 @@ class Live:
             self._remember(here)
             if self._wanted(here[1]):
                 self._filling = here
-                self._panel.start("selection")
+                small = max(here[1].width, here[1].height) <= SMALL
+                self._panel.start("selection", **({"schedule": "none"} if small else {}))
         return False
 
     def _after(self, here: Optional[Selected]) -> None:

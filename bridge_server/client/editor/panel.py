@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Tuple
 
 from . import fields, material, sentences
@@ -133,14 +134,16 @@ class Panel:
             return Tile(self.widgets["tile_axis"].read(), self.widgets["tile_band"].read())
         return None
 
-    def start(self, page: str) -> None:
-        """Begins that page's run, with a new seed unless it is locked, and remembers the choices."""
+    def start(self, page: str, **options: Any) -> None:
+        """Begins that page's run, with a new seed unless it is locked, and remembers the choices. ``options``: of the
+        engine, where the artist has left them to the preset."""
         if not self.flow.busy:
             if not self.widgets["lock_seed"].read() or self.widgets["seed"].read() < 0:
                 self.draw_seed()
             values = self.values()
             self.choices.keep(values, *self._document)
-            self.pump.start(settings(self.flow, values, self.area(page)))
+            wanted = settings(self.flow, values, self.area(page))
+            self.pump.start(replace(wanted, options={**options, **wanted.options}))
 
     # ---- the chosen variant ----
     def apply(self) -> None:
