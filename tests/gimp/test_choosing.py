@@ -14,7 +14,7 @@ TEXTS = "[row[1] for row in window.gallery.rows]"
 
 def test_choosing_with_figures(desk: Desk) -> None:
     image = desk.new(240, 180)
-    desk.choose("exemplar", seed=7, variants=3)
+    desk.choose("test/gaussian", seed=7, variants=3)
     desk.select(image, 80, 60, 70, 50)
     assert desk.repaint(image, 180).startswith("Done")
     found = desk.host.run("[vars(v.figures) for v in flow.runs[-1].variants]")

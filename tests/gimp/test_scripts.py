@@ -34,9 +34,9 @@ def test_repair_all_scans_in_a_folder(shell: Desk, work: Path) -> None:
     scans = work / "scans"
     scans.mkdir()
     for number in (1, 2):
-        photograph(scans / f"{number}.png", 150, 120)
-        mask = np.zeros((120, 150), np.uint8)
-        mask[40:60, 30 * number : 30 * number + 25] = 255
+        photograph(scans / f"{number}.png", 110, 80)
+        mask = np.zeros((80, 110), np.uint8)
+        mask[30:42, 30 * number : 30 * number + 14] = 255
         Picture.fromarray(mask).save(scans / f"{number}.mask.png")
     code, home = example("Repair all scans in a folder"), 'Path.home() / "scans"'
     assert home in code
@@ -45,7 +45,7 @@ def test_repair_all_scans_in_a_folder(shell: Desk, work: Path) -> None:
         files = [folder / f"{number}.png" for folder in (scans, scans / "repaired")]
         before, after = (np.asarray(Picture.open(file).convert("RGB")) for file in files)
         changed = (before != after).any(-1)
-        hole = changed[40:60, 30 * number : 30 * number + 25]
+        hole = changed[30:42, 30 * number : 30 * number + 14]
         assert hole.mean() > 0.9
         assert changed.sum() == hole.sum()
 

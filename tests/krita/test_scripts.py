@@ -160,9 +160,9 @@ def test_repair_all_scans_in_a_folder(desk: Desk, tmp_path: Path) -> None:
     scans = scans / "scans"
     scans.mkdir()
     for number in (1, 2):
-        photograph(scans / f"{number}.png", 150, 120)
-        mask = np.zeros((120, 150), np.uint8)
-        mask[40:60, 30 * number : 30 * number + 25] = 255
+        photograph(scans / f"{number}.png", 110, 80)
+        mask = np.zeros((80, 110), np.uint8)
+        mask[30:42, 30 * number : 30 * number + 14] = 255
         Image.fromarray(mask).save(scans / f"{number}.mask.png")
     Image.new("L", (10, 10)).save(scans / "3.mask.png")
     Image.new("RGB", (10, 10)).save(scans / "3.png")  # nothing is damaged: it is told, and the others go on
@@ -177,7 +177,7 @@ def test_repair_all_scans_in_a_folder(desk: Desk, tmp_path: Path) -> None:
             np.asarray(Image.open(p / f"{number}.png").convert("RGB")) for p in (scans, scans / "repaired")
         )
         changed = (before != after).any(-1)
-        hole = changed[40:60, 30 * number : 30 * number + 25]
+        hole = changed[30:42, 30 * number : 30 * number + 14]
         assert hole.mean() > 0.9
         assert changed.sum() == hole.sum()
     assert desk.host.run("len(app.documents())") == 0
