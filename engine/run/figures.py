@@ -31,7 +31,7 @@ COPY_RMS = 1.0
 """Below this RMS difference (of 255) a patch stands verbatim in the source."""
 
 SIGHT = 1024
-"""Nothing is looked at farther than this from the middle of the fill, in pixels along each axis."""
+"""Nothing is looked at farther than this from a pixel in the middle of the fill, in pixels along each axis."""
 WINDOW, WINDOWS = 1024, 4
 """Seam and grain of what is larger than a window are the means of so many windows of half its side on the border."""
 SEARCHED, MOST_ASKED = 24_000_000, 32
@@ -79,14 +79,17 @@ def tile_jump(painting: Painting, finished: Finished) -> float:
 
 def _seen(painting: Painting, finished: Finished) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the figures look at: picture, new, and (H, W) bool, what is known. The seams of a tile are in its middle."""
-    near, region, image = painting.near, painting.region, painting.job.image
+    near, image = painting.near, painting.job.image
+    inside = painting.selection[near.slices]
+    rows = np.flatnonzero(inside.any(axis=1))
+    columns = np.flatnonzero(inside[rows[len(rows) // 2]])
     axes = []
-    for start, length, first, span, wrapped in (
-        (near.y, near.height, region.y, region.height, painting.wraps[0]),
-        (near.x, near.width, region.x, region.width, painting.wraps[1]),
+    for start, length, painted, wrapped in (
+        (near.y, near.height, rows, painting.wraps[0]),
+        (near.x, near.width, columns, painting.wraps[1]),
     ):
         places = np.arange(start, start + length)
-        middle = length // 2 if wrapped else first + span // 2 - start
+        middle = length // 2 if wrapped else int(painted[len(painted) // 2])
         low = max(0, min(middle - SIGHT, length - 2 * SIGHT))
         axes.append((np.roll(places, length // 2) if wrapped else places)[low : low + 2 * SIGHT])
     at = np.ix_(*axes)

@@ -87,6 +87,18 @@ def test_a_finished_variant_tells_them(dtype: str) -> None:
     assert 0 <= found.new <= 1
 
 
+def test_far_apart_spots_have_figures() -> None:
+    """Nothing is painted in the middle of the box around them."""
+    image = np.full((2400, 2400, 4), 255, np.uint8)
+    image[..., :3] = np.tile(texture(100, 100), (24, 24, 1))
+    selection = np.zeros((2400, 2400), np.uint8)
+    for place in (40, 2300):
+        selection[place : place + 24, place : place + 24] = 255
+    found = figures_of(image, selection)
+    assert found.seam is not None
+    assert found.grain is not None
+
+
 def test_of_a_tile_the_seam_between_its_borders_counts() -> None:
     image = np.dstack([texture(96, 96), np.full((96, 96), 255, np.uint8)])
     selection = np.zeros((96, 96), np.uint8)
