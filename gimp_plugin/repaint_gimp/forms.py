@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, List, Tuple
 from gi.repository import Gtk, Pango
 
 from bridge_server.client.editor import fields, sentences
+from bridge_server.client.editor.texts import spoken
 from bridge_server.client.editor.words import tr
 
 from .widgets import GAP, button, mnemonic, named, row
@@ -25,7 +26,7 @@ class NumberBox(Gtk.Box):
         )
         self.button = Gtk.SpinButton(adjustment=adjustment, numeric=True, width_chars=5)
         self.pack_start(self.button, False, False, 0)
-        self._note = Gtk.Label(xalign=0, ellipsize=Pango.EllipsizeMode.END)
+        self._note = Gtk.Label(xalign=0, wrap=True, max_width_chars=10)
         self._note.get_style_context().add_class("dim-label")
         if field.unit or field.zero:
             self.pack_start(self._note, True, True, 0)
@@ -160,9 +161,8 @@ class FlagBox(Gtk.CheckButton):
 class LockButton(Gtk.ToggleButton):
     """A flag without a label."""
 
-    def __init__(self, field: fields.Flag) -> None:
+    def __init__(self, _field: fields.Flag) -> None:
         super().__init__(image=Gtk.Image.new_from_icon_name(FREE, Gtk.IconSize.BUTTON))
-        self.get_accessible().set_name(tr(field.tip))
         self.connect("toggled", lambda *_: self._show())
 
     def _show(self) -> None:
@@ -183,7 +183,8 @@ KINDS: Dict[str, Any] = {
 
 def widget_of(field: fields.Field) -> Any:
     made = KINDS[fields.kind(field)](field)
-    named(_inner(made), field.name, field.tip)
+    inner = named(_inner(made), field.name, field.tip)
+    inner.get_accessible().set_name(spoken(field.label, field.tip))
     return made
 
 

@@ -46,7 +46,7 @@ class Gesture:
 
 def _argument(procedure: Any, name: str, field: fields.Field) -> None:
     """A field of the window as the argument ``name``."""
-    nick, tip = tr(field.label).replace("&", ""), tr(field.tip)
+    nick, tip = words.unmarked(tr(field.label)), tr(field.tip)
     if isinstance(field, fields.Number):
         procedure.add_int_argument(name, nick, tip, field.least, field.high, field.default, READWRITE)
     elif isinstance(field, fields.Choice) and not isinstance(field, fields.Catalogue):

@@ -21,7 +21,7 @@ from bridge_server.client.editor.removal import RemovalPage
 from bridge_server.client.editor.setup import SetUpPage
 from bridge_server.client.editor.words import tr
 
-from .widgets import GAP, button, main_button, mnemonic, named, note, row
+from .widgets import GAP, button, column, main_button, mnemonic, named, note
 
 LOG_HEIGHT = 160  # pixels
 
@@ -129,7 +129,7 @@ class RemovalPanel(Gtk.Box):
             box.connect("toggled", lambda *_: page.include(self.models.get_active(), self.history.get_active()))
         self.remove_button = button("remove_now", lambda: pump.do("removal", page.remove))
         self.leave = button("remove_not", lambda: pump.do("removal", page.leave))
-        self.choice = row(self.remove_button, self.leave)
+        self.choice = column(self.remove_button, self.leave)
         for widget in (self.ask, self.text, self.models, self.history, self.choice):
             widget.show_all()
             self.pack_start(widget, False, False, 0)
@@ -159,7 +159,7 @@ class BoxPanel(Gtk.Box):
         self.connect_button = button("box_connect", lambda: pump.do("box", lambda: page.connect(self.line.get_text())))
         self.alone = button("box_disconnect", lambda: pump.do("box", page.disconnect))
         self.text = note(name="box")
-        for widget in (self.line, row(self.connect_button, self.alone), self.text):
+        for widget in (self.line, self.connect_button, self.alone, self.text):
             self.pack_start(widget, False, False, 0)
         page.listeners.append(self.refresh)
 

@@ -24,6 +24,8 @@ def named(widget: Any, name: str, tip: str = "") -> Any:
     if tip:
         widget.set_tooltip_text(tip)
         widget.get_accessible().set_description(tip)
+        if not widget.get_accessible().get_name():
+            widget.get_accessible().set_name(tip)
     return widget
 
 
@@ -31,7 +33,7 @@ class Tabs(Gtk.Box):
     """A row of the names of a stack's pages: Gtk.StackSwitcher's own buttons are too wide for a narrow window."""
 
     def __init__(self, stack: Any) -> None:
-        super().__init__(homogeneous=True)
+        super().__init__()
         self.get_style_context().add_class("linked")
         self._buttons: Dict[str, Any] = {}
         for page in stack.get_children():
@@ -50,11 +52,7 @@ class Tabs(Gtk.Box):
 def button(name: str, clicked: Optional[Callable[[], Any]] = None, icon: str = "") -> Any:
     """A button of `labels.BUTTONS`; ``icon``: for one without text."""
     text, tip = BUTTONS[name]
-    if icon:
-        made = Gtk.Button.new_from_icon_name(icon, Gtk.IconSize.BUTTON)
-        made.get_accessible().set_name(tr(tip))
-    else:
-        made = push_button(tr(text))
+    made = Gtk.Button.new_from_icon_name(icon, Gtk.IconSize.BUTTON) if icon else push_button(tr(text))
     if clicked is not None:
         made.connect("clicked", lambda *_: clicked())
     return named(made, name, tip)

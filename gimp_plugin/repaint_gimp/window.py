@@ -45,7 +45,8 @@ from .tour import TourPanel  # noqa: E402
 from .widgets import GAP, Tabs, button, column, named, note, row  # noqa: E402
 
 TITLE = "RePaint"
-SIZE = (680, 690)
+SIZE = (740, 690)
+LEFT = 400  # of its width
 IMAGE = fields.Catalogue("image", "", sentences.IMAGE, sentences.IMAGE_TIP)  # GIMP does not tell which one is in front
 
 
@@ -119,7 +120,7 @@ class Window(Gtk.Window):
         right.pack_start(grid, True, True, 0)
         self.split_view = SplitView(self.choosing.shared)
         right.pack_end(column(self._build_variant(), self.split_view, self.branches), False, False, 0)
-        self.halves = Gtk.Paned(position=SIZE[0] // 2, wide_handle=True)
+        self.halves = Gtk.Paned(position=LEFT, wide_handle=True)
         for side, half in ((self.halves.pack1, left), (self.halves.pack2, right)):
             half.set_border_width(GAP)
             side(half, True, False)

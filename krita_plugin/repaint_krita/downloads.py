@@ -9,7 +9,7 @@ from bridge_server.client.editor.pump import Pump
 from bridge_server.client.editor.words import tr
 
 from .qt import QtWidgets
-from .widgets import ProgressBar, button, column, named, note
+from .widgets import ProgressBar, broken, button, column, named, note
 
 
 class DownloadPanel(QtWidgets.QWidget):
@@ -19,7 +19,7 @@ class DownloadPanel(QtWidgets.QWidget):
         super().__init__()
         self._pump, self._flow, self._model = pump, pump.flow, model
         self.about = note(name="download_about")
-        self.accept = named(QtWidgets.QCheckBox(tr(ACCEPT)), "accept")
+        self.accept = named(QtWidgets.QCheckBox(broken(tr(ACCEPT))), "accept")
         self.accept.clicked.connect(self._accept)
         self.start = button("download", self._start)
         self.bar = named(ProgressBar(), "download_progress")

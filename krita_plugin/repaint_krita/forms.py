@@ -8,11 +8,14 @@ from typing import Any, Callable, Dict, Iterable, List, Tuple
 from krita import Krita
 
 from bridge_server.client.editor import fields, sentences
+from bridge_server.client.editor.texts import spoken
 from bridge_server.client.editor.words import tr
 
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import button, form, label, named, plain
+from .widgets import NARROW, SPACE, broken, button, form, label, named, plain
 
+COMBO = (("ComplexControl", "CC_ComboBox"), ("SubControl", "SC_ComboBoxEditField"))
+TEXT_MARGIN = 2  # pixels that styles keep free at both ends of a combo box's text
 TOOLTIP = scoped(QtCore.Qt, "ItemDataRole", "ToolTipRole")
 
 
@@ -22,7 +25,6 @@ class NumberBox(QtWidgets.QSpinBox):
         self._field, self._before = field, field.default
         self.setRange(field.least, field.high)
         self.setSingleStep(field.step)
-        self.setMinimumWidth(50)
         self.setKeyboardTracking(False)
         if field.unit:
             self.setSuffix(" " + field.unit)
@@ -73,6 +75,17 @@ class ChoiceBox(QtWidgets.QComboBox):
             self.setItemData(place, plain(tip), TOOLTIP)
         self._pick()
         self._filling = False
+
+    def paintEvent(self, _event: Any) -> None:
+        """As Qt draws it, but with "…" where the text is too long."""
+        painter, option = QtWidgets.QStylePainter(self), QtWidgets.QStyleOptionComboBox()
+        self.initStyleOption(option)
+        control, part = (scoped(QtWidgets.QStyle, *names) for names in COMBO)
+        room = self.style().subControlRect(control, option, part, self).width() - 2 * TEXT_MARGIN
+        elide = scoped(QtCore.Qt, "TextElideMode", "ElideRight")
+        option.currentText = self.fontMetrics().elidedText(option.currentText, elide, room)
+        painter.drawComplexControl(control, option)
+        painter.drawControl(scoped(QtWidgets.QStyle, "ControlElement", "CE_ComboBoxLabel"), option)
 
     def _listed(self) -> List[Tuple[str, str]]:
         return [(self.itemData(place), self.itemText(place)) for place in range(self.count())]
@@ -157,7 +170,7 @@ class SeedBox(QtWidgets.QLineEdit):
 
 class FlagBox(QtWidgets.QCheckBox):
     def __init__(self, field: fields.Flag) -> None:
-        super().__init__(tr(field.label))
+        super().__init__(broken(tr(field.label)))
 
     def read(self) -> bool:
         return bool(self.isChecked())
@@ -169,10 +182,9 @@ class FlagBox(QtWidgets.QCheckBox):
 class LockButton(QtWidgets.QToolButton):
     """A flag without a label."""
 
-    def __init__(self, field: fields.Flag) -> None:
+    def __init__(self, _field: fields.Flag) -> None:
         super().__init__()
         self.setCheckable(True)
-        self.setAccessibleName(tr(field.tip))
         self.toggled.connect(lambda *_: self._show())
         self._show()
 
@@ -193,7 +205,9 @@ KINDS: Dict[str, Any] = {
 
 
 def widget_of(field: fields.Field) -> Any:
-    return named(KINDS[fields.kind(field)](field), field.name, field.tip)
+    made = named(KINDS[fields.kind(field)](field), field.name, field.tip)
+    made.setAccessibleName(spoken(field.label, field.tip))
+    return made
 
 
 class Form(QtWidgets.QWidget):
@@ -209,7 +223,7 @@ class Form(QtWidgets.QWidget):
             widget = widgets[field.name] = widget_of(field)
             if field.needs and lines is outer:
                 self._inner.append((QtWidgets.QWidget(), []))
-                lines = form(self._inner[-1][0])
+                lines = form(self._inner[-1][0], wraps=False)
                 outer.addRow(self._inner[-1][0])
             elif not field.needs:
                 lines = outer
@@ -225,6 +239,11 @@ class Form(QtWidgets.QWidget):
                 caption.setBuddy(widget)
                 self._lines[field.name] = [caption, widget]
                 lines.addRow(caption, self._seed_line(widget) if field.name == "seed" else widget)
+        for group, names in self._inner:
+            lines = [self._lines[name] for name in names]
+            if sum(max(part.minimumSizeHint().width() for part in column) for column in zip(*lines)) > NARROW - SPACE:
+                all_rows = scoped(QtWidgets.QFormLayout, "RowWrapPolicy", "WrapAllRows")
+                group.layout().setRowWrapPolicy(all_rows)  # inside another form its height must not depend on its width
 
     def _seed_line(self, seed: Any) -> Any:
         line = QtWidgets.QWidget()

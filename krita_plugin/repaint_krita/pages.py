@@ -11,7 +11,7 @@ from bridge_server.client.editor.panel import Panel
 
 from .forms import Form
 from .framing import FramePicture
-from .pictures import composite
+from .pictures import composite, density
 from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import button, column, label, main_button, named, note
 
@@ -131,7 +131,8 @@ class TilePage(PageWidget):
         self._shown = state
         self.preview.setVisible(tile is not None)
         if tile is not None:
-            self.preview.setPixmap(_repeated(composite(tile.run, tile.variant, REPEATED // 2)))
+            side = round(REPEATED // 2 * density())
+            self.preview.setPixmap(_repeated(composite(tile.run, tile.variant, side)))
 
 
 def _repeated(tile: Any) -> Any:
@@ -139,6 +140,7 @@ def _repeated(tile: Any) -> Any:
     painter = QtGui.QPainter(pixmap)
     painter.drawTiledPixmap(pixmap.rect(), tile)
     painter.end()
+    pixmap.setDevicePixelRatio(density())
     return pixmap
 
 

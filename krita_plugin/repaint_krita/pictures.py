@@ -10,9 +10,14 @@ from bridge_server.client.editor.samples import shown
 from bridge_server.client.geometry import Box
 
 from .pixels import image
-from .qt import QtCore, QtGui, scoped
+from .qt import QtCore, QtGui, QtWidgets, scoped
 
 SMOOTH = scoped(QtGui.QPainter, "RenderHint", "SmoothPixmapTransform")
+
+
+def density() -> float:
+    """Pixels of the screen for one of Qt's, in each direction."""
+    return float(QtWidgets.QApplication.instance().devicePixelRatio())
 
 
 def composite(run: Run, variant: Variant, side: int) -> Any:
@@ -43,10 +48,12 @@ def _draw(painter: Any, target: Target, picture: Picture, seen: Box, scale: floa
 
 
 class Thumbnails:
-    """The selected part with some surroundings, ``side`` pixels each way at most; backdrops are made once per run."""
+    """The selected part with some surroundings, ``side`` pixels each way at most, which are more of the screen's where
+    that has a high density; backdrops are made once per run."""
 
     def __init__(self, side: int) -> None:
-        self.side = side
+        self._ratio = density()
+        self.side = round(side * self._ratio)
         self._backdrops: Dict[int, Tuple[Any, Box]] = {}
 
     def keep(self, numbers: Any) -> None:
@@ -56,13 +63,13 @@ class Thumbnails:
     def of(self, run: Run, picture: Optional[Picture], base: Any) -> Any:
         """``base``: the colour where nothing is known."""
         backdrop, seen = self._backdrop(run, base)
-        if picture is None:
-            return backdrop
         result = QtGui.QPixmap(backdrop)
-        painter = QtGui.QPainter(result)
-        painter.setRenderHint(SMOOTH)
-        _draw(painter, run.target, picture, seen, result.width() / seen.width)
-        painter.end()
+        if picture is not None:
+            painter = QtGui.QPainter(result)
+            painter.setRenderHint(SMOOTH)
+            _draw(painter, run.target, picture, seen, result.width() / seen.width)
+            painter.end()
+        result.setDevicePixelRatio(self._ratio)
         return result
 
     def _backdrop(self, run: Run, base: Any) -> Tuple[Any, Box]:

@@ -20,7 +20,7 @@ from bridge_server.client.editor.setup import SetUpPage
 from bridge_server.client.editor.words import tr
 
 from .qt import QtWidgets
-from .widgets import ProgressBar, button, column, main_button, named, note, plain, row
+from .widgets import ProgressBar, broken, button, column, main_button, named, note, plain
 
 LOG_LINES = 8
 
@@ -105,12 +105,12 @@ class RemovalPanel(QtWidgets.QWidget):
         self._page = page
         self.ask = button("remove", lambda: pump.do("removal", page.ask))
         self.text = note(name="removal")
-        self.models, self.history = QtWidgets.QCheckBox(tr(WITH_MODELS)), QtWidgets.QCheckBox(tr(WITH_HISTORY))
+        self.models, self.history = (QtWidgets.QCheckBox(broken(tr(text))) for text in (WITH_MODELS, WITH_HISTORY))
         for box in (self.models, self.history):
             box.toggled.connect(lambda *_: page.include(self.models.isChecked(), self.history.isChecked()))
         self.remove = button("remove_now", lambda: pump.do("removal", page.remove))
         self.leave = button("remove_not", lambda: pump.do("removal", page.leave))
-        column(self, self.ask, self.text, self.models, self.history, row(self.remove, self.leave), margin=0)
+        column(self, self.ask, self.text, self.models, self.history, self.remove, self.leave, margin=0)
         page.listeners.append(self.refresh)
         self.refresh()
 

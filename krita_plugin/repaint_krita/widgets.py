@@ -12,6 +12,10 @@ from bridge_server.client.editor.words import tr
 
 from .qt import QtCore, QtWidgets, scoped
 
+NARROW = 226  # pixels: the room in a docker of 250 beside its scroll bar and within its margins
+SPACE = 4  # pixels between the parts of a form
+BOX = 32  # of it, before a check box's text and around it
+
 
 def plain(text: str) -> str:
     """For tool tips and questions, of which Qt takes some for HTML: what is shown as this very text."""
@@ -35,6 +39,8 @@ def named(widget: Any, name: str, tip: str = "") -> Any:
     if tip:
         widget.setToolTip(plain(tip))
         widget.setAccessibleDescription(tip)
+        if not getattr(widget, "text", str)():
+            widget.setAccessibleName(tip)
     return widget
 
 
@@ -56,7 +62,6 @@ def button(name: str, clicked: Optional[Callable[[], Any]] = None, icon: str = "
     if icon:
         made = QtWidgets.QToolButton()
         made.setIcon(Krita.instance().icon(icon))
-        made.setAccessibleName(tr(tip))
     else:
         made = push_button(tr(text))
     if clicked is not None:
@@ -83,11 +88,26 @@ def main_button(name: str, text: str, tip: str, clicked: Callable[[], Any]) -> A
     return made
 
 
-def form(parent: Any) -> Any:
-    """Labels beside fields."""
+def broken(text: str) -> str:
+    """A check box's text, in two lines where 250 pixels are too few for one: Qt breaks none."""
+    metrics = QtWidgets.QApplication.fontMetrics()
+    lines = [""]
+    for word in text.split(" "):
+        longer = (lines[-1] + " " + word).strip()
+        if lines[-1] and metrics.horizontalAdvance(longer.replace("&", "")) > NARROW - BOX:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
+
+
+def form(parent: Any, wraps: bool = True) -> Any:
+    """Labels beside fields; with ``wraps`` above those for which there is no room beside."""
     layout = QtWidgets.QFormLayout(parent)
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(4)
+    layout.setSpacing(SPACE)
+    if wraps:
+        layout.setRowWrapPolicy(scoped(QtWidgets.QFormLayout, "RowWrapPolicy", "WrapLongRows"))
     layout.setFieldGrowthPolicy(scoped(QtWidgets.QFormLayout, "FieldGrowthPolicy", "AllNonFixedFieldsGrow"))
     return layout
 
@@ -127,26 +147,31 @@ def note(text: str = "", name: str = "") -> Any:
 
 
 class PageButtons(QtWidgets.QWidget):
-    """A row of page names, of which one is chosen: narrower than tabs, so that 250 pixels hold them in any language."""
+    """A row of page names, of which one is chosen: narrower than tabs; two rows where 250 pixels do not hold them."""
 
     currentChanged = QtCore.pyqtSignal(int)
 
     def __init__(self, texts: Iterable[str]) -> None:
         super().__init__()
         self._group = QtWidgets.QButtonGroup(self)
-        layout = QtWidgets.QHBoxLayout(self)
+        layout = QtWidgets.QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         expanding = scoped(QtWidgets.QSizePolicy, "Policy", "Expanding")
         fixed = scoped(QtWidgets.QSizePolicy, "Policy", "Fixed")
+        pages = []
         for number, text in enumerate(texts):
             page = QtWidgets.QToolButton()
             page.setText(tr(text))
             page.setCheckable(True)
             page.setSizePolicy(expanding, fixed)
             self._group.addButton(page, number)
-            layout.addWidget(page)
             page.toggled.connect(lambda on, number=number: self.currentChanged.emit(number) if on else None)
+            pages.append(page)
+        wide = sum(page.sizeHint().width() for page in pages)
+        columns = len(pages) if wide <= NARROW else (len(pages) + 1) // 2
+        for number, page in enumerate(pages):
+            layout.addWidget(page, number // columns, number % columns)
         self.setCurrentIndex(0)
 
     def currentIndex(self) -> int:

@@ -255,30 +255,6 @@ def test_closing_the_window_does_not_stop_a_run(desk: Desk) -> None:
     desk.host.wait("window.get_mapped() and window.status.get_text().startswith('Done')")
 
 
-def test_every_page_fits_and_speaks_german(desk: Desk) -> None:
-    """A second window in another language: no English is left on buttons, nothing is wider than the window."""
-    english = desk.host.run("window.form.lines['model'][0].get_text()")
-    desk.host.run("""
-from bridge_server.client.editor import words
-from repaint_gimp.window import Window
-import pathlib
-words.choose("de")
-german = Window(pump, service.choices, pathlib.Path("/nonexistent/window.json"), host, service.set_up)
-german.set_title("German")
-german.show()
-None
-""")
-    try:
-        desk.host.wait("german.get_mapped()")
-        assert desk.host.run("german.form.lines['model'][0].get_text()") == "Modell" != english
-        assert desk.host.run("german.cancel_button.get_label()") == "A_bbrechen"
-        for page in ("selection", "extend", "tile", "more"):
-            desk.host.run(f"german.pages.set_visible_child_name({page!r})\nNone")
-            assert desk.host.run("german.get_preferred_width()[0]") <= 900
-    finally:
-        desk.host.run("german.destroy()\nwords.choose('en')\nNone")
-
-
 @pytest.mark.parametrize("preset", ["fast", "quality", "repaint"])
 def test_presets_in_plain_words(desk: Desk, preset: str) -> None:
     desk.host.wait(f"{preset!r} in window.fields['preset'].values()")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from . import sentences
 from .model import Run, Variant
-from .words import tr
+from .words import tr, unmarked
 
 # kinds of branches → what they are called
 KINDS = (("harmonise", "Harmonise"), ("idea", "New idea"), ("continue", "Variation"))
+
+
+def spoken(label: str, tip: str) -> str:
+    """What a screen reader calls a field: its label, or its tip where there is none or it is but a sign."""
+    return unmarked(tr(label if any(sign.isalpha() for sign in label) else tip))
 
 
 def time_left(seconds: float) -> str:

@@ -1,0 +1,147 @@
+"""The window in every language, in a real GIMP: python -m tests.gimp.languages [--out FOLDER]
+
+A sheet for each language, all pages beside each other, with a run in the history and a model that is not installed,
+and a line for each text that does not fit. GDK_SCALE=2 shows it as on a screen of high density.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+import tests.conftest  # noqa: F401  (the run's own home, before anything of the project is imported)
+from bridge_server.__main__ import main as bridge_command
+from bridge_server.client import launch
+from bridge_server.client.link import find_or_start
+from tests.desk import write_launch_file
+from tests.driven import Display
+from tests.krita.languages import LANGUAGES
+
+from .desk import Desk
+from .host import GimpHost, chosen_gimp
+
+STATES = {
+    "selection": "made.fields['model'].write('sd15')",
+    "extend": "made.fields['model'].write('exemplar')\nmade.pages.set_visible_child_name('extend')",
+    "tile": "made.pages.set_visible_child_name('tile')",
+    "more": "made.pages.set_visible_child_name('more')",
+    "removal": "for part in (made.removal.models, made.removal.history, made.removal.choice): part.show()",
+    "set-up": """
+made.set_up_panel.show()
+made.halves.hide()
+for part in made.set_up_panel.get_children():
+    part.show()
+""",
+}
+"""What the window ``made`` is brought into, one after the other: its pages, and what is seen but once."""
+PRELUDE = """
+import pathlib
+from gi.repository import Gtk
+from bridge_server.client.editor import words
+from repaint_gimp import window as window_module
+CONTROLS = (Gtk.Button, Gtk.Entry, Gtk.ComboBox, Gtk.Scale, Gtk.ProgressBar, Gtk.IconView, Gtk.TreeView, Gtk.TextView)
+
+def speaking(language):
+    # a window of its own in this language
+    words.choose(language)
+    made = window_module.Window(pump, service.choices, pathlib.Path("/nonexistent"), host, service.set_up)
+    made.set_title("RePaint, " + language)
+    made.present()
+    made.move(40, 40)
+    made.refresh()
+    return made
+
+def parts(widget):
+    yield widget
+    found = []
+    if isinstance(widget, Gtk.Container):
+        widget.forall(found.append)
+    for each in found:
+        yield from parts(each)
+
+def cut(window):
+    # [name, text] of what has less room than it needs
+    size, needed = window_module.SIZE[0], window.get_preferred_width()[0]
+    found = [["window", "%d of %d pixels" % (needed, size)]] if needed > size else []
+    for part in parts(window):
+        shortened = isinstance(part, Gtk.Label) and part.get_mapped() and part.get_layout().is_ellipsized()
+        if shortened and part.get_ancestor(Gtk.ComboBox) is None:
+            found.append([part.get_parent().get_name(), part.get_text()])
+    return found
+
+def unnamed(window):
+    # controls of which a screen reader has nothing to say
+    inner = (Gtk.ComboBox, Gtk.SpinButton, Gtk.TreeView)
+    return [part.get_name() for part in parts(window)
+            if isinstance(part, CONTROLS) and not any(sign.isalpha() for sign in part.get_accessible().get_name() or "")
+            and not isinstance(part.get_parent(), inner) and part.get_ancestor(Gtk.ComboBox) is None]
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("languages-of-gimp"))
+    parser.add_argument("--languages", nargs="*", default=LANGUAGES)
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    display = Display(1680, 1500)
+    with tempfile.TemporaryDirectory(dir=chosen_gimp().temporary) as folder:
+        work = Path(folder)
+        os.environ[launch.HOME_VARIABLE] = str(work / "bridge")
+        write_launch_file(warm="exemplar")
+        find_or_start("tests", "tests").close()
+        variables = {name: value for name, value in os.environ.items() if name in ("GDK_SCALE", "GTK_THEME")}
+        host = GimpHost(work / "gimp", display, variables)
+        try:
+            host.start()
+            _take(host, work, chosen)
+            host.stop()
+        finally:
+            host.kill()
+            bridge_command(["stop"])
+            display.close()
+
+
+def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
+    desk = Desk(host)
+    image = desk.new(300, 240)
+    desk.menu("selection", image)
+    host.wait("service.window is not None and service.window.get_mapped()")
+    host.run("window = service.window\nNone")
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
+    desk.choose("exemplar", seed=7, variants=2)
+    desk.select(image, 60, 50, 40, 40)
+    desk.press(image)
+    desk.wait_end(300)
+    host.run(PRELUDE + "window.hide()\nNone")
+    for language in chosen.languages:
+        host.run(f"made = speaking({language!r})\nNone")
+        host.wait("made.get_mapped()")
+        pictures = []
+        for name, code in STATES.items():
+            host.run(code + "\nNone")
+            time.sleep(0.7)
+            for place, text in host.run("cut(made)"):
+                print(f"{language}, {name}, {place}: {text}")
+            x, y, width, height, scale = host.run(
+                "_, x, y = made.get_window().get_origin()\n[x, y, *made.get_size(), made.get_scale_factor()]"
+            )
+            shot = host.screenshot(name, folder)
+            assert shot is not None
+            box = (x * scale, y * scale, (x + width) * scale, (y + height) * scale)
+            pictures.append(Image.open(shot).convert("RGB").crop(box))
+        print(*host.run("unnamed(made)"), sep="\n", end="")
+        host.run("made.destroy()\nwords.choose('en')\nNone")
+        sheet = Image.new("RGB", (sum(each.width for each in pictures), max(each.height for each in pictures)))
+        for number, picture in enumerate(pictures):
+            sheet.paste(picture, (sum(each.width for each in pictures[:number]), 0))
+        sheet.save(chosen.out / f"{language}.png")
+
+
+if __name__ == "__main__":
+    main()
