@@ -1,7 +1,7 @@
 """The laboratory: the report's experiments as commands, each writing a notebook and a page of what it found."""
 
 from engine.lab import diffusers, diversity, evolutive, latent, resampling, steps, texture
-from engine.lab.benchmarks import TABLES
+from engine.lab.benchmarks import tables
 from engine.lab.board import Board
 from engine.lab.experiment import Cell, Experiment, Live, Number, Option, Result, Scene, Setting, Setup, painted
 from engine.lab.notebook import Notebook, Record, write_text
@@ -22,7 +22,7 @@ EXPERIMENTS = {
         texture.EXPERIMENT,
         diffusers.EXPERIMENT,
         latent.EXPERIMENT,
-        TABLES,
+        tables.EXPERIMENT,
     )
 }
 """All of them, by name, in the order of the report."""

@@ -107,8 +107,8 @@ def diffpir(
     lam: float = 1.0,
     zeta: float = 1.0,
 ) -> torch.Tensor:
-    """Zhu et al. 2023 (arXiv 2305.08995), Algorithm 1: x̂_0 by the proximal step of Eq. 12 with ρ_t = λ σ_y²/σ_t², then
-    Eq. 14."""
+    """Zhu et al. 2023 (arXiv 2305.08995), Algorithm 1: x̂_0 by the data step with ρ_t = λ σ_y²/σ_t², in closed form,
+    then DDIM's step with the share ζ of fresh noise."""
     sigmas = even(steps)
     x = _start(problem, count, generator, sigmas[0])
     for sigma, lower in pairwise(sigmas):

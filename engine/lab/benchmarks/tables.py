@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean, pstdev
@@ -151,9 +151,9 @@ def _score_ksd_table(notebook: Notebook) -> Table:
             published = PUBLISHED.get(method, (None, None))
             values = [_deviation(low, "ksd"), published[0], _deviation(high, "ksd"), published[1]]
             spreads = [_deviation(low, "spread"), _deviation(high, "spread")]
-            rows.append([METHODS[method].title, _calls(low or high), _told(method), *values, *spreads])
-    rows += [[title, None, None, None, low, None, high, None, None] for title, (low, high) in PUBLISHED_ONLY.items()]
-    head = ["method", "calls", "told σ", "σ = .2", "published", "σ = .5", "published", "spread, .2", "spread, .5"]
+            rows.append([*_who(method, [low, high]), *values, *spreads])
+    rows += [[title, *3 * [None], None, low, None, high, None, None] for title, (low, high) in PUBLISHED_ONLY.items()]
+    head = [*WHO, "σ = .2", "published", "σ = .5", "published", "spread, .2", "spread, .5"]
     caption = (
         "An-KSD, lower is better, and the variance over the posterior's, ideally 1: mean (deviation) over five draws"
     )
@@ -166,9 +166,8 @@ def _grid_table(notebook: Notebook) -> Table:
     for method in benchmark.methods:
         cells = [_found(notebook, "grid", method, **case) for case in benchmark.cases]
         if any(cells):
-            calls = next(_calls(cell) for cell in cells if cell)
-            rows.append([METHODS[method].title, calls, _told(method), *(_interval(cell, "sw") for cell in cells)])
-    head = ["method", "calls", "told σ", *(f"{case['d']} / {case['observed']}" for case in benchmark.cases)]
+            rows.append([*_who(method, cells), *(_interval(cell, "sw") for cell in cells)])
+    head = [*WHO, *(f"{case['d']} / {case['observed']}" for case in benchmark.cases)]
     return Table(head, rows, "Sliced Wasserstein distance by d / d_y, mean of 20 problems ± 1.96 standard errors.")
 
 
@@ -178,8 +177,8 @@ def _correlated_table(notebook: Notebook, noise: float) -> Table:
         cell = _found(notebook, "correlated", method, noise=noise)
         if cell:
             values = [_interval(cell, name) for name in ("mean", "variance", "sw")]
-            rows.append([METHODS[method].title, _calls(cell), _told(method), *values, _interval(cell, "mmd", 3)])
-    head = ["method", "calls", "told σ", "mean", "variance", "sliced Wasserstein", "MMD²"]
+            rows.append([*_who(method, [cell]), *values, _interval(cell, "mmd", 3)])
+    head = [*WHO, "mean", "variance", "sliced Wasserstein", "MMD²"]
     caption = f"σ = {noise:g}: distances of the means, of the variances and of 500 samples; 20 problems"
     return Table(head, rows, f"{caption}, mean ± 1.96 standard errors.")
 
@@ -208,12 +207,15 @@ def _interval(cell: Record | None, name: str, digits: int = 2) -> str | None:
     return f"{fmean(values):.{digits}f} ± {1.96 * pstdev(values) / math.sqrt(len(values)):.{digits}f}"
 
 
-def _calls(cell: Record | None) -> int | None:
-    return None if cell is None else int(cell.number("calls") or 0)
+WHO = ("method", "calls", "seconds", "told σ")
 
 
-def _told(method: str) -> str:
-    return "yes" if METHODS[method].told else "no"
+def _who(method: str, cells: Sequence[Record | None]) -> list[Value]:
+    """The first columns of a row: seconds are those of a problem."""
+    done = [cell for cell in cells if cell]
+    seconds = fmean(cell.number("seconds") or 0.0 for cell in done)
+    told = "yes" if METHODS[method].told else "no"
+    return [METHODS[method].title, int(done[0].number("calls") or 0), f"{seconds:.2f}", told]
 
 
 def _told_helps(notebook: Notebook) -> str:
@@ -263,7 +265,7 @@ CORRELATED = (
     "Three Gaussians in ten dimensions, eight coordinates seen with noise σ, two to be found (arXiv 2503.03007)."
 )
 
-TABLES = Experiment(
+EXPERIMENT = Experiment(
     "benchmarks",
     "Published benchmarks: the sampler beside its rivals, where the posterior is known",
     "A sampler for inpainting is to draw from the posterior; on these problems the posterior is known.",
