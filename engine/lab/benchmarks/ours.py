@@ -9,7 +9,7 @@ import torch
 
 from engine.lab.benchmarks.problems import Problem
 from engine.lab.benchmarks.rivals import Denoise
-from engine.sampling import PRESETS, Diffusion, Noise, linear_alpha_bar, sampler_of
+from engine.sampling import PRESETS, Diffusion, Noise, flow_alpha_bar, linear_alpha_bar, sampler_of
 
 
 def preset(
@@ -19,15 +19,17 @@ def preset(
     generator: torch.Generator,
     name: str,
     told: bool = False,
+    flow: bool = False,
 ) -> torch.Tensor:
     """Samples of x_0 (count, d) by a preset of the engine, unclipped; the DDPM step where it leaves η to the model.
 
     Args:
         told: it is told the noise of what is known.
+        flow: as flow models are sampled.
     """
-    chosen = PRESETS[name]
+    chosen = PRESETS[name].of("flow" if flow else "sample")
     settings = replace(chosen.settings.with_eta(None), clip=False)
-    alpha_bar = linear_alpha_bar()
+    alpha_bar = flow_alpha_bar()[0] if flow else linear_alpha_bar()
 
     def network(x: torch.Tensor, timestep: int) -> torch.Tensor:
         a = float(alpha_bar[timestep])
