@@ -71,22 +71,26 @@ class MaterialPanel(Gtk.Box):
     def look_again(self) -> None:
         """Layers and channels may have come or gone."""
         self._shown = None
+        self._panel.list_materials()
         self.refresh()
 
     def refresh(self) -> None:
         if not self.get_mapped():
             return
-        self._panel.list_materials()
         text = self._panel.material_note()
         self.note.set_text(text)
         self.note.set_visible(bool(text))
+        self._panel.pump.do("material", self._show)
+
+    def _show(self) -> None:
         now = (self._panel.wish(), self._panel.flow.host.canvas_size())
-        if now != self._shown:
-            self._shown = now
-            shown = self._panel.flow.host.material_picture(now[0], USED) if now[0] is not None else None
-            self.picture.set_visible(shown is not None)
-            if shown is not None:
-                self.picture.set_from_pixbuf(shown)
+        if now == self._shown:
+            return
+        self._shown = now
+        shown = self._panel.flow.host.material_picture(now[0], USED) if now[0] is not None else None
+        self.picture.set_visible(shown is not None)
+        if shown is not None:
+            self.picture.set_from_pixbuf(shown)
 
 
 class ExtendPage(PageWidget):

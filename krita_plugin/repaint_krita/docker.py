@@ -61,7 +61,7 @@ class RePaintDocker(DockWidget):
 
     def canvasChanged(self, canvas: Any) -> None:
         self.panel.document_changed()
-        self.material.refresh()
+        self.material.look_again()
         for page in self.page.values():
             page.refresh()
         choices = self.panel.choices

@@ -57,26 +57,35 @@ class MaterialPanel(QtWidgets.QWidget):
         panel.widgets[material.MATERIAL].on_change(panel.material_chosen)
         for field in fields.MATERIAL:
             panel.widgets[field.name].on_change(changed)
+            panel.widgets[field.name].on_change(self.refresh)
         panel.widgets["model"].on_change(self.refresh)
 
     def enterEvent(self, event: Any) -> None:
         """Krita tells nobody of a new layer or mask: the artist's way here does."""
         super().enterEvent(event)
+        self.look_again()
+
+    def look_again(self) -> None:
         self._shown = None
+        self._panel.list_materials()
         self.refresh()
 
     def refresh(self) -> None:
-        self._panel.list_materials()
         text = self._panel.material_note()
         self.note.setText(text)
         self.note.setVisible(bool(text))
+        if self.isVisible():
+            self._panel.pump.do("material", self._show)
+
+    def _show(self) -> None:
         now = (self._panel.wish(), self._panel.flow.host.canvas_size())
-        if now != self._shown and self.isVisible():
-            self._shown = now
-            shown = self._panel.flow.host.material_picture(now[0], USED) if now[0] is not None else None
-            self.picture.setVisible(shown is not None)
-            if shown is not None:
-                self.picture.setPixmap(QtGui.QPixmap.fromImage(shown))
+        if now == self._shown:
+            return
+        self._shown = now
+        shown = self._panel.flow.host.material_picture(now[0], USED) if now[0] is not None else None
+        self.picture.setVisible(shown is not None)
+        if shown is not None:
+            self.picture.setPixmap(QtGui.QPixmap.fromImage(shown))
 
 
 class ExtendPage(PageWidget):

@@ -98,7 +98,7 @@ class Panel:
         return self.flow.host.materials(kind) if kind in material.NAMED else []
 
     def wish(self) -> Optional[Wish]:
-        return wish(self.values())
+        return wish({each.name: self.widgets[each.name].read() for each in fields.MATERIAL})
 
     def material_note(self) -> str:
         """What is to be known of the choice, or ""."""
