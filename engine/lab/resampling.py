@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.lab.experiment import Cell, Experiment, Live, Option, Result, Setting, Setup
-from engine.lab.latent import ground
+from engine.lab.latent import ground, plainly
 from engine.lab.notebook import Notebook, Record
 from engine.lab.plots import Plot
 from engine.lab.questions import (
@@ -79,6 +79,7 @@ def _run(setup: Setup, name: str, asked: Question, word: str, levels: tuple[int,
     options = {"steps": steps, "jump_length": length, "jump_samples": samples}
     said: dict[str, Any] = {}
     if model.read is not None:
+        model = plainly(model)
         said = {"prompt": word, "guidance": 4.0 if word else 1.0}
     elif word:
         said = {"label": word}
