@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 from bridge_server.client.editor import choosing, fields
+from bridge_server.client.editor.labels import BUTTONS
 from bridge_server.client.editor.panel import Panel
 from bridge_server.client.editor.view import Chosen
+from bridge_server.client.editor.words import tr
 
 from .forms import widget_of
 from .pictures import Thumbnails
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import button, named, row
+from .widgets import named, row
 
 SIDE = 320  # pixels of the split view's pictures
 HEIGHT = 160
@@ -36,14 +38,14 @@ class ChoosingLine(QtWidgets.QWidget):
         self.setLayout(row(self.search, self.order, self.only, stretch=0))
 
 
-def marks() -> List[Any]:
-    """The buttons "favourite" and "split", which stay pressed."""
-    found = [button(name, icon="") for name in ("favourite", "split")]
-    for one in found:
-        one.setCheckable(True)
-        one.setFixedWidth(one.sizeHint().height() + 6)
-        one.setAccessibleName(one.toolTip())
-    return found
+def mark(name: str) -> Any:
+    """A small button of `labels.BUTTONS` that stays pressed, with a sign as its text."""
+    text, tip = BUTTONS[name]
+    made = QtWidgets.QToolButton()
+    made.setText(text)
+    made.setCheckable(True)
+    made.setAccessibleName(tr(tip))
+    return named(made, name, tip)
 
 
 class SplitView(QtWidgets.QWidget):

@@ -16,7 +16,7 @@ from bridge_server.client.editor.setup import SetUpPage
 from bridge_server.client.editor.tour import Tour
 
 from .branches import BranchPanel
-from .choosing import ChoosingLine, SplitView, marks
+from .choosing import ChoosingLine, SplitView, mark
 from .downloads import DownloadPanel
 from .forms import Form
 from .gallery import Gallery
@@ -173,7 +173,7 @@ class RePaintDocker(DockWidget):
         self.apply = button("apply", self.panel.apply)
         self.more = button("more", self.panel.more)
         self.more_like = button("more_like", self.panel.more_like)
-        self.favourite, self.split = marks()
+        self.favourite, self.split = mark("favourite"), mark("split")
         self.favourite.clicked.connect(lambda *_: self._favour())
         self.split.toggled.connect(lambda *_: self.refresh())
         first = row(self.seed_note, self.favourite, self.split, self.copy, self.drop, stretch=0)
