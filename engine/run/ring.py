@@ -1,9 +1,9 @@
 """The colour of the ring: a fill whose low frequencies agree with those of a ring around it.
 
 What a latent model paints, or what is copied from another picture, may have another light than its surroundings. The
-differences of the two along the border, of colours blurred on either side for themselves, are gone on with into the fill
-as smoothly as can be and added: seamless cloning (Pérez, Gangnet & Blake 2003, doi 10.1145/882262.882269), but of what
-is coarser than the detail, which stays as it is.
+differences of the two along the border, of colours blurred on either side for themselves, are gone on with into the
+fill as smoothly as can be and added: seamless cloning (Pérez, Gangnet & Blake 2003, doi 10.1145/882262.882269), but of
+what is coarser than the detail, which stays as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from engine.canvas import Box, Light
-from engine.exemplar.melding import Grid, solutions
+from engine.exemplar import melding
 
 WIDTH = 6.0
 """Deviation in pixels of the blurs."""
@@ -41,8 +41,8 @@ def agreeing(
     apart = np.where(border[..., None], beside - within, np.float32(0))
     down, across = (inside & np.roll(inside, -1, axis) for axis in (0, 1))
     down[-1], across[:, -1] = False, False
-    grid = Grid(border.astype(np.float32), down.astype(np.float32), across.astype(np.float32))
-    *_, change = solutions(grid, apart.copy(), ITERATIONS)
+    grid = melding.Grid(border.astype(np.float32), down.astype(np.float32), across.astype(np.float32))
+    *_, change = melding.solutions(grid, apart.copy(), ITERATIONS)
     made = fill.copy()
     here = inside[place.slices]
     changed = light.encoded(fill) + change[place.slices]
