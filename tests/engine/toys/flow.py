@@ -125,8 +125,10 @@ WAYS = {
     "κ = 0, as `fast`": (schedule.uniform(40, 5, 2), {}),
     "κ = 0": (plain(50), {}),
     "κ = 0, 28 levels": (plain(28), {}),
+    "κ = 0, jumps of 4": (schedule.uniform(28, 4, 2), {}),
     "DInG": (plain(25), {"power": 0.5, "twice": True}),
     "delayed DInG, noise √(1 − ᾱ) √t": (plain(50), {"power": 0.5}),
+    "delayed DInG, noise √(1 − ᾱ) √t, jumps of 4": (schedule.uniform(28, 4, 2), {"power": 0.5}),
     "delayed DInG, noise √(1 − ᾱ) √t, 28 levels": (plain(28), {"power": 0.5}),
     "delayed DInG, noise √(1 − ᾱ) t": (plain(50), {"power": 1.0}),
 }  # fmt: skip
