@@ -76,10 +76,10 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
         keep = partial(_kept, painting, moment, seed, attempt.most)
         yield Step(variant, made, total, attempt.seconds, preview, keep)
         if moment.done:
-            fill = painting.final(_whole(painting, moment.fill()))
+            fill, ring = painting.final(_whole(painting, moment.fill()))
             yield Finished(
                 variant, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection,
-                painting.image.dtype,
+                painting.image.dtype, ring=ring,
             )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ class Finished:
         windows: evaluations of the network, each of one window: what the run cost. Guidance makes two of one,
             perturbed attention makes one more.
         dtype: of the picture's samples.
+        ring: with ``job.ring``, the mean colour difference CIEDE2000 across the border before and after.
     """
 
     variant: int
@@ -94,6 +95,7 @@ class Finished:
     selection: np.ndarray = field(repr=False)
     dtype: np.dtype
     _figures: Callable[[Finished], Figures] = field(default=lambda _: Figures(), repr=False)
+    ring: tuple[float, float] | None = None
 
     def figures(self) -> Figures:
         """How well it joins. Costs when called."""

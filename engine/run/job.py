@@ -57,6 +57,8 @@ class Job:
             around the selection only says what fits; for models that are the picture itself. None: what is around.
         source_share: percent of the fill, 1 … 100, that the source makes up; the rest is copied from around, each place
             from where it suits better.
+        ring: bring the fill's low frequencies into agreement with those of a ring around it (:mod:`engine.run.ring`);
+            nothing of a fill in few colours.
     """
 
     image: np.ndarray
@@ -88,6 +90,7 @@ class Job:
     palette: bool | None = None
     source: np.ndarray | None = None
     source_share: int = 100
+    ring: bool = False
 
 
 def preset_of(job: Job) -> Preset:

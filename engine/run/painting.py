@@ -12,6 +12,7 @@ from engine import canvas
 from engine.canvas import Box, Light, Wraps, grain, palette
 from engine.errors import BadInput
 from engine.models import Model
+from engine.run import ring
 from engine.run.job import Job, check_source, checked_selection, preset_of, resolve
 from engine.sampling import Guide, Preset, Schedule, Settings
 
@@ -110,16 +111,19 @@ class Painting:
         """τ of what is known, as the model sees it."""
         return self.job.known_noise / 255 * 2 / (self.light.high - self.light.low)
 
-    def final(self, fill: np.ndarray) -> np.ndarray:
+    def final(self, fill: np.ndarray) -> tuple[np.ndarray, tuple[float, float] | None]:
         """The fill of a finished run, (H, W, 3) float32 in the picture's unit, in the colours that it keeps to; of a
-        deep picture with as much detail as there is beside."""
+        deep picture with as much detail as there is beside. And where its ring was asked for, how far that was apart
+        and is now, see :func:`engine.run.ring.agreeing`."""
         if self.colours is not None:
-            return palette.nearest(fill, self.colours)
+            return palette.nearest(fill, self.colours), None
+        place, apart = replace(self.region, x=self.region.x - self.near.x, y=self.region.y - self.near.y), None
+        if self.job.ring:
+            fill, apart = ring.agreeing(fill, place, self.image, self.selected, self.known, self.light)
         if self.image.dtype == np.uint8 or self.job.source is not None:
-            return fill
-        place = replace(self.region, x=self.region.x - self.near.x, y=self.region.y - self.near.y)
+            return fill, apart
         around = place, self.image, self.selected, self.light, self.wraps
-        return grain.regrained(grain.calmed(fill, *around), *around)
+        return grain.regrained(grain.calmed(fill, *around), *around), apart
 
 
 def _told_by(job: Job, image: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,8 @@ WIDTH = 6.0
 """Deviation in pixels of the blurs."""
 LEAST = 0.02
 """Share of a blur on one side of the border from which on it counts."""
+FIRM = np.float32(4)
+"""Weight of what is missed on the border, over that of a difference between two pixels."""
 ITERATIONS = 12
 
 
@@ -41,8 +43,8 @@ def agreeing(
     apart = np.where(border[..., None], beside - within, np.float32(0))
     down, across = (inside & np.roll(inside, -1, axis) for axis in (0, 1))
     down[-1], across[:, -1] = False, False
-    grid = melding.Grid(border.astype(np.float32), down.astype(np.float32), across.astype(np.float32))
-    *_, change = melding.solutions(grid, apart.copy(), ITERATIONS)
+    grid = melding.Grid(FIRM * border, down.astype(np.float32), across.astype(np.float32))
+    *_, change = melding.solutions(grid, FIRM * apart, ITERATIONS)
     made = fill.copy()
     here = inside[place.slices]
     changed = light.encoded(fill) + change[place.slices]
@@ -62,8 +64,38 @@ def _blurred(picture: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean CIEDE2000 of two lists of colours, (N, 3) in [−1, 1]."""
-    from skimage.color import deltaE_ciede2000, rgb2lab
+    """Mean CIEDE2000 of two lists of sRGB colours, (N, 3) in [−1, 1]."""
+    first, second = (
+        cv2.cvtColor(((each + 1) / 2).clip(0, 1).astype(np.float32)[None], cv2.COLOR_RGB2Lab)[0]
+        for each in (one, other)
+    )
+    return float(np.mean(delta_e00(first, second)))
 
-    first, second = (rgb2lab(((each + 1) / 2).clip(0, 1)[None]) for each in (one, other))
-    return float(np.mean(deltaE_ciede2000(first, second)))
+
+def delta_e00(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(N,) CIEDE2000 of CIELAB colours (N, 3) (Sharma, Wu & Dalal 2005, doi 10.1002/col.20070); 1 is about the least
+    one sees."""
+    (l1, a1, b1), (l2, a2, b2) = one.astype(np.float64).T, other.astype(np.float64).T
+    grey = (np.hypot(a1, b1) + np.hypot(a2, b2)) / 2
+    stretched = 1.5 - 0.5 * np.sqrt(grey**7 / (grey**7 + 25.0**7))
+    c1, c2 = np.hypot(stretched * a1, b1), np.hypot(stretched * a2, b2)
+    h1, h2 = (np.degrees(np.arctan2(b, stretched * a)) % 360 for a, b in ((a1, b1), (a2, b2)))
+    turn = (h2 - h1 + 180) % 360 - 180
+    colourless = c1 * c2 == 0
+    hue = np.where(colourless, 0, 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn) / 2))
+    middle = np.radians(np.where(colourless, h1 + h2, (h1 + turn / 2) % 360))
+    light, chroma = (l1 + l2) / 2, (c1 + c2) / 2
+    weight = (
+        1
+        - 0.17 * np.cos(middle - np.radians(30))
+        + 0.24 * np.cos(2 * middle)
+        + 0.32 * np.cos(3 * middle + np.radians(6))
+        - 0.20 * np.cos(4 * middle - np.radians(63))
+    )
+    s_l = 1 + 0.015 * (light - 50) ** 2 / np.sqrt(20 + (light - 50) ** 2)
+    s_c, s_h = 1 + 0.045 * chroma, 1 + 0.015 * chroma * weight
+    turned = np.radians(60) * np.exp(-(((np.degrees(middle) % 360 - 275) / 25) ** 2))
+    cross = -2 * np.sqrt(chroma**7 / (chroma**7 + 25.0**7)) * np.sin(turned)
+    d_l, d_c, d_h = (l2 - l1) / s_l, (c2 - c1) / s_c, hue / s_h
+    found: np.ndarray = np.sqrt(np.maximum(0, d_l**2 + d_c**2 + d_h**2 + cross * d_c * d_h))
+    return found

@@ -170,9 +170,10 @@ class Staged:
                 if variant == 0:
                     self._windows += self._evaluations(walk) * len(part.plan.windows)
                 if walk.after == 0:
+                    fill, ring = painting.final(painted[variant])
                     yield Finished(
-                        variant, self._seeds[variant], total, attempt.seconds, painting.final(painted[variant]),
-                        painting.region, self._windows, painting.selection, painting.image.dtype,
+                        variant, self._seeds[variant], total, attempt.seconds, fill, painting.region, self._windows,
+                        painting.selection, painting.image.dtype, ring=ring,
                     )  # fmt: skip
         self._painted = painted
 

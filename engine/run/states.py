@@ -33,7 +33,7 @@ FORMAT = "repaint-bridge-state-1"
 JUMPS = {"small": 0.1, "medium": 0.25, "large": 0.5}
 """Named jump lengths as shares of the number of levels."""
 MAX_JUMPS = 20
-NEW_OPTIONS: dict[str, Any] = {"linear": False, "palette": None, "source_share": 100}
+NEW_OPTIONS: dict[str, Any] = {"linear": False, "palette": None, "source_share": 100, "ring": False}
 """Fields of a job that files written before them lack."""
 _PARTS = ("job", "schedule", "settings", "state", "painted", "octave")
 """Of a kept state, what is an object of its own."""

@@ -141,7 +141,10 @@ class Results:
         if len(finished) == len(self._pictures):
             name = self._names[event.variant]
             imagefile.write(name, *self._done.pop(event.variant))
-            self.variants.append({"file": "-" if self._arguments.streamed else str(name), "seed": event.seed})
+            made_of = {"file": "-" if self._arguments.streamed else str(name), "seed": event.seed}
+            if event.ring is not None:
+                made_of["ring"] = [round(each, 2) for each in event.ring]
+            self.variants.append(made_of)
 
     def _tell_transparency(self, picture: Picture, made: np.ndarray, selection: np.ndarray) -> None:
         from engine import canvas
@@ -174,7 +177,9 @@ class Results:
             print(json.dumps(report), file=place)
             return
         for variant in self.variants:
-            print(f"{variant['file']}  seed {variant['seed']}", file=place)
+            ring = variant.get("ring")
+            told = f"  colour of the ring: ΔE00 {ring[0]} before, {ring[1]} after" if ring else ""
+            print(f"{variant['file']}  seed {variant['seed']}{told}", file=place)
         print(f"{self._calls} network calls each, {seconds:.1f} s on {self._model.device}", file=place)
 
     def _preview(self, step: Step) -> None:

@@ -117,6 +117,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         help="noise in what is known, 0 … 128 of 255, that a network's fill is not to copy (default: none)",
     )  # fmt: skip
     parser.add_argument("--learn", type=float, metavar="SECONDS", help="learn the known pixels first, 5 … 600")
+    parser.add_argument("--ring", action="store_true", help="bring the fill's colour into agreement with a ring around")
 
 
 def model_id(arguments: argparse.Namespace) -> str:
@@ -295,6 +296,7 @@ def job_of(arguments: argparse.Namespace, picture: Picture, selection: np.ndarra
         linear=colour.in_linear_light(picture),
         palette=palette_wanted(arguments),
         source_share=arguments.source_share,
+        ring=arguments.ring,
         **more,
     )
 

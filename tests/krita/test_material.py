@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def mark(document, name, x, y, w, h, kind="selectionmask"):
 
 
 @pytest.fixture
-def document(desk: Desk) -> Document:
+def document(desk: Desk) -> Iterator[Document]:
     """Waves of 200 × 160 with a selection, whose left half is green where nothing is selected."""
     made = desk.new(200, 160)
     desk.host.run(PAINT)
@@ -56,7 +57,8 @@ d.refreshProjection()
     )
     desk.choose("exemplar", seed=7)
     desk.select(made, 60, 50, 40, 40)
-    return made
+    yield made
+    choose(desk, "around")  # whatever comes next is not of this
 
 
 def choose(desk: Desk, kind: str, name: str = "") -> None:
