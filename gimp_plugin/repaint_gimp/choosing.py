@@ -9,6 +9,7 @@ from gi.repository import Gdk, Gtk
 from bridge_server.client.editor import choosing, fields
 from bridge_server.client.editor.panel import Panel
 from bridge_server.client.editor.view import Chosen
+from bridge_server.client.editor.words import tr
 
 from .forms import widget_of
 from .pictures import Thumbnails
@@ -27,6 +28,7 @@ class ChoosingLine(Gtk.Box):
         widgets: Dict[str, Any] = {field.name: widget_of(field) for field in fields.CHOOSING}
         self.search, self.order, self.only = widgets.values()
         self.search.set_width_chars(6)
+        self.search.set_placeholder_text(tr(fields.CHOOSING[0].label))
         self.search.connect("changed", lambda *_: changed())
         self.order.on_change(changed)
         self.only.connect("toggled", lambda *_: changed())

@@ -30,6 +30,7 @@ class ChoosingLine(QtWidgets.QWidget):
         widgets: Dict[str, Any] = {field.name: widget_of(field) for field in fields.CHOOSING}
         self.search, self.order, self.only = widgets.values()
         self.search.setClearButtonEnabled(True)
+        self.search.setPlaceholderText(tr(fields.CHOOSING[0].label))
         self.search.setMinimumWidth(40)
         self.shared = choosing.Choosing(panel.flow, panel.choices, widgets)
         self.search.textChanged.connect(lambda *_: self.changed.emit())

@@ -261,7 +261,7 @@ HISTORY: Tuple[Field, ...] = (
 
 # of the grid of pictures; they are not remembered
 CHOOSING: Tuple[Field, ...] = (
-    Text("search", "", "", "Show only these: model, date (2026-11-30), size (300x200, >500) or seed"),
+    Text("search", "", "Search", "Show only these: model, date (2026-11-30), size (300x200, >500) or seed"),
     Choice(
         "order", "newest", "", "Best first: by how well they join, edge and grain",
         entries=(("newest", "Newest first"), ("best", "Best first")),
