@@ -539,6 +539,7 @@ def one_thread():
     devices.use_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_all_experiments_small_make_their_pages(tmp_path, capsys):
     """`lab all --small`: every page is made, says what came out, and opens offline; a second run has nothing to do."""
