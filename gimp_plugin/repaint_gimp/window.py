@@ -45,8 +45,8 @@ from .tour import TourPanel  # noqa: E402
 from .widgets import GAP, Tabs, button, column, named, note, row  # noqa: E402
 
 TITLE = "RePaint"
-SIZE = (740, 690)
-LEFT = 400  # of its width
+SIZE = (800, 690)
+LEFT = 430  # of its width
 IMAGE = fields.Catalogue("image", "", sentences.IMAGE, sentences.IMAGE_TIP)  # GIMP does not tell which one is in front
 
 
