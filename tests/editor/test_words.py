@@ -24,7 +24,7 @@ NEEDS_A_NAME = ("tr", "ntr", "say", "Refused", "_stop", "_failed", "note", "setT
 
 
 FILES = sorted(path.stem for path in languages.FOLDER.glob("*.po"))
-COMPLETE = ("de", "fr")
+COMPLETE = ("de", "es", "fr", "it", "ja", "pl", "pt_BR", "uk", "zh_CN")
 """Of these no sentence may be missing: run ``python -m install.languages``, then translate what is new."""
 
 
