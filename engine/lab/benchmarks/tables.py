@@ -237,7 +237,7 @@ def _places(notebook: Notebook) -> str:
             if means:
                 best = METHODS[min(means, key=means.__getitem__)].title
                 nearest[best] = nearest.get(best, 0) + 1
-    told = ", ".join(f"{title} {count}" for title, count in sorted(nearest.items(), key=lambda each: -each[1]))
+    told = ", ".join(f"{title} ({count})" for title, count in sorted(nearest.items(), key=lambda each: -each[1]))
     return f"Nearest by sliced Wasserstein distance, of {sum(nearest.values())} cases of the other two: {told}."
 
 
