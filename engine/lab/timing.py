@@ -159,11 +159,11 @@ def _claims(by_model: dict[str, list[Record]]) -> list[Claim]:
         firsts = [_first(record) / (_further(record) or 1.0) for record in records]
         longer += [first > 1 for first in firsts]
         later.append(f"{name} {min(firsts):.2f} to {max(firsts):.2f} times as long")
-        few, many = (_further(records[k]) for k in (0, -1))
-        if len(records) > 1 and few:
+        by_side = {record.settings["side"]: _further(record) for record in records}
+        few, many = (by_side.get(side, 0.0) for side in ADM)
+        if few and many:
             how = f"{100 * (many / few - 1):.0f} % more" if many < 2 * few else f"{many / few:.1f} times as much"
-            sides = f"{records[-1].settings['side']} pixels against {told(few)} s at {records[0].settings['side']}"
-            alike.append((many < ALIKE * few, f"{name} {told(many)} s at {sides}, {how}"))
+            alike.append((many < ALIKE * few, f"{name} {told(many)} s against {told(few)} s, {how}"))
     first = "The first iteration is always slightly longer."
     kept = f"{sum(longer)} of {len(longer)} times: " + "; ".join(later) + "."
     claims = [Claim(first, _holds(longer), kept)]
