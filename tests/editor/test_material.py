@@ -11,6 +11,7 @@ from PIL import Image
 
 from bridge_server.client import events
 from bridge_server.client.editor import fields, material, sentences
+from bridge_server.client.editor.choices import Choices
 from bridge_server.client.editor.flow import request
 from bridge_server.client.editor.material import Source, Wish, checked, masked, usable
 from bridge_server.client.editor.model import Refused, Settings
@@ -134,3 +135,11 @@ def test_a_network_takes_no_sources_and_the_panel_says_so(tmp_path: Path) -> Non
     assert not room.stage.session.requests
     room.boxes["material"].value = fields.FIELDS["material"].default
     assert room.panel.material_note() == ""
+
+
+def test_the_choice_is_of_a_document_and_never_of_the_user(tmp_path: Path) -> None:
+    choices = Choices(tmp_path / "choices.json")
+    choices.keep({**fields.defaults(), "material": "other", "material_name": "grass", "variants": 3}, "/a.kra")
+    again = Choices(tmp_path / "choices.json")
+    assert again.of("/a.kra")["material_name"] == "grass"
+    assert (again.of("/b.kra")["material"], again.of("/b.kra")["variants"]) == ("around", 3)

@@ -15,7 +15,7 @@ from bridge_server.client.errors import BridgeError
 from bridge_server.client.launch import private_folder, read_json, write_private
 
 from . import sentences
-from .fields import FIELDS, OF_THE_USER, defaults
+from .fields import FIELDS, OF_A_DOCUMENT, OF_THE_USER, defaults
 
 MAX_DOCUMENTS = 200
 MAX_FAVOURITES = 1000
@@ -48,7 +48,7 @@ class Choices:
 
     def keep(self, values: Dict[str, Any], *documents: str) -> bool:
         """Remembers them for the user and these documents; False if the file cannot be written."""
-        self.user = {**self.user, **values}
+        self.user = {**self.user, **{key: value for key, value in values.items() if key not in OF_A_DOCUMENT}}
         for name in documents:
             if name:
                 self.documents.pop(name, None)

@@ -285,6 +285,7 @@ BRANCH_NUMBER = Number("branches", 1, "", "How many branches", low=1, high=MAX_V
 FIELDS: Dict[str, Field] = {
     each.name: each for group in (COMMON, MATERIAL, SELECTION, EXTEND, TILE, MORE, HISTORY) for each in group
 }
+OF_A_DOCUMENT = tuple(each.name for each in MATERIAL)  # never of the user: another one has other layers and marks
 OF_THE_USER = ("history_mib",)  # never of a document
 LEARN_SECONDS = 60  # of ``extend_learn``
 
