@@ -24,6 +24,8 @@ from engine.run import figures
 
 UNIT = 64
 """The masks below are drawn for pictures of this side."""
+LEAST = 1.0
+"""Of 255: nearer to others than this the truth's patches say nothing of how much a fill repeats."""
 BORDER = 12
 """Pixels around the hole whose patches count as those of its border."""
 MASKS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -178,8 +180,8 @@ def scores(picture: np.ndarray, asked: Question, both: bool = False) -> dict[str
     out["seam"] = _over(lambda shown: measures.seam_jump(shown, new), picture, truth)
     out["spread"] = _over(lambda shown: measures.spread(shown, new), picture, truth)
     around = cv2.dilate(new.astype(np.uint8), np.ones((2 * BORDER + 1,) * 2, np.uint8)) > 0
-    out["border"] = _over(partial(_likeness, where=around & ~new, new=new), picture, truth)
-    out["elsewhere"] = _over(partial(_likeness, where=~around, new=new), picture, truth)
+    out["border"] = _over(partial(_likeness, where=around & ~new, new=new), picture, truth, LEAST)
+    out["elsewhere"] = _over(partial(_likeness, where=~around, new=new), picture, truth, LEAST)
     return out
 
 
@@ -191,9 +193,12 @@ def _likeness(picture: np.ndarray, where: np.ndarray, new: np.ndarray) -> float 
     return measures.patch_distance(asked, reference) if len(asked) and len(reference) else None
 
 
-def _over(measure: Callable[[np.ndarray], float | None], picture: np.ndarray, truth: np.ndarray) -> float | None:
+def _over(
+    measure: Callable[[np.ndarray], float | None], picture: np.ndarray, truth: np.ndarray, least: float = 1e-6
+) -> float | None:
+    """Over the truth's own; None where that is below ``least``."""
     own, ideal = measure(picture), measure(truth)
-    return None if own is None or not ideal else own / ideal
+    return None if own is None or ideal is None or ideal < least else own / ideal
 
 
 def mean(records: Iterable[Record], name: str) -> float | None:

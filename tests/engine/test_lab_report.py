@@ -186,6 +186,19 @@ def test_a_flat_distance_and_steps_that_get_slower_are_told(tmp_path):
     assert _claims(steps, _notebook(tmp_path / "b", cells))[1].holds == "does not hold"
 
 
+def test_resampling_is_held_against_the_truth(tmp_path):
+    """Less than without resampling is not less than there should be."""
+    cells = [
+        (
+            {"model": "m", "asked": "holes", "picture": "p", "class": "", "samples": n},
+            {"seam": 2 - n / 50, "spread": 1.5 - n / 150, "border": 1.2 - n / 100, "elsewhere": 1.0},
+        )
+        for n in (1, 50)
+    ]
+    found = {claim.found.split()[0]: claim.holds for claim in _claims(resampling, _notebook(tmp_path, cells))}
+    assert found == {"seam": "holds", "spread": "does not hold", "border": "holds"}
+
+
 def test_early_against_late_is_judged_in_pairs(tmp_path):
     """Pictures differ by far more than the two ways do."""
     cells = [
