@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -155,10 +157,14 @@ except script.ScriptError as error:
 # ---------------------------------------------------------------- the guide
 
 
-def test_repair_all_scans_in_a_folder(desk: Desk, tmp_path: Path) -> None:
-    scans = desk.host.krita.temporary or tmp_path
-    scans = scans / "scans"
-    scans.mkdir()
+@pytest.fixture
+def scans(desk: Desk) -> Iterator[Path]:
+    """A folder that this Krita sees."""
+    with tempfile.TemporaryDirectory(dir=desk.host.krita.temporary) as folder:
+        yield Path(folder)
+
+
+def test_repair_all_scans_in_a_folder(desk: Desk, scans: Path) -> None:
     for number in (1, 2):
         photograph(scans / f"{number}.png", 110, 80)
         mask = np.zeros((80, 110), np.uint8)
