@@ -216,7 +216,8 @@ class Desk(EditorDesk[GimpHost]):
         self.host.run(
             "pump.do('forget', flow.forget_all)\nflow.say('')\nhost.image = ''\n"
             "window.pages.set_visible_child_name('selection')\n"
-            "window.panel.show_values(defaults())\nNone"
+            "window.panel.show_values(defaults())\nwindow.choosing.order.write('newest')\n"
+            "window.choosing.search.set_text('')\nwindow.live.on.set_active(False)\nNone"
         )
 
     # ---- keys ----

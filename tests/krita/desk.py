@@ -137,7 +137,10 @@ documents[{name!r}] = add(d)
         self.settle()
         while self.host.run("len(app.documents())"):
             self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
-        self.host.run("documents.clear()\nflow.forget_all()\nflow.say('')\ndock().pages.setCurrentIndex(0)")
+        self.host.run(
+            "documents.clear()\nflow.forget_all()\nflow.say('')\ndock().pages.setCurrentIndex(0)\n"
+            "dock().choosing.order.setCurrentIndex(0)\ndock().choosing.search.clear()\ndock().live.on.setChecked(False)"
+        )
 
     # ---- looking ----
     def pixels(self, document: Document) -> np.ndarray:
