@@ -27,9 +27,9 @@ def grounds() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def asked(grounds) -> np.ndarray:
-    """Each ground with a square of each colour asked for."""
+    """Each ground with a square of each colour asked for, with guidance that is not held back."""
     words = [f"a {colour} square" for colour in COLOURS for _ in range(COUNT)]
-    return study.paint(toy(), grounds, words, 4.0, WAY, 5)
+    return study.paint(toy(), grounds, words, 4.0, WAY, 5, held=False)
 
 
 def _seen(painted: np.ndarray, judge) -> np.ndarray:
@@ -76,7 +76,7 @@ def test_colours_move_in_the_asked_direction(asked):
 def test_a_negative_prompt_takes_away(judge, grounds, asked):
     """The very same words against the picture: what they name is hardly seen."""
     words = [f"a {colour} square" for colour in COLOURS for _ in range(COUNT)]
-    refused = study.paint(toy(), grounds, [""] * len(words), 4.0, study.plain(20), 5, against=words)
+    refused = study.paint(toy(), grounds, [""] * len(words), 4.0, study.plain(20), 5, against=words, held=False)
     assert _seen(refused, judge).mean() < _seen(asked, judge).mean() - 0.5
 
 
