@@ -1,7 +1,7 @@
-"""``python -m install.languages``: brings languages/ up to date with what the editors show (docs/translating.md).
+"""``python -m install.languages``: brings docs/translations up to date with what the editors show.
 
-Collects every sentence into languages/repaint.pot, hands new and changed ones to each languages/*.po, and compiles
-those for the plug-ins, which read them with Python's own gettext. Needs babel; nothing is translated here.
+Collects every sentence into repaint.pot there, hands new and changed ones to each *.po, and compiles those for the
+plug-ins, which read them with Python's own gettext. Needs babel; nothing is translated here (docs/translating.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bridge_server.client.editor import fields, labels, sentences, texts, words
 from bridge_server.client.setup import sentences as of_the_set_up
 from install.environment import ROOT
 
-FOLDER = ROOT / "languages"
+FOLDER = ROOT / "docs" / "translations"
 TEMPLATE = FOLDER / "repaint.pot"
 HEADER = "# What RePaint says in Krita and GIMP. How to translate it: docs/translating.md"
 DATE = datetime(2026, 1, 1, tzinfo=UTC)  # of all files: git knows the true ones

@@ -104,6 +104,7 @@ def test_commands_are_understood(page: Path, tmp_path: Path, monkeypatch: pytest
         for one, other in (("KIND", "adm-64"), ("legacy|new", "legacy"), ("[", ""), ("]", ""), (" W ", " 1 ")):
             command = command.replace(one, other)
         words = shlex.split(command)
+        words += ["--limit", "0"] if words[3:4] == ["lab"] else []  # which needs no picture: no cell is begun
         try:
             status = installer.main(words[2:]) if "installer.py" in words[1] else engine_command(words[3:])
         except SystemExit as stop:

@@ -251,7 +251,7 @@ def test_top_level():
     allowed = {
         "README.md", "installer.py", "pyproject.toml", "LICENSE", "CHANGELOG.md", ".ci", ".gitignore", "engine",
         "bridge_server", "krita_plugin", "gimp_plugin", "tests", "docs", "install", "CONTRIBUTING.md", ".github",
-        ".gitattributes", "languages",
+        ".gitattributes",
     }  # fmt: skip
     assert names <= allowed, names - allowed
 

@@ -54,7 +54,7 @@ def test_a_language_is_complete(language: str) -> None:
     read = catalogue(language)
     lacking = [message.id for message in languages.template() if message.id and message.id not in read]
     lacking += [name for name, message in read.items() if not languages.translated(message)]
-    assert not lacking, f"python -m install.languages, then translate in languages/{language}.po: {lacking}"
+    assert not lacking, f"python -m install.languages, then translate in docs/translations/{language}.po: {lacking}"
 
 
 @pytest.mark.parametrize("language", FILES)

@@ -1,7 +1,7 @@
 """The artist's language: every sentence of the plug-in is English in the code and looked up here when it is shown.
 
-A language is a file in `languages`, compiled from the project's languages/*.po (docs/translating.md) and read with
-Python's own gettext; what it lacks stays English. The bridge's own sentences pass through here, too.
+A language is a file in `languages`, compiled from the project's docs/translations/*.po (docs/translating.md) and read
+with Python's own gettext; what it lacks stays English. The bridge's own sentences pass through here, too.
 """
 
 from __future__ import annotations
