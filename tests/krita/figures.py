@@ -1,10 +1,12 @@
-"""Measures one Krita: python -m tests.krita.figures   (REPAINT_BRIDGE_KRITA names another than the machine's own)
+"""Measures one Krita: python -m tests.krita.figures   (REPAINT_BRIDGE_KRITA names another than the machine's own;
+``--live``: only the last of it)
 
 Prints version, load, and one line for each figure of docs/reports/hosts.md: starts (warmed home, to the main window);
 the time from the click to the first preview and previews per second (bundled photograph, 80² selected, embedded model,
 warm); the slots' processor and wall-clock time and the host's share at 2048², wholly selected; network calls after a
 cancel; the seconds until a killed engine is said; what branches at half of a run cost; the seam of the result; the
-colour difference of an identity job in every colour space. Times are medians (least … most).
+colour difference of an identity job in every colour space; with *Live*, ten blemishes of 64 px in 24 megapixels, from
+the mouse's release to the final picture. Times are medians (least … most).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,18 +25,20 @@ import tests.conftest  # noqa: F401  (the run's own home, before anything of the
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client.link import find_or_start
 from engine.bench.measures import seam_jump
-from tests.desk import write_launch_file
+from tests.desk import photograph, write_launch_file
 
 from .conftest import start_krita
 from .desk import Desk
 from .host import REPOSITORY, Display, KritaHost
 from .test_documents import SPACES, identity
+from .test_live import lasso, switch
 
 TIMES = 5
 
 
 def main() -> None:
-    write_launch_file(warm="texture")
+    only_live = sys.argv[1:] == ["--live"]
+    write_launch_file(warm="exemplar" if only_live else "texture")
     find_or_start("figures", "figures").close()
     display = Display()
     with tempfile.TemporaryDirectory() as folder:
@@ -45,10 +50,12 @@ def main() -> None:
             print(f"Krita {version}, Python {python}, load {os.getloadavg()[0]:.1f}")
             print("start:", _spread(starts), flush=True)
             host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
-            _previews(desk)
-            _large(desk)
-            _killed_engine(desk)
-            _identity(desk)
+            if not only_live:
+                _previews(desk)
+                _large(desk)
+                _killed_engine(desk)
+                _identity(desk)
+            _live(desk, Path(folder))
             host.stop()
         finally:
             host.kill()
@@ -101,6 +108,31 @@ def _previews(desk: Desk) -> None:
     outside = int(np.abs(filled.astype(int) - original)[~new].max())
     seam = seam_jump(filled[..., 2::-1], new)
     print(f"largest change outside the selection: {outside}, seam jump: {seam:.2f}", flush=True)
+
+
+def _live(desk: Desk, folder: Path) -> None:
+    """Ten blemishes in a row, each by a lasso alone, by the default model."""
+    host = desk.host
+    desk.open(photograph(folder / "portrait.png", 6000, 4000))
+    desk.choose("exemplar", seed=7)
+    host.run("app.action('KisToolSelectOutline').trigger()\napp.activeWindow().activeView().canvas().setZoomLevel(1.0)")
+    switch(desk, True)
+    times, sizes = [], []
+    for number in range(10):
+        lasso(desk, 70 * (number % 5) - 140, 140 * (number // 5) - 70, 32)
+        released = host.run("time.monotonic()")
+        host.wait(f"len(flow.runs) == {number + 1} and not flow.busy and not flow.has_steps", seconds=60)
+        times.append(host.run("flow.runs[-1].clicked + flow.runs[-1].timings['ended']") - released)
+        sizes.append(host.run("b = flow.runs[-1].target.bounds\n[b.width, b.height]"))
+    switch(desk, False)
+    print(
+        "live, 24 megapixels, release to final picture:",
+        _spread(times),
+        "first:",
+        round(times[0], 2),
+        sizes,
+        flush=True,
+    )
 
 
 def _large(desk: Desk) -> None:
