@@ -108,11 +108,11 @@ def test_what_the_engine_cannot_use_is_one_sentence(shared: Home) -> None:
 
 def test_the_bridge_looks_at_the_source_itself(shared: Home) -> None:
     ear, one = Ear(shared.link("source")), wanted()
-    submit(ear.link, "lacking", one)  # its source is never sent
-    failed = ear.wait(lambda: ear.of("lacking", *ENDS), "the end")[0]
+    submit(ear.link, "source-lacking", one)  # its source is never sent
+    failed = ear.wait(lambda: ear.of("source-lacking", *ENDS), "the end")[0]
     assert failed.code == "no_pixels"
     for blob, data in (("p", one.pixels), ("s", one.selection), ("m", one.source[4:])):
         ear.link.send(messages.Blob(blob, len(data), 0), data)
-    ear.link.send(messages.Submit("short", one.order(), "p", "s", False, "m"))
+    ear.link.send(messages.Submit("source-short", one.order(), "p", "s", False, "m"))
     ear.link.flush()
-    assert ear.wait(lambda: ear.of("short", *ENDS), "the end")[0].code == "no_pixels"
+    assert ear.wait(lambda: ear.of("source-short", *ENDS), "the end")[0].code == "no_pixels"

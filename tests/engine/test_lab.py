@@ -169,7 +169,11 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(trial, tmp_path,
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_real_ctrl_c_is_one_line(tmp_path):
     command = ["lab", "time", "--model", "texture", "--calls", "4", "--adm", "0", "--out", str(tmp_path)]
-    process = subprocess.Popen([sys.executable, "-m", "engine", *command], stderr=subprocess.PIPE, text=True)
+    start = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # also in a background job
+    )
+    start += "runpy.run_module('engine', run_name='__main__')"
+    process = subprocess.Popen([sys.executable, "-c", start, *command], stderr=subprocess.PIPE, text=True)
     try:
         for _ in range(600):
             if (tmp_path / "cells.jsonl").exists():

@@ -59,5 +59,6 @@ def test_one_bridge_one_worker_turn_by_turn(desk: Desk, krita: KritaDesk) -> Non
     assert krita.wait_end().startswith("Done")
     after = desk.bridge()
     assert (after.pid, after.worker_pid) == (before.pid, before.worker_pid)
+    krita.show_first()
     fill = desk.layer_pixels(image, "RePaint test/gaussian-slow · seed 7")
     assert np.array_equal(krita.pixels(picture)[60:120, 100:180, 2::-1], fill[..., :3]), "the same seed, the same fill"

@@ -145,6 +145,7 @@ def test_stop_and_keep_and_continue_by_mouse(desk: Desk) -> None:
     desk.click("branches.resume")
     desk.host.wait("flow.busy")
     assert desk.wait_end().startswith("Done")
+    desk.show_first()
     continued = desk.pixels(image)
     assert not np.array_equal(continued, kept)
     desk.undo(image)

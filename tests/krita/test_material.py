@@ -98,15 +98,17 @@ def test_another_layer_is_chosen_by_the_mouse(desk: Desk, document: Document) ->
 
 def test_marks_say_what_may_be_used(desk: Desk, document: Document) -> None:
     desk.host.run(f"mark({document.code}, 'left', 0, 0, 50, 160)")
-    desk.host.run(f"mark({document.code}, 'hidden', 0, 0, 50, 160, 'transparencymask')")
     choose(desk, "marked", "left")
     assert greens(desk, document) > 0.95
     choose(desk, "unmarked", "left")
     assert greens(desk, document) < 0.05
-    choose(desk, "marked", "hidden")
-    assert greens(desk, document) > 0.95
+    masks = desk.host.run(f"hasattr({document.code}, 'createTransparencyMask')")  # scripts make one from Krita 5.2 on
+    if masks:
+        desk.host.run(f"mark({document.code}, 'hidden', 0, 0, 50, 160, 'transparencymask')")
+        choose(desk, "marked", "hidden")
+        assert greens(desk, document) > 0.95
     assert desk.host.run("[flow.host.materials('marked'), dock().material.picture.isVisible()]") == [
-        ["hidden", "left"],
+        ["hidden", "left"] if masks else ["left"],
         True,
     ]
 

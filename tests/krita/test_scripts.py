@@ -83,7 +83,7 @@ from repaint_krita import script
 heard = builtins.heard = []
 def then(layer, error):
     heard.append([layer.name() if layer else None, str(error) if error else None])
-for document in Krita.instance().documents():
+for document in [each for each in Krita.instance().documents() if each.width() in (96, 80)]:
     script.tile(document, then=then, band=16, {QUICK})
 script.repaint(Krita.instance().activeDocument(), then=then)
 """,
