@@ -224,7 +224,7 @@ class GimpHost(Driven):
             time.sleep(0.02)
 
     def window_of(self, title: str, seconds: float = 10.0) -> str:
-        """The X id of a visible window whose title matches; waits for it."""
+        """The X id of this GIMP's visible window whose title matches; waits for it. Others may stand on the display."""
         assert self.display is not None
         deadline = time.monotonic() + seconds
         while True:
@@ -234,12 +234,24 @@ class GimpHost(Driven):
                 capture_output=True,
                 text=True,
             )
-            if done.stdout.strip():
-                return done.stdout.split()[-1]
+            mine = [window for window in done.stdout.split() if self._is_mine(window)]
+            if mine:
+                return mine[-1]
             if time.monotonic() > deadline:
                 self.screenshot("no-window")
                 raise HostFailure(f"no window “{title}” within {seconds} s")
             time.sleep(0.05)
+
+    def _is_mine(self, window: str) -> bool:
+        """Whether it belongs to GIMP's process or to a plug-in's below it."""
+        assert self.process is not None
+        try:
+            pid = int(self.xdo("getwindowpid", window))
+            while pid > 1 and pid != self.process.pid:
+                pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (HostFailure, OSError, ValueError):  # it has gone meanwhile
+            return False
+        return pid == self.process.pid
 
     def stop(self) -> None:
         """Ends GIMP as its menu does, without questions, and checks its log for the last time."""
