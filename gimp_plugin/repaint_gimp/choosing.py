@@ -60,8 +60,7 @@ class SplitView(Gtk.Box):
         self._parts: List[choosing.Part] = []
         self._pictures: List[Any] = []
         self._drawn: Any = None
-        self._bars: List[float] = []
-        self._held = -1
+        self.bars = choosing.Bars()
         self._thumbnails = Thumbnails(SIDE)
         self._image = Gtk.Image()
         self.area = named(Gtk.EventBox(can_focus=True, halign=Gtk.Align.CENTER), "split_view")
@@ -70,7 +69,7 @@ class SplitView(Gtk.Box):
         mask = Gdk.EventMask
         self.area.add_events(mask.BUTTON_RELEASE_MASK | mask.BUTTON1_MOTION_MASK | mask.KEY_PRESS_MASK)
         self.area.connect("button-press-event", self._press)
-        self.area.connect("motion-notify-event", lambda _widget, event: self._held >= 0 and self._move(event.x))
+        self.area.connect("motion-notify-event", self._drag)
         self.area.connect("button-release-event", self._let_go)
         self.area.connect("key-press-event", self._key)
         self.pack_start(self.area, False, False, 0)
@@ -79,7 +78,7 @@ class SplitView(Gtk.Box):
     def show_chosen(self, chosen: Optional[Chosen]) -> None:
         """``chosen``: what is current in the grid."""
         self._parts = self._shared.parts(chosen)
-        state = [(part.run.number, part.variant and (part.variant.index, part.variant.version)) for part in self._parts]
+        state = choosing.drawn(self._parts)
         if state == self._drawn:
             return
         self._drawn = state
@@ -87,34 +86,35 @@ class SplitView(Gtk.Box):
             self._thumbnails.of(part.run, part.variant.picture if part.variant is not None else None)
             for part in self._parts
         ]
-        if len(self._bars) != max(0, len(self._parts) - 1):
-            self._bars = [(k + 1) / len(self._parts) for k in range(len(self._parts) - 1)]
+        self.bars.divide(len(self._parts))
         self.names.set_text(" | ".join(part.title for part in self._parts))
         self._draw()
 
     # ---- bars ----
     def _press(self, _widget: Any, event: Any) -> bool:
         self.area.grab_focus()
-        if self._bars:
-            place = event.x / self._pictures[0].get_width()
-            self._held = min(range(len(self._bars)), key=lambda k: abs(self._bars[k] - place))
-            self._move(event.x)
+        if self._pictures:
+            self.bars.hold(self._place(event))
+            self._draw()
         return True
+
+    def _drag(self, _widget: Any, event: Any) -> bool:
+        held = bool(self._pictures) and self.bars.drag(self._place(event))
+        if held:
+            self._draw()
+        return held
 
     def _let_go(self, _widget: Any, _event: Any) -> bool:
-        self._held = -1
+        self.bars.let_go()
         return True
 
-    def _move(self, x: float) -> bool:
-        self._bars = choosing.clamped(self._bars, self._held, x / self._pictures[0].get_width())
-        self._draw()
-        return True
+    def _place(self, event: Any) -> float:
+        return float(event.x / self._pictures[0].get_width())
 
     def _key(self, _widget: Any, event: Any) -> bool:
         by = {Gdk.KEY_Left: -STEP, Gdk.KEY_Right: STEP}.get(event.keyval)
-        if by is None or not self._bars:
+        if by is None or not self.bars.step(by):
             return False
-        self._bars = choosing.clamped(self._bars, len(self._bars) - 1, self._bars[-1] + by)
         self._draw()
         return True
 
@@ -125,7 +125,7 @@ class SplitView(Gtk.Box):
             return
         made = self._pictures[0].copy()
         width, height = made.get_width(), made.get_height()
-        ends = [0, *(round(bar * width) for bar in self._bars), width]
+        ends = [0, *(round(bar * width) for bar in self.bars.places), width]
         for picture, left, right in zip(self._pictures, ends, ends[1:]):
             if right > left:
                 picture.copy_area(left, 0, right - left, height, made, left, 0)

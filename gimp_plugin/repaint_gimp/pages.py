@@ -9,7 +9,7 @@ from gi.repository import Gtk
 
 from bridge_server.client.editor import fields, material, view
 from bridge_server.client.editor.model import Extend
-from bridge_server.client.editor.panel import Panel
+from bridge_server.client.editor.panel import Panel, UsedMaterial
 
 from .forms import Form
 from .framing import FramePicture
@@ -55,7 +55,7 @@ class MaterialPanel(Gtk.Box):
     def __init__(self, panel: Panel, changed: Callable[[], None]) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
         self._panel = panel
-        self._shown: Any = None
+        self._used = UsedMaterial(panel, USED, self._draw)
         self.form = Form(fields.MATERIAL, panel.widgets)
         self.picture = named(Gtk.Image(xalign=0, no_show_all=True), "material_picture")
         self.note = note(name="material_note")
@@ -70,8 +70,7 @@ class MaterialPanel(Gtk.Box):
 
     def look_again(self) -> None:
         """Layers and channels may have come or gone."""
-        self._shown = None
-        self._panel.list_materials()
+        self._used.look_again()
         self.refresh()
 
     def refresh(self) -> None:
@@ -80,14 +79,9 @@ class MaterialPanel(Gtk.Box):
         text = self._panel.material_note()
         self.note.set_text(text)
         self.note.set_visible(bool(text))
-        self._panel.pump.do("material", self._show)
+        self._used.refresh()
 
-    def _show(self) -> None:
-        now = (self._panel.wish(), self._panel.flow.host.canvas_size())
-        if now == self._shown:
-            return
-        self._shown = now
-        shown = self._panel.flow.host.material_picture(now[0], USED) if now[0] is not None else None
+    def _draw(self, shown: Any) -> None:
         self.picture.set_visible(shown is not None)
         if shown is not None:
             self.picture.set_from_pixbuf(shown)

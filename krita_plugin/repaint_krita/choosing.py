@@ -58,8 +58,7 @@ class SplitView(QtWidgets.QWidget):
         self._parts: List[choosing.Part] = []
         self._pictures: List[Any] = []
         self._drawn: Any = None
-        self._bars: List[float] = []
-        self._held = -1
+        self.bars = choosing.Bars()
         self._thumbnails = Thumbnails(SIDE)
         named(self, "split_view")
         self.setMinimumHeight(HEIGHT)
@@ -69,7 +68,7 @@ class SplitView(QtWidgets.QWidget):
     def show_chosen(self, chosen: Optional[Chosen]) -> None:
         """``chosen``: what is current in the grid."""
         self._parts = self._shared.parts(chosen)
-        state = [(part.run.number, part.variant and (part.variant.index, part.variant.version)) for part in self._parts]
+        state = choosing.drawn(self._parts)
         if state != self._drawn:
             self._drawn = state
             base = self.palette().color(scoped(QtGui.QPalette, "ColorRole", "Base"))
@@ -77,8 +76,7 @@ class SplitView(QtWidgets.QWidget):
                 self._thumbnails.of(part.run, part.variant.picture if part.variant is not None else None, base)
                 for part in self._parts
             ]
-            if len(self._bars) != max(0, len(self._parts) - 1):
-                self._bars = [(k + 1) / len(self._parts) for k in range(len(self._parts) - 1)]
+            self.bars.divide(len(self._parts))
             self.update()
 
     # ---- bars ----
@@ -95,27 +93,21 @@ class SplitView(QtWidgets.QWidget):
         return float((x - frame.x()) / frame.width())
 
     def mousePressEvent(self, event: Any) -> None:
-        if self._bars:
-            place = self._place(event)
-            self._held = min(range(len(self._bars)), key=lambda k: abs(self._bars[k] - place))
-            self._move(place)
+        if self._pictures:
+            self.bars.hold(self._place(event))
+            self.update()
 
     def mouseMoveEvent(self, event: Any) -> None:
-        if self._held >= 0:
-            self._move(self._place(event))
+        if self._pictures and self.bars.drag(self._place(event)):
+            self.update()
 
     def mouseReleaseEvent(self, _event: Any) -> None:
-        self._held = -1
-
-    def _move(self, place: float, number: int = -1) -> None:
-        self._bars = choosing.clamped(self._bars, self._held if number < 0 else number, place)
-        self.update()
+        self.bars.let_go()
 
     def keyPressEvent(self, event: Any) -> None:
         keys = {scoped(QtCore.Qt, "Key", "Key_Left"): -STEP, scoped(QtCore.Qt, "Key", "Key_Right"): STEP}
-        if event.key() in keys and self._bars:
-            last = len(self._bars) - 1
-            self._move(self._bars[last] + keys[event.key()], last)
+        if event.key() in keys and self.bars.step(keys[event.key()]):
+            self.update()
         else:
             super().keyPressEvent(event)
 
@@ -125,7 +117,7 @@ class SplitView(QtWidgets.QWidget):
             return
         frame, painter = self._frame(), QtGui.QPainter(self)
         painter.setRenderHint(scoped(QtGui.QPainter, "RenderHint", "SmoothPixmapTransform"))
-        ends = [0.0, *self._bars, 1.0]
+        ends = [0.0, *self.bars.places, 1.0]
         for part, picture, low, high in zip(self._parts, self._pictures, ends, ends[1:]):
             left, width = frame.x() + low * frame.width(), (high - low) * frame.width()
             seen = QtCore.QRectF(low * picture.width(), 0, (high - low) * picture.width(), picture.height())
@@ -134,7 +126,7 @@ class SplitView(QtWidgets.QWidget):
             painter.setClipRect(shown)
             _caption(painter, shown, part.title)
             painter.setClipping(False)
-        for bar in self._bars:
+        for bar in self.bars.places:
             x = frame.x() + bar * frame.width()
             for colour, thick in (("black", 3), ("white", 1)):
                 painter.setPen(QtGui.QPen(QtGui.QColor(colour), thick))

@@ -7,7 +7,7 @@ from typing import Any, Callable, List
 
 from bridge_server.client.editor import fields, material, view
 from bridge_server.client.editor.model import Extend
-from bridge_server.client.editor.panel import Panel
+from bridge_server.client.editor.panel import Panel, UsedMaterial
 
 from .forms import Form
 from .framing import FramePicture
@@ -49,7 +49,7 @@ class MaterialPanel(QtWidgets.QWidget):
     def __init__(self, panel: Panel, changed: Callable[[], None]) -> None:
         super().__init__()
         self._panel = panel
-        self._shown: Any = None
+        self._used = UsedMaterial(panel, USED, self._draw)
         self.form = Form(fields.MATERIAL, panel.widgets)
         self.picture = named(label(), "material_picture")
         self.note = note(name="material_note")
@@ -66,8 +66,7 @@ class MaterialPanel(QtWidgets.QWidget):
         self.look_again()
 
     def look_again(self) -> None:
-        self._shown = None
-        self._panel.list_materials()
+        self._used.look_again()
         self.refresh()
 
     def refresh(self) -> None:
@@ -75,14 +74,9 @@ class MaterialPanel(QtWidgets.QWidget):
         self.note.setText(text)
         self.note.setVisible(bool(text))
         if self.isVisible():
-            self._panel.pump.do("material", self._show)
+            self._used.refresh()
 
-    def _show(self) -> None:
-        now = (self._panel.wish(), self._panel.flow.host.canvas_size())
-        if now == self._shown:
-            return
-        self._shown = now
-        shown = self._panel.flow.host.material_picture(now[0], USED) if now[0] is not None else None
+    def _draw(self, shown: Any) -> None:
         self.picture.setVisible(shown is not None)
         if shown is not None:
             self.picture.setPixmap(QtGui.QPixmap.fromImage(shown))

@@ -37,13 +37,13 @@ def test_choosing_with_figures(desk: Desk) -> None:
     desk.click("marks.split")
     desk.host.wait("window.split_view.get_mapped()")
     desk.host.run("pump.choose(flow.runs[-1], (flow.selected[1] + 1) % 3)\nNone")
-    desk.host.wait("len(window.split_view._bars) == 2 and not flow.has_steps", what="original, A and B")
+    desk.host.wait("len(window.split_view.bars.places) == 2 and not flow.has_steps", what="original, A and B")
     assert desk.host.run("window.split_view.names.get_text()") == "Original | A | B"
     desk.host.screenshot("split")
     x, y = desk.host.at_rest("click(window.split_view.area)", "split view")
-    width, before = desk.host.run("[window.split_view._image.get_pixbuf().get_width(), window.split_view._bars]")
+    width, before = desk.host.run("[window.split_view._image.get_pixbuf().get_width(), window.split_view.bars.places]")
     desk.host.drag(x + (before[1] - 0.5) * width, y, x + 0.4 * width, y)
-    after = desk.host.run("window.split_view._bars")
+    after = desk.host.run("window.split_view.bars.places")
     assert after[0] == before[0]
     assert after[1] == pytest.approx(0.9, abs=0.05)
     desk.host.run("window.marks.split.set_active(False)\nwindow.marks.favourite.set_active(False)\nNone")

@@ -81,6 +81,11 @@ class Choosing:
         return Chosen(run, variant) if run is not None and variant is not None else None
 
 
+def drawn(parts: List[Part]) -> List[Any]:
+    """What is the same as long as the parts need not be drawn anew."""
+    return [(part.run.number, part.variant and (part.variant.index, part.variant.version)) for part in parts]
+
+
 def matches(run: Run, variant: Variant, word: str) -> bool:
     """Whether a picture is one of those that a word asks for: part of its model's name, date (2026-11-30), size
     (300x200) or seed; or <500, >500: of its longer side in pixels."""
@@ -91,6 +96,40 @@ def matches(run: Run, variant: Variant, word: str) -> bool:
     date = time.strftime("%Y-%m-%d", time.localtime(run.made)) if run.made else ""
     said = (run.settings.model, run.settings.preset, date, f"{width}x{height}", f"{width}×{height}", str(variant.seed))
     return any(word in each.lower() for each in said)
+
+
+class Bars:
+    """The movable bars between the parts of a split view. ``places``: 0 … 1, from left to right."""
+
+    def __init__(self) -> None:
+        self.places: List[float] = []
+        self._held = -1
+
+    def divide(self, parts: int) -> None:
+        """Parts of one width, unless there are as many as before."""
+        if len(self.places) != max(0, parts - 1):
+            self.places, self._held = [(k + 1) / parts for k in range(parts - 1)], -1
+
+    def hold(self, place: float) -> None:
+        """The one that is nearest goes with the mouse from now on."""
+        if self.places:
+            self._held = min(range(len(self.places)), key=lambda k: abs(self.places[k] - place))
+            self.drag(place)
+
+    def drag(self, place: float) -> bool:
+        """False if none is held."""
+        if self._held >= 0:
+            self.places = clamped(self.places, self._held, place)
+        return self._held >= 0
+
+    def let_go(self) -> None:
+        self._held = -1
+
+    def step(self, by: float) -> bool:
+        """Moves the last one; False if there is none."""
+        if self.places:
+            self.places = clamped(self.places, len(self.places) - 1, self.places[-1] + by)
+        return bool(self.places)
 
 
 def clamped(bars: List[float], number: int, place: float) -> List[float]:

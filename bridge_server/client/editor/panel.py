@@ -192,6 +192,30 @@ class Panel:
             work(*chosen)
 
 
+class UsedMaterial:
+    """The small picture of what would be used. ``draw`` shows it; None: there is nothing to show.
+    ``side``: its longer one, in pixels."""
+
+    def __init__(self, panel: Panel, side: int, draw: Callable[[Any], None]) -> None:
+        self._panel, self._side, self._draw = panel, side, draw
+        self._shown: Any = None
+
+    def look_again(self) -> None:
+        """Layers and marks may have come or gone."""
+        self._shown = None
+        self._panel.list_materials()
+
+    def refresh(self) -> None:
+        self._panel.pump.do("material", self._look)
+
+    def _look(self) -> None:
+        host = self._panel.flow.host
+        now = (self._panel.wish(), host.canvas_size())
+        if now != self._shown:
+            self._shown = now
+            self._draw(host.material_picture(now[0], self._side) if now[0] is not None else None)
+
+
 def settings(flow: Any, values: Dict[str, Any], area: Area) -> Settings:
     """Of a run with these choices. Draws nothing and keeps nothing."""
     options = fields.options(values, flow.model(values["model"]))
