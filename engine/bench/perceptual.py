@@ -105,10 +105,7 @@ class StLpips:
 
     def between(self, features: list[torch.Tensor], others: list[torch.Tensor]) -> torch.Tensor:
         """(B,) distances of what :meth:`features` gave."""
-        total = torch.zeros(len(features[0]))
-        for tap, (a, b) in enumerate(zip(features, others, strict=True)):
-            total += functional.conv2d((a - b) ** 2, self._weights[f"lin{tap}.model.1.weight"]).mean((1, 2, 3))
-        return total
+        return between(features, others, self._weights)
 
     @torch.inference_mode()
     def features(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -128,7 +125,7 @@ class StLpips:
             elif step.kind == "relu":
                 x = functional.relu(x)
             else:
-                out.append(_unit(x))
+                out.append(unit(x))
         return out
 
 
@@ -175,6 +172,14 @@ def _tensor(picture: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(picture.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
 
 
-def _unit(features: torch.Tensor) -> torch.Tensor:
+def between(features: list[torch.Tensor], others: list[torch.Tensor], weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    """(B,) distances of a trunk's taps by the linear weights of (ST-)LPIPS (arXiv 1801.03924, Eq. 1)."""
+    total = torch.zeros(len(features[0]))
+    for tap, (a, b) in enumerate(zip(features, others, strict=True)):
+        total += functional.conv2d((a - b) ** 2, weights[f"lin{tap}.model.1.weight"]).mean((1, 2, 3))
+    return total
+
+
+def unit(features: torch.Tensor) -> torch.Tensor:
     """Each pixel's feature vector at unit length."""
     return features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from engine.bench import perceptual
+
 PACKAGE, LINEAR = "lpips", "lpips/weights/v0.1/alex.pth"
 TRUNK = "alexnet-owt-7be5be79.pth"
 LAYERS = ((0, 4, 2), (3, 1, 2), (6, 1, 1), (8, 1, 1), (10, 1, 1))
@@ -31,10 +33,7 @@ class Lpips:
 
     @torch.inference_mode()
     def __call__(self, picture: np.ndarray, other: np.ndarray) -> float:
-        total = torch.zeros(())
-        for tap, (a, b) in enumerate(zip(self._features(picture), self._features(other), strict=True)):
-            total += functional.conv2d((a - b) ** 2, self._linear[f"lin{tap}.model.1.weight"]).mean()
-        return float(total)
+        return float(perceptual.between(self._features(picture), self._features(other), self._linear))
 
     def _features(self, picture: np.ndarray) -> list[torch.Tensor]:
         """Five taps, each pixel's vector at unit length."""
@@ -48,7 +47,7 @@ class Lpips:
                 x = functional.max_pool2d(x, 3, 2)
             weight, bias = (self._trunk[f"features.{layer}.{part}"] for part in ("weight", "bias"))
             x = functional.relu(functional.conv2d(x, weight, bias, stride, padding))
-            taps.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+            taps.append(perceptual.unit(x))
         return taps
 
 
