@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 import time
 from pathlib import Path
 
 from PIL import Image
 
 import tests.conftest  # noqa: F401  (the run's own home, before anything of the project is imported)
-from bridge_server.__main__ import main as bridge_command
-from bridge_server.client import launch
-from bridge_server.client.link import find_or_start
-from tests.desk import write_launch_file
 from tests.driven import Display
 from tests.krita.languages import LANGUAGES
 
 from .desk import Desk
-from .host import GimpHost, chosen_gimp
+from .host import GimpHost
+from .screenshots import pictured
 
 STATES = {
     "selection": "made.fields['model'].write('sd15')",
@@ -90,21 +86,9 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     display = Display(1680, 1500)
-    with tempfile.TemporaryDirectory(dir=chosen_gimp().temporary) as folder:
-        work = Path(folder)
-        os.environ[launch.HOME_VARIABLE] = str(work / "bridge")
-        write_launch_file(warm="exemplar")
-        find_or_start("tests", "tests").close()
-        variables = {name: value for name, value in os.environ.items() if name in ("GDK_SCALE", "GTK_THEME")}
-        host = GimpHost(work / "gimp", display, variables)
-        try:
-            host.start()
-            _take(host, work, chosen)
-            host.stop()
-        finally:
-            host.kill()
-            bridge_command(["stop"])
-            display.close()
+    variables = {name: value for name, value in os.environ.items() if name in ("GDK_SCALE", "GTK_THEME")}
+    with pictured(display, "exemplar", **variables) as (host, folder):
+        _take(host, folder, chosen)
 
 
 def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image as Pillow
@@ -63,15 +65,23 @@ def main() -> None:
     if chosen.set_up:
         display.close()
         return
+    with pictured(display, chosen.model) as (host, folder):
+        _take(host, folder, chosen)
+
+
+@contextlib.contextmanager
+def pictured(display: Display, warm: str, **variables: str) -> Iterator[tuple[GimpHost, Path]]:
+    """A GIMP with a bridge of its own, whose engine has that model, and a folder that both see; all is closed at the
+    end, the display too."""
     with tempfile.TemporaryDirectory(dir=chosen_gimp().temporary) as folder:
         work = Path(folder)
         os.environ[launch.HOME_VARIABLE] = str(work / "bridge")
-        write_launch_file(warm=chosen.model)
+        write_launch_file(warm=warm)
         find_or_start("tests", "tests").close()
-        host = GimpHost(work / "gimp", display)
+        host = GimpHost(work / "gimp", display, variables)
         try:
             host.start()
-            _take(host, work, chosen)
+            yield host, work
             host.stop()
         finally:
             host.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +105,18 @@ def test_a_killed_actor_costs_its_own_variants_only(home: Home):
     watched.check_ends()
 
 
+@contextlib.contextmanager
+def third(home: Home, nodes: Nodes, **node: Any) -> Iterator[None]:
+    """A node beside the two, of which the bridge knows."""
+    number = nodes.add(**node)
+    try:
+        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+        yield
+    finally:
+        nodes.remove(number)
+    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
+
+
 def _another_node(tmp_path: Path, code: str) -> dict[str, dict[str, str]]:
     """A node whose processes run ``code`` when their Python starts."""
     (tmp_path / "sitecustomize.py").write_text(code)
@@ -120,26 +134,16 @@ def test_a_node_that_does_not_do_is_told_of_and_the_others_go_on(
     home: Home, nodes: Nodes, tmp_path: Path, code: str, said: str
 ):
     watched = home.session()
-    number = nodes.add(**_another_node(tmp_path, code))
-    try:
-        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+    with third(home, nodes, **_another_node(tmp_path, code)):
         assert len(watched.run(request(SLOW, variants=3))) == 3
         until(lambda: any(said in notice.sentence for notice in watched.all(events.Notice)), said)
-    finally:
-        nodes.remove(number)
-    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
 
 
 def test_a_node_without_the_model_is_passed_over(home: Home, nodes: Nodes):
     watched = home.session()
-    number = nodes.add(env_vars={"REPAINT_BRIDGE_TEST_MODELS": "0"})
-    try:
-        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+    with third(home, nodes, env_vars={"REPAINT_BRIDGE_TEST_MODELS": "0"}):
         for _ in range(2):
             assert len(watched.run(request(SLOW, variants=3))) == 3
-    finally:
-        nodes.remove(number)
-    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
 
 
 def test_an_idle_actor_gives_its_share_back_and_comes_again(nodes: Nodes):
@@ -179,15 +183,10 @@ def test_a_node_with_other_weights_is_told_of_and_the_others_go_on(
     other = shutil.copytree(node_home, tmp_path / "other")
     with open(other / "data/models/mine/unet/config.json", "a") as file:
         file.write("\n")
-    number = nodes.add(env_vars={"REPAINT_BRIDGE_HOME": str(other)})
     said = "The model mine on the Ray node"
-    try:
-        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+    with third(home, nodes, env_vars={"REPAINT_BRIDGE_HOME": str(other)}):
         assert len(watched.run(job)) == 3
         until(lambda: any(notice.sentence.startswith(said) for notice in watched.all(events.Notice)), said)
-    finally:
-        nodes.remove(number)
-    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
 
 
 @pytest.fixture
@@ -214,26 +213,16 @@ def test_a_node_whose_disk_is_full_paints_all_the_same(home: Home, nodes: Nodes,
     volume = small_disk("size=64k")
     with pytest.raises(OSError, match="No space"):
         (volume / "ballast").write_bytes(bytes(1 << 20))
-    number = nodes.add(env_vars={"REPAINT_BRIDGE_HOME": str(volume)})
-    try:
-        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+    with third(home, nodes, env_vars={"REPAINT_BRIDGE_HOME": str(volume)}):
         assert pixels(watched.run(request(SLOW, variants=3))) == before
         assert len(actors(home)) == 3, "one variant each"
-    finally:
-        nodes.remove(number)
-    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
 
 
 def test_a_node_that_can_make_no_file_is_told_of_and_the_others_go_on(
     home: Home, nodes: Nodes, small_disk: Callable[[str], Path]
 ):
     watched = home.session()
-    number = nodes.add(env_vars={"REPAINT_BRIDGE_HOME": str(small_disk("size=64k,nr_inodes=1"))})
     said = "is full: make room there"
-    try:
-        until(lambda: home.status().device.startswith("3 ×"), "the new node's worker")
+    with third(home, nodes, env_vars={"REPAINT_BRIDGE_HOME": str(small_disk("size=64k,nr_inodes=1"))}):
         assert len(watched.run(request(SLOW, variants=3))) == 3
         until(lambda: any(said in notice.sentence for notice in watched.all(events.Notice)), said)
-    finally:
-        nodes.remove(number)
-    until(lambda: home.status().device.startswith("2 ×"), "the end of the node's worker")
