@@ -38,6 +38,8 @@ from engine.errors import BadInput
 MANIFEST = Path(__file__).parent / "photo" / "manifest.json"
 SETS = ("tuning", "judgement")
 TASKS = ("hole", "extend", "removal", "tile", "synthesis", "big")
+SYNTHESIS = "synthesis"
+PICTURES = (".png", ".jpg", ".jpeg")
 WITH_TRUTH = ("hole", "extend", "big")
 CONTENTS = ("photograph", "texture")
 LICENCES = debian.GOOD_LICENCES | {"Apache-2.0", "BSD-3-Clause", "CC-BY-3.0", "CC-BY-SA-3.0"}
@@ -81,7 +83,7 @@ class PhotoCase(Case):
 
     @property
     def task(self) -> str:
-        return self.entry.task if self.entry else "hole"
+        return self.entry.task if self.entry else self.kind
 
     @property
     def has_truth(self) -> bool:
@@ -140,6 +142,26 @@ def drawn(chosen: list[Entry], count: int) -> list[Entry]:
         centre = [int(rng.integers(room, width - room)), int(rng.integers(room, height - room))]
         mask = {"shape": "blob", "centre": centre, "side": side, "seed": number}
         out.append(replace(entry, name=f"{entry.picture}-drawn-{number:02d}", task="hole", mask=mask, side=0))
+    return out
+
+
+def textures(folder: Path) -> list[PhotoCase]:
+    """A synthesis of each picture in a folder, by name: it goes on to the right and below to twice its size.
+
+    Raises:
+        BadInput: there is no picture in it, or one that cannot be read.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in PICTURES)
+    if not paths:
+        raise BadInput("no_pictures", f"There is no PNG or JPEG picture in {folder}; name a folder of textures.")
+    out = []
+    for path in paths:
+        own = read_picture(path)
+        height, width = own.shape[:2]
+        pixels = np.zeros((2 * height, 2 * width, 3), np.uint8)
+        pixels[:height, :width] = own
+        selection = masks.draw({"shape": "expand", "box": [0, 0, width, height]}, 2 * width, 2 * height)
+        out.append(PhotoCase(path.stem, SYNTHESIS, pixels, selection))
     return out
 
 

@@ -48,6 +48,9 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("extra_mib", "of the call", ".0f"),
 )
 
+FOLDER = "folder"
+"""The set of what no manifest names."""
+
 Values = dict[tuple[str, str], dict[str, float]]
 
 
@@ -58,7 +61,7 @@ def _case(result: Result) -> PhotoCase:
 
 def _set(result: Result) -> str:
     entry = _case(result).entry
-    return entry.set if entry else SETS[0]
+    return entry.set if entry else FOLDER
 
 
 def values(results: Iterable[Result]) -> Values:
@@ -131,7 +134,7 @@ def _groups(results: Sequence[Result]) -> list[tuple[str, str, list[str]]]:
 
     kinds = sorted({case.kind for _, case in cases.values()}, key=place)
     out = []
-    for which in SETS:
+    for which in (*SETS, FOLDER):
         for kind in kinds:
             names = [name for name, (own, case) in cases.items() if own == which and case.kind == kind]
             if names:
@@ -267,7 +270,7 @@ def markdown(results: Sequence[Result], diversity: dict[str, float], facts: dict
         "median over the cases of the ratio of processor seconds."
     ]
     found = rows(results)
-    for which in SETS:
+    for which in (*SETS, FOLDER):
         for kind in dict.fromkeys(row["kind"] for row in found if row["set"] == which):
             chosen = [row for row in found if row["set"] == which and row["kind"] == kind]
             out += [f"## {which}: {kind}", table(chosen)]

@@ -71,6 +71,9 @@ def add_commands(commands: Any) -> None:
     photo.add_argument(
         "--drawn", type=int, default=None, metavar="N", help="instead N holes drawn at random on the photographs"
     )
+    photo.add_argument(
+        "--textures", type=Path, default=None, metavar="DIR", help="instead go on with each picture of a folder to 2 ×"
+    )
     photo.add_argument("--model", default="exemplar", metavar="IDS", help="default: %(default)s; 'none' for none")
     photo.add_argument("--preset", default="fast", metavar="NAMES", help="of our runs (default: %(default)s)")
     photo.add_argument("--rivals", default=None, metavar="NAMES", help="default: the four that fit; 'none' for none")
@@ -174,9 +177,15 @@ def _photo(arguments: argparse.Namespace) -> None:
     from engine.bench import cost, methods, perceptual, photo, photo_report, photo_run
 
     _check_seeds(arguments)
-    chosen = photo.entries(arguments.set, _chosen(arguments.cases))
-    if arguments.drawn is not None:
-        chosen = photo.drawn(chosen, arguments.drawn)
+    if arguments.textures is not None:
+        cases = photo.textures(arguments.textures)
+    else:
+        chosen = photo.entries(arguments.set, _chosen(arguments.cases))
+        if arguments.drawn is not None:
+            chosen = photo.drawn(chosen, arguments.drawn)
+        cases = photo.Pictures(arguments.pictures).cases(chosen)
+    if not cases:
+        raise BadInput("no_pictures", "None of the pictures can be had here; see the lines above for why.")
     names = [] if arguments.model == "none" else _names(arguments.model)
     models = [api.load_model(name, arguments.device) for name in names]
     orders: dict[str, photo_run.Order] = {}
@@ -187,10 +196,7 @@ def _photo(arguments: argparse.Namespace) -> None:
             orders[own[-1].name] = photo_run.Order(model=model.info.id, preset=preset, device=str(model.device))
     others = photo_run.rivals(_chosen(arguments.rivals))
     orders |= {method.name: photo_run.Order(rival=method.name) for method in others}
-    cases = photo.Pictures(arguments.pictures).cases(chosen)
-    if not cases:
-        raise BadInput("no_pictures", "None of the pictures can be had here; see the lines above for why.")
-    everyone = [methods.truth(), *own, *others]
+    everyone = [*([] if arguments.textures else [methods.truth()]), *own, *others]
     device = models[0].device if models else torch.device("cpu")
     run = photo_run.PhotoRun(arguments.out, cases, everyone, arguments.seeds, device, orders)
     missing = run.paint(arguments.limit, arguments.again)
@@ -202,7 +208,7 @@ def _photo(arguments: argparse.Namespace) -> None:
         "fingerprint": ", ".join(methods.fingerprint(model) for model in models) or "–",
         "preset": arguments.preset,
         "device": cost.device_name(device),
-        "set": arguments.set,
+        "set": str(arguments.textures or arguments.set),
         "seeds": arguments.seeds,
         "missing": missing,
     }

@@ -417,3 +417,21 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr()
     assert "plasma-workspace-wallpapers cannot be had here" in said.out
     assert "None of the pictures can be had" in said.err
+
+
+def test_the_textures_of_a_folder_go_on_to_twice_their_size(tmp_path, capsys):
+    folder, out = tmp_path / "mine", tmp_path / "out"
+    folder.mkdir()
+    wanted = ["bench", "photo", "--textures", str(folder), "--model", "none", "--rivals", "telea", "--out", str(out)]
+    assert cli.main(wanted) != 0
+    assert "There is no PNG or JPEG picture" in capsys.readouterr().err
+    cv2.imwrite(str(folder / "waves.png"), _texture(64))
+    cv2.imwrite(str(folder / "narrow.png"), _texture(64)[:, :48])
+    assert cli.main(wanted) == 0
+    said = capsys.readouterr().out
+    assert "folder: synthesis" in said
+    assert "sliced Wasserstein" in said
+    (narrow, waves) = photo.textures(folder)
+    assert (narrow.truth.shape, waves.truth.shape) == ((128, 96, 3), (128, 128, 3))
+    assert np.array_equal(waves.truth[:64, :64], cv2.imread(str(folder / "waves.png"))[..., ::-1])
+    assert (waves.new.mean(), narrow.task, narrow.has_truth) == (0.75, "synthesis", False)
