@@ -48,14 +48,18 @@ class Box:
         )
         self.lines: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
-        words = until(lambda: next((each.split() for each in self.lines if "connect" in each), None), "the box", 30)
-        self.address, self.key = words[-2:]
+        self.address, self.key = self.said("connect").split()[-2:]
         self.port = int(self.address.rpartition(":")[2])
         self.fingerprint = fingerprints(self.lines[0])[0]
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         self.lines.extend(self.process.stdout)
+
+    def said(self, *words: str) -> str:
+        """The first line with all these words, once it has been said."""
+        what = " … ".join(words)
+        return until(lambda: next((line for line in self.lines if all(word in line for word in words)), ""), what, 30)
 
     def allow(self) -> None:
         """Let the user of this process in."""
