@@ -185,6 +185,20 @@ class Driven:
     def click(self, x: float, y: float, button: int = 1) -> None:
         self.xdo("mousemove", int(x), int(y), "sleep", "0.05", "click", button)
 
+    def click_on(self, place: str, what: str, under: str = "True") -> None:
+        """A click at the point that the expression names, when it is still the same with the mouse there: on a busy
+        machine a page is laid out late, and the click would go to the widget that was there before. ``under``: whether
+        the editor says, too, that the mouse is at the right one."""
+        end = time.monotonic() + 20.0
+        while True:
+            x, y = self.at_rest(place, what)
+            self.xdo("mousemove", int(x), int(y), "sleep", "0.05")
+            if self.run(place) == [x, y] and self.run(under):
+                self.xdo("click", 1)
+                return
+            if time.monotonic() > end:
+                raise HostFailure(f"{what} does not come to lie under the mouse in {self.name}\n{self.shown()}")
+
     def drag(self, x0: float, y0: float, x1: float, y1: float) -> None:
         """Presses at the first point, moves in steps as a hand does, lets go at the second."""
         words: list[Any] = ["mousemove", int(x0), int(y0), "sleep", "0.15", "mousedown", 1, "sleep", "0.1"]

@@ -1,7 +1,7 @@
 """Runs the tests and says how they went: what `python3 installer.py test` starts when the environment is there.
 
-    python -m tests.run                    everything, the engine's tests beside the others; then the essential tests in
-                                           Debian 13's Krita
+    python -m tests.run                    everything: the tests in editors, the engine's and all others side by side;
+                                           then the essential tests in Debian 13's Krita
     python -m tests.run --quick            no editors, nothing that takes long: what one runs while working
     python -m tests.run --soak             the promises (tests/promises.py) at length, and a table of them
     python -m tests.run --hosts own|all    without, or with, the editors of other Debian releases (tests/hosts.py)
@@ -20,10 +20,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -74,6 +73,7 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/engine/test_train.py",
 )
 QUICK = ["-q", "-m", "not slow", *(f"--ignore={path}" for path in LONG)]
+HOUSE = [f"--ignore=tests/{folder}" for folder in ("engine", *EDITORS)]
 NOTHING_SELECTED = 5  # exit status of pytest
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 SLOWEST = 10
@@ -100,19 +100,28 @@ class Part:
 
 
 class Run:
-    """A pytest that has been started. With ``later`` its output is shown when it has ended.
+    """A pytest that has been started. With ``later`` its output is shown when it has ended. One with ``patience`` waits
+    for nothing but the processor, and leaves it to those whose tests have time limits.
 
     ``chooses``: environment variables that choose an editor, or what its tests do.
     """
 
-    def __init__(self, name: str, words: Sequence[str], chooses: dict[str, str] | None = None, later: bool = False):
+    def __init__(
+        self,
+        name: str,
+        words: Sequence[str],
+        chooses: dict[str, str] | None = None,
+        later: bool = False,
+        patience: bool = False,
+    ):
         self._name = name
         self._chooses = chooses or {}
-        self._began = time.monotonic()
         self._folder = tempfile.TemporaryDirectory()
         self._report = Path(self._folder.name) / "report.xml"
         self._output: IO[bytes] | None = tempfile.TemporaryFile() if later else None  # noqa: SIM115
         command = [sys.executable, "-m", "pytest", f"--junitxml={self._report}", *words]
+        if patience and os.name == "posix":
+            command = ["nice", *command]
         environment = {**os.environ, **self._chooses}
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=self._output, stderr=subprocess.STDOUT if later else None
@@ -121,17 +130,19 @@ class Run:
     def part(self) -> Part:
         """Waits for the end."""
         status = self._process.wait()
-        minutes = (time.monotonic() - self._began) / 60
         if self._output is not None:
             self._output.seek(0)
             print(f"\n{self._name}:\n{self._output.read().decode(errors='replace')}", flush=True)
             self._output.close()
         try:
-            cases = list(ElementTree.parse(self._report).getroot().iter("testcase"))
+            root = ElementTree.parse(self._report).getroot()
         except (OSError, ElementTree.ParseError):
             return Part(self._name, status or 1, "no report, see above")
         finally:
             self._folder.cleanup()
+
+        cases = list(root.iter("testcase"))
+        minutes = sum(float(suite.get("time", "0")) for suite in root.iter("testsuite")) / 60
 
         def names(*kinds: str) -> set[str]:
             found = [case for case in cases if not kinds or any(case.find(kind) is not None for kind in kinds)]
@@ -197,23 +208,40 @@ def in_other_editor(host: str, editor: str, words: Sequence[str]) -> Part:
     return Run(name, words, {f"REPAINT_BRIDGE_{editor.upper()}": host}).part()
 
 
-def two_at_a_time(words: Sequence[str], **chooses: str) -> list[Part]:
-    """The engine's tests, with one thread, beside all others, which wait much; where words name tests, these alone."""
-    if any(word.startswith("tests/") for word in words):
-        return [Run("Chosen tests", words, chooses).part()]
-    engine = Run("Engine", ["tests/engine", *words], {"OMP_NUM_THREADS": "1"}, later=True)
-    others = Run("Bridge, editors, house", ["--ignore=tests/engine", *words], chooses)
-    return [others.part(), engine.part()]
+def beside_engine(words: Sequence[str], others: Callable[[], list[Part]]) -> list[Part]:
+    """The engine's tests, with one thread, while ``others`` runs what waits much."""
+    engine = Run("Engine", ["tests/engine", *words], {"OMP_NUM_THREADS": "1"}, later=True, patience=True)
+    return [*others(), engine.part()]
 
 
 def everything(hosts: str, words: Sequence[str]) -> list[Part]:
+    """Where words name tests, these alone, in every editor."""
     prepare_editors()
     prepare_ray()
-    parts = two_at_a_time(words, **({"REPAINT_BRIDGE_TEST_DOWNLOADS": "1"} if hosts == "all" else {}))
-    chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else [])]
-    parts += [in_other_editor(host, "krita", [*chosen, *words]) for host in HOSTS[hosts]]
-    parts += [in_other_editor(host, "gimp", ["tests/gimp", *words]) for host in OTHER_GIMPS[hosts]]
-    return parts
+    chooses = {"REPAINT_BRIDGE_TEST_DOWNLOADS": "1"} if hosts == "all" else {}
+
+    def in_editors(name: str, tests: Sequence[str]) -> list[Part]:
+        chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else [])]
+        parts = [Run(name, [*tests, *words], chooses).part()]
+        parts += [in_other_editor(host, "krita", [*chosen, *words]) for host in HOSTS[hosts]]
+        return parts + [in_other_editor(host, "gimp", ["tests/gimp", *words]) for host in OTHER_GIMPS[hosts]]
+
+    def others() -> list[Part]:
+        house = Run("Bridge and house", [*HOUSE, *words], chooses, later=True)
+        return [*in_editors("Editors", ["tests/gimp", "tests/krita"]), house.part()]
+
+    return in_editors("Chosen tests", []) if _name_tests(words) else beside_engine(words, others)
+
+
+def quick(words: Sequence[str]) -> list[Part]:
+    words = [*QUICK, *words]
+    if _name_tests(words):
+        return [Run("Chosen tests", words).part()]
+    return beside_engine(words, lambda: [Run("Bridge and house", [*HOUSE, *words]).part()])
+
+
+def _name_tests(words: Sequence[str]) -> bool:
+    return any(word.startswith("tests/") for word in words)
 
 
 def once_more(part: Part) -> Part:
@@ -270,7 +298,7 @@ def main() -> int:
     if chosen.soak:
         parts = soak(words)
     else:
-        parts = two_at_a_time([*QUICK, *words]) if chosen.quick else everything(chosen.hosts, words)
+        parts = quick(words) if chosen.quick else everything(chosen.hosts, words)
         parts = [once_more(part) for part in parts]
     single = [each for part in parts for each in part.seconds]
     modules: defaultdict[str, float] = defaultdict(float)

@@ -109,6 +109,7 @@ def click(widget):
     # where a widget's middle is on the screen; None while it cannot be clicked
     if not (widget.get_mapped() and widget.is_sensitive()):
         return None
+    widget.get_toplevel().check_resize()  # lay out now what would be laid out with the next frame
     window = widget.get_window()
     _, x, y = window.get_origin()
     place = widget.get_allocation()
@@ -282,7 +283,7 @@ class Desk(EditorDesk[GimpHost]):
     def click(self, widget: str) -> None:
         """A click of the real mouse on one of the window's widgets."""
         self.host.xdo("windowactivate", "--sync", self.host.window_of("^RePaint$"))
-        self.host.click(*self.host.at_rest(f"click(window.{widget})", widget))
+        self.host.click_on(f"click(window.{widget})", widget)
 
     def status(self) -> str:
         return str(self.host.run("window.status.get_text()"))

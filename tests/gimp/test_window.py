@@ -144,13 +144,15 @@ def test_stop_and_keep_and_continue_by_mouse(desk: Desk) -> None:
     desk.host.wait("window.branches.resume.get_mapped() and window.branches.resume.get_sensitive()")
     desk.click("branches.resume")
     desk.host.wait("flow.busy")
+    assert desk.host.run("[flow.run.kind, flow.run.settings.seed, flow.run.settings.variants]") == ["continue", 40, 1]
     assert desk.wait_end().startswith("Done")
-    desk.show_first()
+    assert desk.names(image) == ["RePaint test/gaussian-slow · seed 40", "Background"]
     continued = desk.pixels(image)
     assert not np.array_equal(continued, kept)
     desk.undo(image)
     desk.choose("test/gaussian-slow", seed=40)
     assert desk.repaint(image).startswith("Done")
+    assert desk.names(image) == ["RePaint test/gaussian-slow · seed 40", "Background"]
     assert np.array_equal(desk.pixels(image), continued), "as if it had never been stopped"
 
 

@@ -46,6 +46,9 @@ def center(widget):
     return [point.x(), point.y()]
 def clickable(widget):
     return center(widget) if widget.isVisible() and widget.isEnabled() else None
+def under_mouse(widget):
+    found = QtWidgets.QApplication.widgetAt(QtGui.QCursor.pos())
+    return found is not None and (found is widget or widget.isAncestorOf(found))
 def canvas():
     views = [w for w in app.activeWindow().qwindow().findChildren(QtWidgets.QWidget)
              if w.metaObject().className() == "KisQPainterCanvas" and w.isVisible()]
@@ -215,7 +218,7 @@ documents[{name!r}] = add(d)
     def click(self, widget: str) -> None:
         """A click of the real mouse on one of the docker's widgets, e.g. "button", "cancel_button"."""
         self.host.run(f"dock().area.ensureWidgetVisible(dock().{widget})")
-        self.host.click(*self.host.at_rest(f"clickable(dock().{widget})", widget))
+        self.host.click_on(f"clickable(dock().{widget})", widget, f"under_mouse(dock().{widget})")
 
     def press(self) -> None:
         """The RePaint button without the mouse's way, for tests in which the mouse is not the point."""

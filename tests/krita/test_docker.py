@@ -249,6 +249,7 @@ def test_stop_and_keep_and_continue_by_mouse(desk: Desk) -> None:
     desk.host.wait("dock().branches.resume.isVisibleTo(dock()) and dock().branches.resume.isEnabled()")
     desk.click("branches.resume")
     desk.host.wait("flow.busy")
+    assert desk.host.run("[flow.run.kind, flow.run.settings.seed, flow.run.settings.variants]") == ["continue", 40, 1]
     assert desk.wait_end().startswith("Done")
     continued = desk.fingerprint(document)
     assert continued != kept

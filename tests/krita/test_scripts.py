@@ -30,7 +30,7 @@ def example(title: str) -> str:
 
 
 def run(desk: Desk, code: str, seconds: float = 240.0) -> object:
-    """As the Scripter does: in a namespace of its own."""
+    """As the Scripter does: in a namespace of its own, which is called ``space`` until the next call."""
     return desk.host.run(f"space = {{}}\nexec({code!r}, space)\nspace.get('answer')", seconds)
 
 
@@ -77,10 +77,9 @@ def test_with_a_callback_the_call_returns_at_once_and_several_go_on(desk: Desk) 
     run(
         desk,
         f"""
-import builtins
 from krita import Krita
 from repaint_krita import script
-heard = builtins.heard = []
+heard = []
 def then(layer, error):
     heard.append([layer.name() if layer else None, str(error) if error else None])
 for document in [each for each in Krita.instance().documents() if each.width() in (96, 80)]:
@@ -88,8 +87,8 @@ for document in [each for each in Krita.instance().documents() if each.width() i
 script.repaint(Krita.instance().activeDocument(), then=then)
 """,
     )
-    desk.host.wait("len(heard) == 3", seconds=60, what="all three have ended")
-    heard = sorted(desk.host.run("heard"), key=lambda pair: pair[1] is None)
+    desk.host.wait("len(space['heard']) == 3", seconds=60, what="all three have ended")
+    heard = sorted(desk.host.run("space['heard']"), key=lambda pair: pair[1] is None)
     assert heard[0] == [None, "Select the part to repaint first (with any selection tool), then click RePaint."]
     assert heard[1:] == [["RePaint test/gaussian · seed 7", None]] * 2
     for document in (one, other):
