@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from engine.canvas.boxes import Box, whole
-from engine.canvas.light import stored
+from engine.canvas.boxes import OPAQUE, Box, whole
+from engine.canvas.light import in_unit, stored
 
 BAND = 128
 """Rows of a layer that are made at a time."""
@@ -21,15 +21,39 @@ def _bands(shown: np.ndarray) -> Iterator[tuple[slice, slice]]:
             yield np.s_[top : top + BAND, columns[0] : columns[-1] + 1]
 
 
-def layer(fill: np.ndarray, selection: np.ndarray, region: Box, dtype: np.dtype) -> np.ndarray:
-    """The layer to show: (H, W, 4) of the picture's type and size, the fill's own colour with A = selection."""
+def layer(fill: np.ndarray, selection: np.ndarray, region: Box, image: np.ndarray) -> np.ndarray:
+    """The layer to show over the picture: (H, W, 4) of its type and size, the fill's own colour with A = selection.
+
+    Where the picture is partly transparent, two coverages, one over the other, would leave a see-through ring at a soft
+    edge. There the layer is more opaque and holds a mixture with the picture's colour, so that over the picture it
+    gives what :func:`composite` gives with ``keep``.
+
+    Args:
+        fill, selection, region: as of :func:`composite`.
+        image: (H, W, 4) with straight alpha, what the layer will lie over.
+    """
+    dtype = image.dtype
     out = np.zeros((*selection.shape, 4), dtype)
-    shown, part = selection[region.slices], out[region.slices]
+    shown, part, under = selection[region.slices], out[region.slices], image[region.slices]
     for band in _bands(shown):
         part[band][..., :3] = stored(fill[band], dtype)
         part[band][..., 3] = stored(shown[band] / np.float32(255), dtype)
         part[band][part[band][..., 3] == 0] = 0
+        alpha = under[band][..., 3]
+        partly = (shown[band] > 0) & (alpha > 0) & (alpha < OPAQUE / 255 * whole(dtype))
+        if partly.any():
+            part[band][partly] = _closing(fill[band][partly], shown[band][partly], under[band][partly])
     return out
+
+
+def _closing(fill: np.ndarray, selection: np.ndarray, under: np.ndarray) -> np.ndarray:
+    """Pixels (N, 4) of a layer over partly transparent ones: α = min(1, m / (1 − seen)), c = max(m, 1 − seen),
+    colour = c · fill + (1 − c) · under."""
+    below = in_unit(under)
+    m, seen = selection[:, None] / np.float32(255), below[:, 3:]
+    share = np.maximum(m, 1 - seen)
+    colours = share * fill + (1 - share) * np.where(np.isfinite(below[:, :3]), below[:, :3], fill)
+    return stored(np.concatenate([colours, np.minimum(1, m / (1 - seen))], axis=1), under.dtype)
 
 
 def over(image: np.ndarray, shown: np.ndarray) -> np.ndarray:
@@ -37,7 +61,7 @@ def over(image: np.ndarray, shown: np.ndarray) -> np.ndarray:
     height, width = shown.shape[:2]
     top = whole(shown.dtype)
     selection = np.rint(shown[..., 3] * np.float32(255 / top)).astype(np.uint8)
-    return composite(image, selection, shown[..., :3].astype(np.float32) / top, Box(0, 0, width, height))
+    return composite(image, selection, shown[..., :3].astype(np.float32) / top, Box(0, 0, width, height), "over")
 
 
 def composite(
@@ -54,8 +78,10 @@ def composite(
         original: (H, W, C) uint8, uint16 or floats; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
         selection: (H, W) uint8, zero outside the region.
         fill: (region.height, region.width, 3), where 1 is the integers' largest value.
-        alpha: ``keep``: what is half selected is half covered, so that transparent pixels stay partly transparent
-            there; ``opaque``: every selected pixel becomes opaque, the fill is also behind what is partly transparent.
+        alpha: ``keep``: the fill covers as much as is selected, beside what is covered already, so that a pixel of
+            alpha 0.3 selected by half becomes 0.8 and one of 0.5 opaque ("disjoint over" of the X Render extension);
+            ``opaque``: every selected pixel becomes opaque, the fill is also behind what is partly transparent;
+            ``over``: as editors show one layer over another.
         associated: the original's colours are multiplied by its alpha, and so are the result's.
     """
     out = original.copy()
@@ -78,11 +104,21 @@ def _compose(part: np.ndarray, mask: np.ndarray, fill: np.ndarray, alpha: str, a
         mixed = under + m * (paint - under)
     else:
         seen = under[..., -1:]
-        covered = m + seen * (1 - m) if alpha == "keep" else np.ones_like(m)
-        share = m if alpha == "keep" else 1 - seen * (1 - m)
-        mixed = paint * share + (under[..., :-1] if associated else under[..., :-1] * seen) * (1 - m)
+        own = under[..., :-1] if associated else under[..., :-1] * seen
+        covered, share, left = _weights(m, seen, alpha)
+        mixed = paint * share + own * left
         if not associated:
             mixed = np.divide(mixed, covered, where=covered > 0, out=np.zeros_like(paint))
         mixed = np.concatenate([mixed, covered], axis=2)
     changed = mask > 0
     part[changed] = (np.rint(mixed[changed] * top) if integers else mixed[changed]).astype(part.dtype)
+
+
+def _weights(m: np.ndarray, seen: np.ndarray, alpha: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The result's alpha, and by how much the fill's colour and the original's, both multiplied by alpha, count."""
+    if alpha == "keep":
+        covered = np.minimum(1, m + seen)
+        return covered, m, np.divide(covered - m, seen, where=seen > 0, out=1 - m)
+    if alpha == "opaque":
+        return np.ones_like(m), 1 - seen * (1 - m), 1 - m
+    return m + seen * (1 - m), m, 1 - m

@@ -79,7 +79,7 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
             fill, ring = painting.final(_whole(painting, moment.fill()))
             yield Finished(
                 variant, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection,
-                painting.image.dtype, ring=ring,
+                painting.job.image, ring=ring,
             )  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def _guarded(moments: Iterator[octave_run.Moment | None]) -> Iterator[octave_run
 
 
 def _layer(fill: Callable[[], list[tuple[canvas.Box, np.ndarray]]], painting: Painting, _full: bool) -> np.ndarray:
-    return canvas.layer(_whole(painting, fill()), painting.selection, painting.region, painting.image.dtype)
+    return canvas.layer(_whole(painting, fill()), painting.selection, painting.region, painting.job.image)
 
 
 def _kept(painting: Painting, moment: octave_run.Moment, seed: int, attempts: int) -> Kept:

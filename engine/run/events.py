@@ -55,8 +55,8 @@ class Step:
     _halves: Callable[[], Halves] | None = field(default=None, repr=False)
 
     def preview(self, full: bool = False) -> np.ndarray:
-        """The present estimate as a layer, (H, W, 4) of the picture's type, A = selection, 0 in stages to come. Costs
-        when called.
+        """The present estimate as a layer, (H, W, 4) as of :func:`engine.canvas.layer`, 0 in stages to come. Costs when
+        called.
 
         Of a latent model it is a cheap glance, unless ``full`` asks for what would be kept.
         """
@@ -81,7 +81,7 @@ class Finished:
         region: the box around the selection.
         windows: evaluations of the network, each of one window: what the run cost. Guidance makes two of one,
             perturbed attention makes one more.
-        dtype: of the picture's samples.
+        image: (H, W, 4), the job's picture.
         ring: with ``job.ring``, the mean colour difference CIEDE2000 across the border before and after.
     """
 
@@ -93,7 +93,7 @@ class Finished:
     region: canvas.Box
     windows: int
     selection: np.ndarray = field(repr=False)
-    dtype: np.dtype
+    image: np.ndarray = field(repr=False)
     _figures: Callable[[Finished], Figures] = field(default=lambda _: Figures(), repr=False)
     ring: tuple[float, float] | None = None
 
@@ -102,8 +102,8 @@ class Finished:
         return self._figures(self)
 
     def layer(self) -> np.ndarray:
-        """(H, W, 4) of the picture's type: the fill's uncomposited colour, A = selection."""
-        return canvas.layer(self.fill, self.selection, self.region, self.dtype)
+        """The layer to show over the picture, (H, W, 4) of its type, see :func:`engine.canvas.layer`."""
+        return canvas.layer(self.fill, self.selection, self.region, self.image)
 
 
 Event = Note | Pause | Step | Finished

@@ -173,7 +173,7 @@ class Staged:
                     fill, ring = painting.final(painted[variant])
                     yield Finished(
                         variant, self._seeds[variant], total, attempt.seconds, fill, painting.region, self._windows,
-                        painting.selection, painting.image.dtype, ring=ring,
+                        painting.selection, painting.job.image, ring=ring,
                     )  # fmt: skip
         self._painted = painted
 
@@ -290,9 +290,9 @@ class Staged:
         painting, space = self._painting, self._painting.model.space
         with torch.inference_mode():
             picture = self._leave(part, painted, x0_hat) if full else space.glance(x0_hat, part.plan.wraps)[0]
-        out = np.zeros((*painting.selection.shape, 4), painting.image.dtype)
+        out, near = np.zeros_like(painting.job.image), painting.near.slices
         shown = np.where(self._order <= part.stage, painting.selected, 0)
-        out[painting.near.slices] = canvas.layer(part.put(painted, picture), shown, part.region, out.dtype)
+        out[near] = canvas.layer(part.put(painted, picture), shown, part.region, painting.job.image[near])
         return out
 
     @torch.inference_mode()

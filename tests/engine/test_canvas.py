@@ -130,6 +130,28 @@ def test_composite_keeps_gray_gray_and_covers_transparency():
     assert out[0, 1, :3].tolist() == [153, 153, 153]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+def test_a_layer_over_the_picture_covers_as_the_fill_in_a_file_does(dtype):
+    rng, whole = np.random.default_rng(2), Box(0, 0, 60, 50)
+    image = rng.random((50, 60, 4)).astype(np.float32)
+    image[:10, :, 3], image[10:20, :, 3] = 1, 0
+    top = np.iinfo(dtype).max if dtype.startswith("u") else 1
+    image = (image * top).astype(dtype)
+    selection, fill = rng.integers(0, 256, (50, 60), dtype=np.uint8), rng.random((50, 60, 3)).astype(np.float32)
+    selection[20:35] = 255 - np.round(image[20:35, :, 3].astype(float) / top * 255).astype(np.uint8)
+    layer = canvas.layer(fill, selection, whole, image)
+    assert not layer[selection == 0].any()
+    above, below = (each.astype(np.float64) / top for each in (layer, image))
+    there = above[..., 3]
+    shown = above[..., :3] * above[..., 3:] + below[..., :3] * below[..., 3:] * (1 - above[..., 3:])
+    wanted = canvas.composite(image, selection, fill, whole).astype(np.float64) / top
+    near = np.where(image[..., 3] / top < canvas.OPAQUE / 255, 0.006 if dtype == "uint8" else 0.003, 0.02)
+    assert (np.abs(there + below[..., 3] * (1 - there) - wanted[..., 3]) < near).all()
+    assert (np.abs(shown - wanted[..., :3] * wanted[..., 3:]) < near[..., None]).all()
+    opaque = (image[..., 3] == top) | (image[..., 3] == 0)
+    assert np.abs(there - selection / 255)[opaque].max() < 0.006
+
+
 def test_transparent_and_softly_selected_pixels_are_unknown():
     image, selection = _picture(64, 64), _selected(64, 64, 20, 20, 10, 10)
     selection[40, 40] = 1

@@ -111,10 +111,14 @@ def test_what_a_file_cannot_hold_is_said_before_the_run(mask, capsys):
 def test_soft_holes_are_closed_where_asked(mask, capsys):
     alpha = np.asarray(Image.open(mask))
     pixels = np.dstack([_noise(3), 255 - alpha])
-    got = _made(mask, Picture(pixels), ".png", "out.png")
-    assert got.pixels[..., 3].min() < OPAQUE
+    assert _made(mask, Picture(pixels), ".png", "out.png").pixels[..., 3].min() == 255
+    assert "--alpha opaque" not in capsys.readouterr().err
+    pixels[..., 3] //= 2
+    got = _made(mask, Picture(pixels), ".png", "out.png").pixels[..., 3]
+    assert got[alpha > 0].min() < OPAQUE
     assert "--alpha opaque" in capsys.readouterr().err
-    assert _made(mask, Picture(pixels), ".png", "out.png", "--alpha", "opaque").pixels[..., 3].min() == 255
+    opaque = _made(mask, Picture(pixels), ".png", "out.png", "--alpha", "opaque").pixels[..., 3]
+    assert (opaque[alpha > 0] == 255).all()
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png"])

@@ -243,16 +243,22 @@ def test_light_without_cover_survives():
     assert np.array_equal(associate(straight(pixels)), pixels)
 
 
-def test_soft_selections_of_soft_holes_leave_no_ring_when_opaque_is_asked_for():
-    alpha = np.linspace(0, 255, 256).astype(np.uint8)[None]
-    picture = np.dstack([np.full((1, 256, 3), 200, np.uint8), alpha])
-    selection = 255 - alpha
-    region = canvas.Box(0, 0, 256, 1)
+@pytest.mark.parametrize(("alpha", "share"), [("keep", 1.0), ("opaque", 1.0), ("opaque", 0.3)])
+def test_soft_selections_of_soft_holes_leave_no_ring(alpha, share):
+    """A hole erased through the very selection, or through one that took less away."""
+    seen = np.linspace(0, 255, 256).astype(np.uint8)[None]
+    picture = np.dstack([np.full((1, 256, 3), 200, np.uint8), (seen * share).astype(np.uint8)])
     fill = np.full((1, 256, 3), 100 / 255, np.float32)
-    opaque = canvas.composite(picture, selection, fill, region, "opaque")
-    assert (opaque[selection > 0][:, 3] == 255).all()
-    assert np.abs(np.diff(opaque[..., 0].astype(int))).max() <= 2
-    assert canvas.composite(picture, selection, fill, region)[..., 3].min() == 191
+    made = canvas.composite(picture, 255 - seen, fill, canvas.Box(0, 0, 256, 1), alpha)
+    assert (made[seen < 255][:, 3] == 255).all()
+    assert np.abs(np.diff(made[:, :255, 0].astype(int))).max() <= 2
+
+
+def test_beside_a_soft_edge_a_thin_layer_stays_thin():
+    selection = np.arange(256, dtype=np.uint8)[None]
+    picture, fill = np.full((1, 256, 4), 76, np.uint8), np.full((1, 256, 3), 0.3, np.float32)
+    made = canvas.composite(picture, selection, fill, canvas.Box(0, 0, 256, 1))
+    assert np.array_equal(made[0, :, 3], np.minimum(255, np.arange(256) + 76))
 
 
 def test_associated_pixels_mix_as_light_does():

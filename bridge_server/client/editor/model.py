@@ -117,7 +117,8 @@ class Capture:
 
 @dataclass(frozen=True)
 class Picture:
-    """RGBA pixels, in the target's depth, of ``part`` of the box (in its own coordinates); straight, A = selection.
+    """RGBA pixels, in the target's depth, of ``part`` of the box (in its own coordinates); straight, A = selection, or
+    more over partly transparent pixels.
 
     One that is only to be looked at may have fewer pixels than the part.
     """
