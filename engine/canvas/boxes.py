@@ -89,7 +89,7 @@ def check(image: np.ndarray, selection: np.ndarray) -> None:
 
 def whole(dtype: np.dtype) -> int:
     """The sample that means 1: the largest of integers."""
-    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1
+    return int(np.iinfo(dtype).max) if dtype.kind in "ui" else 1
 
 
 def opaque(image: np.ndarray) -> np.ndarray:

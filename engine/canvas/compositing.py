@@ -75,7 +75,7 @@ def composite(
     """The fill over the original: OUT = IN + M/255 · (fill − IN); bit for bit the original where M = 0.
 
     Args:
-        original: (H, W, C) uint8, uint16 or floats; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
+        original: (H, W, C), integers or floats; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
         selection: (H, W) uint8, zero outside the region.
         fill: (region.height, region.width, 3), where 1 is the integers' largest value.
         alpha: ``keep``: the fill covers as much as is selected, beside what is covered already, so that a pixel of
@@ -93,7 +93,7 @@ def composite(
 
 def _compose(part: np.ndarray, mask: np.ndarray, fill: np.ndarray, alpha: str, associated: bool) -> None:
     """As :func:`composite`, in place."""
-    integers, top = part.dtype.kind == "u", whole(part.dtype)
+    integers, top = part.dtype.kind in "ui", whole(part.dtype)
     m = mask[..., None].astype(np.float64) / 255
     colours = part.shape[2] - (part.shape[2] in (2, 4))
     paint = fill.astype(np.float64) if colours == 3 else fill.astype(np.float64) @ [[0.299], [0.587], [0.114]]
@@ -111,7 +111,10 @@ def _compose(part: np.ndarray, mask: np.ndarray, fill: np.ndarray, alpha: str, a
             mixed = np.divide(mixed, covered, where=covered > 0, out=np.zeros_like(paint))
         mixed = np.concatenate([mixed, covered], axis=2)
     changed = mask > 0
-    part[changed] = (np.rint(mixed[changed] * top) if integers else mixed[changed]).astype(part.dtype)
+    values = mixed[changed]
+    if integers:
+        values = np.rint(values * top).clip(np.iinfo(part.dtype).min, top)
+    part[changed] = values.astype(part.dtype)
 
 
 def _weights(m: np.ndarray, seen: np.ndarray, alpha: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

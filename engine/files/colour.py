@@ -187,6 +187,9 @@ def as_srgb(picture: Picture) -> Picture:
         profile = gray(1.0) if is_gray else rgb(1.0)
     if profile is None:
         return picture
+    if picture.is_data:
+        sentence = "Integers of 32 bits or with a sign are data, which no profile converts; leave --profile srgb out."
+        raise BadInput("bad_profile", sentence)
     into, channels = (gray(), 1) if is_gray else (srgb(), 3)
 
     def converted(pixels: np.ndarray) -> np.ndarray:

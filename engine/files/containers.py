@@ -36,11 +36,12 @@ class Container:
 
 
 _8, _16, _FLOAT = np.uint8, np.uint16, np.float32
+_DATA = (np.uint32, np.int16, np.int32)
 _BETTER = {_8: ("8", ".png"), _16: ("16", ".png or .tif"), _FLOAT: ("32", ".tif or .exr")}
 CONTAINERS = {
     ".png": Container("PNG", (_8, _16), pages=True, animation=True),
-    ".tif": Container("TIFF", (_8, _16, _FLOAT), pages=True),
-    ".tiff": Container("TIFF", (_8, _16, _FLOAT), pages=True),
+    ".tif": Container("TIFF", (_8, _16, _FLOAT, *_DATA), pages=True),
+    ".tiff": Container("TIFF", (_8, _16, _FLOAT, *_DATA), pages=True),
     ".webp": Container("WebP", (_8,), pages=True, animation=True),
     ".avif": Container("AVIF", (_8, _16)),
     ".jxl": Container("JPEG XL", (_8, _16, _FLOAT)),
@@ -114,6 +115,8 @@ def _check_pages(container: Container, pictures: Sequence[Picture]) -> None:
 
 def _check_depth(suffix: str, container: Container, picture: Picture) -> None:
     kept = picture.pixels.dtype.type
+    if picture.is_data and kept not in container.types:
+        raise _refused("Integers of 32 bits or with a sign go into TIFF only", ".tif")
     if suffix == ".exr" and not colour.in_linear_light(picture):
         raise _refused("OpenEXR holds linear light, which this picture is not", ".png or .tif")
     if kept not in container.types:
@@ -123,8 +126,6 @@ def _check_depth(suffix: str, container: Container, picture: Picture) -> None:
         raise _refused("AVIF holds at most 12 bits per channel", ".png or .tif")
     if suffix == ".jxl" and kept is _FLOAT and not (colour.in_plain_linear_light(picture) or _is_half_of_rgb(picture)):
         raise _refused("Floats go into JPEG XL in linear light with sRGB's primaries only", ".tif or .exr")
-    if suffix == ".jxl" and kept is _16 and picture.pixels.shape[2] < 3:
-        raise _refused("Gray of 16 bits does not go into JPEG XL", ".png or .tif")
 
 
 def _is_half_of_rgb(picture: Picture) -> bool:
@@ -147,7 +148,8 @@ def _check_channels(suffix: str, container: Container, picture: Picture) -> None
     if suffix in (".pgm", ".ppm") and (suffix == ".pgm") != is_gray:
         raise _refused("Gray pictures are .pgm files and coloured ones .ppm", ".png")
     without = not container.profile or (is_gray and suffix in (".webp", ".avif", ".jxl"))
-    without &= not (suffix == ".jxl" and picture.pixels.dtype == _FLOAT)  # of linear light, which these are in
+    if suffix == ".jxl" and picture.pixels.dtype != _8 and colour.in_linear_light(picture):
+        without = False
     if picture.icc_profile and without and not colour.is_srgb(picture.icc_profile):
         raise _refused(
             f"{container.name} cannot hold the colour profile of this picture, so add --profile srgb or keep it",

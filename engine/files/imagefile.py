@@ -28,7 +28,7 @@ from engine.files import colour, containers, heif, oiio, pillow, psd, tiff
 from engine.files.picture import Picture, straight
 from engine.untrusted import require_file
 
-_TYPES = (np.uint8, np.uint16, np.float32)
+_TYPES = (np.uint8, np.uint16, np.float32, np.uint32, np.int16, np.int32)
 _BY_OIIO = (".exr", ".jxl", ".pfm")
 _DOCUMENTS = (b"image/openraster", b"application/x-krita")
 _MERGED = "mergedimage.png"
@@ -268,8 +268,8 @@ def _encode(path: Path, suffix: str, pictures: list[Picture]) -> None:
 
 
 def _fitting(suffix: str, picture: Picture) -> Picture:
-    """Straight alpha where the kind of file has no other; no profile of gray where gray becomes RGB."""
-    if picture.pixels.shape[2] < 3 and suffix in (".webp", ".avif", ".jxl"):
+    """Straight alpha where the kind of file has no other; no profile of gray where gray becomes RGB or is sRGB's."""
+    if picture.pixels.shape[2] < 3 and suffix in (".webp", ".avif", ".jxl") and not colour.in_linear_light(picture):
         picture = replace(picture, icc_profile=None)
     if suffix == ".gif":  # its palette is of colours
         wide = picture.rgba()[..., : 4 if picture.has_alpha else 3]

@@ -78,8 +78,13 @@ def read(
 
 
 def _samples(picture: Picture) -> np.ndarray:
-    """(H, W, C) uint8 or uint16 with straight alpha; floats from 0 to 1 become 16 bits."""
+    """(H, W, C) uint8 or uint16 with straight alpha; floats from 0 to 1 become 16 bits, and so do integers of 32 bits
+    or with a sign: as they are where they fit, or else by what their largest value can be."""
     pixels = straight(picture.pixels) if picture.associated else picture.pixels
+    if picture.is_data:
+        pixels = pixels.clip(0)
+        fits = int(pixels.max()) <= 65535
+        return (pixels if fits else pixels >> 8 * pixels.itemsize - 16).astype(np.uint16)
     if pixels.dtype != np.float32:
         return pixels
     return np.rint(np.clip(np.nan_to_num(pixels), 0, 1) * 65535).astype(np.uint16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,11 +157,7 @@ def _in_display_window(pixels: np.ndarray, spec: Any) -> tuple[np.ndarray, list[
 
 def write(path: Path, suffix: str, picture: Picture) -> None:
     """Write JPEG XL, without loss, or OpenEXR; what :mod:`engine.files.containers` lets through."""
-    height, width, channels = picture.pixels.shape
-    plain = picture.pixels.dtype == np.uint8 and not (picture.icc_profile and channels > 2)
-    if picture.pixels.dtype == np.float32:
-        plain = colour.in_plain_linear_light(picture)
-    if suffix == ".jxl" and plain:
+    if suffix == ".jxl" and _as_imagecodecs_describes(picture):
         import imagecodecs
 
         pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
@@ -171,6 +168,9 @@ def write(path: Path, suffix: str, picture: Picture) -> None:
         return
     import OpenImageIO
 
+    if suffix == ".jxl" and picture.pixels.dtype == np.uint16 and picture.pixels.shape[2] == 2:
+        picture = replace(picture, pixels=picture.rgba())  # it has no gray with alpha
+    height, width, channels = picture.pixels.shape
     kind = {np.uint8: "uint8", np.uint16: "uint16", np.float32: "float"}[picture.pixels.dtype.type]
     kind = "half" if kind == "float" and picture.bits == 16 else kind
     spec = OpenImageIO.ImageSpec(width, height, channels, kind)
@@ -188,8 +188,9 @@ def write(path: Path, suffix: str, picture: Picture) -> None:
             spec.attribute("PixelAspectRatio", picture.dpi[1] / picture.dpi[0])  # OpenEXR has one density and this
             spec.attribute("ResolutionUnit", "in")
     else:
-        icc = np.frombuffer(picture.icc_profile or colour.srgb(), np.uint8)
-        spec.attribute("ICCProfile", OpenImageIO.TypeDesc(f"uint8[{len(icc)}]"), icc)
+        if channels > 2:  # gray is sRGB's by itself
+            icc = np.frombuffer(picture.icc_profile or colour.srgb(), np.uint8)
+            spec.attribute("ICCProfile", OpenImageIO.TypeDesc(f"uint8[{len(icc)}]"), icc)
         spec.attribute("compression", "jpegxl")
         spec.attribute("jpegxl:distance", 0.0)
         spec.attribute("jpegxl:effort", EFFORT)
@@ -208,3 +209,13 @@ def write(path: Path, suffix: str, picture: Picture) -> None:
         raise OSError(said or "not written")
     if suffix == ".jxl":
         path.write_bytes(jxl.with_boxes(path.read_bytes(), picture))
+
+
+def _as_imagecodecs_describes(picture: Picture) -> bool:
+    """Whether a JPEG XL file by imagecodecs says the truth: there 8 bits are sRGB's, all else is linear light."""
+    if picture.pixels.dtype == np.float32:
+        return colour.in_plain_linear_light(picture)
+    is_gray, profile = picture.pixels.shape[2] < 3, picture.icc_profile
+    if picture.pixels.dtype == np.uint16:
+        return is_gray and profile is not None and colour.is_linear(profile)
+    return is_gray or profile is None

@@ -16,7 +16,8 @@ class Picture:
 
     Attributes:
         pixels: (H, W, C) uint8, uint16 or float32; C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA. Integers span 0 … max;
-            floats are as in the file, also above 1 and below 0.
+            floats are as in the file, also above 1 and below 0. Of a TIFF file also uint32, int16 and int32: data, not
+            colours, which the engine sees as floats, 1 for max.
         icc_profile: the colour profile of these pixels, or None.
         dpi: (x, y) resolution in pixels per inch, finite and positive, or None.
         exif: EXIF as TIFF structure, upright and without a thumbnail, or None.
@@ -49,13 +50,25 @@ class Picture:
         return self.pixels.shape[2] in (2, 4)
 
     @property
+    def is_data(self) -> bool:
+        """Whether its samples are integers of 32 bits or with a sign."""
+        return self.pixels.dtype.name in ("uint32", "int16", "int32")
+
+    @property
+    def seen(self) -> np.dtype:
+        """The type of the samples that the engine sees."""
+        return np.dtype(np.float32) if self.is_data else self.pixels.dtype
+
+    @property
     def is_bilevel(self) -> bool:
         """Whether it comes from a file of black and white, 1 bit a pixel."""
         return self.palette is not None and self.palette.ravel().tolist() == [0, 255] and self.palette.shape[2] == 1
 
     def rgba(self) -> np.ndarray:
-        """What the engine sees: (H, W, 4) of the pixels' own type, straight alpha."""
+        """What the engine sees: (H, W, 4) of the type :attr:`seen`, straight alpha."""
         pixels = straight(self.pixels) if self.associated else self.pixels
+        if self.is_data:
+            pixels = (pixels / whole(pixels.dtype)).astype(np.float32)
         alpha = (
             pixels[..., -1:] if self.has_alpha else np.full((*pixels.shape[:2], 1), whole(pixels.dtype), pixels.dtype)
         )

@@ -24,6 +24,8 @@ _XMP, _ICC = 700, 34675
 _PLACE = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 """GeoTIFF's tags and GDAL's: where on earth the picture lies, what its values stand for."""
 _CENTIMETRE = 3
+_PLAIN = (1, 2)
+"""Photometric interpretations of integers that are data: gray from black, RGB."""
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it warns on stderr of what is mended here
 
@@ -107,10 +109,12 @@ def _check(page: Any, name: str) -> None:
     if page.photometric in (32803, 34892):
         raise BadInput("bad_file", f"{name} is a camera's raw file; develop it first, and save it as TIFF.")
     dtype = page.dtype
-    if dtype is None or dtype.kind not in "ufb" or (dtype.kind == "u" and dtype.itemsize > 2) or dtype.itemsize > 8:
+    if dtype is None or dtype.kind not in "uifb" or (dtype.kind in "ui" and dtype.itemsize > 4) or dtype == np.int8:
         raise BadInput(
-            "bad_file", f"{name} has pixels of the type {dtype}; save it with 8 or 16 bits, or as 32-bit float."
+            "bad_file", f"{name} has pixels of the type {dtype}; save it with 8, 16 or 32 bits, or as 32-bit float."
         )
+    if (dtype.kind == "i" or dtype.itemsize > 2) and dtype.kind in "ui" and int(page.photometric) not in _PLAIN:
+        raise BadInput("bad_file", f"{name} has colours of the type {dtype}; save it as gray or RGB.")
 
 
 def _picture(page: Any, samples: np.ndarray, path: Path) -> Picture:
@@ -131,7 +135,7 @@ def _picture(page: Any, samples: np.ndarray, path: Path) -> Picture:
         bilevel = np.where(samples > 0, np.uint8(255), np.uint8(0))
         pixels = 255 - bilevel if kind == 0 else bilevel
         return Picture(pixels, palette=np.array([[[0]], [[255]]], np.uint8))
-    if samples.dtype.kind == "u" and page.bitspersample not in (8, 16):
+    if samples.dtype.kind == "u" and page.bitspersample not in (8, 16, 32):
         most = 2**page.bitspersample - 1
         bits = page.bitspersample
         samples = ((samples.astype(np.uint32) * whole(samples.dtype) + most // 2) // most).astype(samples.dtype)

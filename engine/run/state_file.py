@@ -35,7 +35,7 @@ MAX_VALUE = 1e6
 TENSORS = {
     "image": ("U8 U16 F16 F32", 3),
     "selection": ("U8", 2),
-    "original": ("U8 U16 F16 F32", 3),
+    "original": ("U8 U16 U32 I16 I32 F16 F32", 3),
     "source": ("U8 U16 F16 F32", 3),
     "painted": ("F32", 3),
     "x": ("F32", 4),

@@ -78,7 +78,7 @@ def _alike(source: Picture, picture: Picture, name: str) -> np.ndarray:
     from engine.files import colour
 
     rgba, into = source.rgba(), _profile(picture)
-    channels, dtype = (3 if source.pixels.shape[2] >= 3 else 1), picture.pixels.dtype
+    channels, dtype = (3 if source.pixels.shape[2] >= 3 else 1), picture.seen
     if rgba.dtype == dtype and _profile(source) == into:
         return rgba
     if None in (colour.space(_profile(source)), colour.space(into)):

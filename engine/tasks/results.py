@@ -213,7 +213,7 @@ def _names(arguments: argparse.Namespace, pictures: Sequence[Picture]) -> list[P
     if arguments.streamed:
         if variants > 1:
             raise BadInput("bad_output", "Standard output holds one picture; name a file for several variants.")
-        deep = pictures[0].pixels.dtype == np.float32 or len(pictures) > 1
+        deep = pictures[0].seen == np.float32 or len(pictures) > 1
         return [out.with_name(out.name + (".tif" if deep else ".png"))]
     return numbered(out, variants)
 

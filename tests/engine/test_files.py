@@ -554,13 +554,64 @@ def test_tiff_of_other_programs(tmp_path):
         assert np.array_equal(got.pixels, wanted.astype(got.pixels.dtype))
     for number, (pixels, says) in enumerate(
         [
-            (ramp(1)[..., 0].astype(np.int32), "type int32"),
+            (ramp(1)[..., 0].astype(np.int64), "type int64"),
             (np.zeros((9, 9, 7), np.uint8), "channels that a picture has not"),
         ]
     ):
         tifffile.imwrite(tmp_path / f"x{number}.tif", pixels, photometric="minisblack", planarconfig=number or None)
         with pytest.raises(BadInput, match=says):
             imagefile.read(tmp_path / f"x{number}.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int16, np.int32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_integers_of_32_bits_and_with_a_sign_are_kept_as_they_are(tmp_path, dtype, channels):
+    """Heights in millimetres, some below the sea where the type has a sign."""
+    least = -2000 if np.dtype(dtype).kind == "i" else 0
+    heights = (ramp(channels, np.float32) * 20000 + least).astype(dtype)
+    heights[:2] = np.iinfo(dtype).max
+    heights[2:4] = np.iinfo(dtype).min
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        heights[..., 0] if channels == 1 else heights,
+        photometric="rgb" if channels == 3 else "minisblack",
+    )
+    read = imagefile.read(tmp_path / "a.tif")
+    assert np.array_equal(read.pixels, heights)
+    assert read.pixels.dtype == dtype
+    assert read.rgba().dtype == np.float32
+    selection = np.zeros(heights.shape[:2], np.uint8)
+    selection[8:16, 10:20] = 255
+    fill = read.rgba()[8:16, 10:20, :3] + np.float32(1000 / np.iinfo(dtype).max)
+    fill[0], fill[1] = 7, -7  # of floats a fill may go beyond what integers can hold
+    box = canvas.Box(10, 8, 10, 8)
+    got = _again(tmp_path / "b.tif", replace(read, pixels=canvas.composite(read.pixels, selection, fill, box)))
+    assert got.pixels.dtype == dtype
+    assert np.array_equal(got.pixels[selection == 0], heights[selection == 0])
+    assert np.abs(got.pixels[10:16, 10:20].astype(float) - heights[10:16, 10:20] - 1000).max() <= 1
+    assert (got.pixels[8, 10:20] == np.iinfo(dtype).max).all()
+    assert (got.pixels[9, 10:20] == np.iinfo(dtype).min).all()
+    for suffix in SUFFIXES:
+        if suffix != ".tif":
+            with pytest.raises(BadInput, match=r"TIFF only.*\.tif"):
+                imagefile.check_output(tmp_path / f"c{suffix}", [read])
+    with pytest.raises(BadInput, match="--profile srgb"):
+        colour.as_srgb(replace(read, icc_profile=colour.gray(1.8) if channels == 1 else colour.rgb(1.8)))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_gray_of_16_bits_goes_into_jpeg_xl(tmp_path, channels):
+    pixels = ramp(channels, np.uint16)
+    for profile in (None, colour.gray(), colour.gray(1.0)):
+        got = _again(tmp_path / "a.jxl", Picture(pixels, profile, dpi=(300.0, 300.0), xmp=XMP))
+        linear = profile is not None and colour.is_linear(profile)
+        assert np.array_equal(got.rgba(), Picture(pixels).rgba())
+        assert got.pixels.shape[2] == (4 if channels == 2 and not linear else channels)
+        assert colour.in_linear_light(got) == linear
+        assert linear or got.icc_profile is None
+        assert (got.dpi, got.xmp) == ((300.0, 300.0), XMP)
+    with pytest.raises(BadInput, match="--profile srgb"):
+        imagefile.check_output(tmp_path / "b.jxl", [Picture(pixels, colour.gray(1.8))])
 
 
 def test_pages_and_frames(tmp_path):
