@@ -173,10 +173,12 @@ def _inpaint(arguments: argparse.Namespace, load: Loader, news: News) -> Results
         imagefile.write(arguments.plot_schedule, imagefile.Picture(np.asarray(drawing)))
     for number, job in enumerate(jobs):
         result.begin(number, model)
+        unsaved = arguments.save_state is not None
         for event in api.run(job, model):
-            if arguments.save_state and isinstance(event, api.Step):
-                save_call = max(1, event.calls * arguments.save_at // 100)
-                if (event.variant, event.call) == (0, save_call):
+            if unsaved and isinstance(event, api.Step) and event.variant == 0:
+                # Some steps count for several calls, so none may end at the very call.
+                unsaved = event.call < max(1, event.calls * arguments.save_at // 100)
+                if not unsaved:
                     states.save(event.keep(), arguments.save_state, kept.extra(pictures[0]), pictures[0].pixels)
             result.take(event)
     return result

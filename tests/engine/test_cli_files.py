@@ -245,6 +245,26 @@ def test_a_state_keeps_what_the_file_says(mask):
     assert got.exif is not None
 
 
+def test_heights_in_integers_of_32_bits_octave_by_octave(tmp_path):
+    """A step at a coarse octave counts for several calls: a state is kept there, too."""
+    rows, columns = np.mgrid[:150, :170]
+    rough = np.random.default_rng(5).integers(-20, 20, (150, 170))
+    heights = Picture((2000 * np.sin(rows / 20) + 30 * columns + rough).astype(np.int32)[..., None])
+    selection = ((rows - 75) ** 2 + (columns - 85) ** 2 < 30**2).astype(np.uint8) * 255
+    source, mask, state, out = (tmp_path / name for name in ("a.tif", "m.png", "s.state", "b.tif"))
+    imagefile.write(source, heights)
+    imagefile.write(mask, Picture(selection[..., None]))
+    same = ["--mask", str(mask), "--seed", "3", "--save-state", str(state), "--save-at", "20"]
+    assert cli.main(["inpaint", str(source), "-o", str(out), *same]) == 0
+    assert cli.main(["branch", str(state), "--seed", "4", "-o", str(tmp_path / "c.tif")]) == 0
+    outside = selection == 0
+    for path in (out, tmp_path / "c.tif"):
+        made = imagefile.read(path).pixels
+        assert made.dtype == np.int32
+        assert np.array_equal(made[outside], heights.pixels[outside])
+        assert np.abs(made[~outside].mean() - heights.pixels[~outside].mean()) < 300
+
+
 def test_ten_variants_sort(mask, capsys):
     imagefile.write(mask.with_name("in.png"), Picture(_noise(3)))
     assert _inpaint(mask, mask.with_name("in.png"), mask.with_name("o.png"), "--variants", "10", "--json") == 0
