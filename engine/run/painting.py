@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine import canvas
-from engine.canvas import Box, Light, Wraps, grain, palette
+from engine.canvas import Box, Light, Wraps, grain, hills, palette
 from engine.errors import BadInput
 from engine.models import Model
 from engine.run import ring
@@ -113,8 +113,8 @@ class Painting:
 
     def final(self, fill: np.ndarray) -> tuple[np.ndarray, tuple[float, float] | None]:
         """The fill of a finished run, (H, W, 3) float32 in the picture's unit, in the colours that it keeps to; of a
-        deep picture with as much detail as there is beside. And where its ring was asked for, how far that was apart
-        and is now, see :func:`engine.run.ring.agreeing`."""
+        deep picture with hills that go on and as much detail as there is beside. And where its ring was asked for, how
+        far that was apart and is now, see :func:`engine.run.ring.agreeing`."""
         if self.colours is not None:
             return palette.nearest(fill, self.colours), None
         place, apart = replace(self.region, x=self.region.x - self.near.x, y=self.region.y - self.near.y), None
@@ -123,6 +123,7 @@ class Painting:
         if self.image.dtype == np.uint8 or self.job.source is not None:
             return fill, apart
         around = place, self.image, self.selected, self.light, self.wraps
+        fill = hills.settled(fill, *around[:-1])
         return grain.regrained(grain.calmed(fill, *around), *around), apart
 
 
