@@ -290,8 +290,14 @@ def _stepped(runs: list[Iterator[State]], together: bool) -> Iterator[State]:
 
 
 def _next(run: Iterator[State]) -> State:
+    """Numbers below float32's normal range count as 0 meanwhile: many weights of a posterior are such, and processors
+    take many times as long for them."""
     with _one_thread(), torch.inference_mode():
-        return next(run)
+        torch.set_flush_denormal(True)
+        try:
+            return next(run)
+        finally:
+            torch.set_flush_denormal(False)
 
 
 def _enlarged(picture: np.ndarray, octave: Octave, shape: tuple[int, ...], region: Box) -> np.ndarray:
