@@ -10,11 +10,12 @@ trusted the picture tells: smaller holes of the same shape are cut beside, where
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from engine.canvas.boxes import Box, opaque
+from engine.canvas.boxes import Box, grown, opaque
 from engine.canvas.light import Light
 
 CELLS = 24
@@ -27,6 +28,10 @@ MOST_HOLES = 64
 """So many of the largest are looked at."""
 PROBES = (0.5, 0.25)
 """Sides of the holes cut beside, in relation to the hole."""
+BESIDE = 6
+"""They lie no farther from the hole than so many times its longer side."""
+TOGETHER = 1 << 20
+"""Pixels of holes beside that are looked at together."""
 MOST_PROBES = 16
 """Places where holes of each size are cut, at most."""
 SIGMA = 3.0
@@ -135,7 +140,10 @@ def _lies_in(box: Box, shape: tuple[int, ...]) -> bool:
 def _usual_error(image: np.ndarray, known: np.ndarray, box: Box, inside: np.ndarray, light: Light) -> float | None:
     """By how much the truth deviates from the plate in a hole of this shape: as smaller ones say, which grow by a power
     of their size; None where no place for one is known."""
-    errors = [_error(image, known, box, inside, share, light) for share in PROBES]
+    height, width = known.shape
+    near = grown(box, BESIDE * max(box.width, box.height), Box(0, 0, width, height))
+    place = replace(box, x=box.x - near.x, y=box.y - near.y)
+    errors = [_error(image[near.slices], known[near.slices], place, inside, share, light) for share in PROBES]
     if errors[0] is None or errors[1] is None:
         return None
     return errors[0] * max(1.0, errors[0] / max(errors[1], 1e-12))
@@ -154,9 +162,13 @@ def _error(
     near = np.argsort(np.abs(places - middle).max(1))[:MOST_PROBES]
     if not len(near):
         return None
-    cut = [image[top : top + at.height, left : left + at.width, :3] for top, left in places[near]]
-    values = np.concatenate([light.encoded(each) for each in cut], axis=2)
-    return _size(_large(values - plate(values, hole), hole)[hole])
+    together, sizes = max(1, TOGETHER // hole.size), []
+    for first in range(0, len(near), together):
+        some = places[near[first : first + together]]
+        cut = [image[top : top + at.height, left : left + at.width, :3] for top, left in some]
+        values = np.concatenate([light.encoded(each) for each in cut], axis=2)
+        sizes += [_size(_large(values - plate(values, hole), hole)[hole])] * len(some)
+    return _size(np.array(sizes))
 
 
 def _large(apart: np.ndarray, hole: np.ndarray) -> np.ndarray:
