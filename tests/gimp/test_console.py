@@ -188,6 +188,19 @@ def test_soft_selection_is_the_alpha(shell: Desk) -> None:
     assert changed.any()
 
 
+def test_a_hole_erased_through_the_same_soft_selection_is_closed(shell: Desk) -> None:
+    """Two coverages, one over the other, left a ring with an alpha of 191."""
+    image = shell.new(160, 120, alpha=True)
+    shell.select(image, 40, 30, 60, 50)
+    shell.host.run(
+        f"Gimp.Selection.feather({image.code}, 20)\n"
+        f"{image.code}.get_layers()[0].edit_clear()\n{image.code}.get_layers()[0].update(0, 0, 160, 120)\nNone"
+    )
+    assert shell.pixels(image)[..., 3].min() < 10
+    assert shell.call(SELECTION, image, **MODEL)[0] == "success"
+    assert shell.pixels(image)[..., 3].min() >= 250
+
+
 def test_feather_fades_inwards_only(shell: Desk) -> None:
     image = shell.new(160, 120)
     shell.select(image, 0, 30, 60, 50)

@@ -473,6 +473,29 @@ alpha = bytes(node.pixelData(0, 0, 200, 200))[3::4]
     assert np.array_equal(desk.pixels(document)[outside], before[outside])
 
 
+def test_a_hole_erased_through_the_same_soft_selection_is_closed(desk: Desk) -> None:
+    """Two coverages, one over the other, left a ring with an alpha of 191."""
+    document = desk.new(200, 200)
+    desk.choose()
+    least = desk.host.run(f"""
+d = {document.code}
+s = krita.Selection()
+s.select(60, 60, 80, 70, 255)
+s.feather(9)
+d.setSelection(s)
+node = d.nodeByName("Background")
+data = bytearray(node.pixelData(0, 0, 200, 200))
+data[3::4] = bytes(255 - v for v in bytes(s.pixelData(0, 0, 200, 200)))
+node.setPixelData(bytes(data), 0, 0, 200, 200)
+d.refreshProjection()
+d.waitForDone()
+min(bytes(d.pixelData(0, 0, 200, 200))[3::4])
+""")
+    assert least < 10
+    assert desk.repaint().startswith("Done")
+    assert desk.host.run("d.waitForDone()\nmin(bytes(d.pixelData(0, 0, 200, 200))[3::4])") >= 250
+
+
 COLOUR_SPACES = [
     ("RGBA", "U16", "sRGB-elle-V2-g10.icc"),
     ("RGBA", "F32", "sRGB-elle-V2-g10.icc"),
