@@ -253,7 +253,11 @@ class Octave:
         steps: Iterable[np.ndarray] = (self._steps(places, axis) for axis in (0, 1))
         strips = [slice(0, self.box.height)]
         if sheet is not None:
-            given, steps = [sheet.packed(each) for each in given], [sheet.packed(each) for each in steps]
+            given, packed = [sheet.packed(each) for each in given], []
+            for each in steps:
+                packed.append(sheet.packed(each))
+                yield
+            steps = packed
             strips = sheet.strips(STRIP)
         rows, columns = rows[self._inside[0]], columns[self._inside[0]]
         out = x.copy()
@@ -382,22 +386,10 @@ class Octave:
 
     def _votes(self, source: np.ndarray, places: np.ndarray, trust: np.ndarray, window: np.ndarray) -> np.ndarray:
         """(4, M): see :func:`engine.exemplar.matching.vote`."""
-        targets = self.targets
-        return matching.vote(
-            source,
-            targets.rows,
-            targets.columns,
-            targets.over_row,
-            targets.over_column,
-            targets.number,
-            targets.top,
-            targets.left,
-            self.periods,
-            places,
-            trust,
-            window,
-            self.device,
-        )
+        these = self.targets
+        pixels, over = (these.rows, these.columns), (these.over_row, these.over_column)
+        where = *pixels, *over, these.number, these.top, these.left, self.periods
+        return matching.vote(source, *where, places, trust, window, self.device)
 
     def _fitted(self, voted: np.ndarray) -> np.ndarray:
         """(3, N): the votes (4, M) for the pixels to paint, and what is missed on known ones gone on with smoothly.
