@@ -8,7 +8,7 @@ from typing import Any
 from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import pages
-from bridge_server.client.records import PIXEL_BYTES, BranchRequest
+from bridge_server.client.records import PIXEL_BYTES, BranchRequest, preset_for
 from bridge_server.clients import Clients, Looking, Peer
 from bridge_server.job import Finished, Job
 from bridge_server.jobs import Jobs
@@ -199,7 +199,9 @@ class News:
             return self._calls_of_branch(job.origin)
         if set(job.order.options) - {"hard"}:
             return 0
-        return next((preset.calls for preset in self._engine.presets if preset.name == job.order.preset), 0)
+        model = next((each for each in self._engine.models if each.id == job.order.model), None)
+        preset = preset_for(self._engine.presets, job.order.preset, model)
+        return preset.calls if preset is not None else 0
 
     def _calls_of_branch(self, origin: BranchRequest) -> int:
         for step in self._steps.of(origin.parent, origin.variant):

@@ -5,7 +5,7 @@ And the kinds of values that stand in more than one message, with their limits.
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Iterable
 
 from bridge_server.client.checks import (
     FLAG,
@@ -48,8 +48,10 @@ STATE = one_of("queued", "running", "done", "failed", "cancelled", "unknown")
 class Model:
     """One model the engine knows.  ``installed`` is false while its file is missing or broken.
 
-    ``learns``: it takes the option ``learn``.  ``download``: it can be had by ``download``; ``source``: where it comes
-    from, for people to read, nobody acts on it; ``download_bytes``: about so much is fetched, 0: not known.
+    ``learns``: it takes the option ``learn``.  ``flow``: it is sampled with the presets for flows.
+
+    ``download``: it can be had by ``download``; ``source``: where it comes from, for people to read, nobody acts on it;
+    ``download_bytes``: about so much is fetched, 0: not known.
 
     Memory that a run is expected to take on the CPU: ``memory_mib`` (0: not known), and for each pixel sent
     ``pixel_bytes``, ``variant_bytes`` more for each further variant.
@@ -69,11 +71,15 @@ class Model:
     source: str = value(text(300), default="")
     download: bool = value(FLAG, default=False)
     download_bytes: int = value(COUNT, default=0)
+    flow: bool = value(FLAG, default=False)
 
 
 @record
 class Preset:
-    """A named way to run the sampler; ``calls`` = network calls for one variant; 0: not known."""
+    """A named way to run the sampler; ``calls`` = network calls for one variant; 0: not known.
+
+    ``flow``: for models that are flows, in place of the preset of that name for all.
+    """
 
     name: str = value(NAME)
     title: str = value(text(200))
@@ -81,6 +87,13 @@ class Preset:
     steps: int = value(COUNT, default=0)
     jump_length: int = value(COUNT, default=0)
     jump_samples: int = value(COUNT, default=0)
+    flow: bool = value(FLAG, default=False)
+
+
+def preset_for(presets: Iterable[Preset], name: str, model: Model | None) -> Preset | None:
+    """The preset of that name as the model is sampled with it; None if there is none, or none is known yet."""
+    found = {preset.flow: preset for preset in presets if preset.name == name}
+    return found.get(model is not None and model.flow, found.get(False))
 
 
 @record
@@ -99,12 +112,15 @@ class Figures:
     known beside).
 
     ``seam``: the jump across its border over those beside, ``grain``: its finest detail over that around it, both
-    ideally 1; ``new``: the share of it that stands nowhere else in the picture, 0 … 1.
+    ideally 1; ``new``: the share of it that stands nowhere else in the picture, 0 … 1.  With the option ``ring``, the
+    mean colour difference (CIEDE2000) across its border: ``ring_before`` and ``ring_after`` it was adjusted.
     """
 
     seam: float | None = value(optional(NUMBER))
     grain: float | None = value(optional(NUMBER))
     new: float | None = value(optional(NUMBER))
+    ring_before: float | None = value(optional(NUMBER), default=None)
+    ring_after: float | None = value(optional(NUMBER), default=None)
 
 
 @record

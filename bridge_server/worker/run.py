@@ -150,7 +150,8 @@ class Run:
     def _on_finished(self, event: api.Finished) -> None:
         variant = self._first + event.variant
         del self._latest[variant]
-        figures = Figures(**vars(event.figures()))
+        before, after = event.ring or (None, None)
+        figures = Figures(**vars(event.figures()), ring_before=before, ring_after=after)
         self._hand_over(variant, event.layer(), event.seed, event.calls - self._before, figures)
 
     _handlers: ClassVar[dict[type, Callable[[Run, Any], None]]] = {

@@ -17,7 +17,7 @@ from bridge_server.worker.run import Run
 from bridge_server.worker.shelf import Shelf
 from engine import api
 from engine.errors import EngineError
-from engine.models import folders, forecast, models_dir
+from engine.models import folders, forecast, latent, models_dir
 
 log = logging.getLogger("worker")
 
@@ -46,8 +46,10 @@ class Runner:
             except Exception:
                 log.exception("not warmed: %s", warm)
         presets = tuple(
-            records.Preset(name, p.title, p.calls, p.steps, p.jump_length, p.jump_samples)
-            for name, p in api.PRESETS.items()
+            records.Preset(name, p.title, p.calls, p.steps, p.jump_length, p.jump_samples, flow)
+            for name, each in api.PRESETS.items()
+            for p, flow in ((each, False), (each.flow, True))
+            if p is not None
         )
         return work.Ready(presets, str(self._model.device) if self._model is not None else "")
 
@@ -137,4 +139,5 @@ def _entry(info: api.ModelInfo) -> records.Model:
         source=shortened(had.where, 300) if had is not None else "",
         download=had is not None and had.page is None,
         download_bytes=had.download_bytes if had is not None else 0,
+        flow=latent.is_flow(info),
     )

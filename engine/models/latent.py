@@ -18,6 +18,7 @@ import torch
 
 from engine.canvas import Geometry
 from engine.devices import inference_dtype
+from engine.errors import EngineError
 from engine.models import lora, memory, perturbed, pipeline_folder
 from engine.models.latent_space import LatentSpace
 from engine.models.model import Model, ModelInfo
@@ -30,6 +31,19 @@ log = logging.getLogger(__name__)
 
 MOST = 2048 * 2048
 """Model pixels of the largest plan: windows make the calls, and the autoencoder works in tiles."""
+
+
+def is_flow(info: ModelInfo) -> bool:
+    """Whether a model of the catalogue is a flow, as its index says, or that of what a LoRA changes; False where it
+    does not tell. It loads nothing."""
+    if not info.installed:
+        return info.entry is not None and info.entry.layout == "sd3"
+    if info.family != "latent":
+        return False
+    try:
+        return pipeline_folder.kind_of(lora.base_of(info)[0])[0] == "sd3"
+    except EngineError:
+        return False
 
 
 def load(info: ModelInfo, device: torch.device) -> Model:

@@ -289,7 +289,7 @@ class Window(Gtk.Window):
             return
         flow = self._flow
         self.fields["model"].fill(view.models(flow))
-        self.fields["preset"].fill(view.presets(flow))
+        self.fields["preset"].fill(view.presets(flow, self.fields["model"].read()))
         self._show_fields()
         self.download.refresh()
         self.material.refresh()

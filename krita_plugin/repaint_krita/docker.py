@@ -215,7 +215,7 @@ class RePaintDocker(DockWidget):
     def refresh(self) -> None:
         flow = self._flow
         self.fields["model"].fill(view.models(flow))
-        self.fields["preset"].fill(view.presets(flow))
+        self.fields["preset"].fill(view.presets(flow, self.fields["model"].read()))
         self._show_fields()
         self.download.refresh()
         self.material.refresh()

@@ -66,15 +66,15 @@ class ChoiceBox(QtWidgets.QComboBox):
     def fill(self, entries: Iterable[Tuple[str, str, str]]) -> None:
         """Value, text and tip of each entry, as they are shown."""
         found = list(entries)
-        if not found or [entry[:2] for entry in found] == self._listed():
-            return
-        self._known = self._filling = True
-        self.clear()
-        for place, (value, text, tip) in enumerate(found):
-            self.addItem(text, value)
+        if found and [entry[:2] for entry in found] != self._listed():
+            self._known = self._filling = True
+            self.clear()
+            for value, text, _ in found:
+                self.addItem(text, value)
+            self._pick()
+            self._filling = False
+        for place, (_, _, tip) in enumerate(found):
             self.setItemData(place, plain(tip), TOOLTIP)
-        self._pick()
-        self._filling = False
 
     def paintEvent(self, _event: Any) -> None:
         """As Qt draws it, but with "…" where the text is too long."""

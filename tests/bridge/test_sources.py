@@ -62,6 +62,18 @@ def test_a_source_makes_up_the_fill_and_its_branches(shared: Home) -> None:
     assert np.median(painted(other, one)[:, 1]) > 180
 
 
+def test_the_ring_is_told_with_the_figures(shared: Home) -> None:
+    """A source that is green beside a picture that is not."""
+    watched = shared.session()
+    (asked,) = watched.run(wanted(options={**OPTIONS, "ring": True}))
+    assert asked.figures is not None
+    assert asked.figures.ring_before > asked.figures.ring_after + 1
+    (plain,) = watched.run(wanted())
+    assert plain.figures is not None
+    assert (plain.figures.ring_before, plain.figures.ring_after) == (None, None)
+    assert plain.rgba != asked.rgba
+
+
 def test_a_job_with_a_source_survives_the_engine_and_the_bridge(home: Home) -> None:
     watched, one = home.session("studio", preview_interval=0.0), wanted(options={"steps": 80, "jump_samples": 1})
     (before,) = watched.run(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bridge_server.client.editor.history import History, note
 from bridge_server.client.editor.view import Chosen
 from bridge_server.client.geometry import Box
 from bridge_server.client.records import Figures
-from tests.editor.stage import RGBA, SIZE, Stage, finished_run
+from tests.editor.stage import RGBA, SIZE, Stage, finished_run, result
 
 GOOD, FAIR, BAD = Figures(1.0, 0.95, 0.5), Figures(1.2, 0.9, 0.9), Figures(2.0, 0.5, 1.0)
 NONE = Figures(None, None, None)
@@ -96,6 +97,14 @@ def test_the_tip_has_the_figures() -> None:
         "Edge 1.23, grain – (best at 1)\n25 % of it stands nowhere else in the picture"
     )
     assert figures.explained(None) == ""
+
+
+def test_the_colour_of_the_ring_is_said_when_the_run_ends(stage: Stage) -> None:
+    stage.running()
+    told = replace(result(0, 1), figures=Figures(1.2, 0.9, 0.9, ring_before=7.26, ring_after=0.94))
+    stage.tell(told, events.Done("job1", 3.0))
+    assert stage.flow.sentence == "Done in 3 s. Colour of the ring: ΔE00 7.3 → 0.9"
+    assert figures.explained(told.figures).endswith("\nColour of the ring: ΔE00 7.3 → 0.9")
 
 
 def grid(stage: Stage, path: Path, search: str = "", order: str = "newest", only: bool = False) -> choosing.Choosing:

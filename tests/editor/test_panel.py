@@ -225,6 +225,22 @@ def test_models_that_are_not_installed_are_marked_and_presets_have_plain_words(r
     assert view.walk(room.stage.flow, {**values, "preset": "mine"}) == []
 
 
+def test_a_preset_is_shown_as_the_chosen_model_is_sampled_with_it(room: Room) -> None:
+    flow_model = events.Model("sd3", "Flow", "latent", "Stability", True, True, False, flow=True)
+    presets = (
+        events.Preset("fast", "Fast", 75, 40, 5, 2),
+        events.Preset("fast", "Fast", 50, 50, 50, 1, flow=True),
+        events.Preset("quality", "Quality", 115, 20, 20, 1),
+    )
+    flow = room.stage.flow
+    room.stage.tell(events.Connected((TEXTURE, flow_model), presets, "1"))
+    calls = {model: [tip.split()[0] for _, _, tip in view.presets(flow, model)] for model in ("texture", "sd3", "?")}
+    assert calls == {"texture": ["75", "115"], "sd3": ["50", "115"], "?": ["75", "115"]}
+    values = {**room.panel.values(), "preset": "fast"}
+    assert view.walk(flow, {**values, "model": "texture"})[:1] == [39]
+    assert view.walk(flow, {**values, "model": "sd3"}) == list(range(49, -2, -1))
+
+
 def test_a_large_history_is_said(room: Room) -> None:
     finished_run(room.stage, "job1")
     assert view.history(room.stage.flow, 64) == "History: 1 picture, 0.0 of 64 MiB on disk."

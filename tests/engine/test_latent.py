@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from engine import api, canvas
 from engine.errors import BadInput, EngineError
-from engine.models import find, latent_space, memory
+from engine.models import find, latent, latent_space, memory
+from engine.models.entries import entry_of
+from engine.models.model import ModelInfo
 from engine.run import states
 from tests.engine.latent_help import QUICK, hole, image, job, last, relative, toy
 from tests.engine.toys import FOLDER, kinds
@@ -41,6 +43,16 @@ def copy(tmp_path) -> Path:
 def test_a_folder_is_known_without_loading_it():
     info = find(str(FOLDER))
     assert (info.family, info.takes_prompt, info.takes_label, info.installed) == ("latent", True, False, True)
+
+
+def test_which_are_flows_is_known_without_loading_them(others):
+    flows = {kind: latent.is_flow(find(str(folder))) for kind, folder in {"toy": FOLDER, **others}.items()}
+    assert flows == {"toy": False, "v": False, "inpaint": False, "sdxl": False, "sd3": True}
+    assert {kind: api.load_model(str(folder), "cpu").prediction == "flow" for kind, folder in others.items()} == {
+        kind: flow for kind, flow in flows.items() if kind != "toy"
+    }
+    entry = entry_of("sd35-medium")
+    assert latent.is_flow(ModelInfo("sd35-medium", "", "latent", "", Path("nowhere"), installed=False, entry=entry))
 
 
 @pytest.mark.parametrize("kind", ["toy", "v", "inpaint", "sdxl", "sd3"])

@@ -251,6 +251,10 @@ MORE: Tuple[Field, ...] = (
         "palette", False, "Keep the picture's co&lours",
         "Only colours that are around the selection, up to 256; pictures of few colours keep theirs anyway", "", True,
     ),
+    Flag(
+        "ring", False, "Colour of the &ring",
+        "Brings the fill's colours, but not its detail, into agreement with a ring around it", "", True,
+    ),
 )  # fmt: skip
 HISTORY: Tuple[Field, ...] = (
     Number(

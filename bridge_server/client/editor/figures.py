@@ -47,4 +47,11 @@ def explained(figures: Optional[Figures]) -> str:
     found = tr(sentences.FIGURES).format(edge=seam, grain=grain)
     if figures.new is not None:
         found += "\n" + tr(sentences.NEW_SHARE).format(percent=f"{100 * figures.new:.0f}")
-    return found
+    return "\n".join(filter(None, (found, ring(figures))))
+
+
+def ring(figures: Optional[Figures]) -> str:
+    """The colour difference across the border, before and after the fill was brought into agreement; "" without."""
+    if figures is None or figures.ring_before is None or figures.ring_after is None:
+        return ""
+    return tr(sentences.RING).format(before=f"{figures.ring_before:.1f}", after=f"{figures.ring_after:.1f}")

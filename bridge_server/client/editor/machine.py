@@ -17,7 +17,7 @@ from bridge_server.client.session import Session
 
 from . import sentences
 from .download import Downloads, Shown
-from .figures import best
+from .figures import best, ring
 from .host import Host
 from .layers import Layers
 from .library import Library
@@ -343,7 +343,7 @@ class Machine:
             self._end("kept", sentences.KEPT)
         else:
             done = tr(sentences.DONE).format(seconds=f"{event.seconds:.0f}")
-            self._end("done", f"{done} {run.note}".strip())
+            self._end("done", " ".join(filter(None, (done, ring(variant.figures), run.note))))
 
     def _on_failed(self, event: events.Failed) -> None:
         run = self.run

@@ -81,6 +81,7 @@ GRAINY = "grainy"
 COPIED = "copied"
 FIGURES = "Edge {edge}, grain {grain} (best at 1)"
 NEW_SHARE = "{percent} % of it stands nowhere else in the picture"
+RING = "Colour of the ring: ΔE00 {before} → {after}"
 ORIGINAL = "Original"
 
 # ---- models ----

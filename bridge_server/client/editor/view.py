@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from bridge_server.client import events
+from bridge_server.client.records import preset_for
 
 from . import figures, sentences
 from .fields import MODELS, PRESETS
@@ -80,10 +81,12 @@ def models(flow: Flow) -> List[Tuple[str, str, str]]:
     return found
 
 
-def presets(flow: Flow) -> List[Tuple[str, str, str]]:
-    """Name, text and tip of each preset; empty until the bridge has told."""
+def presets(flow: Flow, model: str = "") -> List[Tuple[str, str, str]]:
+    """Name, text and tip of each preset, as that model is sampled with it; empty until the bridge has told."""
     found = []
-    for preset in flow.presets:
+    for name in dict.fromkeys(each.name for each in flow.presets):
+        preset = preset_for(flow.presets, name, flow.model(model))
+        assert preset is not None
         tip = ntr(sentences.CALLS_EACH, preset.calls).format(calls=preset.calls)
         found.append((preset.name, tr(PRESETS.get(preset.name, preset.title)), tip))
     return found
@@ -220,7 +223,7 @@ def tile(flow: Flow) -> Optional[Chosen]:
 
 def walk(flow: Flow, values: Dict[str, Any]) -> List[int]:
     """Levels of a run with these choices; empty while the preset is not known."""
-    preset = next((each for each in flow.presets if each.name == values["preset"]), None)
+    preset = preset_for(flow.presets, values["preset"], flow.model(values["model"]))
     if preset is None or not preset.steps:
         return []
     steps, length = values["steps"] or preset.steps, values["jump_length"] or preset.jump_length
