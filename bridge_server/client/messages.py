@@ -49,7 +49,7 @@ from bridge_server.client.records import (
     Step,
 )
 
-PROTOCOL = 6
+PROTOCOL = 7
 CHUNK = 1024 * 1024  # pixels travel in pieces of this size
 PAGE = 64  # entries of a list in one message at most; a longer one follows in further messages
 MAX_ATTACHED = 256
