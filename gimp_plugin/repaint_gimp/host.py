@@ -25,6 +25,7 @@ from bridge_server.client.geometry import Box, grown_box
 from . import material, pixels, sentences
 from .layer import PreviewLayer
 from .lookup import find_image, find_layer, select_items, selected_items, selected_layer
+from .seen import filtered, outside_filters
 
 PARASITE = "repaint-bridge"
 OURS = "RePaint "  # how the names of the plug-in's layers begin
@@ -117,9 +118,10 @@ class GimpHost:
         if active is None and (settings.source == "layer" or (wish is not None and wish.kind == LAYER)):
             raise Refused(shared.NO_LAYER)
         box, bounds, grown, chosen = self._area(image, settings)
+        below = active if settings.source == "layer" else outside_filters(active)
         target = Target(
             self.image,
-            str(active.get_id()) if active is not None else "",
+            str(below.get_id()) if below is not None else "",
             box,
             bounds,
             key=_key(image, make=True),
@@ -127,7 +129,8 @@ class GimpHost:
             grown=grown,
         )
         if settings.source == "layer" and active is not None:
-            yield from self._read(image, active, target, chosen, active, wish)
+            with filtered(active) as seen:
+                yield from self._read(image, seen, target, chosen, active, wish)
             return
         with self.probe.host():
             visible = Gimp.Layer.new_from_visible(image, image, OURS)  # never enters the image
@@ -168,8 +171,8 @@ class GimpHost:
                 began = time.monotonic()
         capture = Capture(target, b"".join(colours), b"".join(chosen_bytes))
         if wish is not None:
-            seen = active if wish.kind == LAYER and active is not None else source
-            for found in material.read(image, seen, wish, target, chosen):
+            around = active if wish.kind == LAYER and active is not None else source
+            for found in material.read(image, around, wish, target, chosen):
                 if found is None:
                     yield None
                 else:
@@ -215,7 +218,7 @@ class GimpHost:
         if old is not None and size not in (wanted, (old.width, old.height)):
             raise Refused(sentences.OTHER_SIZE)
         selected = selected_items(image)
-        above = selected_layer(image) if above_active else find_layer(image, target.active)
+        above = outside_filters(selected_layer(image)) if above_active else find_layer(image, target.active)
         layer = Gimp.Layer.new(
             image,
             name,

@@ -16,6 +16,7 @@ from bridge_server.client.geometry import Box, selection_bounds
 
 from . import pixels
 from .lookup import selected_layer
+from .seen import filtered
 
 SLICE = 1 << 18  # pixels read at a time, as in `host`
 SLICE_SECONDS = 0.015
@@ -44,8 +45,8 @@ def read(
     """
     grown, inverted = target.grown or Box(0, 0, 0, 0), wish.kind == material.UNMARKED
     if wish.kind == material.OTHER:
-        layer = _found(_layers(image), wish)
-        yield from _read(layer, Box(0, 0, layer.get_width(), layer.get_height()), target)
+        with filtered(_found(_layers(image), wish)) as layer:
+            yield from _read(layer, Box(0, 0, layer.get_width(), layer.get_height()), target)
     elif wish.kind in (material.PICTURE, material.FILE):
         opened = _opened(wish) if wish.kind == material.FILE else _found(_others(image), wish)
         try:
@@ -54,7 +55,8 @@ def read(
             if wish.kind == material.FILE:
                 opened.delete()
     elif wish.kind == material.LAYER:
-        yield from _of_canvas(seen, target.box, target, lambda part: material.usable(chosen(part)))
+        with filtered(seen) as layer:
+            yield from _of_canvas(layer, target.box, target, lambda part: material.usable(chosen(part)))
     else:
         channel = _found(image.get_channels(), wish).get_buffer()
 
@@ -75,7 +77,10 @@ def picture(image: Gimp.Image, wish: Wish, side: int) -> Any:
             return _small_image(_found(_others(image), wish), side)
         if wish.kind in (material.OTHER, material.LAYER):
             layer = selected_layer(image) if wish.kind == material.LAYER else _found(_layers(image), wish)
-            return _small(layer, side) if layer is not None else None
+            if layer is None:
+                return None
+            with filtered(layer) as shown:
+                return _small(shown, side)
         if wish.kind != material.FILE:
             channel = _found(image.get_channels(), wish)
             return _small_image(image, side, lambda every: _marks_of(channel, every, wish.kind == material.UNMARKED))
