@@ -14,7 +14,7 @@ from bridge_server.client.editor.panel import Panel
 from .forms import widget_of
 from .gallery import Gallery
 from .pictures import Thumbnails
-from .widgets import GAP, button, column, named, note, row
+from .widgets import GAP, Sharp, button, column, density, named, note, row, sharp_cell
 
 SIDE = 96
 TREE_ICON = 32
@@ -32,9 +32,9 @@ class BranchPanel(Gtk.Box):
         self._tree: Any = None
         self._quiet = False
         self._timer = 0
-        self._thumbnails = Thumbnails(SIDE)
-        self._icons = Thumbnails(TREE_ICON)
-        self.picture = named(Gtk.Image(), "step_picture")
+        self._thumbnails = Thumbnails(SIDE * density())
+        self._icons = Thumbnails(TREE_ICON * density())
+        self.picture = named(Sharp(), "step_picture")
         self.picture.set_size_request(SIDE, SIDE)
         self.step = note(name="step")
         self.cost = note(name="branch_cost")
@@ -52,7 +52,7 @@ class BranchPanel(Gtk.Box):
             "tree",
         )
         branch = Gtk.TreeViewColumn()
-        for cell, attribute, place in ((Gtk.CellRendererPixbuf(), "pixbuf", 0), (Gtk.CellRendererText(), "text", 1)):
+        for cell, attribute, place in ((sharp_cell(TREE_ICON), "gicon", 0), (Gtk.CellRendererText(), "text", 1)):
             branch.pack_start(cell, False)
             branch.add_attribute(cell, attribute, place)
         self.tree.append_column(branch)

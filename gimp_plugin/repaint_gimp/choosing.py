@@ -7,13 +7,16 @@ from typing import Any, Callable, Dict, List, Optional
 from gi.repository import Gdk, Gtk
 
 from bridge_server.client.editor import choosing, fields
+from bridge_server.client.editor.labels import IN_LAYER
 from bridge_server.client.editor.panel import Panel
+from bridge_server.client.editor.pump import Pump
+from bridge_server.client.editor.split import InLayer
 from bridge_server.client.editor.view import Chosen
 from bridge_server.client.editor.words import tr
 
 from .forms import widget_of
 from .pictures import Thumbnails
-from .widgets import GAP, named, note, row, toggle
+from .widgets import GAP, Sharp, density, named, note, row, toggle
 
 SIDE = 280  # pixels of the split view's pictures
 BLACK, WHITE = 0x000000FF, 0xFFFFFFFF  # of the bars
@@ -52,17 +55,20 @@ class Marks:
 
 
 class SplitView(Gtk.Box):
-    """The parts of `Choosing.parts`, each to the left of its bar; their names stand below."""
+    """The parts of `Choosing.parts`, each to the left of its bar; their names stand below. ``moved``: called when a bar
+    has been moved or let go."""
 
     def __init__(self, shared: choosing.Choosing) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=2)
         self._shared = shared
-        self._parts: List[choosing.Part] = []
+        self.parts: List[choosing.Part] = []
+        self.moved: Callable[[], Any] = lambda: None
         self._pictures: List[Any] = []
         self._drawn: Any = None
         self.bars = choosing.Bars()
-        self._thumbnails = Thumbnails(SIDE)
-        self._image = Gtk.Image()
+        self._density = density()
+        self._thumbnails = Thumbnails(SIDE * self._density)
+        self._image = Sharp()
         self.area = named(Gtk.EventBox(can_focus=True, halign=Gtk.Align.CENTER), "split_view")
         self.area.add(self._image)
         self.names = note()
@@ -77,17 +83,17 @@ class SplitView(Gtk.Box):
 
     def show_chosen(self, chosen: Optional[Chosen]) -> None:
         """``chosen``: what is current in the grid."""
-        self._parts = self._shared.parts(chosen)
-        state = choosing.drawn(self._parts)
+        self.parts = self._shared.parts(chosen)
+        state = choosing.drawn(self.parts)
         if state == self._drawn:
             return
         self._drawn = state
         self._pictures = [
             self._thumbnails.of(part.run, part.variant.picture if part.variant is not None else None)
-            for part in self._parts
+            for part in self.parts
         ]
-        self.bars.divide(len(self._parts))
-        self.names.set_text(" | ".join(part.title for part in self._parts))
+        self.bars.divide(len(self.parts))
+        self.names.set_text(" | ".join(part.title for part in self.parts))
         self._draw()
 
     # ---- bars ----
@@ -95,27 +101,32 @@ class SplitView(Gtk.Box):
         self.area.grab_focus()
         if self._pictures:
             self.bars.hold(self._place(event))
-            self._draw()
+            self._moved()
         return True
 
     def _drag(self, _widget: Any, event: Any) -> bool:
         held = bool(self._pictures) and self.bars.drag(self._place(event))
         if held:
-            self._draw()
+            self._moved()
         return held
 
     def _let_go(self, _widget: Any, _event: Any) -> bool:
         self.bars.let_go()
+        self.moved()
         return True
 
+    def _moved(self) -> None:
+        self._draw()
+        self.moved()
+
     def _place(self, event: Any) -> float:
-        return float(event.x / self._pictures[0].get_width())
+        return float(event.x * self._density / self._pictures[0].get_width())
 
     def _key(self, _widget: Any, event: Any) -> bool:
         by = {Gdk.KEY_Left: -STEP, Gdk.KEY_Right: STEP}.get(event.keyval)
         if by is None or not self.bars.step(by):
             return False
-        self._draw()
+        self._moved()
         return True
 
     # ---- what it shows ----
@@ -130,8 +141,23 @@ class SplitView(Gtk.Box):
             if right > left:
                 picture.copy_area(left, 0, right - left, height, made, left, 0)
         for x in ends[1:-1]:
-            for thick, colour in ((1, BLACK), (0, WHITE)):
+            for thick, colour in ((2 * self._density - 1, BLACK), (self._density - 1, WHITE)):
                 left, right = max(0, x - thick), min(width, x + thick + 1)
                 if right > left:
                     made.new_subpixbuf(left, 0, right - left, height).fill(colour)
         self._image.set_from_pixbuf(made)
+
+
+class InLayerBox(Gtk.CheckButton):
+    """Whether the layer shows what the split view does. It does not while this cannot be seen."""
+
+    def __init__(self, pump: Pump, view: SplitView) -> None:
+        super().__init__(label=tr(IN_LAYER))
+        named(self, "in_layer")
+        self._view, self._shared = view, InLayer(pump, view.bars)
+        view.moved = self.refresh
+        for signal in ("toggled", "map", "unmap"):
+            self.connect_after(signal, lambda *_: self.refresh())
+
+    def refresh(self) -> None:
+        self._shared.show(self._view.parts, bool(self.get_mapped() and self.get_active()))

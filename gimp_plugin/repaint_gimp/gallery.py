@@ -11,7 +11,7 @@ from bridge_server.client.editor.pump import Pump
 from bridge_server.client.editor.view import Chosen, Place
 
 from .pictures import Thumbnails
-from .widgets import named
+from .widgets import density, named, sharp_cell
 
 THUMBNAIL = 72
 PICTURE, TEXT, NUMBER, INDEX, TIP = range(5)
@@ -30,7 +30,7 @@ class Gallery(Gtk.IconView):
     ) -> None:
         self.rows = Gtk.ListStore(GdkPixbuf.Pixbuf, str, int, int, str)
         super().__init__(
-            model=self.rows, pixbuf_column=PICTURE, text_column=TEXT, tooltip_column=TIP,
+            model=self.rows, text_column=TEXT, tooltip_column=TIP,
             item_width=THUMBNAIL, column_spacing=2, row_spacing=2, margin=2,
         )  # fmt: skip
         self._pump, self._flow, self._picked_one, self._drop = pump, pump.flow, picked, drop
@@ -40,7 +40,11 @@ class Gallery(Gtk.IconView):
         self._followed: Any = None  # the flow's choice that was last made the current item
         self._quiet = False  # the selection is changed by this class, not by the artist
         self._letting_go = 0
-        self._thumbnails = Thumbnails(THUMBNAIL)
+        self._thumbnails = Thumbnails(THUMBNAIL * density())
+        cell = sharp_cell(THUMBNAIL)
+        self.pack_start(cell, False)
+        self.reorder(cell, 0)
+        self.add_attribute(cell, "gicon", PICTURE)
         named(self, "gallery")
         self.set_has_tooltip(True)
         self.set_selection_mode(Gtk.SelectionMode.BROWSE)

@@ -14,7 +14,7 @@ from bridge_server.client.editor.panel import Panel, UsedMaterial
 from .forms import Form
 from .framing import FramePicture
 from .pictures import composite, curve, repeated
-from .widgets import GAP, button, main_button, named, note
+from .widgets import GAP, Sharp, button, density, main_button, named, note
 
 FRAMED = 256  # pixels of the picture that the frame surrounds
 USED = 96  # of the picture of what would be used
@@ -55,9 +55,9 @@ class MaterialPanel(Gtk.Box):
     def __init__(self, panel: Panel, changed: Callable[[], None]) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
         self._panel = panel
-        self._used = UsedMaterial(panel, USED, self._draw)
+        self._used = UsedMaterial(panel, USED * density(), self._draw)
         self.form = Form(fields.MATERIAL, panel.widgets)
-        self.picture = named(Gtk.Image(xalign=0, no_show_all=True), "material_picture")
+        self.picture = named(Sharp(no_show_all=True, halign=Gtk.Align.START), "material_picture")
         self.note = note(name="material_note")
         self.note.set_no_show_all(True)
         for part in (self.form, self.picture, self.note):
@@ -127,7 +127,7 @@ class TilePage(PageWidget):
 
     def _build(self) -> None:
         self._shown: Any = None
-        self.preview = named(Gtk.Image(), "tile_preview")
+        self.preview = named(Sharp(halign=Gtk.Align.CENTER), "tile_preview")
         self._stack(self.form, self.hint, self.preview)
 
     def refresh(self) -> None:
@@ -138,7 +138,7 @@ class TilePage(PageWidget):
             return
         self._shown = state
         if tile is not None:
-            self.preview.set_from_pixbuf(repeated(composite(tile.run, tile.variant, REPEATED // 2)))
+            self.preview.set_from_pixbuf(repeated(composite(tile.run, tile.variant, REPEATED * density() // 2)))
         else:
             self.preview.clear()
 

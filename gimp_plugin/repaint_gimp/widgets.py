@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Optional
 
-from gi.repository import Gtk, Pango
+from gi.repository import Gdk, Gtk, Pango
 
 from bridge_server.client.editor.labels import BUTTONS, TIPS
 from bridge_server.client.editor.words import tr
@@ -27,6 +27,45 @@ def named(widget: Any, name: str, tip: str = "") -> Any:
         if not widget.get_accessible().get_name():
             widget.get_accessible().set_name(tip)
     return widget
+
+
+def density() -> int:
+    """Pixels of the screen for one of GTK's, in each direction."""
+    display = Gdk.Display.get_default()
+    return int((display.get_primary_monitor() or display.get_monitor(0)).get_scale_factor())
+
+
+class Sharp(Gtk.Layout):
+    """A picture of `density` times as many pixels as it is to have of GTK's, each way. Gtk.Image draws every pixel of a
+    pixbuf that large, but not those of an icon; an icon's room is square, and this one is cut to its picture."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self._pixbuf: Any = None
+        self._image = Gtk.Image(visible=True)
+        self.put(self._image, 0, 0)
+
+    def set_from_pixbuf(self, pixbuf: Any) -> None:
+        self._pixbuf = pixbuf
+        width, height = (-(-side // density()) for side in (pixbuf.get_width(), pixbuf.get_height()))
+        self._image.set_from_gicon(pixbuf, Gtk.IconSize.DIALOG)
+        self._image.set_pixel_size(max(width, height))
+        self.set_size(width, height)
+        self.set_size_request(width, height)
+
+    def get_pixbuf(self) -> Any:
+        return self._pixbuf
+
+    def clear(self) -> None:
+        self._pixbuf = None
+        self._image.clear()
+
+
+def sharp_cell(side: int) -> Any:
+    """For the pictures of a list's lines: its attribute "gicon" takes a pixbuf of ``side`` times `density` pixels."""
+    name = f"repaint-{side}"
+    size = Gtk.IconSize.from_name(name) or Gtk.IconSize.register(name, side, side)
+    return Gtk.CellRendererPixbuf(stock_size=size, yalign=1.0)
 
 
 class Tabs(Gtk.Box):

@@ -32,7 +32,7 @@ from bridge_server.client.launch import private_folder, read_json, write_private
 
 from . import sentences  # noqa: E402
 from .branches import BranchPanel  # noqa: E402
-from .choosing import ChoosingLine, Marks, SplitView  # noqa: E402
+from .choosing import ChoosingLine, InLayerBox, Marks, SplitView  # noqa: E402
 from .downloads import DownloadPanel  # noqa: E402
 from .forms import Form  # noqa: E402
 from .gallery import THUMBNAIL, Gallery  # noqa: E402
@@ -119,7 +119,9 @@ class Window(Gtk.Window):
         right.pack_start(self.choosing, False, False, 0)
         right.pack_start(grid, True, True, 0)
         self.split_view = SplitView(self.choosing.shared)
-        right.pack_end(column(self._build_variant(), self.split_view, self.branches), False, False, 0)
+        self.in_layer = InLayerBox(self._pump, self.split_view)
+        shown = column(self._build_variant(), self.split_view, self.in_layer, self.branches)
+        right.pack_end(shown, False, False, 0)
         self.halves = Gtk.Paned(position=LEFT, wide_handle=True)
         for side, half in ((self.halves.pack1, left), (self.halves.pack2, right)):
             half.set_border_width(GAP)
@@ -139,6 +141,7 @@ class Window(Gtk.Window):
             part.show_all()
         for hidden in (
             self.warning, self.restart, self.notice, self.full, self.empty, self.choosing, self.split_view,
+            self.in_layer,
         ):  # fmt: skip
             hidden.set_no_show_all(True)
             hidden.hide()
@@ -307,9 +310,11 @@ class Window(Gtk.Window):
         self.seed_note.set_text(view.seed(chosen))
         self._enable(view.enabled(flow, chosen))
         self.marks.show(self.choosing.shared.is_favourite(chosen))
-        self.split_view.set_visible(self.marks.split.get_active() and chosen is not None)
         if self.marks.split.get_active():
             self.split_view.show_chosen(chosen)
+        for part in (self.split_view, self.in_layer):
+            part.set_visible(self.marks.split.get_active() and chosen is not None)
+        self.in_layer.refresh()
         self.branches.refresh()
         for page in self.page.values():
             page.refresh()

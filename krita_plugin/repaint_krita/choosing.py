@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 from bridge_server.client.editor import choosing, fields
-from bridge_server.client.editor.labels import BUTTONS
+from bridge_server.client.editor.labels import BUTTONS, IN_LAYER
 from bridge_server.client.editor.panel import Panel
+from bridge_server.client.editor.pump import Pump
+from bridge_server.client.editor.split import InLayer
 from bridge_server.client.editor.view import Chosen
 from bridge_server.client.editor.words import tr
 
 from .forms import widget_of
 from .pictures import Thumbnails
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import named, row
+from .widgets import broken, named, row
 
 SIDE = 320  # pixels of the split view's pictures
 HEIGHT = 160
@@ -50,12 +52,14 @@ def mark(name: str) -> Any:
 
 
 class SplitView(QtWidgets.QWidget):
-    """The parts of `Choosing.parts`, each to the left of its bar."""
+    """The parts of `Choosing.parts`, each to the left of its bar. ``moved``: a bar has been moved or let go."""
+
+    moved = QtCore.pyqtSignal()
 
     def __init__(self, shared: choosing.Choosing) -> None:
         super().__init__()
         self._shared = shared
-        self._parts: List[choosing.Part] = []
+        self.parts: List[choosing.Part] = []
         self._pictures: List[Any] = []
         self._drawn: Any = None
         self.bars = choosing.Bars()
@@ -67,16 +71,16 @@ class SplitView(QtWidgets.QWidget):
 
     def show_chosen(self, chosen: Optional[Chosen]) -> None:
         """``chosen``: what is current in the grid."""
-        self._parts = self._shared.parts(chosen)
-        state = choosing.drawn(self._parts)
+        self.parts = self._shared.parts(chosen)
+        state = choosing.drawn(self.parts)
         if state != self._drawn:
             self._drawn = state
             base = self.palette().color(scoped(QtGui.QPalette, "ColorRole", "Base"))
             self._pictures = [
                 self._thumbnails.of(part.run, part.variant.picture if part.variant is not None else None, base)
-                for part in self._parts
+                for part in self.parts
             ]
-            self.bars.divide(len(self._parts))
+            self.bars.divide(len(self.parts))
             self.update()
 
     # ---- bars ----
@@ -95,19 +99,24 @@ class SplitView(QtWidgets.QWidget):
     def mousePressEvent(self, event: Any) -> None:
         if self._pictures:
             self.bars.hold(self._place(event))
-            self.update()
+            self._moved()
 
     def mouseMoveEvent(self, event: Any) -> None:
         if self._pictures and self.bars.drag(self._place(event)):
-            self.update()
+            self._moved()
 
     def mouseReleaseEvent(self, _event: Any) -> None:
         self.bars.let_go()
+        self.moved.emit()
+
+    def _moved(self) -> None:
+        self.update()
+        self.moved.emit()
 
     def keyPressEvent(self, event: Any) -> None:
         keys = {scoped(QtCore.Qt, "Key", "Key_Left"): -STEP, scoped(QtCore.Qt, "Key", "Key_Right"): STEP}
         if event.key() in keys and self.bars.step(keys[event.key()]):
-            self.update()
+            self._moved()
         else:
             super().keyPressEvent(event)
 
@@ -118,7 +127,7 @@ class SplitView(QtWidgets.QWidget):
         frame, painter = self._frame(), QtGui.QPainter(self)
         painter.setRenderHint(scoped(QtGui.QPainter, "RenderHint", "SmoothPixmapTransform"))
         ends = [0.0, *self.bars.places, 1.0]
-        for part, picture, low, high in zip(self._parts, self._pictures, ends, ends[1:]):
+        for part, picture, low, high in zip(self.parts, self._pictures, ends, ends[1:]):
             left, width = frame.x() + low * frame.width(), (high - low) * frame.width()
             seen = QtCore.QRectF(low * picture.width(), 0, (high - low) * picture.width(), picture.height())
             shown = QtCore.QRectF(left, frame.y(), width, frame.height())
@@ -141,3 +150,27 @@ def _caption(painter: Any, place: Any, text: str) -> None:
     painter.fillRect(box, QtGui.QColor(0, 0, 0, 150))
     painter.setPen(QtGui.QColor("white"))
     painter.drawText(box, scoped(QtCore.Qt, "AlignmentFlag", "AlignCenter"), text)
+
+
+class InLayerBox(QtWidgets.QCheckBox):
+    """Whether the layer shows what the split view does. It does not while this cannot be seen."""
+
+    def __init__(self, pump: Pump, view: SplitView) -> None:
+        super().__init__(broken(tr(IN_LAYER)))
+        named(self, "in_layer")
+        policy = scoped(QtWidgets.QSizePolicy, "Policy", "Maximum")  # no click beside its text
+        self.setSizePolicy(policy, scoped(QtWidgets.QSizePolicy, "Policy", "Fixed"))
+        self._view, self._shared = view, InLayer(pump, view.bars)
+        self.toggled.connect(lambda *_: self.refresh())
+        view.moved.connect(self.refresh)
+
+    def refresh(self) -> None:
+        self._shared.show(self._view.parts, bool(self.isVisible() and self.isChecked()))
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self.refresh()
+
+    def hideEvent(self, event: Any) -> None:
+        super().hideEvent(event)
+        self.refresh()

@@ -16,7 +16,7 @@ from bridge_server.client.editor.setup import SetUpPage
 from bridge_server.client.editor.tour import Tour
 
 from .branches import BranchPanel
-from .choosing import ChoosingLine, SplitView, mark
+from .choosing import ChoosingLine, InLayerBox, SplitView, mark
 from .downloads import DownloadPanel
 from .forms import Form
 from .gallery import Gallery
@@ -124,7 +124,9 @@ class RePaintDocker(DockWidget):
         layout.addWidget(self.gallery, 1)
         layout.addLayout(self._build_variant())
         self.split_view = SplitView(self.choosing.shared)
+        self.in_layer = InLayerBox(self._pump, self.split_view)
         layout.addWidget(self.split_view)
+        layout.addWidget(self.in_layer)
         layout.addWidget(self.branches)
         self.tour = TourPanel(self._pump, Tour(self.panel, self._pump.repeat))
         self._page.done.append(self.tour.tour.offer)
@@ -234,9 +236,11 @@ class RePaintDocker(DockWidget):
         self.seed_note.setText(view.seed(chosen))
         self._enable(view.enabled(flow, chosen))
         self.favourite.setChecked(self.choosing.shared.is_favourite(chosen))
-        self.split_view.setVisible(self.split.isChecked() and chosen is not None)
         if self.split.isChecked():
             self.split_view.show_chosen(chosen)
+        for part in (self.split_view, self.in_layer):
+            part.setVisible(self.split.isChecked() and chosen is not None)
+        self.in_layer.refresh()
         self.branches.refresh()
         for page in self.page.values():
             page.refresh()

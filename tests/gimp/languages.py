@@ -70,12 +70,17 @@ def cut(window):
             found.append([part.get_parent().get_name(), part.get_text()])
     return found
 
+def is_control(part):
+    frames = (Gtk.Window, Gtk.ScrolledWindow, Gtk.Paned)
+    inner = isinstance(part.get_parent(), (Gtk.SpinButton, Gtk.TreeView)) or part.get_ancestor(Gtk.ComboBox) is not None
+    if isinstance(part, frames):
+        return False
+    return (isinstance(part, CONTROLS) or part.get_can_focus()) and not inner
+
 def unnamed(window):
     # controls of which a screen reader has nothing to say
-    inner = (Gtk.ComboBox, Gtk.SpinButton, Gtk.TreeView)
     return [part.get_name() for part in parts(window)
-            if isinstance(part, CONTROLS) and not any(sign.isalpha() for sign in part.get_accessible().get_name() or "")
-            and not isinstance(part.get_parent(), inner) and part.get_ancestor(Gtk.ComboBox) is None]
+            if is_control(part) and not any(c.isalpha() for c in part.get_accessible().get_name() or "")]
 """
 
 

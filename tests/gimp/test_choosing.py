@@ -16,6 +16,7 @@ def test_choosing_with_figures(desk: Desk) -> None:
     image = desk.new(240, 180)
     desk.choose("test/gaussian", seed=7, variants=3)
     desk.select(image, 80, 60, 70, 50)
+    original = desk.host.run(f"hashlib.sha256(visible({image.code})).hexdigest()")
     assert desk.repaint(image, 180).startswith("Done")
     found = desk.host.run("[vars(v.figures) for v in flow.runs[-1].variants]")
     discords = [sum(abs(math.log(each[name])) for name in ("seam", "grain") if each[name]) for each in found]
@@ -46,6 +47,23 @@ def test_choosing_with_figures(desk: Desk) -> None:
     after = desk.host.run("window.split_view.bars.places")
     assert after[0] == before[0]
     assert after[1] == pytest.approx(0.9, abs=0.05)
+
+    whole, chosen = desk.pixels(image), "next(line[1] for line in window.gallery.rows if line[1].startswith('✓'))"
+    layers, mark = desk.names(image), desk.host.run(chosen)
+    desk.click("in_layer")
+    desk.host.wait(f"tree({image.code})[0][0] == 'RePaint split view' and not flow.has_steps")
+    assert (desk.pixels(image) != whole).any()
+    desk.host.screenshot("split-in-layer")
+    desk.click("in_layer")
+    desk.host.wait(f"tree({image.code})[0][0] == {layers[0]!r} and not flow.has_steps")
+    assert (desk.pixels(image) == whole).all()
+    assert desk.host.run(chosen) == mark
+    desk.click("in_layer")
+    desk.host.wait(f"tree({image.code})[0][0] == 'RePaint split view' and not flow.has_steps")
+    desk.undo(image)
+    desk.click("in_layer")
+    desk.redo(image)
+    desk.host.wait(f"hashlib.sha256(visible({image.code})).hexdigest() == {original!r}", what="it is emptied")
     desk.host.run("window.marks.split.set_active(False)\nwindow.marks.favourite.set_active(False)\nNone")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.desk import photograph
@@ -62,6 +63,71 @@ def test_choosing_with_figures(desk: Desk, tmp_path: Path) -> None:
     desk.screenshot("split-dragged")
     desk.click("split")
     desk.click("favourite")
+
+
+@pytest.mark.essential
+def test_the_split_view_in_the_layer(desk: Desk, tmp_path: Path) -> None:
+    """By the mouse: columns of the original, A and B in the picture itself; B again when it is off; no undo step."""
+    document = desk.open(photograph(tmp_path / "photograph.png", 500, 400))
+    desk.choose("test/gaussian", seed=7, variants=2)
+    desk.select(document, 200, 150, 90, 70)
+    original = desk.pixels(document)
+    assert desk.repaint(180).startswith("Done")
+    desk.click("split")
+    desk.host.run("dock().gallery.setCurrentRow(0)\ndock().gallery.show_item(dock().gallery.item(0))")
+    desk.host.wait(f"{TEXTS}[0].startswith('✓') and not flow.has_steps")
+    first = desk.pixels(document)
+    desk.host.run("dock().gallery.setCurrentRow(1)\ndock().gallery.show_item(dock().gallery.item(1))")
+    desk.host.wait("len(dock().split_view.bars.places) == 2 and not flow.has_steps", what="original, A and B")
+    second, name = desk.pixels(document), desk.names(document)[-1]
+    assert (first != second).any()
+    undo = "app.action('edit_undo').text()"
+    step = desk.host.run(undo)
+    desk.host.run("dock().area.ensureWidgetVisible(dock().in_layer)")
+    desk.click("in_layer")
+    desk.host.wait("'RePaint split view' in [n[0] for n in tree(app.activeDocument())]")
+    assert set(columns(desk.pixels(document), original, first, second)) == {"original", "A", "B", "bar"}
+    assert (outside(desk.pixels(document)) == outside(original)).all()
+    desk.screenshot("split-in-layer")
+
+    desk.host.run("dock().area.ensureWidgetVisible(dock().split_view)")
+    x, y = desk.host.at_rest("center(dock().split_view)", "split view")
+    places, width = desk.host.run("[dock().split_view.bars.places, dock().split_view._frame().width()]")
+    desk.host.drag(x + (places[0] - 0.5) * width, y, x - 0.45 * width, y)
+    desk.host.wait("dock().split_view.bars.places[0] < 0.1 and not flow.has_steps")
+    assert set(columns(desk.pixels(document), original, first, second)) == {"A", "B", "bar"}
+    desk.host.drag(x + (places[1] - 0.5) * width, y, x + 0.45 * width, y)
+    desk.host.wait("dock().split_view.bars.places[1] > 0.9 and not flow.has_steps")
+    assert np.array_equal(desk.pixels(document), first)
+
+    desk.host.run("dock().area.ensureWidgetVisible(dock().in_layer)")
+    desk.click("in_layer")
+    desk.host.wait(f"{name!r} in [n[0] for n in tree(app.activeDocument())] and not flow.has_steps")
+    assert np.array_equal(desk.pixels(document), second)
+    assert desk.host.run(undo) == step, "nothing of it is an undo step"
+    desk.click("in_layer")
+    desk.host.wait("'RePaint split view' in [n[0] for n in tree(app.activeDocument())] and not flow.has_steps")
+    desk.click("apply")
+    desk.host.wait(f"{name!r} in [n[0] for n in tree(app.activeDocument())] and not flow.has_steps")
+    assert np.array_equal(desk.pixels(document), second)
+    desk.host.run("dock().in_layer.setChecked(False)")
+    desk.click("split")
+
+
+def outside(pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate(
+        (pixels[:150].ravel(), pixels[220:].ravel(), pixels[:, :200].ravel(), pixels[:, 290:].ravel())
+    )
+
+
+def columns(pixels: np.ndarray, original: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[str]:
+    """What each column of the selection shows."""
+    known = {"original": original, "A": first, "B": second}
+    found = []
+    for x in range(200, 290):
+        same = [name for name, each in known.items() if np.array_equal(pixels[150:220, x], each[150:220, x])]
+        found.append(same[0] if same else "bar")
+    return found
 
 
 def test_the_tip_of_a_picture_of_an_earlier_time_has_its_figures(desk: Desk) -> None:

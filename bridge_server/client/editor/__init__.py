@@ -13,7 +13,8 @@ areas      which pixels are sent and which are repainted: selection, extended ca
 fields     every field of a window: name, default, range, unit, label, tip
 labels     every button and tip that is no field; sentences: all that is said besides
 choices    what the artist has chosen, kept between sessions
-figures    how well a variant joins; choosing: the grid's order, search, favourites, what stands side by side
+figures    how well a variant joins; choosing: the grid's order, search, favourites, what stands side by side;
+           split: the same in the layer
 live       fills each selection as soon as it is finished; script: a run without a window, for scripts
 panel      what a window's buttons do, without widgets
 view       what a window shows, to be drawn

@@ -105,6 +105,11 @@ class Bars:
         self.places: List[float] = []
         self._held = -1
 
+    @property
+    def held(self) -> bool:
+        """One goes with the mouse."""
+        return self._held >= 0
+
     def divide(self, parts: int) -> None:
         """Parts of one width, unless there are as many as before."""
         if len(self.places) != max(0, parts - 1):

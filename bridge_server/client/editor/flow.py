@@ -41,6 +41,7 @@ class Flow(Machine):
             self.say(sentences.NO_SOURCES, error=True)
             return
         self._settings, self._clicked = settings, self.clock()
+        self.layers.whole()
         self._reader = self.host.capture(settings)
         self.phase = READING
         self.seconds_left = -1.0

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Callable, Generator, Optional
+from typing import Callable, Generator, Optional, Tuple
 
 from . import sentences
 from .host import Host, Layer
 from .library import Library
-from .model import THERE, Run, Variant, layer_name
+from .model import THERE, Picture, Run, Variant, layer_name
 from .painting import Painter, Work
 from .words import tr
 
 PREVIEW_NAME = "RePaint preview"
+SPLIT_NAME = "RePaint split view"
+SPLIT = -1  # in place of a variant's index
 
 
 class Layers:
@@ -32,6 +34,8 @@ class Layers:
         self.painter = Painter(self._lose, painted)
         self._lost, self._say = lost, say
         self._hidden: Optional[Layer] = None  # while it is hidden to compare with the original
+        self._split: Optional[Tuple[Run, Variant, Picture]] = None  # what is to come back into a split layer
+        self._splits = 0
 
     @property
     def comparing(self) -> bool:
@@ -40,6 +44,7 @@ class Layers:
 
     def prepare(self, run: Run) -> None:
         """For a run that begins: the layer of what it branched from, else a new one. Raises `Refused`."""
+        self.whole()
         if run.layer is not None and run.layer.state() == THERE:
             run.layer.rename(PREVIEW_NAME)
         else:
@@ -54,6 +59,8 @@ class Layers:
 
     def _lose(self, run: Run, state: str) -> None:
         self.painter.stop()
+        if self.is_split(run):
+            self.whole()
         self._lost(run, state)
         run.series.layer = None
 
@@ -63,6 +70,9 @@ class Layers:
         apply: and leaves the layer to the artist: what is shown next comes into a new one.
         """
         series = run.series
+        if self.is_split(run):
+            self._split = None  # this picture takes its place
+        self.whole()
         if series.layer is None or series.layer.state() != THERE:
             series.layer = self.host.add_layer(run.target, layer_name(run, variant), above_active=True)
             series.painted = (-1, -1, -1)
@@ -106,6 +116,45 @@ class Layers:
         layer.clear()
         layer.remove()
         self.host.withdraw(run.target)
+
+    # ---- the split view in the layer ----
+    def is_split(self, run: Run) -> bool:
+        """The layer of its series shows one."""
+        return self._split is not None and self._split[0].series is run.series
+
+    def split(self, run: Run, variant: Variant, picture: Picture) -> bool:
+        """Shows ``picture`` in the layer that holds the variant, until `whole`; False if no layer holds it."""
+        if variant.picture is None or run.layer is None or run.layer.state() != THERE:
+            return False
+        if self.is_split(run):
+            self._split = (run, variant, variant.picture)
+        elif run.series.shown != (run.number, variant.index):
+            return False
+        else:
+            self.whole()
+            self._split = (run, variant, variant.picture)
+            run.layer.rename(SPLIT_NAME)
+        self._splits += 1
+        self.painter.show(run, Variant(SPLIT, 0, picture=picture, version=self._splits))
+        return True
+
+    def whole(self) -> None:
+        """Gives a split layer its own picture back, at once; an undone one is emptied, so that a redo does not bring
+        the split view back."""
+        if self._split is None:
+            return
+        (run, variant, picture), self._split = self._split, None
+        self.painter.stop()
+        layer, run.series.painted = run.layer, (-1, -1, -1)
+        if layer is None:
+            return
+        if layer.state() != THERE:
+            layer.clear()
+            return
+        for _ in layer.paint(picture):
+            pass
+        layer.rename(layer_name(run, variant))
+        run.series.painted = (run.number, variant.index, variant.version)
 
     # ---- comparing ----
     def cover(self, run: Run) -> None:

@@ -1,0 +1,96 @@
+"""The split view in the picture itself: the layer shows the parts of the split view until it is switched off.
+
+What is to the left of the first bar is transparent, so that the original is seen. Nothing of it is an undo step. The
+layer gets its own picture back when that is switched off, a picture is applied, or a run is to read what is visible.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+from bridge_server.client.records import PIXEL_BYTES
+
+from .areas import surroundings
+from .choosing import Bars, Part, drawn
+from .model import Picture, Target
+from .pump import Pump
+from .samples import OPAQUE, cut
+
+FOLLOWED = 1 << 22  # pixels of a canvas up to which the layer follows a bar that is being dragged
+
+
+class InLayer:
+    """Of one window. ``wanted``: whether the artist wants it now."""
+
+    def __init__(self, pump: Pump, bars: Bars) -> None:
+        self._pump, self._layers, self._bars = pump, pump.flow.layers, bars
+        self._shown: Any = None  # what this window has put into a layer
+
+    def show(self, parts: List[Part], wanted: bool) -> None:
+        self._pump.do("split", lambda: self._show(parts, wanted))
+
+    def _show(self, parts: List[Part], wanted: bool) -> None:
+        flow = self._pump.flow
+        if flow.busy or self._layers.painter.busy:
+            return
+        finished = all(part.variant is None or part.variant.finished for part in parts)
+        if not (wanted and parts and finished):
+            if self._shown is not None:
+                self._shown = None
+                self._layers.whole()
+            return
+        size = flow.host.canvas_size()
+        if self._bars.held and (size is None or size[1] * size[2] > FOLLOWED):
+            return
+        now = (drawn(parts), tuple(self._bars.places))
+        if now != self._shown or not self._layers.is_split(parts[-1].run):
+            chosen = parts[-1]
+            if chosen.variant is not None and self._layers.split(
+                chosen.run, chosen.variant, composed(chosen.run.target, parts, self._bars.places)
+            ):
+                self._shown = now
+            elif self._shown is not None:  # undone, or the artist's now
+                self._shown = None
+                self._layers.whole()
+
+
+def composed(target: Target, parts: List[Part], bars: List[float]) -> Picture:
+    """The selected part of the pictures side by side, with a line of black and white at each bar.
+
+    Args:
+        parts: of one place, from left to right; each covers the target's bounds.
+        bars: between them, 0 … 1 of what the split view shows.
+    """
+    painted, size = target.painted, PIXEL_BYTES[target.depth]
+    seen = surroundings(target.box, target.bounds)
+    cuts = [max(0, min(painted.width, round(seen.x + bar * seen.width) - painted.x)) for bar in bars]
+    ends = [0, *cuts, painted.width]
+    pictures = [_pixels(target, part) for part in parts]
+    stride = size * painted.width
+    made = bytearray().join(
+        picture[start + size * left : start + size * right]
+        for start in range(0, stride * painted.height, stride)
+        for picture, left, right in zip(pictures, ends, ends[1:])
+    )
+    for place in cuts:
+        if 0 < place < painted.width:
+            for column, colour in ((place - 1, bytes(size)), (place, OPAQUE[target.depth] * 3)):
+                _line(made, bytes(pictures[-1]), stride, size * column, colour[: size * 3 // 4])
+    return Picture(painted.width, painted.height, bytes(made), painted)
+
+
+def _pixels(target: Target, part: Part) -> memoryview:
+    """Of the target's bounds; transparent for the original."""
+    picture = part.variant.picture if part.variant is not None else None
+    if picture is None:
+        return memoryview(bytes(PIXEL_BYTES[target.depth] * target.bounds.width * target.bounds.height))
+    return memoryview(cut(picture.rgba, picture.width, picture.inside(target.painted), target.depth))
+
+
+def _line(made: bytearray, alpha_of: bytes, stride: int, start: int, colour: bytes) -> None:
+    """A column in that colour, as opaque as the selection is there."""
+    rows = len(made) // stride
+    for number, value in enumerate(colour):
+        made[start + number :: stride] = bytes([value]) * rows
+    for number in range(len(colour), len(colour) // 3 * 4):
+        made[start + number :: stride] = alpha_of[start + number :: stride]
