@@ -88,8 +88,7 @@ def unnamed(docker):
     for part in parts(docker):
         inner = isinstance(part.parent(), (Line, QtWidgets.QAbstractSpinBox, QtWidgets.QComboBox))
         inner = inner or isinstance(part, QtWidgets.QHeaderView)
-        by_key = getattr(part.focusPolicy(), "value", part.focusPolicy()) != 0
-        if (isinstance(part, CONTROLS) or by_key) and not inner and part.window() is docker:
+        if isinstance(part, CONTROLS) and not inner and part.window() is docker:
             name = part.accessibleName() or (part.text() if isinstance(part, Button) else "")
             if not any(sign.isalpha() for sign in name):
                 found.append(part.objectName() or part.metaObject().className())

@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
@@ -18,6 +19,7 @@ COMMON = {"node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
 def main() -> None:
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short: Ray's sockets lie in it
     head = {**COMMON, **json.loads(sys.argv[1]), "include_dashboard": False, "temp_dir": folder}
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # Ray notes an address there, whatever its folder
     cluster = Cluster(initialize_head=True, head_node_args=head)
     nodes = [cluster.head_node]
     print(json.dumps(cluster.address), flush=True)
