@@ -66,12 +66,6 @@ class GimpHost:
         image = find_image(self.image)
         return (self.image, _selected(image)) if image is not None else None
 
-    def deselect(self) -> None:
-        image = find_image(self.image)
-        if image is not None:
-            Gimp.Selection.none(image)
-            Gimp.displays_flush()
-
     def thumbnail(self, side: int) -> Any:
         """A pixbuf of the image worked on, at most ``side`` pixels each way; None if there is none."""
         image = find_image(self.image)
@@ -202,11 +196,12 @@ class GimpHost:
         )
 
     # ---- writing ----
-    def add_layer(self, target: Target, name: str, above_active: bool = False) -> PreviewLayer:
+    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> PreviewLayer:
         """One new, empty layer above the run's active layer, for an `Extend` with the larger canvas: one undo step.
         The selected layers or channels stay selected. Raises `Refused`.
 
         above_active: above the layer that is selected now (for a picture put in later) instead of at the click.
+        deselect: what was selected at the click is not any more, in the same undo step.
         """
         image = find_image(target.document)
         if image is None:
@@ -231,6 +226,7 @@ class GimpHost:
         layer.fill(Gimp.FillType.TRANSPARENT)
         layer.set_offsets(target.bounds.x, target.bounds.y)
         parent, place = _place(image, above)
+        marks = b""
         with self.probe.host():
             image.undo_group_start()
             try:
@@ -239,6 +235,9 @@ class GimpHost:
                 added = image.insert_layer(layer, parent, place)
                 if old is not None and not added:
                     image.resize(old.width, old.height, -old.x, -old.y)
+                if added and deselect and _selected(image) == target.bounds:
+                    marks = pixels.read(image.get_selection().get_buffer(), target.bounds, pixels.MARKS)
+                    Gimp.Selection.none(image)
             finally:
                 image.undo_group_end()
             if added:
@@ -247,7 +246,7 @@ class GimpHost:
         if not added:
             layer.delete()
             raise Refused(sentences.NOT_ADDED)
-        return PreviewLayer(self.probe, target, layer, selected)
+        return PreviewLayer(self.probe, target, layer, selected, marks)
 
     def withdraw(self, target: Target) -> None:
         """After a cancel: nothing, for the layer takes the larger canvas with it, in one undo step."""

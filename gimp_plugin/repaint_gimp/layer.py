@@ -31,11 +31,14 @@ class PreviewLayer:
     An undo makes the layer's id invalid, a redo makes it valid again: it is the same layer.
     """
 
-    def __init__(self, probe: Probe, target: Target, layer: Gimp.Layer, selected: List[Gimp.Drawable]) -> None:
+    def __init__(
+        self, probe: Probe, target: Target, layer: Gimp.Layer, selected: List[Gimp.Drawable], marks: bytes = b""
+    ) -> None:
+        """``marks``: of the target's bounds, what its adding deselected."""
         self.probe = probe
         self.target = target
         self._id = str(layer.get_id())
-        self._selected = selected
+        self._selected, self._marks = selected, marks
         self.layer = layer
         self._form = pixels.known(target.space, layer, target.depth)
 
@@ -123,7 +126,8 @@ class PreviewLayer:
                 self.layer.set_name(name)
 
     def remove(self) -> None:
-        """Takes the layer out of the image, with the canvas that grew for it; the selected layers stay selected."""
+        """Takes the layer out of the image, with the canvas that grew for it, and selects again what its adding
+        deselected; the selected layers stay selected."""
         if not self._there():
             return
         image = self.layer.get_image()
@@ -135,10 +139,28 @@ class PreviewLayer:
                 old = self.target.grown
                 if old is not None and (image.get_width(), image.get_height()) == grown_size(self.target):
                     image.resize(old.width, old.height, -old.x, -old.y)
+                if self._marks and Gimp.Selection.is_empty(image):
+                    _select(image, self.target.bounds, self._marks)
             finally:
                 image.undo_group_end()
             select_items(image, selected or self._selected)
             Gimp.displays_flush()
+
+
+def _select(image: Gimp.Image, box: Box, marks: bytes) -> None:
+    """Selects what the marks of the box say; they reach GIMP in a channel that is there for a moment. It has another
+    curve than a selection, so that soft edges are written once more as they were."""
+    channel = Gimp.Channel.new(image, "", image.get_width(), image.get_height(), 100.0, Gegl.Color.new("black"))
+    buffer = channel.get_buffer()
+    buffer.clear(Gegl.Rectangle.new(0, 0, image.get_width(), image.get_height()))
+    buffer.set(Gegl.Rectangle.new(box.x, box.y, box.width, box.height), pixels.MARKS, marks)
+    buffer.flush()
+    image.insert_channel(channel, None, 0)
+    image.select_item(Gimp.ChannelOps.REPLACE, channel)
+    image.remove_channel(channel)
+    buffer = image.get_selection().get_buffer()
+    buffer.set(Gegl.Rectangle.new(box.x, box.y, box.width, box.height), pixels.MARKS, marks)
+    buffer.flush()
 
 
 @contextmanager

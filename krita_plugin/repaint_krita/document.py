@@ -44,6 +44,7 @@ class KritaHost:
     def __init__(self, probe: Probe, repeat: Callable[[str, Callable[[], bool]], None]) -> None:
         self.probe, self._repeat = probe, repeat
         self._grown: Optional[Top] = None  # of the undo stack after the last enlarging
+        self._selecting: Tuple[Optional[Box], Optional[Top]] = None, None  # the selection at the click, and the stack's
 
     # ---- which document ----
     def in_front(self) -> Optional[Document]:
@@ -74,22 +75,7 @@ class KritaHost:
     def selected(self) -> Optional[Tuple[str, Optional[Box]]]:
         document = self.in_front()
         root = document.rootNode() if document is not None else None
-        if document is None or root is None:
-            return None
-        name, selection = root.uniqueId().toString(), document.selection()
-        if selection is None or selection.width() < 1 or selection.height() < 1:
-            return name, None
-        box = clipped(
-            Box(selection.x(), selection.y(), selection.width(), selection.height()),
-            document.width(),
-            document.height(),
-        )
-        return name, box
-
-    def deselect(self) -> None:
-        document = self.in_front()
-        if document is not None:
-            document.setSelection(None)
+        return (root.uniqueId().toString(), _selected(document)) if document is not None and root is not None else None
 
     def thumbnail(self, side: int) -> Any:
         """A QImage of the document in front, at most ``side`` pixels each way; None if there is none."""
@@ -139,6 +125,7 @@ class KritaHost:
             chosen = frame(box, settings.area)
         else:
             selection = self._selection(document, settings.feather)
+            self._selecting = _selected(document), top(document_id)
             bounds = yield from self._bounds(document, selection)
             box = grown_box(bounds, document.width(), document.height(), settings.padding)
 
@@ -272,10 +259,12 @@ class KritaHost:
             return reader.outgoing(data, part.width, part.height)
 
     # ---- writing ----
-    def add_layer(self, target: Target, name: str, above_active: bool = False) -> PreviewLayer:
+    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> PreviewLayer:
         """One new, empty paint layer of the run's colour space above its active layer: one undo step. Raises `Refused`.
 
         above_active: above the layer that is active now (for a picture put in later) instead of at the click.
+        deselect: what was selected at the click is not any more; its making is undone, so that it is no step in the
+            history, if nothing has been done since, else it takes a step of its own.
         """
         document = find_document(target.document)
         if document is None:
@@ -291,14 +280,36 @@ class KritaHost:
             if converted and not node.setColorSpace(*space):  # an undo step
                 raise Refused(sentences.NO_SPACE)
         parent, above = _place(document, wanted)
+        deselected = self._deselect(document) if deselect else None
         with self.probe.host():
             added = parent.addChildNode(node, above)
         if not added:
             raise Refused(sentences.NOT_ADDED)
         users_layer = active.uniqueId().toString() if active is not None else ""
-        layer = PreviewLayer(self.probe, target, node, users_layer, converted)
+        layer = PreviewLayer(self.probe, target, node, users_layer, converted, deselected)
         self._repeat("give back", layer.give_back_active)
         return layer
+
+    def _deselect(self, document: Document) -> Optional[Selection]:
+        """What was selected, a copy; None, and nothing happens, if it is not what was at the click."""
+        (wanted, before), here, selection = self._selecting, _selected(document), document.selection()
+        if selection is None or here is None or here != wanted:
+            return None
+        with self.probe.host():
+            selection = selection.duplicate()
+            take_back(before, lambda: _selected(document) != here)
+            if _selected(document) is not None:
+                document.setSelection(None)
+        return selection
+
+
+def _selected(document: Document) -> Optional[Box]:
+    """The box of its selection, about; None if there is none."""
+    selection = document.selection()
+    if selection is None or selection.width() < 1 or selection.height() < 1:
+        return None
+    box = Box(selection.x(), selection.y(), selection.width(), selection.height())
+    return clipped(box, document.width(), document.height())
 
 
 def _key(document: Document, make: bool = False) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Generator, List, Optional, Tuple
 
-from krita import Document, Node
+from krita import Document, Node, Selection
 
 from bridge_server.client.editor.areas import slices
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
@@ -33,11 +33,20 @@ class PreviewLayer:
     the redo. It is touched only while its document is open.
     """
 
-    def __init__(self, probe: Probe, target: Target, node: Node, users_layer: str, converted: bool) -> None:
-        """``converted``: another undo step, just below that of its adding, gave it its colour space."""
+    def __init__(
+        self,
+        probe: Probe,
+        target: Target,
+        node: Node,
+        users_layer: str,
+        converted: bool,
+        deselected: Optional[Selection] = None,
+    ) -> None:
+        """``converted``: another undo step, just below that of its adding, gave it its colour space. ``deselected``:
+        what its adding deselected."""
         self.probe = probe
         self._steps_below = int(converted)
-        self.target = target
+        self.target, self._deselected = target, deselected
         self.node = node
         self._space = Space.named(target.space)
         self._id = node.uniqueId().toString()
@@ -160,7 +169,7 @@ class PreviewLayer:
 
     def remove(self) -> None:
         """Takes the layer out of the document and gives the user's layer back: by an undo if nothing has been done
-        since it was added, else by a command of its own."""
+        since it was added, else by a command of its own. What its adding deselected is selected again."""
         document = self._home()
         if document is None:
             return
@@ -170,6 +179,8 @@ class PreviewLayer:
         with self.probe.host():
             if not take_back(self._top, lambda: self._home() is None, self._steps_below):
                 self.node.remove()
+            if self._deselected is not None and document.selection() is None:
+                document.setSelection(self._deselected)
         active = document.activeNode()
         if wanted and (active is None or active.uniqueId().toString() != wanted):
             back = find_node(document, wanted)

@@ -27,8 +27,8 @@ DEPTHS = {"uint8": "u8", "uint16": "u16", "float16": "f16", "float32": "f32"}
 class FileLayer:
     """A `Layer`: one file as large as the document."""
 
-    def __init__(self, target: Target, path: Path) -> None:
-        self.target, self.path = target, path
+    def __init__(self, target: Target, path: Path, deselected: bytes = b"") -> None:
+        self.target, self.path, self.deselected = target, path, deselected
 
     def state(self) -> str:
         if _picture(self.path.parent) is None:
@@ -72,6 +72,9 @@ class FileLayer:
     def remove(self) -> None:
         if self.state() == THERE:
             self.path.unlink()
+            selection = self.path.parent / "selection.png"
+            if self.deselected and not selection.exists():
+                selection.write_bytes(self.deselected)
 
 
 class FileHost:
@@ -94,10 +97,6 @@ class FileHost:
 
     def selected(self) -> tuple[str, Box | None] | None:
         return (str(self.folder), _bounds(self.folder)) if self.folder else None
-
-    def deselect(self) -> None:
-        if self.folder is not None:
-            (self.folder / "selection.png").unlink(missing_ok=True)
 
     def thumbnail(self, side: int) -> Image.Image | None:
         path = _picture(self.folder) if self.folder is not None else None
@@ -180,7 +179,7 @@ class FileHost:
         capture = Capture(target, pixels[_part(box)].tobytes(), marks(box))
         yield replace(capture, source=self._source(settings.material, capture))
 
-    def add_layer(self, target: Target, name: str, above_active: bool = False) -> FileLayer:
+    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> FileLayer:
         """The new layer is the highest: no other one is ever active."""
         del above_active
         folder, old = Path(target.document), target.grown
@@ -193,7 +192,11 @@ class FileHost:
             larger[_part(old)], picture = picture, larger
             _write(path, picture)
         self._count += 1
-        layer = FileLayer(target, folder / f"{self._count:03}{path.suffix}")
+        deselected = b""
+        if deselect and _bounds(folder) == target.bounds:
+            deselected = (folder / "selection.png").read_bytes()
+            (folder / "selection.png").unlink()
+        layer = FileLayer(target, folder / f"{self._count:03}{path.suffix}", deselected)
         _write(layer.path, np.zeros_like(picture))
         layer.rename(name)
         return layer

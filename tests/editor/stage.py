@@ -25,7 +25,7 @@ class WatchedLayer(FileLayer):
     """A file layer that notes what was painted, and takes it or not as the test says."""
 
     def __init__(self, layer: FileLayer) -> None:
-        super().__init__(layer.target, layer.path)
+        super().__init__(layer.target, layer.path, layer.deselected)
         self.painted: list[bytes] = []
         self.visible = True
         self.refresh = 0.5
@@ -81,9 +81,11 @@ class WatchedHost(FileHost):
             target = replace(found.target, key=self.document.key, path=self.document.path) if found else None
             yield replace(found, target=target) if found else None
 
-    def add_layer(self, target: model.Target, name: str, above_active: bool = False) -> WatchedLayer:
+    def add_layer(
+        self, target: model.Target, name: str, above_active: bool = False, deselect: bool = False
+    ) -> WatchedLayer:
         target = replace(target, document=str(self.folder))
-        self.layers.append(WatchedLayer(super().add_layer(target, name, above_active)))
+        self.layers.append(WatchedLayer(super().add_layer(target, name, above_active, deselect)))
         return self.layers[-1]
 
 

@@ -53,9 +53,9 @@ class Room:
         self.questions.append(question)
         return self.answer
 
-    def start(self, page: str, **options: str) -> None:
+    def start(self, page: str, deselect: bool, **options: str) -> None:
         assert page == "selection"
-        self.flow.start(model.Settings("exemplar", "fast", 7, options=options))
+        self.flow.start(model.Settings("exemplar", "fast", 7, options=options, deselect=deselect))
         self.stage.steps()
 
     def switch(self, on: bool) -> None:
@@ -166,6 +166,38 @@ def test_a_failure_does_not_begin_again_and_keeps_the_selection(room: Room) -> N
     room.stage.tell(events.Failed(room.flow.run.job, "oom", "Too large.", ""))
     room.pump.look(5)
     assert room.runs == 1
+    assert room.stage.host.selected()[1] is not None
+
+
+def test_a_failure_or_a_cancel_selects_again_what_was_deselected(room: Room) -> None:
+    room.switch(True)
+    for number in range(2):
+        room.select(slice(1 + number, 2 + number))
+        room.pump.look()
+        here = room.stage.host.selected()
+        room.stage.tell(events.Accepted(room.flow.run.job, 0, 9))
+        assert room.stage.host.selected()[1] is None, "from the moment on when its layer is there"
+        if number:
+            room.flow.cancel()
+        else:
+            room.stage.tell(events.Failed(room.flow.run.job, "oom", "Too large.", ""))
+        assert room.stage.host.selected() == here
+        room.stage.tell(events.Cancelled(f"job{number + 1}"))
+        room.pump.look(5)
+        assert room.runs == number + 1
+
+
+def test_more_variants_deselect_nothing(room: Room) -> None:
+    room.switch(True)
+    room.select(slice(1, 2))
+    room.pump.look()
+    room.finish()
+    room.switch(False)
+    room.select(slice(1, 2))
+    room.stage.host.layers[0].undo()
+    room.flow.more_variants(room.flow.runs[0], 1)
+    room.stage.tell(events.Accepted("job2", 0, 9))
+    assert len(room.stage.host.layers) == 2
     assert room.stage.host.selected()[1] is not None
 
 

@@ -1,9 +1,8 @@
-"""Choosing with figures, and Live, in GIMP's window."""
+"""Choosing with figures, in GIMP's window."""
 
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 
@@ -65,27 +64,3 @@ def test_choosing_with_figures(desk: Desk) -> None:
     desk.redo(image)
     desk.host.wait(f"hashlib.sha256(visible({image.code})).hexdigest() == {original!r}", what="it is emptied")
     desk.host.run("window.marks.split.set_active(False)\nwindow.marks.favourite.set_active(False)\nNone")
-
-
-def test_live_fills_each_selection_and_costs_little(desk: Desk) -> None:
-    image = desk.new(240, 180)
-    desk.choose("test/gaussian", seed=7)
-    desk.work_on(image)
-    desk.host.run("window.live.on.set_active(True)\nNone")
-    time.sleep(0.5)
-    for number in range(2):
-        desk.select(image, 30 + 60 * number, 40, 30, 30)
-        desk.host.wait(
-            f"len(flow.runs) == {number + 1} and not flow.busy and not flow.has_steps and host.selected()[1] is None",
-            seconds=60,
-            what="it is filled and no longer selected",
-        )
-    assert len(desk.names(image)) == 3
-    cost = desk.host.run("""
-begun = time.process_time()
-for _ in range(100): host.selected()
-(time.process_time() - begun) / 100
-""")
-    print(f"a look: {1e6 * cost:.0f} µs in the plug-in")
-    desk.host.run("window.live.on.set_active(False)\nNone")
-    assert 10 * cost < 0.01

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.desk import photograph
+from tests.driven import LONG
 
-from .desk import Desk
+from .desk import Desk, Document
 
 
 def switch(desk: Desk, on: bool) -> None:
@@ -29,17 +30,13 @@ def lasso(desk: Desk, x: float, y: float, side: float) -> None:
     desk.host.xdo(*words, "sleep", "0.05", "mouseup", 1)
 
 
-@pytest.mark.essential
-def test_three_in_a_row_need_no_click_but_the_lasso(desk: Desk, tmp_path: Path) -> None:
-    """Each is filled at once and deselected, and one Ctrl+Z takes each away."""
-    document = desk.open(photograph(tmp_path / "portrait.png", 1200, 900))
-    desk.choose("test/gaussian", seed=7)
-    before = desk.pixels(document)
+def lassos(desk: Desk, document: Document, places: list[tuple[float, float]], side: float) -> list[float]:
+    """A fill for each, with nothing else clicked; the seconds from the mouse's release to the final picture."""
     switch(desk, True)
     desk.host.run("app.action('KisToolSelectOutline').trigger()\napp.activeWindow().qwindow().raise_()")
     times = []
-    for number in range(3):
-        lasso(desk, 80 * number - 80, 40 * (number % 2), 12)
+    for number, (x, y) in enumerate(places):
+        lasso(desk, x, y, side)
         began = desk.host.run("time.monotonic()")
         desk.host.wait(
             f"len(flow.runs) == {number + 1} and not flow.busy and not flow.has_steps "
@@ -48,15 +45,51 @@ def test_three_in_a_row_need_no_click_but_the_lasso(desk: Desk, tmp_path: Path) 
             what=f"fill {number + 1} is there and its selection gone",
         )
         times.append(desk.host.run("flow.runs[-1].clicked + flow.runs[-1].timings['ended']") - began)
-    desk.screenshot("live")
     print("release to final picture:", [round(each, 2) for each in times], "s")
     switch(desk, False)
-    assert len(desk.names(document)) == 4
-    for left in range(3, 0, -1):
-        assert len(desk.names(document)) == left + 1
-        while len(desk.names(document)) == left + 1:
-            desk.undo()
+    return times
+
+
+@pytest.mark.essential
+def test_ten_in_a_row_need_no_click_but_the_lasso_and_ten_undos(desk: Desk, tmp_path: Path) -> None:
+    document = desk.open(photograph(tmp_path / "portrait.png", 1200, 900))
+    desk.choose("test/gaussian", seed=7)
+    before = desk.pixels(document)
+    lassos(desk, document, [(60 * (number % 5) - 120, 80 * (number // 5) - 40) for number in range(10)], 12)
+    desk.screenshot("live")
+    assert len(desk.names(document)) == 11
+    after = desk.pixels(document)
+    assert (after != before).any()
+    for left in range(10, 0, -1):
+        desk.host.run("app.activeWindow().qwindow().activateWindow()")
+        desk.host.keys("ctrl+z")
+        desk.host.wait(f"len(tree({document.code})) == {left}", what="one Ctrl+Z takes one fill away")
+    assert desk.host.run(f"{document.code}.selection() is None")
     assert np.array_equal(desk.pixels(document), before)
+    assert desk.host.run("app.action('edit_undo').text()").strip() == "Undo", "nothing else is left to undo"
+    for count in range(2, 12):
+        desk.redo()
+        assert len(desk.names(document)) == count
+    assert np.array_equal(desk.pixels(document), after)
+
+
+def test_a_cancel_selects_again(desk: Desk, tmp_path: Path) -> None:
+    """What Live has deselected; and it is not filled again."""
+    document = desk.open(photograph(tmp_path / "portrait.png", 1200, 900))
+    desk.choose("test/gaussian-slow", LONG, seed=7)
+    switch(desk, True)
+    desk.host.run("app.action('KisToolSelectOutline').trigger()\napp.activeWindow().qwindow().raise_()")
+    lasso(desk, 40, 30, 14)
+    desk.wait_preview()
+    wanted = desk.host.run("sum(flow.run.capture.selection)")
+    assert desk.host.run(f"{document.code}.selection() is None")
+    desk.click("cancel_button")
+    assert desk.wait_end() == "Cancelled."
+    desk.settle()
+    assert not desk.host.run("flow.busy"), "it is not filled again"
+    x, y, width, height = desk.host.run(f"s = {document.code}.selection()\n[s.x(), s.y(), s.width(), s.height()]")
+    assert desk.host.run(f"sum(bytes(s.pixelData({x}, {y}, {width}, {height})))") == wanted
+    switch(desk, False)
 
 
 def test_a_look_costs_next_to_nothing(desk: Desk) -> None:

@@ -76,9 +76,6 @@ class Host(Protocol):
         """Id of the document in front and the box of its selection, about, or None; None if there is no document. Asked
         ten times a second, so it must cost next to nothing."""
 
-    def deselect(self) -> None:
-        """Nothing of the document in front is selected any more."""
-
     def thumbnail(self, side: int) -> Any:
         """The document in front, at most ``side`` pixels each way, as the editor's own kind of small picture; None if
         there is none."""
@@ -98,9 +95,12 @@ class Host(Protocol):
         the boxes), and for a ``settings.material`` its `Source`; yields None between slices and at last the `Capture`.
         Raises `model.Refused`, with the document as it was before."""
 
-    def add_layer(self, target: Target, name: str, above_active: bool = False) -> Layer:
+    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> Layer:
         """One new, empty layer above the layer that was active at the click, or with ``above_active`` above the one
-        that is active now: one undo step. Active layer and selection stay the artist's. Raises `model.Refused`."""
+        that is active now: one undo step. Active layer and selection stay the artist's. Raises `model.Refused`.
+
+        deselect: what was selected at the click is not any more, without an undo step of its own where the editor lets
+        it be; `Layer.remove` selects it again. Another selection that was made since stays."""
 
     def withdraw(self, target: Target) -> None:
         """After a cancel, when the layer has been removed: takes back what else `capture` or `add_layer` did."""

@@ -48,7 +48,9 @@ class Layers:
         if run.layer is not None and run.layer.state() == THERE:
             run.layer.rename(PREVIEW_NAME)
         else:
-            run.series.layer = self.host.add_layer(run.target, PREVIEW_NAME)
+            run.series.layer = self.host.add_layer(
+                run.target, PREVIEW_NAME, deselect=run.settings.deselect and not run.kind
+            )
             run.series.shown = None
 
     def watch(self, run: Run) -> None:

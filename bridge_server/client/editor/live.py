@@ -29,7 +29,6 @@ class Live:
         self._looking = False
         self._seen: Optional[Selected] = None  # at the last look
         self._done: List[Selected] = []  # filled, or not to be; an undo that brings one back fills nothing
-        self._filling: Optional[Selected] = None
         self._document = ""
 
     @property
@@ -50,24 +49,16 @@ class Live:
             return False
         here, before = self._flow.host.selected(), self._seen
         self._seen = here
-        if self._filling is not None:
-            self._after(here)
-        elif here is not None and here[0] != self._document:  # another picture: what is selected there is no news
+        if here is not None and here[0] != self._document:  # another picture: what is selected there is no news
             self._document = here[0]
             self._remember(here)
         elif here is not None and here[1] is not None and here == before and here not in self._done:  # it is finished
             self._remember(here)
             if self._wanted(here[1]):
-                self._filling = here
                 small = max(here[1].width, here[1].height) <= SMALL
-                self._panel.start("selection", **({"schedule": "none"} if small else {}))
+                options = {"schedule": "none"} if small else {}
+                self._panel.start("selection", self._widgets["after_live"].read() == "deselect", **options)
         return False
-
-    def _after(self, here: Optional[Selected]) -> None:
-        """A fill has ended. Another selection that was made meanwhile is the next one."""
-        filled, self._filling = self._filling, None
-        if here == filled and not self._flow.is_error and self._widgets["after_live"].read() == "deselect":
-            self._flow.host.deselect()
 
     def _remember(self, here: Selected) -> None:
         self._done = [*self._done, here][-REMEMBERED:]

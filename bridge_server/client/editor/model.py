@@ -50,7 +50,8 @@ class Settings:
     """The docker's choices. ``source``: "visible" (what is seen) or "layer" (the active layer).
 
     ``options``: what is to differ from the preset, by the names of the wire; ``feather``: pixels inwards;
-    ``material``: where the fill comes from, None: from around it.
+    ``material``: where the fill comes from, None: from around it. ``deselect``: what is selected is not
+    any more when the layer comes.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Settings:
     feather: int = 0
     area: Area = None
     material: Optional[Wish] = None
+    deselect: bool = False
 
     @property
     def padding(self) -> int:

@@ -134,7 +134,7 @@ class Panel:
             return Tile(self.widgets["tile_axis"].read(), self.widgets["tile_band"].read())
         return None
 
-    def start(self, page: str, **options: Any) -> None:
+    def start(self, page: str, deselect: bool = False, **options: Any) -> None:
         """Begins that page's run, with a new seed unless it is locked, and remembers the choices. ``options``: of the
         engine, where the artist has left them to the preset."""
         if not self.flow.busy:
@@ -143,7 +143,7 @@ class Panel:
             values = self.values()
             self.choices.keep(values, *self._document)
             wanted = settings(self.flow, values, self.area(page))
-            self.pump.start(replace(wanted, options={**options, **wanted.options}))
+            self.pump.start(replace(wanted, options={**options, **wanted.options}, deselect=deselect))
 
     # ---- the chosen variant ----
     def apply(self) -> None:
