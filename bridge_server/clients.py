@@ -15,7 +15,7 @@ from bridge_server.client.codec import Buffer, encode
 from bridge_server.spool import Upload
 
 MAX_UNSENT = 1000
-MAX_UPLOADS = 8
+MAX_UPLOADS = 16
 MAX_LOOKS = 8  # kept steps that a client waits to see; more make the oldest wish void
 Frames = list[Buffer]
 

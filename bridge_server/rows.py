@@ -15,7 +15,8 @@ from bridge_server.job import Finished, Job, finished_of, job_of
 
 log = logging.getLogger("bridge.journal")
 
-FORMAT = 3  # 2: no job had a source; 1: all pictures had 8 bits; 0: still earlier versions, which wrote no number
+# 3: no job had maps; 2: no job had a source; 1: all pictures had 8 bits; 0: still earlier, these wrote no number
+FORMAT = 4
 SCHEMA = f"""
 CREATE TABLE jobs(
     job TEXT PRIMARY KEY, about TEXT NOT NULL, place INTEGER NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,

@@ -26,6 +26,7 @@ from bridge_server.client import launch, messages, proof
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import MAX_PAYLOAD, Buffer
 from bridge_server.client.link import CONNECTION_FILE
+from bridge_server.client.records import PIXEL_BYTES
 from bridge_server.client.setup.running import after_good_start
 from bridge_server.clients import Clients
 from bridge_server.desk import SPOOL_LOST, Desk, version
@@ -282,7 +283,7 @@ class Bridge:
         if self._news.say_preview(job, message, payload):
             self._previews[job.job] = key
             self._jobs.credit.get(job.job, set()).discard(message.variant)
-            if message.offset + len(payload) < job.order.painted_bytes:
+            if message.offset + len(payload) < message.width * message.height * PIXEL_BYTES[message.depth]:
                 return
         else:  # the client is away or slow: this one is dropped, and a fresh one rendered when it listens again
             self._dropped.add((job.job, message.variant))

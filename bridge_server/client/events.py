@@ -92,9 +92,13 @@ class Preview(Estimate):
 
 @dataclass(frozen=True)
 class Result(FinishedVariant):
-    """One finished variant; ``seed`` alone (with variants=1) gives the same pixels again."""
+    """One finished variant; ``seed`` alone (with variants=1) gives the same pixels again.
+
+    ``map_pixels``: of each of its ``maps``, at the same place, in the map's own depth.
+    """
 
     rgba: bytes = b""
+    map_pixels: Tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)

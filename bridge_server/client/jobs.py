@@ -326,7 +326,8 @@ class Jobs:
         if job is not None and download is not None and download.add(message.offset, payload):
             del job.downloads[message.variant]
             job.got.add(message.variant)
-            self._put(events.Result(**vars(download.result), rgba=bytes(download.data)))
+            rgba, *maps = download.pictures()
+            self._put(events.Result(**vars(download.result), rgba=rgba, map_pixels=tuple(maps)))
             if job.end is not None:
                 self._finish(job, job.end)
         self._pull()

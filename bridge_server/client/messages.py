@@ -28,6 +28,7 @@ from bridge_server.client.records import (
     COUNT,
     DEPTH,
     DETAILS,
+    MAX_MAPS,
     MAX_PIXELS,
     MAX_VARIANTS,
     OFFSET,
@@ -41,6 +42,7 @@ from bridge_server.client.records import (
     Estimate,
     Figures,
     JobEntry,
+    Map,
     Model,
     OfJob,
     OfVariant,
@@ -49,7 +51,7 @@ from bridge_server.client.records import (
     Step,
 )
 
-PROTOCOL = 7
+PROTOCOL = 8
 CHUNK = 1024 * 1024  # pixels travel in pieces of this size
 PAGE = 64  # entries of a list in one message at most; a longer one follows in further messages
 MAX_ATTACHED = 256
@@ -136,7 +138,8 @@ class Blob:
 @message(WIRE, "submit", TO_BRIDGE)
 class Submit(OfJob):
     """Run a job.  ``pixels``, ``selection``: blobs of width*height*4 samples of the order's depth and of width*height
-    bytes, complete before this; ``source``: of source_width*source_height*4 samples, where the order has a source.
+    bytes, complete before this; ``source``: of source_width*source_height*4 samples, where the order has a source;
+    ``maps``: of width*height*4 samples of each map's own depth, in the order of the order's maps.
 
     The job id is made by the client; a second submit with the same id is answered by ``state`` and never computed
     again.  ``history``: results stay until ``release``, however old.
@@ -147,6 +150,7 @@ class Submit(OfJob):
     selection: str = value(IDENT)
     history: bool = value(FLAG, default=False)
     source: str | None = value(optional(IDENT), default=None)
+    maps: tuple[str, ...] = value(array(IDENT, MAX_MAPS), default=())
 
 
 @message(WIRE, "branch", TO_BRIDGE)
@@ -217,7 +221,7 @@ class Result(OfVariant):
     """A variant of width*height*4 samples is finished and on disk; the client pulls its pixels.
 
     It belongs at x, y of the job's pixels.  ``unfinished``: the estimate after ``calls`` calls, kept by ``keep``, which
-    has no figures.
+    has no figures.  Behind its pixels follow those of each of ``maps``, width*height*4 samples of the map's own depth.
     """
 
     seed: int = value(SEED)
@@ -231,6 +235,7 @@ class Result(OfVariant):
     unfinished: bool = value(FLAG)
     depth: str = value(DEPTH)
     figures: Figures | None = value(optional(nested(Figures)), default=None)
+    maps: tuple[Map, ...] = value(array(nested(Map), MAX_MAPS), default=())
 
 
 @message(WIRE, "pull", TO_BRIDGE)

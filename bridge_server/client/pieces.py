@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Tuple
 from bridge_server.client.codec import Buffer
 from bridge_server.client.errors import WireError
 from bridge_server.client.messages import Result
-from bridge_server.client.records import PIXEL_BYTES
+from bridge_server.client.records import PIXEL_BYTES, bytes_of
 
 
 class Pieces:
@@ -61,8 +61,16 @@ class Download:
 
     def __init__(self, result: Result) -> None:
         self.result = result
-        self.data = bytearray(result.width * result.height * PIXEL_BYTES[result.depth])
+        self.data = bytearray(result.width * result.height * bytes_of(result.depth, result.maps))
         self.asked = self.received = 0
+
+    def pictures(self) -> List[bytes]:
+        """Its pixels, and those of each of its maps."""
+        found, end = [], 0
+        for depth in (self.result.depth, *(each.depth for each in self.result.maps)):
+            begin, end = end, end + self.result.width * self.result.height * PIXEL_BYTES[depth]
+            found.append(bytes(memoryview(self.data)[begin:end]))
+        return found
 
     def next(self, longest: int) -> Tuple[int, int] | None:
         """Offset and length of the piece to ask for now; None if all of it has been asked for."""

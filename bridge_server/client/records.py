@@ -14,6 +14,7 @@ from bridge_server.client.checks import (
     NAME,
     NUMBER,
     OPTIONS,
+    array,
     integer,
     nested,
     one_of,
@@ -26,10 +27,12 @@ from bridge_server.client.geometry import PLACE, SIDE, Box
 
 MAX_PIXELS = 8192 * 8192
 MAX_VARIANTS = 16
+MAX_MAPS = 7
 MAX_SEED = MAX_INTEGER - 1
 PIXEL_BYTES = {"u8": 4, "u16": 8, "f16": 8, "f32": 16}  # of four samples, by depth
 TOO_LARGE = "This selection is too large: select a smaller region."
 SOURCE_TOO_LARGE = "This source is too large: choose or mark a smaller one."
+SAME_NAME = "Two maps have the same name: rename one of these layers."
 SEED_TOO_LARGE = "This seed is too large: choose a smaller one."
 OUT_OF_RANGE = "This request is out of range: check its settings."
 
@@ -38,9 +41,10 @@ SEED = integer(0, MAX_SEED, "integer 0 … 2^53-1")
 VARIANT = integer(0, MAX_VARIANTS - 1)
 VARIANTS = integer(1, MAX_VARIANTS)
 COUNT = integer(0, MAX_INTEGER, "integer 0 … 2^53")
-OFFSET = integer(0, MAX_PIXELS * max(PIXEL_BYTES.values()))
+OFFSET = integer(0, (1 + MAX_MAPS) * MAX_PIXELS * max(PIXEL_BYTES.values()))
 KIND = one_of("continue", "harmonise", "idea")
 DEPTH = one_of(*PIXEL_BYTES)
+MAP_KIND = one_of("colour", "normal", "values")
 STATE = one_of("queued", "running", "done", "failed", "cancelled", "unknown")
 
 
@@ -124,13 +128,28 @@ class Figures:
 
 
 @record
+class Map:
+    """One more picture of the same size, filled from the same places as the job's own.
+
+    ``kind``: a colour, encoded as the job's pixels are; normals, whose components −1 … 1 are stored as 0 … 1; or values
+    such as height or roughness.  ``weight``: how much it counts where the job's own pixels have 1.
+    """
+
+    name: str = value(text(200))
+    kind: str = value(MAP_KIND, default="values")
+    weight: float = value(NUMBER, default=1.0)
+    depth: str = value(DEPTH, default="u8")
+
+
+@record
 class Order:
     """All that defines the results of a job but its pixels; in the journal and for the engine process, too.
 
     Variant k is the run with seed + k.  ``painted``: the part, within width x height, whose pixels come back in
     previews and results; ``tag``: free text that comes back in ``jobs``.  ``depth``: of all its pixels, sent and
     received; ``linear``: their values are proportional to light.  ``source_width``, ``source_height``: of a second
-    picture, in the same colours, whose opaque pixels alone make up the fill; 0: there is none.
+    picture, in the same colours, whose opaque pixels alone make up the fill; 0: there is none.  ``maps``: what is
+    filled beside it, each with a name of its own.
     """
 
     width: int = value(SIDE)
@@ -146,6 +165,7 @@ class Order:
     linear: bool = value(FLAG, default=False)
     source_width: int = value(PLACE, default=0)
     source_height: int = value(PLACE, default=0)
+    maps: tuple[Map, ...] = value(array(nested(Map), MAX_MAPS), default=())
 
     def fault(self) -> tuple[str, str] | None:
         """Code and sentence of what is wrong with these values together; None if nothing is."""
@@ -159,6 +179,8 @@ class Order:
             return "bad_request", SEED_TOO_LARGE
         if self.painted.x + self.painted.width > self.width or self.painted.y + self.painted.height > self.height:
             return "bad_request", OUT_OF_RANGE
+        if len({each.name for each in self.maps}) < len(self.maps):
+            return "bad_request", SAME_NAME
         return None
 
     @property
@@ -168,12 +190,18 @@ class Order:
         found = {"pixels": size * sample, "selection": size}
         if self.source_width:
             found["source"] = self.source_width * self.source_height * sample
+        found.update({f"map-{number}": size * PIXEL_BYTES[each.depth] for number, each in enumerate(self.maps)})
         return found
 
     @property
     def painted_bytes(self) -> int:
-        """Of one variant."""
-        return self.painted.width * self.painted.height * PIXEL_BYTES[self.depth]
+        """Of one variant, with its maps."""
+        return self.painted.width * self.painted.height * bytes_of(self.depth, self.maps)
+
+
+def bytes_of(depth: str, maps: Iterable[Map]) -> int:
+    """Of a pixel of that depth and what it has in all maps."""
+    return PIXEL_BYTES[depth] + sum(PIXEL_BYTES[each.depth] for each in maps)
 
 
 @record

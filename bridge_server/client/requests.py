@@ -11,10 +11,48 @@ from bridge_server.client.codec import Buffer, encode
 from bridge_server.client.errors import BridgeError, WireError
 from bridge_server.client.geometry import Box
 from bridge_server.client.messages import CHUNK, Blob, Branch, Submit
-from bridge_server.client.records import MAX_SEED, MAX_VARIANTS, OUT_OF_RANGE, BranchRequest, Order
+from bridge_server.client.records import (
+    MAX_MAPS,
+    MAX_SEED,
+    MAX_VARIANTS,
+    OUT_OF_RANGE,
+    PIXEL_BYTES,
+    BranchRequest,
+    Map,
+    Order,
+)
 
 EMPTY_SELECTION = "Nothing is selected: select the region to repaint, then click RePaint."
 OTHER_SIZE = "The picture or its selection has the wrong size: click RePaint again."
+
+
+TOO_MANY_MAPS = f"More than {MAX_MAPS} maps are too many for one run: choose fewer."
+NO_NAME = "A map has no name, or a very long one: rename its layer."
+OTHER_MAP_SIZE = "The map {name} has another size than the picture: make both the same size."
+
+
+@dataclass(frozen=True)
+class MapRequest:
+    """One more layer that is filled from the same places.
+
+    name        of its own, text ≤ 200; sentences and results name it
+    pixels      width*height*4 samples of ``depth``, of the same box as the request's; where it is transparent it is
+                unknown
+    kind        colour: encoded as the request's pixels are; normal: components −1 … 1 stored as 0 … 1; values: height,
+                roughness, …
+    weight      0.01 … 100, how much it counts where the request's own pixels have 1
+    depth       as of a JobRequest
+    """
+
+    name: str
+    pixels: bytes
+    kind: str = "values"
+    weight: float = 1.0
+    depth: str = "u8"
+
+    def record(self) -> Map:
+        """It without its pixels."""
+        return Map(self.name, self.kind, self.weight, self.depth)
 
 
 @dataclass(frozen=True)
@@ -34,6 +72,7 @@ class JobRequest:
     linear          the values are proportional to light
     source          source_width*source_height*4 samples of ``depth``, in the same colours: only its opaque pixels make
                     up the fill; empty: what surrounds the selection does
+    maps            further layers of the same box that are filled with it, at most 7
     """
 
     width: int
@@ -52,6 +91,7 @@ class JobRequest:
     source: bytes = b""
     source_width: int = 0
     source_height: int = 0
+    maps: Tuple[MapRequest, ...] = ()
 
     def order(self) -> Order:
         """The request without its pixels; a seed is drawn if there is none."""
@@ -69,6 +109,7 @@ class JobRequest:
             linear=self.linear,
             source_width=self.source_width,
             source_height=self.source_height,
+            maps=tuple(each.record() for each in self.maps),
         )
 
 
@@ -85,14 +126,19 @@ class Outgoing:
             if isinstance(request, BranchRequest):
                 self.message = Branch(job, request, history)
             else:
+                _check_maps(request)
                 source = "m" + job if request.source else None
-                self.message = Submit(job, request.order(), "p" + job, "s" + job, history, source)
+                maps = tuple(f"{number}{job}" for number in range(len(request.maps)))
+                self.message = Submit(job, request.order(), "p" + job, "s" + job, history, source, maps)
                 self._blobs = [("p" + job, request.pixels), ("s" + job, request.selection)]
                 self._blobs += [(source, request.source)] if source else []
+                self._blobs += [(blob, each.pixels) for blob, each in zip(maps, request.maps)]
             encode(self.message)
             sizes = [memoryview(data).nbytes for _, data in self._blobs]
         except WireError as error:
             raise BridgeError(OUT_OF_RANGE, error.details, "bad_request") from None
+        except BridgeError:
+            raise
         except Exception as error:  # fields of quite another kind
             raise BridgeError(OUT_OF_RANGE, repr(error), "bad_request") from None
         if isinstance(self.message, Submit) and isinstance(request, JobRequest):
@@ -112,3 +158,14 @@ class Outgoing:
             for offset in range(0, len(view), CHUNK):
                 yield Blob(blob, len(view), offset), view[offset : offset + CHUNK]
         yield self.message, None
+
+
+def _check_maps(request: JobRequest) -> None:
+    """Raise BridgeError where a map cannot belong to the request."""
+    if len(request.maps) > MAX_MAPS:
+        raise BridgeError(TOO_MANY_MAPS, "", "bad_request")
+    for each in request.maps:
+        if not 0 < len(each.name) <= 200:
+            raise BridgeError(NO_NAME, repr(each.name), "bad_request")
+        if memoryview(each.pixels).nbytes != request.width * request.height * PIXEL_BYTES[each.depth]:
+            raise BridgeError(OTHER_MAP_SIZE.format(name=each.name), "", "bad_request")

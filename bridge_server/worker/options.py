@@ -14,6 +14,7 @@ FIXED = {
     "image",
     "selection",
     "source",
+    "maps",
     "model",
     "preset",
     "seed",

@@ -85,9 +85,13 @@ class Run:
         if "source" in data:
             source = np.frombuffer(data["source"], samples).reshape(order.source_height, order.source_width, 4)
         job = api.Job(
-            image=np.frombuffer(data["pixels"], samples).reshape(*shape, 4),
+            image=_picture(data["pixels"], order.depth, shape),
             selection=np.frombuffer(data["selection"], np.uint8).reshape(shape),
             source=source,
+            maps=tuple(
+                api.Map(each.name, _picture(data[f"map-{number}"], each.depth, shape), each.kind, each.weight)
+                for number, each in enumerate(order.maps)
+            ),
             model=order.model,
             preset=order.preset,
             seed=seed,
@@ -152,7 +156,8 @@ class Run:
         del self._latest[variant]
         before, after = event.ring or (None, None)
         figures = Figures(**vars(event.figures()), ring_before=before, ring_after=after)
-        self._hand_over(variant, event.layer(), event.seed, event.calls - self._before, figures)
+        layers = [event.layer(), *event.map_layers()]
+        self._hand_over(variant, layers, event.seed, event.calls - self._before, figures)
 
     _handlers: ClassVar[dict[type, Callable[[Run, Any], None]]] = {
         api.Pause: _on_pause,
@@ -184,21 +189,30 @@ class Run:
             self._steps.paint(variant, call, event.preview)
             self._shelf.keep(self._job, variant, kept, call)
             self._line.say_steps(messages.Steps(self._job, variant, self._steps.of(variant)))
-            self._hand_over(variant, event.preview(full=True), kept.seed, call, None)
+            self._hand_over(variant, [event.preview(full=True), *event.map_layers()], kept.seed, call, None)
 
-    def _hand_over(self, variant: int, layer: np.ndarray, seed: int, calls: int, figures: Figures | None) -> None:
-        """The pixels of the part that is painted, then what they are; without figures: unfinished."""
+    def _hand_over(
+        self, variant: int, layers: list[np.ndarray], seed: int, calls: int, figures: Figures | None
+    ) -> None:
+        """The pixels of the part that is painted, and those of the maps, then what they are; without figures:
+        unfinished."""
         box, line = self._order.painted, self._line
-        line.say_pixels(lambda offset: messages.Chunk(self._job, variant, offset), self._part(layer))
+        pixels = b"".join(map(self._part, layers))
+        line.say_pixels(lambda offset: messages.Chunk(self._job, variant, offset), pixels)
         place = (box.x, box.y, box.width, box.height)
         seconds = time.monotonic() - self._began
         model, depth = self._order.model, self._order.depth
         line.say(
             messages.Result(
-                self._job, variant, seed, *place, model, seconds, calls, figures is None, depth, figures
+                self._job, variant, seed, *place, model, seconds, calls, figures is None, depth, figures,
+                self._order.maps,
             )
         )  # fmt: skip
 
     def _part(self, layer: np.ndarray) -> bytes:
         box = self._order.painted
         return layer[box.y : box.y + box.height, box.x : box.x + box.width].tobytes()
+
+
+def _picture(data: bytearray, depth: str, shape: tuple[int, int]) -> np.ndarray:
+    return np.frombuffer(data, SAMPLES[depth]).reshape(*shape, 4)

@@ -26,6 +26,7 @@ from engine.canvas.boxes import (
     solid,
     whole,
 )
+from engine.canvas.channels import in_parts
 from engine.canvas.compositing import composite, layer, over
 from engine.canvas.light import Light, in_unit, stored
 from engine.canvas.planning import (
@@ -73,6 +74,7 @@ __all__ = [
     "context",
     "cover",
     "grown",
+    "in_parts",
     "in_relation",
     "in_unit",
     "layer",

@@ -66,8 +66,8 @@ class Group:
     Attributes:
         targets: (G,), their numbers; where there are several places one may come more than once.
         rows, columns: (S,), where the source patches begin.
-        stock: (S, 3 · SIDE²), these.
-        squares: (S, SIDE²) of them, summed over the colours.
+        stock: (S, C · SIDE²), these.
+        squares: (S, SIDE²) of them, summed over the channels.
         farness: (G, S), nats against each source patch for each target.
         lean: of two materials, by how much each is to be taken; None where there is one.
     """
@@ -86,7 +86,7 @@ class Group:
     ) -> Group:
         """Of (…, G) targets and (…, S) sources; ``painted``: (…), pixels to paint, by which farness counts."""
         stock = patches(octave.source, rows.reshape(-1), columns.reshape(-1)).view(*rows.shape, -1)
-        squares = stock.view(*rows.shape, 3, -1).square().sum(-2)
+        squares = stock.view(*rows.shape, len(octave.source), -1).square().sum(-2)
         farness = torch.zeros(())
         begins = octave.targets.top[targets] + octave.box.y, octave.targets.left[targets] + octave.box.x
         there = np.full(rows.shape, octave.elsewhere is not None)
@@ -108,11 +108,12 @@ class Group:
         return cls(numbers, down, right, stock, squares, farness.float(), lean)
 
     def average(self, query: torch.Tensor, heavy: torch.Tensor, out: torch.Tensor) -> None:
-        """The posterior means of these targets into ``out``; all three of all targets, (G, 3 · SIDE²) what is seen,
+        """The posterior means of these targets into ``out``; all three of all targets, (G, C · SIDE²) what is seen,
         (G, SIDE²) the weights of squared differences, and the former again."""
+        channels = query.shape[-1] // SIDE**2
         for at, farness in zip(self.targets.split(PART, -1), self.farness.split(PART, -2), strict=True):
             w = heavy[at]
-            weighed = query[at] * w.repeat(*[1] * at.dim(), 3)
+            weighed = query[at] * w.repeat(*[1] * at.dim(), channels)
             logits = 2 * weighed @ self.stock.mT - w @ self.squares.mT - farness
             if self.lean is not None:
                 logits = self.lean.leant(logits, at, torch.logsumexp)
@@ -177,14 +178,14 @@ def of(octave: Octave) -> list[Group]:
 
 
 def voted(patches: torch.Tensor, trust: np.ndarray, window: np.ndarray, under: torch.Tensor, out: torch.Tensor) -> None:
-    """Adds to (4, pixels): the colours of patches (G, 3 · SIDE²), weighed by the ``trust`` in each and by the place in
-    it, and the weights. ``under``: (G, SIDE²), which pixels those of a patch are."""
+    """Adds to (C + 1, pixels): the values of patches (G, C · SIDE²), weighed by the ``trust`` in each and by the place
+    in it, and the weights. ``under``: (G, SIDE²), which pixels those of a patch are."""
     within = torch.from_numpy(window).flatten()
     for begin in range(0, len(patches), PART):
-        part = patches[begin : begin + PART].view(-1, 3, SIDE**2)
+        part = patches[begin : begin + PART].view(-1, len(out) - 1, SIDE**2)
         weights = torch.from_numpy(trust[begin : begin + PART, None]) * within
         values = torch.cat([part * weights[:, None], weights[:, None]], 1)
-        out.index_add_(1, under[begin : begin + PART].flatten(), values.permute(1, 0, 2).reshape(4, -1))
+        out.index_add_(1, under[begin : begin + PART].flatten(), values.permute(1, 0, 2).reshape(len(out), -1))
 
 
 def _batches(places: list[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]]:

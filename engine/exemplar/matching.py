@@ -46,9 +46,9 @@ def improve(
     """One round: (G, 2) int32, the remembered places of all targets made better.
 
     Args:
-        canvas: (3, h, w) float32, what is compared: known pixels as they are, the others as they are now.
+        canvas: (C, h, w) float32, what is compared: known pixels as they are, the others as they are now.
         weights: (h, w) float32, of a pixel's squared difference.
-        source: (3, H, W) float32.
+        source: (C, H, W) float32.
         usable: (H, W) uint8, not 0 where a source patch may begin; targets keep to the kind of patch that they have.
         contrast: (H, W) float32, of the patch that begins there: the squared deviations from its mean colour, summed.
         top, left: (G,) int32, where targets begin on the canvas.
@@ -85,7 +85,7 @@ def vote(
     window: np.ndarray,
     device: torch.device,
 ) -> np.ndarray:
-    """(4, N) float32: each pixel as the mean of what the patches over it are made of, and their weight, 0 if none.
+    """(C + 1, N) float32: each pixel as the mean of what the patches over it are made of, and their weight, 0 if none.
 
     Args:
         source, top, left, periods, places: as of :func:`improve`.
@@ -96,11 +96,19 @@ def vote(
         weights: (G,) float32, of a target's vote.
         window: (SIDE, SIDE) float32, how much a patch says about each of its pixels.
     """
-    common = source, rows, columns, over_row, over_column, number, top, left, periods, places, weights, window
+    where = rows, columns, over_row, over_column, number, top, left, periods, places, weights, window
     if device.type == "cpu" and HAS_NUMBA:
         from engine.exemplar import matching_numba
 
-        return matching_numba.vote(*common)
+        # Of three channels at a time; the last ones may be among those before.
+        first = [*range(0, len(source) - 3, 3), len(source) - 3]
+        parts = [matching_numba.vote(source[k : k + 3], *where) for k in first]
+        if len(parts) == 1:
+            return parts[0]
+        out = np.empty((len(source) + 1, len(rows)), np.float32)
+        for k, part in zip(first, parts, strict=True):
+            out[k : k + 3], out[-1] = part[:3], part[3]
+        return out
     from engine.exemplar import matching_torch
 
-    return matching_torch.vote(*common, device)
+    return matching_torch.vote(source, *where, device)

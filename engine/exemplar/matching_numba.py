@@ -43,69 +43,83 @@ def _distance(query, weight, source, row, column):
     return total
 
 
-@numba.njit(fastmath=True, parallel=True, cache=True)
-def improve(
-    canvas, weights, source, usable, contrast, top, left, near, periods, gains, places, coherence, radius, seed
-):
+def _improving(constant):
+    """The loop for so many channels, known while it is compiled; 0: for any number."""
+
+    @numba.njit(fastmath=True, parallel=True, cache=True)
+    def improve(
+        canvas, weights, source, usable, contrast, top, left, near, periods, gains, places, coherence, radius, seed
+    ):
+        """As :func:`engine.exemplar.matching.improve`."""
+        channels = constant or len(source)
+        count = len(top)
+        height, width = usable.shape
+        out = np.empty((count, 2), np.int32)
+        for chunk in numba.prange(CHUNKS):
+            query = np.empty((channels, SIDE, SIDE), np.float32)
+            weight = np.empty((SIDE, SIDE), np.float32)
+            offered = np.empty((NEIGHBOURS, 2), np.int32)
+            for g in range(chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS):
+                for a in range(SIDE):
+                    for b in range(SIDE):
+                        y, x = top[g] + a, left[g] + b
+                        for c in range(channels):
+                            query[c, a, b] = canvas[c, y, x]
+                        weight[a, b] = weights[y, x]
+                for k in range(NEIGHBOURS):
+                    n = near[g, k]
+                    offered[k, 0] = offered[k, 1] = -1
+                    if n >= 0:
+                        offered[k, 0] = places[n, 0] + _apart(top[g], top[n], periods[0])
+                        offered[k, 1] = places[n, 1] + _apart(left[g], left[n], periods[1])
+                least, best_row, best_column = np.float32(np.inf), places[g, 0], places[g, 1]
+                kind = usable[best_row, best_column]
+                for k in range(1 + NEIGHBOURS + TRIES):
+                    if k == 0:
+                        row, column = places[g, 0], places[g, 1]
+                    elif k <= NEIGHBOURS:
+                        row, column = offered[k - 1, 0], offered[k - 1, 1]
+                    else:
+                        reach = radius >> (2 * (k - 1 - NEIGHBOURS))
+                        if reach < 1:
+                            break
+                        bits = _hash(seed, g * TRIES + k)
+                        row = best_row + np.int32(bits & np.uint64(0xFFFF)) % (2 * reach + 1) - reach
+                        column = best_column + np.int32(bits >> np.uint64(16)) % (2 * reach + 1) - reach
+                    if k > 0:
+                        if row == best_row and column == best_column:
+                            continue
+                        if row < 0 or column < 0 or row >= height or column >= width or usable[row, column] != kind:
+                            continue
+                    agree, again = 0, False
+                    for n in range(NEIGHBOURS):
+                        same = offered[n, 0] == row and offered[n, 1] == column
+                        agree += same
+                        again |= same and n + 1 < k
+                    if again:  # compared when another neighbour offered it
+                        continue
+                    share = np.float32(1) - np.float32(coherence) * np.float32(agree) / np.float32(NEIGHBOURS)
+                    bonus = gains[g] * contrast[row, column]
+                    d = np.float32(0)
+                    for c in range(channels):
+                        d += _distance(query[c], weight, source[c], row, column)
+                        if share * d - bonus >= least:  # and it only grows
+                            break
+                    d = share * d - bonus
+                    if d < least:
+                        least, best_row, best_column = d, row, column
+                out[g, 0], out[g, 1] = best_row, best_column
+        return out
+
+    return improve
+
+
+_of_colours, _of_any = _improving(3), _improving(0)
+
+
+def improve(canvas, weights, source, *others):
     """As :func:`engine.exemplar.matching.improve`."""
-    count = len(top)
-    height, width = usable.shape
-    out = np.empty((count, 2), np.int32)
-    for chunk in numba.prange(CHUNKS):
-        query = np.empty((3, SIDE, SIDE), np.float32)
-        weight = np.empty((SIDE, SIDE), np.float32)
-        offered = np.empty((NEIGHBOURS, 2), np.int32)
-        for g in range(chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS):
-            for a in range(SIDE):
-                for b in range(SIDE):
-                    y, x = top[g] + a, left[g] + b
-                    for c in range(3):
-                        query[c, a, b] = canvas[c, y, x]
-                    weight[a, b] = weights[y, x]
-            for k in range(NEIGHBOURS):
-                n = near[g, k]
-                offered[k, 0] = offered[k, 1] = -1
-                if n >= 0:
-                    offered[k, 0] = places[n, 0] + _apart(top[g], top[n], periods[0])
-                    offered[k, 1] = places[n, 1] + _apart(left[g], left[n], periods[1])
-            least, best_row, best_column = np.float32(np.inf), places[g, 0], places[g, 1]
-            kind = usable[best_row, best_column]
-            for k in range(1 + NEIGHBOURS + TRIES):
-                if k == 0:
-                    row, column = places[g, 0], places[g, 1]
-                elif k <= NEIGHBOURS:
-                    row, column = offered[k - 1, 0], offered[k - 1, 1]
-                else:
-                    reach = radius >> (2 * (k - 1 - NEIGHBOURS))
-                    if reach < 1:
-                        break
-                    bits = _hash(seed, g * TRIES + k)
-                    row = best_row + np.int32(bits & np.uint64(0xFFFF)) % (2 * reach + 1) - reach
-                    column = best_column + np.int32(bits >> np.uint64(16)) % (2 * reach + 1) - reach
-                if k > 0:
-                    if row == best_row and column == best_column:
-                        continue
-                    if row < 0 or column < 0 or row >= height or column >= width or usable[row, column] != kind:
-                        continue
-                agree, again = 0, False
-                for n in range(NEIGHBOURS):
-                    same = offered[n, 0] == row and offered[n, 1] == column
-                    agree += same
-                    again |= same and n + 1 < k
-                if again:  # compared when another neighbour offered it
-                    continue
-                share = np.float32(1) - np.float32(coherence) * np.float32(agree) / np.float32(NEIGHBOURS)
-                bonus = gains[g] * contrast[row, column]
-                d = np.float32(0)
-                for c in range(3):
-                    d += _distance(query[c], weight, source[c], row, column)
-                    if share * d - bonus >= least:  # and it only grows
-                        break
-                d = share * d - bonus
-                if d < least:
-                    least, best_row, best_column = d, row, column
-            out[g, 0], out[g, 1] = best_row, best_column
-    return out
+    return (_of_colours if len(source) == 3 else _of_any)(canvas, weights, source, *others)
 
 
 @numba.njit(fastmath=True, parallel=True, cache=True)

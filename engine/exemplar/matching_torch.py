@@ -67,7 +67,7 @@ def improve(
         n = beside[g].long()
         shift = torch.stack([_apart(corner[g, None, axis], corner[n, axis], int(periods[axis])) for axis in (0, 1)], -1)
         offered = torch.where(n[..., None] >= 0, old[n] + shift, -1)  # (P, 8, 2)
-        query, weight = _patches(seen, corner[g]), _patches(heavy[None], corner[g]).repeat(1, 3)
+        query, weight = _patches(seen, corner[g]), _patches(heavy[None], corner[g]).repeat(1, len(seen))
         best, least = old[g], torch.full((len(g),), torch.inf, device=seen.device)
         for turn in range(2 + TRIES):
             if turn == 0:
@@ -119,7 +119,7 @@ def vote(
     stock, row, column, i, j, numbers, down, right, where, trust, shape = (
         torch.from_numpy(each).to(device) for each in given
     )
-    sums, total = torch.zeros((3, len(rows)), device=stock.device), torch.zeros(len(rows), device=stock.device)
+    sums, total = torch.zeros((len(stock), len(rows)), device=stock.device), torch.zeros(len(rows), device=stock.device)
     for k in range(i.shape[1]):
         for m in range(j.shape[1]):
             g = numbers[i[:, k].long(), j[:, m].long()].long()

@@ -8,7 +8,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from engine.canvas import HALF
+from engine.canvas import HALF, in_parts
 from engine.exemplar.patch import SIDE, all_under, means
 
 LEAST_SOURCES = 64
@@ -20,7 +20,7 @@ class Material:
     """A picture and what of it may be taken.
 
     Attributes:
-        pixels: (H, W, 3) float32 in [−1, 1]; unknown ones are 0.
+        pixels: (H, W, C) float32; unknown ones are 0. Colours in [−1, 1], behind them the channels of maps.
         known: (H, W) bool.
         cover: (H, W) float32, by how much known pixels count, 0 where unknown; all the same if None.
     """
@@ -46,14 +46,14 @@ class Material:
 
         known = resized(self.known.astype(np.float32)) > 1 - 1e-4
         if self.cover is None:
-            return Material.of(resized(np.ascontiguousarray(self.pixels)), known)
+            return Material.of(in_parts(resized, np.ascontiguousarray(self.pixels)), known)
         cover = np.where(known, resized(self.cover), np.float32(0))
-        colour = resized(self.pixels * self.cover[..., None]) / np.maximum(cover, 1e-6)[..., None]
+        colour = in_parts(resized, self.pixels * self.cover[..., None]) / np.maximum(cover, 1e-6)[..., None]
         return Material.of(colour, known, cover)
 
     @cached_property
     def source(self) -> np.ndarray:
-        """(3, H, W) float32."""
+        """(C, H, W) float32."""
         return np.ascontiguousarray(self.pixels.transpose(2, 0, 1), np.float32)
 
     @cached_property
@@ -80,7 +80,7 @@ class Material:
         return total
 
     def apart(self, colours: np.ndarray) -> np.ndarray:
-        """(3, 1): by how much its mean differs from that of (3, N)."""
+        """(C, 1): by how much its mean differs from that of (C, N)."""
         apart: np.ndarray = self.pixels[self.known].mean(0)[:, None] - colours.mean(1, keepdims=True)
         return apart
 
@@ -110,8 +110,8 @@ class Mixture:
 
     @cached_property
     def source(self) -> np.ndarray:
-        """(3, H, W) float32."""
-        return np.stack([self._sheet("source", channel) for channel in range(3)])
+        """(C, H, W) float32."""
+        return np.stack([self._sheet("source", channel) for channel in range(self.first.pixels.shape[2])])
 
     @cached_property
     def usable(self) -> np.ndarray:
@@ -130,9 +130,9 @@ class Mixture:
         """As of a material."""
         return self._sheet("contrast")
 
-    def apart(self, _colours: np.ndarray) -> np.ndarray:
-        """(3, 1): nothing, for what is around is among it."""
-        return np.zeros((3, 1), np.float32)
+    def apart(self, colours: np.ndarray) -> np.ndarray:
+        """(C, 1): nothing, for what is around is among it."""
+        return np.zeros((len(colours), 1), np.float32)
 
     def _sheet(self, name: str, *channel: int) -> np.ndarray:
         parts = [getattr(each, name)[channel] if channel else getattr(each, name) for each in (self.first, self.second)]

@@ -9,7 +9,7 @@ preconditioned by one cycle of multigrid over blocks of 2 × 2 pixels (Vaněk, M
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,11 +112,11 @@ def changes(
     wanted: np.ndarray,
     wraps: tuple[bool, bool],
 ) -> Iterator[np.ndarray]:
-    """(H, W, 3) float32, what to add to the pixels to paint, 0 elsewhere; it is the last one of these.
+    """(H, W, C) float32, what to add to the pixels to paint, 0 elsewhere; it is the last one of these.
 
     Args:
-        picture: (H, W, 3) float32 in [−1, 1], painted.
-        steps: (H, W, 3) each, by how much the pixel below and the one to the right should differ from each pixel; the
+        picture: (H, W, C) float32 in [−1, 1], painted.
+        steps: (H, W, C) each, by how much the pixel below and the one to the right should differ from each pixel; the
             second is asked for when the first is done with.
         cover: (H, W) bool or float32, by how much known pixels count; 0 where unknown.
         wanted: (H, W) bool; what is neither is not looked at.
@@ -180,25 +180,48 @@ def _add_rows(
 def solutions(grid: Grid, right: np.ndarray, iterations: int = ITERATIONS) -> Iterator[np.ndarray]:
     """(H, W, C) float32 that solve the equation more and more nearly; 0 where nothing is sought. One array, which the
     next iteration changes; where it is large one channel after the other, in place of the right side, which takes less
-    memory."""
-    if right.shape[2] > 1 and right.size > LARGE:
+    memory.
+
+    Each channel goes its own way. Where there are maps all go that of a mixture of them, so that one that is a function
+    of another stays one.
+    """
+    steps: list[Step] = []
+    if right.shape[2] > 3:
+        mixture = right @ (0.5 + np.arange(right.shape[2], dtype=np.float32) * np.float32(0.618) % 1)
+        for _ in _solved(grid, mixture[..., None], iterations, record=steps):
+            yield right
+    if steps or (right.shape[2] > 1 and right.size > LARGE):
         for channel in range(right.shape[2]):
             one = slice(channel, channel + 1)
             solved = one_right = np.ascontiguousarray(right[..., one])
-            for solved in solutions(grid, one_right, iterations):  # noqa: B007
+            for solved in _solved(grid, one_right, iterations, steps):  # noqa: B007
                 yield right
             right[..., one] = solved
         yield right
         return
+    yield from _solved(grid, right, iterations)
+
+
+Step = tuple[np.ndarray, np.ndarray]
+"""Of conjugate gradients: by how much the direction before goes on, and how far it is gone."""
+
+
+def _solved(
+    grid: Grid, right: np.ndarray, iterations: int, given: Sequence[Step] = (), record: list[Step] | None = None
+) -> Iterator[np.ndarray]:
+    """Conjugate gradients, with the steps that are ``given`` or with the best ones, which go into ``record``."""
     levels = grid.levels()
     c, rest = np.zeros_like(right), right.copy()
     direction, before = np.zeros_like(right), np.ones(right.shape[-1], np.float32)
     for k in range(iterations):
         better = _cycle(levels, rest)
         product = np.einsum("hwc,hwc->c", rest, better)
-        direction = better + (product / np.maximum(before, 1e-20) * (k > 0)) * direction
+        kept = given[k][0] if given else product / np.maximum(before, 1e-20) * (k > 0)
+        direction = better + kept * direction
         flow = grid.applied(direction)
-        length = product / np.maximum(np.einsum("hwc,hwc->c", direction, flow), 1e-20)
+        length = given[k][1] if given else product / np.maximum(np.einsum("hwc,hwc->c", direction, flow), 1e-20)
+        if record is not None:
+            record.append((kept, length))
         c += length * direction
         rest -= length * flow
         before = product

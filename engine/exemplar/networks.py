@@ -14,14 +14,14 @@ from engine.exemplar.octaves import Octave
 
 @dataclass
 class Exact:
-    """The denoiser of the coarsest octave, as the sampler calls it: (x (1, 3, 1, N), timestep) → x̂_0."""
+    """The denoiser of the coarsest octave, as the sampler calls it: (x (1, C, 1, N), timestep) → x̂_0."""
 
     octave: Octave
     alpha_bar: np.ndarray
     places: None = None
 
     def first(self) -> np.ndarray:
-        """(3, N), the picture that the octave begins with."""
+        """(C, N), the picture that the octave begins with."""
         return self.octave.smooth()
 
     def __call__(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
@@ -30,7 +30,7 @@ class Exact:
 
 @dataclass
 class Memory:
-    """The denoiser of one variant at a finer octave, as the sampler calls it: (x (1, 3, 1, N), timestep) → x̂_0.
+    """The denoiser of one variant at a finer octave, as the sampler calls it: (x (1, C, 1, N), timestep) → x̂_0.
 
     Attributes:
         places: (G, 2) int32, the matches, made better at every call.
@@ -47,7 +47,7 @@ class Memory:
     finest: bool
 
     def first(self) -> np.ndarray:
-        """(3, N), the picture that the octave begins with."""
+        """(C, N), the picture that the octave begins with."""
         return self.octave.copied(self.places)
 
     def __call__(self, x: torch.Tensor, timestep: int) -> torch.Tensor:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from engine.canvas import Box, bounds, places
+from engine.canvas import Box, bounds, in_parts, places
 from engine.exemplar import groups, octaves, pyramid
 from engine.exemplar.atlas import Atlas
 from engine.exemplar.denoiser import too_little_known
@@ -62,7 +62,7 @@ class Begun:
         state: of its sampler.
         schedule, settings: that it walks there.
         matches: (G, 2) int32 after the last call, of a finer octave.
-        coarsest: (1, 3, 1, N), the finished pixels of the coarsest octave, where the run is beyond it.
+        coarsest: (1, C, 1, N), the finished pixels of the coarsest octave, where the run is beyond it.
     """
 
     stage: int
@@ -83,7 +83,7 @@ class Moment:
         calls: of this octave in all.
         before, after: units of the octaves before and after it.
         finer: units of all octaves above the coarsest.
-        fill: the present estimate v as (v + 1) / 2, (box.height, box.width, 3) float32 of boxes of the picture that
+        fill: the present estimate v as (v + 1) / 2, (box.height, box.width, C) float32 of boxes of the picture that
             hold all that is to be painted.
         done: this was the last call of all.
     """
@@ -112,7 +112,7 @@ class Run:
     """A job's octaves, and what all of its variants share.
 
     Args:
-        pixels: (H, W, 3) float32, in [−1, 1] or not much beyond.
+        pixels: (H, W, C) float32, in [−1, 1] or not much beyond: the colours, and behind them the channels of maps.
         known: (H, W) bool, what may be looked at.
         wanted: (H, W) bool, what is to be painted; none of it is known.
         wraps: (along y, along x): the picture is periodic.
@@ -153,11 +153,12 @@ class Run:
         if not 0 <= begun.stage < len(self._octaves):
             return False
         octave, places, coarsest = self._octaves[begun.stage], begun.matches, begun.coarsest
-        if begun.state.x.shape != (1, 3, 1, len(octave.rows)):
+        if begun.state.x.shape != (1, octave.channels, 1, len(octave.rows)):
             return False
         if begun.stage == 0 or places is None or coarsest is None:
             return begun.stage == 0 and places is None and coarsest is None
-        if coarsest.shape != (1, 3, 1, len(self._octaves[0].rows)) or places.shape != (len(octave.targets.top), 2):
+        at_coarsest = 1, octave.channels, 1, len(self._octaves[0].rows)
+        if coarsest.shape != at_coarsest or places.shape != (len(octave.targets.top), 2):
             return False
         inside = ((places >= 0) & (places < octave.usable.shape)).all()
         return bool(inside and octave.usable[places[:, 0], places[:, 1]].all())
@@ -242,7 +243,7 @@ class Run:
     def _walk(
         self, network: Exact | Memory, noise: Noise, schedule: Schedule, settings: Settings, begun: Begun | None
     ) -> Iterator[State]:
-        """A run over the pixels to paint, (1, 3, 1, N); known ones are no part of its state."""
+        """A run over the pixels to paint, (1, C, 1, N); known ones are no part of its state."""
         diffusion = Diffusion(network.alpha_bar, schedule.steps, "sample", settings.spacing)
         if begun is not None:
             state = begun.state.mapped(lambda tensor: tensor.to(self._device))
@@ -301,7 +302,7 @@ def _next(run: Iterator[State]) -> State:
 
 
 def _enlarged(picture: np.ndarray, octave: Octave, shape: tuple[int, ...], region: Box) -> np.ndarray:
-    """A part of the whole picture, (region.height, region.width, 3), from an octave's ``box`` (h, w, 3)."""
+    """A part of the whole picture, (region.height, region.width, C), from an octave's ``box`` (h, w, C)."""
     box = octave.box
     if octave.shape == shape:
         return picture[region.y - box.y :, region.x - box.x :][: region.height, : region.width]
@@ -313,7 +314,11 @@ def _enlarged(picture: np.ndarray, octave: Octave, shape: tuple[int, ...], regio
         ]
     )
     size, how = (region.width, region.height), cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(picture, back, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+
+    def warped(part: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(part, back, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+
+    return in_parts(warped, picture)
 
 
 def warm_up(device: torch.device) -> torch.Tensor:

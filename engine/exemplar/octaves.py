@@ -32,7 +32,7 @@ import torch
 
 from engine import canvas
 from engine.canvas import Box, smooth_fill
-from engine.exemplar import groups, matching, melding
+from engine.exemplar import fitting, groups, matching, melding
 from engine.exemplar.atlas import Atlas
 from engine.exemplar.material import Material, Mixture
 from engine.exemplar.patch import SIDE, distance_to_known, means, patches, vote_window
@@ -56,9 +56,6 @@ variance V a mean with variance v is V − v away, but only v from a flat one.""
 VOTE_SIGMA, LAST_VOTE_SIGMA = 2.5, 1.0
 """Deviation in pixels of the weights with which a patch votes for its pixels; in the last call of all they are
 narrower, because votes that do not agree blur the grain."""
-FIT_SIGMA, FIT_GAIN, FIT_MOST = 2.0, 6.0, 0.2
-"""What the estimate misses on the known pixels around the area is added to it, fading out by a Gaussian of that
-deviation in pixels, whole where 1/gain of it lies on known pixels; misses are cut to the last number."""
 UNITS = 5
 """Units of progress in a call of the coarsest octave that compares :data:`engine.exemplar.groups.MOST_PAIRS`."""
 UNIT, GROWTH = 24_000, 1.05
@@ -71,7 +68,8 @@ class Octave:
     """The picture at one scale.
 
     Attributes:
-        pixels: (H, W, 3) float32 in [−1, 1]; unknown ones are 0.
+        pixels: (H, W, C) float32 in [−1, 1]; unknown ones are 0. Behind the colours come channels of maps
+            (:mod:`engine.run.maps`), if there are any.
         known: (H, W) bool.
         wanted: (H, W) bool, what is to be painted. What is neither known nor wanted is never looked at.
         wraps: (along y, along x): the picture is periodic.
@@ -93,6 +91,10 @@ class Octave:
     @property
     def shape(self) -> tuple[int, int]:
         return self.known.shape
+
+    @property
+    def channels(self) -> int:
+        return self.pixels.shape[2]
 
     @cached_property
     def material(self) -> Material | Mixture:
@@ -185,7 +187,7 @@ class Octave:
             yield
 
     def painted(self, x: np.ndarray) -> np.ndarray:
-        """(h, w, 3), the picture in :attr:`box` with (3, N) pixels painted."""
+        """(h, w, C), the picture in :attr:`box` with (C, N) pixels painted."""
         picture = self.pixels[self.box.slices].copy()
         picture[self.rows, self.columns] = x.T
         rows, columns, number = self._copies
@@ -193,12 +195,12 @@ class Octave:
         return picture
 
     def smooth(self) -> np.ndarray:
-        """(3, N), to begin with: what is known, gone on with smoothly, in the mean colour of what is copied."""
+        """(C, N), to begin with: what is known, gone on with smoothly, in the mean colour of what is copied."""
         smooth = smooth_fill(self.pixels, self.known, self.cover)[self.box.slices][self.rows, self.columns].T
         return smooth if self.elsewhere is None else smooth + self.elsewhere.apart(smooth)
 
     def nearest(self, x: np.ndarray) -> np.ndarray:
-        """(G, 2) int32: the nearest source of every target, where (3, N) is painted."""
+        """(G, 2) int32: the nearest source of every target, where (C, N) is painted."""
         query = patches(self._seen(x, 1.0, own=True)[0], self.targets.top, self.targets.left)
         out = np.empty((len(query), 2), np.int32)
         for group in self._groups:
@@ -206,11 +208,11 @@ class Octave:
         return out
 
     def copied(self, places: np.ndarray) -> np.ndarray:
-        """(3, N): the pixels to paint as the matches ``places`` (G, 2) say."""
+        """(C, N): the pixels to paint as the matches ``places`` (G, 2) say."""
         return self._voted(places, np.ones(len(places), np.float32), LAST_VOTE_SIGMA)
 
     def estimate(self, x: np.ndarray, sigma: float, places: np.ndarray, seed: int, last: bool) -> np.ndarray:
-        """x̂_0 (3, N) of x_t/√ᾱ (3, N); ``places`` (G, 2) int32 are made better in place.
+        """x̂_0 (C, N) of x_t/√ᾱ (C, N); ``places`` (G, 2) int32 are made better in place.
 
         Args:
             seed: of the random places, another one for each call.
@@ -230,7 +232,7 @@ class Octave:
         return self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
 
     def exact(self, x: np.ndarray, sigma: float) -> np.ndarray:
-        """x̂_0 (3, N) of x_t/√ᾱ (3, N), from the exact posterior over all source patches."""
+        """x̂_0 (C, N) of x_t/√ᾱ (C, N), from the exact posterior over all source patches."""
         targets = self.targets
         seen, weights = self._seen(x, sigma, own=True)
         query = patches(seen, targets.top, targets.left)
@@ -238,13 +240,13 @@ class Octave:
         mean = torch.empty_like(query)
         for group in self._groups:
             group.average(query, heavy, mean)
-        sums = torch.zeros((4, self.box.height * self.box.width))
+        sums = torch.zeros((self.channels + 1, self.box.height * self.box.width))
         groups.voted(mean, self._trust, vote_window(VOTE_SIGMA), self._under, sums)
-        votes = sums.view(4, self.box.height, self.box.width).numpy()[:, targets.rows, targets.columns]
-        return self._fitted(np.concatenate([votes[:3] / np.maximum(votes[3], 1e-12), votes[3:]]))
+        votes = sums.view(-1, self.box.height, self.box.width).numpy()[:, targets.rows, targets.columns]
+        return self._fitted(np.concatenate([votes[:-1] / np.maximum(votes[-1], 1e-12), votes[-1:]]))
 
     def melded(self, places: np.ndarray, x: np.ndarray) -> Generator[None, None, np.ndarray]:
-        """(3, N): the finished pixels ``x`` with shading that goes on across the borders of copied pieces
+        """(C, N): the finished pixels ``x`` with shading that goes on across the borders of copied pieces
         (:mod:`engine.exemplar.melding`)."""
         box, (sheet, rows, columns) = self.box.slices, self._sheet
         cover = self.known if self.cover is None else self.cover
@@ -271,14 +273,14 @@ class Octave:
         return out
 
     def _steps(self, places: np.ndarray, axis: int) -> np.ndarray:
-        """(h, w, 3) in the box: by how much the next pixel along an axis differs, as the matches say."""
+        """(h, w, C) in the box: by how much the next pixel along an axis differs, as the matches say."""
         window = vote_window(LAST_VOTE_SIGMA)
         window[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0  # the next pixel may be unknown
         differences = np.roll(self.source, -1, 1 + axis)
         differences -= self.source
-        steps = np.zeros((self.box.height, self.box.width, 3), np.float32)
+        steps = np.zeros((self.box.height, self.box.width, self.channels), np.float32)
         copied = self._votes(differences, places, self._trust, window)
-        steps[self.targets.rows, self.targets.columns] = copied[:3].T
+        steps[self.targets.rows, self.targets.columns] = copied[:-1].T
         return steps
 
     @cached_property
@@ -385,40 +387,26 @@ class Octave:
         return self._fitted(self._votes(self.source, places, trust, vote_window(sigma)))
 
     def _votes(self, source: np.ndarray, places: np.ndarray, trust: np.ndarray, window: np.ndarray) -> np.ndarray:
-        """(4, M): see :func:`engine.exemplar.matching.vote`."""
+        """(C + 1, M): see :func:`engine.exemplar.matching.vote`."""
         these = self.targets
         pixels, over = (these.rows, these.columns), (these.over_row, these.over_column)
         where = *pixels, *over, these.number, these.top, these.left, self.periods
         return matching.vote(source, *where, places, trust, window, self.device)
 
     def _fitted(self, voted: np.ndarray) -> np.ndarray:
-        """(3, N): the votes (4, M) for the pixels to paint, and what is missed on known ones gone on with smoothly.
-
-        As in seamless cloning (Pérez, Gangnet & Blake 2003, doi 10.1145/882262.882269), but only near the border.
-        """
-        targets = self.targets
+        """(C, N): the votes (C + 1, M) for the pixels to paint, fitted to what is known beside them."""
         inside, ring = self._inside
-        beside = ring[voted[3, ring] > 0]
-        rows, columns = targets.rows[beside], targets.columns[beside]
+        beside = ring[voted[-1, ring] > 0]
+        rows, columns = self.targets.rows[beside] + self.box.y, self.targets.columns[beside] + self.box.x
         sheet, row, column = self._sheet
         shape = (self.box.height, self.box.width) if sheet is None else sheet.shape
-        difference = np.zeros((*shape, 4), np.float32)
-        known = self.pixels[rows + self.box.y, columns + self.box.x]
-        misses = np.ones((len(rows), 4), np.float32)
-        misses[:, :3] = (known - voted[:3, beside].T).clip(-FIT_MOST, FIT_MOST)
+        misses = fitting.misses(self.pixels[rows, columns], voted[:-1, beside].T)
         if self.cover is not None:
-            misses[:, :3] *= self.cover[rows + self.box.y, columns + self.box.x, None]
-        difference[row[beside], column[beside]] = misses
-        reach = math.ceil(3 * FIT_SIGMA)
-        pads = [(reach, reach) if wraps else (0, 0) for wraps in self.wraps]
-        if any(self.wraps):
-            difference = np.pad(difference, [*pads, (0, 0)], mode="wrap")
-        smooth = cv2.GaussianBlur(difference, (2 * reach + 1,) * 2, FIT_SIGMA, borderType=cv2.BORDER_CONSTANT)
+            misses[:, :-1] *= self.cover[rows, columns, None]
         near = self._near_known
-        at = smooth[row[inside[near]] + pads[0][0], column[inside[near]] + pads[1][0]]
-        share = at[:, 3:]
-        out: np.ndarray = np.take(voted[:3], inside, axis=1)
-        out[:, near] += (at[:, :3] / np.maximum(share, 1e-4) * np.minimum(1, FIT_GAIN * share)).T
+        places = (row[beside], column[beside]), (row[inside[near]], column[inside[near]])
+        out: np.ndarray = np.take(voted[:-1], inside, axis=1)
+        out[:, near] += fitting.gone_on(misses, *places, shape, self.wraps).T
         return out
 
     @cached_property
@@ -438,5 +426,4 @@ class Octave:
     @cached_property
     def _near_known(self) -> np.ndarray:
         """Which of the pixels to paint lie so near to known ones that the fit reaches them."""
-        reach = math.ceil(3 * FIT_SIGMA) * math.sqrt(2) + 1
-        return np.flatnonzero(self.distance[self.rows, self.columns] <= reach)
+        return np.flatnonzero(self.distance[self.rows, self.columns] <= fitting.REACH * math.sqrt(2) + 1)

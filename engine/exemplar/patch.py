@@ -52,6 +52,6 @@ def vote_window(sigma: float) -> np.ndarray:
 
 
 def patches(picture: np.ndarray, top: np.ndarray, left: np.ndarray) -> torch.Tensor:
-    """(N, 3 · SIDE²) of (3, H, W)."""
+    """(N, C · SIDE²) of (C, H, W)."""
     views = np.lib.stride_tricks.sliding_window_view(picture, (SIDE, SIDE), (1, 2))
     return torch.from_numpy(np.ascontiguousarray(views[:, top, left].transpose(1, 0, 2, 3)).reshape(len(top), -1))

@@ -44,7 +44,7 @@ def pyramid(
     A pixel is known where everything under it is, and painted where anything under it is.
 
     Args:
-        pixels: (H, W, 3) float32 in [−1, 1].
+        pixels: (H, W, C) float32, as an octave has them.
         known, wanted: (H, W) bool, of which no pixel is both.
         scale: of the finest octave, in its pixels per picture pixel.
         atlas: where the picture is one; it is halved as often as its lengths can be.

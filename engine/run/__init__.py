@@ -7,6 +7,7 @@ A :class:`Job` and its model make a :class:`engine.run.painting.Painting`; :mod:
 from engine.run.events import Event, Finished, Note, Pause, Step
 from engine.run.figures import Figures
 from engine.run.job import Job, resolve, seeds
+from engine.run.maps import Map
 from engine.run.painting import ATTEMPTS
 from engine.run.runs import SEAM_SHOWS, resume, run, warm_up
 from engine.run.staged import SMALLER_PARTS
@@ -22,6 +23,7 @@ __all__ = [
     "Finished",
     "Job",
     "Kept",
+    "Map",
     "Note",
     "Pause",
     "Step",

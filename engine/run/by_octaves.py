@@ -29,10 +29,12 @@ own shading as a ball or a blotch; textures have 0.1 to 2.4."""
 
 def suits(painting: Painting) -> bool:
     """Whether the model is the picture itself, and what can be looked at so large that comparing all with all takes too
-    long, or smooth, of few colours or partly transparent, or whether there is a source: only octaves copy what is there
-    without scaling it, and weigh pixels."""
+    long, or smooth, of few colours or partly transparent, or whether there are a source or maps: only octaves copy what
+    is there without scaling it, weigh pixels, and have further channels."""
     if painting.model.exemplar is None:
         return False
+    if painting.job.maps:
+        return True
     near, scale = painting.near, painting.job.scale or 1.0
     thin = scale * min(near.width, near.height) < 2 * SIDE
     selected = scale**2 * np.count_nonzero(painting.selection)
@@ -74,12 +76,15 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
         total = moment.before + moment.weight * moment.calls + moment.after
         preview = partial(_layer, moment.fill, painting)
         keep = partial(_kept, painting, moment, seed, attempt.most)
-        yield Step(variant, made, total, attempt.seconds, preview, keep)
+        yield Step(
+            variant, made, total, attempt.seconds, preview, keep, _maps=partial(_map_layers, moment.fill, painting)
+        )
         if moment.done:
-            fill, ring = painting.final(_whole(painting, moment.fill()))
+            parts = moment.fill()
+            fill, ring = painting.final(_whole(painting, parts))
             yield Finished(
                 variant, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection,
-                painting.job.image, ring=ring,
+                painting.job.image, ring=ring, maps=painting.job.maps, map_fills=_maps(painting, parts),
             )  # fmt: skip
 
 
@@ -94,6 +99,9 @@ def _run(painting: Painting) -> octave_run.Run:
             cover = None if cover is None else atlas.packed(cover)
         canvas.checked_size(*known.shape)
         pixels = painting.light.encoded(image[..., :3])
+        if painting.stack is not None:
+            maps = painting.stack.encoded()
+            pixels = np.concatenate([pixels, maps if atlas is None else atlas.packed(maps)], axis=2)
         scale = canvas.checked_scale(job.scale, painting.near) if job.scale else 1.0
         device = painting.model.device
         elsewhere: Material | Mixture | None = None
@@ -109,12 +117,29 @@ def _run(painting: Painting) -> octave_run.Run:
 
 def _whole(painting: Painting, parts: list[tuple[canvas.Box, np.ndarray]]) -> np.ndarray:
     """(region.height, region.width, 3) of parts of ``near`` as the model sees them, in the picture's unit."""
-    region, near = painting.region, painting.near
+    region = painting.region
     out = np.zeros((region.height, region.width, 3), np.float32)
     for box, part in parts:
-        top, left = box.y + near.y - region.y, box.x + near.x - region.x
-        out[top : top + box.height, left : left + box.width] = painting.light.decoded(part)
+        _put(painting, out, box, painting.light.decoded(part[..., :3]))
     return out
+
+
+def _maps(painting: Painting, parts: list[tuple[canvas.Box, np.ndarray]]) -> tuple[np.ndarray, ...]:
+    """The same of each map, in its own unit."""
+    region, stack = painting.region, painting.stack
+    if stack is None:
+        return ()
+    out = tuple(np.zeros((region.height, region.width, 3), np.float32) for _ in stack.channels)
+    for box, part in parts:
+        for whole, own in zip(out, stack.decoded(2 * part[..., 3:] - 1), strict=True):
+            _put(painting, whole, box, own)
+    return out
+
+
+def _put(painting: Painting, out: np.ndarray, box: canvas.Box, part: np.ndarray) -> None:
+    """What a part of ``near`` in a box shows, where it belongs in the region."""
+    top, left = box.y + painting.near.y - painting.region.y, box.x + painting.near.x - painting.region.x
+    out[top : top + box.height, left : left + box.width] = part
 
 
 def _begun(run: octave_run.Run, coarsest: tuple[Schedule, Settings], kept: Kept) -> octave_run.Begun:
@@ -143,6 +168,14 @@ def _guarded(moments: Iterator[octave_run.Moment | None]) -> Iterator[octave_run
 
 def _layer(fill: Callable[[], list[tuple[canvas.Box, np.ndarray]]], painting: Painting, _full: bool) -> np.ndarray:
     return canvas.layer(_whole(painting, fill()), painting.selection, painting.region, painting.job.image)
+
+
+def _map_layers(fill: Callable[[], list[tuple[canvas.Box, np.ndarray]]], painting: Painting) -> list[np.ndarray]:
+    fills = _maps(painting, fill())
+    return [
+        canvas.layer(each, painting.selection, painting.region, own.pixels)
+        for each, own in zip(fills, painting.job.maps, strict=True)
+    ]
 
 
 def _kept(painting: Painting, moment: octave_run.Moment, seed: int, attempts: int) -> Kept:

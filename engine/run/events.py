@@ -9,6 +9,7 @@ import numpy as np
 
 from engine import canvas
 from engine.run.figures import Figures
+from engine.run.maps import Map
 from engine.run.states import Kept
 
 
@@ -53,6 +54,7 @@ class Step:
     _preview: Callable[[bool], np.ndarray] = field(repr=False)
     _keep: Callable[[], Kept] = field(repr=False)
     _halves: Callable[[], Halves] | None = field(default=None, repr=False)
+    _maps: Callable[[], list[np.ndarray]] | None = field(default=None, repr=False)
 
     def preview(self, full: bool = False) -> np.ndarray:
         """The present estimate as a layer, (H, W, 4) as of :func:`engine.canvas.layer`, 0 in stages to come. Costs when
@@ -61,6 +63,10 @@ class Step:
         Of a latent model it is a cheap glance, unless ``full`` asks for what would be kept.
         """
         return self._preview(full)
+
+    def map_layers(self) -> list[np.ndarray]:
+        """The same of the job's maps, each of its own type. Costs when called."""
+        return self._maps() if self._maps is not None else []
 
     def keep(self) -> Kept:
         """The state after this call, to be saved, resumed or branched from. Copies the tensors."""
@@ -83,6 +89,7 @@ class Finished:
             perturbed attention makes one more.
         image: (H, W, 4), the job's picture.
         ring: with ``job.ring``, the mean colour difference CIEDE2000 across the border before and after.
+        maps, map_fills: the job's maps, and the new area of each, as ``fill`` in its own unit.
     """
 
     variant: int
@@ -96,6 +103,8 @@ class Finished:
     image: np.ndarray = field(repr=False)
     _figures: Callable[[Finished], Figures] = field(default=lambda _: Figures(), repr=False)
     ring: tuple[float, float] | None = None
+    maps: tuple[Map, ...] = field(default=(), repr=False)
+    map_fills: tuple[np.ndarray, ...] = field(default=(), repr=False)
 
     def figures(self) -> Figures:
         """How well it joins. Costs when called."""
@@ -104,6 +113,13 @@ class Finished:
     def layer(self) -> np.ndarray:
         """The layer to show over the picture, (H, W, 4) of its type, see :func:`engine.canvas.layer`."""
         return canvas.layer(self.fill, self.selection, self.region, self.image)
+
+    def map_layers(self) -> list[np.ndarray]:
+        """The same of each map, (H, W, 4) of its type."""
+        return [
+            canvas.layer(fill, self.selection, self.region, each.pixels)
+            for each, fill in zip(self.maps, self.map_fills, strict=True)
+        ]
 
 
 Event = Note | Pause | Step | Finished

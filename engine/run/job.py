@@ -12,6 +12,7 @@ from engine.canvas import palette
 from engine.errors import BadInput
 from engine.exemplar import SIDE, all_under
 from engine.models import DEFAULT_MODEL
+from engine.run.maps import Map
 from engine.sampling import DEFAULT_PRESET, MAX_SEED, PRESETS, Preset, Settings, schedule
 
 MAX_VARIANTS = 64
@@ -59,6 +60,8 @@ class Job:
             from where it suits better.
         ring: bring the fill's low frequencies into agreement with those of a ring around it (:mod:`engine.run.ring`);
             nothing of a fill in few colours.
+        maps: further pictures of the same size that are filled from the same places (:mod:`engine.run.maps`); for
+            models that are the picture itself.
     """
 
     image: np.ndarray
@@ -91,6 +94,7 @@ class Job:
     source: np.ndarray | None = None
     source_share: int = 100
     ring: bool = False
+    maps: tuple[Map, ...] = ()
 
 
 def preset_of(job: Job) -> Preset:
@@ -161,7 +165,7 @@ def check_source(job: Job) -> None:
 
 def _own_colours(job: Job) -> np.ndarray | None:
     asked = bool(job.prompt) or job.label is not None
-    if job.palette is False or (job.palette is None and asked):
+    if job.palette is False or (job.palette is None and asked) or job.maps:
         return None
     near = canvas.surroundings(job.selection, job.padding, canvas.axes(job.wrap)).slices
     image, known = canvas.in_relation(job.image[near], job.selection[near]), job.selection[near] == 0

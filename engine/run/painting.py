@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from engine import canvas
 from engine.canvas import Box, Light, Wraps, grain, hills, palette
 from engine.errors import BadInput
 from engine.models import Model
-from engine.run import ring
+from engine.run import maps, ring
 from engine.run.job import Job, check_source, checked_selection, preset_of, resolve
 from engine.sampling import Guide, Preset, Schedule, Settings
 
@@ -76,6 +77,9 @@ class Painting:
         if job.source is not None and model.exemplar is None:
             raise BadInput("bad_source", NO_SOURCES.format(model=model.info.title))
         check_source(job)
+        maps.check(job)
+        if job.maps and model.exemplar is None:
+            raise BadInput("bad_maps", maps.OTHER_MODEL.format(model=model.info.title))
         if job.scale:
             canvas.checked_scale(job.scale, canvas.bounds(selection), sys.maxsize)
         if not 0 <= job.classifier_scale <= 100:
@@ -94,17 +98,30 @@ class Painting:
         if guide is not None or job.label is not None:
             light = replace(light, gray=False)  # what was asked for may have a colour
         colours = None if own is None else canvas.in_unit(own)
-        if light.limits != (-1, 1):
+        if light.limits != (-1, 1) or job.maps:
             settings = replace(settings, clip=False)
-        return cls(
+        painting = cls(
             job, model, selection, near, image, selected, canvas.cover(image), light, colours,
             canvas.bounds(selection), wraps, schedule, settings, preset.finer, model.label_number(job.label), guide,
         )  # fmt: skip
+        if job.maps and painting.known.any():
+            assert painting.stack is not None
+        return painting
 
-    @property
+    @cached_property
     def known(self) -> np.ndarray:
-        """(H, W) bool, in ``near``: where a colour counts."""
-        return (self.selected == 0) & (canvas.opaque(self.image) if self.cover is None else self.cover > 0)
+        """(H, W) bool, in ``near``: where a colour counts, and every map has a value."""
+        known = (self.selected == 0) & (canvas.opaque(self.image) if self.cover is None else self.cover > 0)
+        if not self.job.maps:
+            return known
+        return maps.usable(self.job.maps, self.near, known, self.job.scale or 1.0)
+
+    @cached_property
+    def stack(self) -> maps.Stack | None:
+        """The maps, as further channels; None where there are none."""
+        if not self.job.maps:
+            return None
+        return maps.Stack.of(self.job, self.near, self.known, self.light.encoded(self.image[..., :3]))
 
     @property
     def known_noise(self) -> float:
@@ -120,7 +137,7 @@ class Painting:
         place, apart = replace(self.region, x=self.region.x - self.near.x, y=self.region.y - self.near.y), None
         if self.job.ring:
             fill, apart = ring.agreeing(fill, place, self.image, self.selected, self.known, self.light)
-        if self.image.dtype == np.uint8 or self.job.source is not None:
+        if self.image.dtype == np.uint8 or self.job.source is not None or self.job.maps:
             return fill, apart
         around = place, self.image, self.selected, self.light, self.wraps
         fill = hills.settled(fill, *around[:-1])

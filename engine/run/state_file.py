@@ -16,6 +16,7 @@ from safetensors import safe_open
 
 from engine import canvas
 from engine.exemplar import octave_run
+from engine.run import maps
 from engine.run.job import check_source, checked_selection, preset_of, resolve
 from engine.run.painting import ATTEMPT_DRAWS, ATTEMPTS
 from engine.sampling import MAX_SEED, CorrectorSettings
@@ -45,6 +46,7 @@ TENSORS = {
     "matches": ("I32", 2),
 }
 """Number type and dimensions of each tensor."""
+TENSORS |= {f"map-{number}": TENSORS["image"] for number in range(maps.MAX_MAPS)}
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -74,7 +76,8 @@ def _check_sizes(tensors: dict[str, tuple[str, tuple[int, ...]]]) -> None:
         if dtype not in known[0].split() or len(shape) != known[1] or min(shape) < 1:
             raise ValueError(f"tensor {name} {shape} of {dtype}")
     height, width, _ = tensors["image"][1]
-    most = 3 * MAX_SCALE**2 * height * width + (1 << 22)  # a small picture is seen with a border
+    channels = 3 + 3 * sum(name.startswith("map-") for name in tensors)
+    most = channels * MAX_SCALE**2 * height * width + (1 << 22)  # a small picture is seen with a border
     for name, (_, shape) in tensors.items():
         if name in ("selection", "original") and shape[:2] != (height, width):
             raise ValueError(f"tensor {name} {shape} of another size than the picture")
@@ -93,6 +96,7 @@ def check(kept: Kept) -> None:
     region = canvas.bounds(checked_selection(job)[0])
     resolve(job)
     check_source(job)
+    maps.check(job)
     if job.scale:
         canvas.checked_scale(job.scale, region, sys.maxsize)
     _require(not set("/\\") & set(job.model.removeprefix("test/")), "the model is a path")

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from engine.errors import BadInput, EngineError
 from engine.run import state_file
 from engine.run.job import Job, resolve
+from engine.run.maps import Map
 from engine.sampling import CorrectorSettings, RePaintSettings, Schedule, Settings, State, calls_left
 from engine.untrusted import fields
 from engine.version import __version__
@@ -49,7 +50,7 @@ class OctavePlace:
         first: of a call of the coarsest octave.
         finer: units of all octaves above the coarsest.
         matches: (G, 2) int32 of a finer octave.
-        coarsest: (1, 3, 1, N), the finished pixels of the coarsest octave, where the run is beyond it.
+        coarsest: (1, C, 1, N), the finished pixels of the coarsest octave, where the run is beyond it.
     """
 
     weight: int
@@ -214,8 +215,8 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
     Raises:
         EngineError: ``disk_full`` or ``not_written``.
     """
-    job = asdict(replace(kept.job, image=np.zeros(0), selection=np.zeros(0), source=None))
-    del job["image"], job["selection"], job["source"]
+    job = asdict(replace(kept.job, image=np.zeros(0), selection=np.zeros(0), source=None, maps=()))
+    del job["image"], job["selection"], job["source"], job["maps"]
     meta = {
         "format": FORMAT,
         "version": __version__,
@@ -224,6 +225,7 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
         "settings": {"kind": type(kept.settings).__name__, **asdict(kept.settings)},
         "seed": kept.seed,
         "job": job,
+        "maps": [{"name": each.name, "kind": each.kind, "weight": each.weight} for each in kept.job.maps],
         "state": {name: getattr(kept.state, name) for name in ("call", "position", "draws", "corrections")},
         "stage": {name: getattr(kept, name) for name in ("stage", "before", "after", "attempts")},
         "octave": None
@@ -236,6 +238,8 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
     tensors["selection"] = torch.from_numpy(np.array(kept.job.selection, order="C"))
     if kept.job.source is not None:
         tensors["source"] = torch.from_numpy(np.array(kept.job.source, order="C"))
+    for number, each in enumerate(kept.job.maps):
+        tensors[f"map-{number}"] = torch.from_numpy(np.array(each.pixels, order="C"))
     if kept.painted is not None:
         tensors["painted"] = torch.from_numpy(np.array(kept.painted, order="C"))
     if original is not None:
@@ -286,9 +290,13 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
             octave = OctavePlace(**values, matches=None if matches is None else matches.numpy(), coarsest=coarsest)
         image, selection = tensors.pop("image").numpy(), tensors.pop("selection").numpy()
         source = tensors.pop("source").numpy() if "source" in tensors else None
-        options = fields(Job, NEW_OPTIONS | meta["job"], "image", "selection", "source")
+        maps = tuple(
+            Map(pixels=tensors.pop(f"map-{number}").numpy(), **fields(Map, each, "pixels"))
+            for number, each in enumerate(meta.get("maps", []))
+        )
+        options = fields(Job, NEW_OPTIONS | meta["job"], "image", "selection", "source", "maps")
         kept = Kept(
-            Job(image, selection, source=source, **options),
+            Job(image, selection, source=source, maps=maps, **options),
             **fields(Kept, {name: meta[name] for name in ("digest", "seed")} | meta["stage"], *_PARTS),
             schedule=Schedule(tuple(meta["levels"])),
             settings=_settings(meta["settings"]),

@@ -24,8 +24,8 @@ from tests.promises import Tried, many
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 RECORDS = (
-    records.Model, records.Preset, records.Step, Box, records.Figures, records.Order, records.BranchRequest,
-    records.JobEntry,
+    records.Model, records.Preset, records.Step, Box, records.Figures, records.Map, records.Order,
+    records.BranchRequest, records.JobEntry,
 )  # fmt: skip
 NESTED = {cls.__name__: cls for cls in RECORDS}
 

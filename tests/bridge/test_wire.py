@@ -161,7 +161,8 @@ def test_who_has_not_said_hello_is_told_so(shared: Home) -> None:
         (4, link.PROTOCOL),
         (5, link.PROTOCOL),
         (6, link.PROTOCOL),
-        (8, link.PROTOCOL),
+        (7, link.PROTOCOL),
+        (9, link.PROTOCOL),
         (999, link.PROTOCOL),
     ],
 )

@@ -14,7 +14,7 @@ import torch
 from engine import api, canvas
 from engine.canvas import extend, seam
 from engine.errors import BadInput
-from engine.exemplar import groups, matching, matching_torch, octave_run, octaves, patch, pyramid
+from engine.exemplar import fitting, groups, matching, matching_torch, octave_run, octaves, patch, pyramid
 from engine.exemplar.patch import SIDE
 from engine.run.states import branched, load, save
 from tests.engine.patterns import boxed, stripes
@@ -138,7 +138,7 @@ def test_votes_are_the_mean_of_the_patches_over_a_pixel():
 
 def test_the_coarsest_octave_is_the_exact_posterior(monkeypatch):
     """Against the sum over all patches, written out."""
-    monkeypatch.setattr(octaves, "FIT_MOST", 0.0)
+    monkeypatch.setattr(fitting, "FIT_MOST", 0.0)
     hole = boxed((24, 26), 10, 10, 3, 4) > 0
     made = octave(24, 26, hole)
     targets, sigma = made.targets, 0.8
