@@ -17,7 +17,7 @@ from engine.errors import BadInput, EngineError
 from engine.files import Picture, containers
 from engine.models import autoencoder, find
 from engine.run import resolve, seeds
-from engine.tasks import TASKS, job_of, model_id, numbered
+from engine.tasks import TASKS, job_of, maps, model_id, numbered
 
 LONGEST = 255
 """Bytes of a file's name."""
@@ -45,7 +45,13 @@ def checked(entries: Sequence[Entry]) -> Iterator[Entry]:
 def written(spec: Spec) -> list[Path]:
     """Everything that a job writes, first its pictures."""
     names = numbered(Path(spec.output), spec.options.get("variants", 1))
-    return [*names, *(Path(spec.options[name]) for name in FILES if spec.options.get(name))]
+    beside = [name.with_name(name.stem + each) for name in names for each in _endings(spec)]
+    return [*names, *beside, *(Path(spec.options[name]) for name in FILES if spec.options.get(name))]
+
+
+def _endings(spec: Spec) -> list[str]:
+    """Of the names of its maps' results."""
+    return [maps.ending(path, Path(spec.picture)) for path, _ in maps.named(spec.arguments())]
 
 
 def _check_outputs(entry: Entry, taken: dict[str, str], inputs: set[str]) -> None:

@@ -13,7 +13,7 @@ from engine.batch.spec import FILES, Models, Outcome, Spec, run
 from engine.errors import EngineError
 from engine.files import imagefile
 from engine.models import find, forecast
-from engine.tasks import TASKS, model_id
+from engine.tasks import TASKS, maps, model_id
 
 LARGEST = 8
 """Jobs with the largest pictures, whose memory is forecast."""
@@ -79,7 +79,8 @@ def _needs(specs: Sequence[Spec]) -> Iterator[int]:
     for spec in specs:
         try:
             extent, variants = TASKS[spec.task].extent(spec.arguments()), spec.options.get("variants", 1)
-            need = forecast.of_run(find(model_id(spec.arguments())), *extent, spec.task == "tile", variants)
+            found, number = find(model_id(spec.arguments())), len(maps.named(spec.arguments()))
+            need = forecast.of_run(found, *extent, spec.task == "tile", variants, number)
             if need is not None:
                 yield need + FILE_BYTES * _area(spec)
         except EngineError:  # of a mask that cannot be used; the job itself will say so

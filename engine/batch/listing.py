@@ -7,6 +7,7 @@ import glob
 import hashlib
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,8 @@ def _spec(number: int, values: dict[str, Any], folder: Path, common: Common) -> 
     shared |= {each: _named(_inside(shared[each]), name, each) for each in FILES if shared.get(each)}
     chosen = {**shared, **own}
     chosen |= {each: str(common.out.absolute() / _inside(chosen[each])) for each in FILES if chosen.get(each)}
+    if "with" in chosen:
+        chosen["with"] = [_map_of(text, (folder / picture).absolute()) for text in chosen["with"]]
     seed = chosen.pop("seed", None)
     if seed is None:
         seed = int.from_bytes(hashlib.sha256(name.as_posix().encode()).digest()[:SEED_BYTES])
@@ -121,6 +124,15 @@ def _spec(number: int, values: dict[str, Any], folder: Path, common: Common) -> 
         {name: chosen[name] for name in sorted(chosen)},
         common.threads,
     )
+
+
+def _map_of(text: str, picture: Path) -> str:
+    """The map of a picture: ``{name}`` is the picture's own name, ``{set}`` the same up to the last _ or -, and where
+    one of these stands, a relative path begins beside the picture."""
+    if "{" not in text:
+        return text
+    parts = re.split(r"[_-](?=[^_-]*$)", picture.stem)
+    return str(picture.parent / text.replace("{name}", picture.stem).replace("{set}", parts[0]))
 
 
 def _inside(name: str) -> Path:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from engine.batch.spec import FILES, SOURCES, defaults
+from engine.batch.spec import FILES, LISTS, SOURCES, defaults
 from engine.errors import BadInput
 from engine.tasks import TASKS, add_common_options
 
@@ -96,6 +96,8 @@ def absolute(options: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Options in which files and folders that are read stand as texts with their whole path."""
     out = {name: str(value) if name in FILES else value for name, value in options.items()}
     out |= {name: str((folder / out[name]).absolute()) for name in SOURCES if name in out}
+    if "with" in out:
+        out["with"] = [text if "{" in text else str((folder / text).absolute()) for text in out["with"]]
     for name in ("schedule", "model", "vae"):
         text = out.get(name)
         if text and (text.endswith(".json") if name == "schedule" else (folder / text).is_dir() and "/" in text):
@@ -114,6 +116,9 @@ def _words(name: str, value: Any) -> list[str]:
         if word in TRUE:
             return [option]
         return ["--no-" + option[2:]] if name in OPTIONAL_FLAGS else []
+    if name in LISTS:
+        values = value if isinstance(value, list) else str(value).split(";")
+        return [f"{option}={str(each).strip()}" for each in values]
     if isinstance(default, tuple):
         return [option, *map(str, value if isinstance(value, list) else str(value).split())]
     if isinstance(value, (dict, list, bool)):

@@ -16,7 +16,7 @@ from typing import Any
 from engine.devices import use_threads
 from engine.errors import EngineError
 from engine.models import Model, autoencoder, digest, find, load, within_memory
-from engine.tasks import TASKS, News, add_common_options, model_id
+from engine.tasks import TASKS, News, add_common_options, maps, model_id
 from engine.version import __version__
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ FILES = ("save_state", "plot_schedule", "previews")
 """Options that name what is written beside the result."""
 SOURCES = ("source", "source_mask")
 """Options that name further pictures to read."""
+LISTS = ("with", "with_weight")
+"""Options that may come several times."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Spec:
     def inputs(self) -> list[str]:
         """The pictures that it reads."""
         named = (self.picture, self.mask, *(self.options.get(name) for name in SOURCES))
-        return [path for path in named if path]
+        return [path for path in named if path] + [str(path) for path, _ in maps.named(self.arguments())]
 
     def arguments(self) -> argparse.Namespace:
         """What the task takes, the defaults of options that were not given included."""
@@ -142,7 +144,8 @@ def run(spec: Spec, models: Models) -> Outcome:
         found = key(spec)
         with within_memory():
             made = TASKS[spec.task].run(spec.arguments(), models.load, notes)
-        files = {variant["file"]: file_digest(Path(variant["file"])) for variant in made.variants}
+        written = [name for variant in made.variants for name in (variant["file"], *variant.get("maps", ()))]
+        files = {name: file_digest(Path(name)) for name in written}
     except EngineError as error:
         return Outcome.failed(spec.number, error, time.monotonic() - began)
     except Exception as error:
@@ -170,6 +173,8 @@ def key(spec: Spec) -> str:
         path = getattr(spec, name)
         parts[name] = None if path is None else file_digest(Path(path))
     parts |= {name: file_digest(Path(parts[name])) for name in SOURCES if name in parts}
+    if "with" in parts:
+        parts["with"] = [[path.name, kind, file_digest(path)] for path, kind in maps.named(arguments)]
     if arguments.schedule.endswith(".json"):
         parts["schedule"] = file_digest(Path(arguments.schedule))
     parts.pop("vae", None)  # a part of the model's

@@ -21,7 +21,7 @@ from engine.commands import models as model_commands
 from engine.commands import train as train_command
 from engine.errors import BadInput, EngineError
 from engine.run import states
-from engine.tasks import TASKS, News, Results, Task, kept, results, source
+from engine.tasks import TASKS, News, Results, Task, kept, maps, results, source
 from engine.version import __version__
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ def _branch(arguments: argparse.Namespace) -> None:
     elif arguments.jump is not None and arguments.jump.lstrip("-").isdecimal():
         jump = int(arguments.jump)
     picture = kept.picture(extra, state.job.image if original is None else original)
-    result = Results(arguments, [picture], News())
+    result = Results(arguments, [picture], News(), maps.of_state(state.job))
     model = api.load_model(state.job.model, arguments.device, arguments.vae)
     result.begin(0, model)
     for event in api.resume(state, model, arguments.seed, arguments.variants, jump, times, late):

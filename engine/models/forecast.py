@@ -84,6 +84,8 @@ OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 96, 8
 """Bytes that the model without weights takes: at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
 SEEN, SELECTED, TILE = 60, 490, 240
 """The same more closely: bytes per pixel sent and per selected pixel, and per pixel of a tile."""
+MAP_SEEN, MAP_SELECTED = 60, 300
+"""The same for each map of three channels beside the picture."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""
 PICTURE = 88
@@ -127,12 +129,14 @@ def need(info: ModelInfo) -> Need | None:
     return Need(LIBRARIES + weights + WORK[dtype] * channels * area, PICTURE, VARIANT)
 
 
-def of_run(info: ModelInfo, pixels: int, selected: int, is_tile: bool, variants: int = 1) -> int | None:
-    """Bytes of a run with so many pixels sent and selected; None as :func:`need`."""
+def of_run(info: ModelInfo, pixels: int, selected: int, is_tile: bool, variants: int = 1, maps: int = 0) -> int | None:
+    """Bytes of a run with so many pixels sent and selected, and so many maps beside the picture; None as
+    :func:`need`."""
     found = need(info)
     if found is None or info.family != "exemplar":
         return None if found is None else found.total(pixels, variants)
     once = TILE * pixels if is_tile else SEEN * pixels + SELECTED * selected
+    once += maps * (MAP_SEEN * pixels + MAP_SELECTED * selected)
     return found.fixed + once + found.per_variant * pixels * (variants - 1)
 
 

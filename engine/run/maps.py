@@ -198,6 +198,13 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return np.where(length > 1e-3, vectors / np.maximum(length, 1e-3), np.array([0, 0, 1], np.float32))
 
 
+def renewed(colours: np.ndarray) -> np.ndarray:
+    """(H, W, 3) integers, or floats with signs, that hold normals, of length 1 again."""
+    if colours.dtype.kind == "f" and bool((colours < -0.01).any()):
+        return unit(colours.astype(np.float32)).astype(colours.dtype)
+    return canvas.stored((unit(canvas.in_unit(colours) * 2 - 1) + 1) / 2, colours.dtype)
+
+
 def _channels(each: Map, linear: bool, near: canvas.Box, known: np.ndarray, contrast: float) -> Channels:
     pixels = each.pixels[near.slices]
     light = Light.of(pixels, known, linear) if each.kind == "colour" else None

@@ -17,6 +17,7 @@ import numpy as np
 from engine import devices
 from engine.errors import BadInput
 from engine.files import Picture, nearest
+from engine.tasks import maps
 
 if TYPE_CHECKING:
     from engine.api import Learning, Model, Step
@@ -83,8 +84,17 @@ class Results:
         variants: file and seed of each that is written.
     """
 
-    def __init__(self, arguments: argparse.Namespace, pictures: Sequence[Picture], news: News) -> None:
-        self._arguments, self._pictures, self._news = arguments, pictures, news
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        pictures: Sequence[Picture],
+        news: News,
+        companions: Sequence[maps.Companion] = (),
+    ) -> None:
+        """``companions``: maps that are written beside the picture, which is one then."""
+        from engine.files import imagefile
+
+        self._arguments, self._pictures, self._news, self._companions = arguments, pictures, news, companions
         self._names = _names(arguments, pictures)
         self._page = 0
         self._done: dict[int, list[Picture]] = {}
@@ -95,6 +105,10 @@ class Results:
         self._told = False
         self._model: Model | None = None
         _check(arguments, self._names, pictures)
+        for name in self._names:
+            for place, each in zip(maps.results(name, companions), companions, strict=True):
+                imagefile.check_output(place, [each.picture])
+                arguments.places[place] = _state(place)
 
     def begin(self, page: int, model: Model) -> None:
         """The events to come are of this page, counted from 0."""
@@ -142,6 +156,13 @@ class Results:
             name = self._names[event.variant]
             imagefile.write(name, *self._done.pop(event.variant))
             made_of = {"file": "-" if self._arguments.streamed else str(name), "seed": event.seed}
+            if self._companions:
+                places = maps.results(name, self._companions)
+                for place, made_map in zip(
+                    places, maps.finished(event, self._companions, self._arguments.alpha), strict=True
+                ):
+                    imagefile.write(place, made_map)
+                made_of["maps"] = [str(place) for place in places]
             if event.ring is not None:
                 made_of["ring"] = [round(each, 2) for each in event.ring]
             self.variants.append(made_of)
@@ -180,6 +201,8 @@ class Results:
             ring = variant.get("ring")
             told = f"  colour of the ring: ΔE00 {ring[0]} before, {ring[1]} after" if ring else ""
             print(f"{variant['file']}  seed {variant['seed']}{told}", file=place)
+            for file in variant.get("maps", ()):
+                print(f"{file}  a map", file=place)
         print(f"{self._calls} network calls each, {seconds:.1f} s on {self._model.device}", file=place)
 
     def _preview(self, step: Step) -> None:

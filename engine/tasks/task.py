@@ -15,7 +15,7 @@ from engine.errors import BadInput
 from engine.files import Picture
 from engine.run import states
 from engine.sampling import DEFAULT_PRESET, PRESETS, schedule
-from engine.tasks import kept, masks, material, source
+from engine.tasks import kept, maps, masks, material, source
 from engine.tasks.results import News, Results, add_output, palette_wanted
 from engine.tasks.results import add_options as add_result_options
 
@@ -62,6 +62,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     """The options that all tasks have."""
     source.add_options(parser)
     material.add_options(parser)
+    maps.add_options(parser)
     _add_sampling(parser)
     add_result_options(parser)
 
@@ -134,6 +135,7 @@ def _check_inpaint(arguments: argparse.Namespace) -> None:
     pages = source.pages(arguments)
     canvas.check_sizes(imagefile.size(arguments.image), imagefile.size(arguments.mask))
     material.check(arguments)
+    maps.check(arguments)
     if not 0 < arguments.save_at < 100:
         raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
     if arguments.save_state and len(pages) > 1:
@@ -160,9 +162,11 @@ def _inpaint(arguments: argparse.Namespace, load: Loader, news: News) -> Results
     for picture, selection in zip(pictures, selections, strict=True):
         canvas.check(picture.rgba(), selection)
     sources = [material.read(arguments, *each) for each in zip(pictures, selections, strict=True)]
-    result = Results(arguments, pictures, news)
+    companions = maps.read(arguments)
+    result = Results(arguments, pictures, news, companions)
     model = load(model_id(arguments), arguments.device, arguments.vae)
-    chosen = {"padding": arguments.padding, "scale": arguments.scale, "hard": arguments.hard}
+    chosen: dict[str, Any] = {"padding": arguments.padding, "scale": arguments.scale, "hard": arguments.hard}
+    chosen["maps"] = tuple(each.map() for each in companions)
     jobs = [
         job_of(arguments, picture, selection, model.info.id, source=found, **chosen)
         for picture, selection, found in zip(pictures, selections, sources, strict=True)
@@ -189,6 +193,7 @@ def _check_extend(arguments: argparse.Namespace) -> None:
 
     source.pages(arguments)
     material.check(arguments)
+    maps.check(arguments)
     extend.check_extension(imagefile.size(arguments.image), **_sides(arguments))
 
 
@@ -214,6 +219,7 @@ def _check_tile(arguments: argparse.Namespace) -> None:
 
     source.pages(arguments)
     material.check(arguments)
+    maps.check(arguments)
     extend.check_tile(imagefile.size(arguments.image), arguments.axis, _size(arguments.size), arguments.band)
 
 
@@ -248,7 +254,9 @@ def _fill_frames(
     framed = [frame(picture.pixels) for picture in pictures]
     sources = [material.read(arguments, picture) for picture in pictures]
     frames = [replace(picture, pixels=each.pixels) for picture, each in zip(pictures, framed, strict=True)]
-    result = Results(arguments, frames, news)
+    companions = maps.framed(maps.read(arguments), frame)
+    more["maps"] = tuple(each.map(own) for each, own in companions)
+    result = Results(arguments, frames, news, [each for each, _ in companions])
     model = load(model_id(arguments), arguments.device, arguments.vae)
     for number, (picture, each) in enumerate(zip(frames, framed, strict=True)):
         result.begin(number, model)
