@@ -16,7 +16,7 @@ from engine.errors import BadInput
 from engine.files import Picture, containers, imagefile
 
 if TYPE_CHECKING:
-    from engine.canvas.extend import Framed
+    from engine.canvas import extend
     from engine.run import Finished, Job, Map
 
 KINDS = ("colour", "normal", "values")
@@ -42,7 +42,7 @@ class Companion:
     weight: float
     ending: str
 
-    def map(self, framed: Framed | None = None) -> Map:
+    def map(self, framed: extend.Framed | None = None) -> Map:
         """As a job takes it; ``framed``: in a frame, as the picture is."""
         from engine.run import Map
 
@@ -177,7 +177,9 @@ def results(out: Path, companions: Sequence[Companion]) -> list[Path]:
     return [out.with_name(out.stem + each.ending) for each in companions]
 
 
-def framed(companions: Sequence[Companion], frame: Callable[[np.ndarray], Framed]) -> list[tuple[Companion, Framed]]:
+def framed(
+    companions: Sequence[Companion], frame: Callable[[np.ndarray], extend.Framed]
+) -> list[tuple[Companion, extend.Framed]]:
     """Each map in its frame."""
     frames = [frame(each.picture.pixels) for each in companions]
     return [
