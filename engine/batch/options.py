@@ -26,13 +26,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for task in TASKS.values():
         task.add_own_options(parser)
     add_common_options(parser)
-    parser.set_defaults(**dict.fromkeys(names(), _NOT_GIVEN))
+    parser.set_defaults(**{name: None if name in LISTS else _NOT_GIVEN for name in names()})
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """Those of the options of all tasks that were given."""
     values = {name: getattr(arguments, name) for name in names()}
-    return {name: value for name, value in values.items() if value is not _NOT_GIVEN}
+    return {name: value for name, value in values.items() if value is not (None if name in LISTS else _NOT_GIVEN)}
 
 
 @lru_cache(maxsize=1)
