@@ -56,6 +56,8 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/gimp",
     "tests/ray",
     "tests/box/test_box.py",
+    "tests/box/test_set_up.py",
+    "tests/bridge/test_branches.py",
     "tests/bridge/test_conversation.py",
     "tests/bridge/test_demo.py",
     "tests/bridge/test_disk.py",
@@ -63,6 +65,7 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/bridge/test_endurance.py",
     "tests/bridge/test_faults.py",
     "tests/bridge/test_learning.py",
+    "tests/bridge/test_pool.py",
     "tests/engine/test_adapt.py",
     "tests/engine/test_anchor.py",
     "tests/engine/test_bench_photo.py",
@@ -71,6 +74,8 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/engine/test_latent_words.py",
     "tests/engine/test_octaves.py",
     "tests/engine/test_train.py",
+    "tests/setup/test_disk.py",
+    "tests/setup/test_running.py",
 )
 QUICK = ["-q", "-m", "not slow", *(f"--ignore={path}" for path in LONG)]
 HOUSE = [f"--ignore=tests/{folder}" for folder in ("engine", *EDITORS)]

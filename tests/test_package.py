@@ -136,6 +136,7 @@ def test_kritas_importer_takes_the_zip_and_of_the_source_archive_what_says_which
         assert "repaint_krita-….zip" in (folder / "__init__.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_same_commit_makes_the_same_bytes(packaged, tmp_path):
     """Whoever builds it, with whatever umask, and whenever."""
     variables = {**os.environ, "SOURCE_DATE_EPOCH": "1000000000", "TZ": "Asia/Tokyo"}

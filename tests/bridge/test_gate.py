@@ -393,6 +393,7 @@ def test_logs_hold_no_secret_no_prompt_and_no_tag(shared: Home) -> None:
 
 
 @pytest.mark.promise(7)
+@pytest.mark.slow
 def test_a_client_that_never_reads_costs_little_and_disturbs_nobody(shared: Home, tried: Tried) -> None:
     side = 512  # a preview is a MiB
     selection = bytearray(side * side)

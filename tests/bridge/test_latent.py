@@ -25,6 +25,7 @@ def words(shared: Home) -> Iterator[Home]:
     shutil.rmtree(place)
 
 
+@pytest.mark.slow
 def test_a_prompt_reaches_the_model_and_what_was_cut_comes_back(words: Home) -> None:
     watched = words.session()
     options = {**SHORT, "guidance": 3, "negative": "a blue square"}

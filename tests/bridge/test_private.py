@@ -52,13 +52,22 @@ def test_all_that_is_made_is_private_without_a_umask(home: Home) -> None:
     assert open_log("test")
     logging.getLogger("repaint_test").info("a line")
     assert Choices(launch.user_folders().config / "choices.json").keep({"seed": 1})
-    watched = home.session()
+    watched = home.session(history=True)  # so that its result stays to be looked at
     assert len(watched.run(request())) == 1
+    until(lambda: not list((home.state / "spool").rglob("pixels")), "the end of what it was made from")
     for path in home.path.rglob("*"):
         mode = stat.S_IMODE(path.lstat().st_mode)
         assert mode & 0o077 == 0, f"{path} {mode:o}"
     names = {path.name for path in home.path.rglob("*")}
-    assert {"launch.json", "test.log", "bridge.log", "worker.log", "journal.sqlite", "choices.json"} <= names
+    assert {
+        "launch.json",
+        "test.log",
+        "bridge.log",
+        "worker.log",
+        "journal.sqlite",
+        "choices.json",
+        "variant-0",
+    } <= names
 
 
 def test_a_log_that_others_could_read_is_private_from_now_on(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_the_ring_is_told_with_the_figures(shared: Home) -> None:
     assert plain.rgba != asked.rgba
 
 
+@pytest.mark.slow
 def test_a_job_with_a_source_survives_the_engine_and_the_bridge(home: Home) -> None:
     watched, one = home.session("studio", preview_interval=0.0), wanted(options={"steps": 80, "jump_samples": 1})
     (before,) = watched.run(one)

@@ -51,6 +51,7 @@ def bridges(home: Home) -> list[int]:
 
 
 @pytest.mark.promise(4)
+@pytest.mark.slow
 def test_sixteen_starters_at_once_start_one_bridge(home: Home, tried: Tried) -> None:
     """In turns over no file, a stale one after kill -9, and a torn one."""
     instances = set()

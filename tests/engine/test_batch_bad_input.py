@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.engine.test_batch import GAUSSIAN, make, results, run
+from tests.engine.test_batch import ALONE, make, results, run
 
 GOOD = {"picture": "in/a.png", "mask": "in/a-mask.png"}
 
@@ -79,7 +79,7 @@ def test_a_mask_of_another_size_in_line_7312(tmp_path, capsys):
     lines = [json.dumps({**GOOD, "output": f"{k}.png"}) for k in range(1, 8001)]
     lines[7311] = json.dumps({**GOOD, "mask": "in/small.png", "output": "wrong.png"})
     (tmp_path / "jobs.jsonl").write_text("\n".join(lines))
-    assert run(tmp_path / "jobs.jsonl", "-o", tmp_path / "out", *GAUSSIAN) == 2
+    assert run(tmp_path / "jobs.jsonl", "-o", tmp_path / "out", *ALONE) == 2
     first, _ = capsys.readouterr().err.splitlines()
     assert first.startswith("jobs.jsonl, line 7312: The mask")
     assert "48 × 48" in first
@@ -89,7 +89,7 @@ def test_a_mask_of_another_size_in_line_7312(tmp_path, capsys):
 def test_many_problems_are_counted(tmp_path, capsys):
     make(tmp_path / "in", "a")
     (tmp_path / "jobs.csv").write_text("picture,mask\n" + "in/gone.png,in/a-mask.png\n" * 30)
-    assert run(tmp_path / "jobs.csv", "-o", tmp_path / "out", *GAUSSIAN) == 2
+    assert run(tmp_path / "jobs.csv", "-o", tmp_path / "out", *ALONE) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 22
     assert said[-2:] == [
@@ -112,7 +112,7 @@ def test_many_problems_are_counted(tmp_path, capsys):
 def test_a_list_that_is_none(tmp_path, capsys, name, content, says):
     make(tmp_path / "in", "a")
     (tmp_path / name).write_bytes(content)
-    assert run(tmp_path / name, "-o", tmp_path / "out", *GAUSSIAN) == 2
+    assert run(tmp_path / name, "-o", tmp_path / "out", *ALONE) == 2
     said = capsys.readouterr().err
     assert says in said
     assert len(said) < 1000
@@ -135,7 +135,7 @@ def test_a_bad_command(tmp_path, monkeypatch, capsys, arguments, says):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "in", "a")
     (tmp_path / "jobs.json").write_text("[]")
-    assert run(*arguments, "-o", "out", *GAUSSIAN) == 2
+    assert run(*arguments, "-o", "out", *ALONE) == 2
     said = capsys.readouterr().err
     assert says in said
     assert "Traceback" not in said
@@ -145,7 +145,7 @@ def test_a_bad_command(tmp_path, monkeypatch, capsys, arguments, says):
 def test_pictures_without_masks_and_masks_without_pictures(tmp_path, capsys):
     pictures = make(tmp_path / "in", "ab")
     (pictures / "a.png").rename(pictures / "c.png")
-    assert run(pictures, "-o", tmp_path / "out", *GAUSSIAN) == 2
+    assert run(pictures, "-o", tmp_path / "out", *ALONE) == 2
     first, second, _ = capsys.readouterr().err.splitlines()
     assert first.endswith(
         "a-mask.png: It is a mask, and there is no picture beside it; put that there, or move it away."
@@ -158,7 +158,7 @@ def test_a_picture_that_is_empty_is_not_left_out(tmp_path, monkeypatch, capsys, 
     (make(tmp_path / "in", "a") / "b.png").write_bytes(b"")
     (tmp_path / "in" / "notes.txt").write_text("none")
     monkeypatch.chdir(tmp_path)
-    assert run(jobs, "-o", "out", "--task", "tile", *GAUSSIAN) == 2
+    assert run(jobs, "-o", "out", "--task", "tile", *ALONE) == 2
     first, _ = capsys.readouterr().err.splitlines()
     assert first == "in/b.png: b.png cannot be read as a picture; save it again as PNG."
 
@@ -167,35 +167,35 @@ def test_nothing_that_is_somebodys_is_overwritten(tmp_path, capsys):
     """Neither the pictures themselves, nor what lay there before, nor a result that was retouched."""
     pictures, out = make(tmp_path / "in", "ab"), tmp_path / "out"
     before = results(pictures)
-    assert run(pictures / "a.png", "-o", pictures, *GAUSSIAN) == 2
+    assert run(pictures / "a.png", "-o", pictures, *ALONE) == 2
     assert "It would overwrite a.png, a picture of the list" in capsys.readouterr().err
     assert results(pictures) == before
     out.mkdir()
     (out / "b.png").write_bytes(b"a drawing")
-    assert run(pictures, "-o", out, *GAUSSIAN) == 2
+    assert run(pictures, "-o", out, *ALONE) == 2
     assert "b.png is there and is not of this batch" in capsys.readouterr().err
-    assert run(pictures, "-o", out, "--again", *GAUSSIAN) == 0
+    assert run(pictures, "-o", out, "--again", *ALONE) == 0
     Image.new("RGB", (48, 48), "red").save(out / "b.png")
     retouched = (out / "b.png").read_bytes()
-    assert run(pictures, "-o", out, *GAUSSIAN) == 0
+    assert run(pictures, "-o", out, *ALONE) == 0
     assert (out / "b.png").read_bytes() == retouched, "the job is done"
-    assert run(pictures, "-o", out, "--seed", "5", *GAUSSIAN) == 2
+    assert run(pictures, "-o", out, "--seed", "5", *ALONE) == 2
     assert "b.png was changed since it was made; move it away, or add --again" in capsys.readouterr().err
     assert (out / "b.png").read_bytes() == retouched
 
 
 def test_a_manifest_cut_short_or_of_something_else(tmp_path, capsys):
     pictures, out = make(tmp_path / "in", "ab"), tmp_path / "out"
-    assert run(pictures, "-o", out, *GAUSSIAN) == 0
+    assert run(pictures, "-o", out, *ALONE) == 0
     manifest = out / "manifest.jsonl"
     manifest.write_bytes(manifest.read_bytes()[:-30])
     capsys.readouterr()
-    assert run(pictures, "-o", out, *GAUSSIAN) == 0
+    assert run(pictures, "-o", out, *ALONE) == 0
     assert "1 of 2 jobs done" in capsys.readouterr().out
-    assert run(pictures, "-o", out, *GAUSSIAN) == 0
+    assert run(pictures, "-o", out, *ALONE) == 0
     assert "0 of 2 jobs done" in capsys.readouterr().out
     manifest.write_text('{"name": "a web app"}')
-    assert run(pictures, "-o", out, *GAUSSIAN) == 2
+    assert run(pictures, "-o", out, *ALONE) == 2
     assert "is no manifest of this version" in capsys.readouterr().err
 
 
@@ -203,7 +203,7 @@ def test_a_manifest_cut_short_or_of_something_else(tmp_path, capsys):
 def test_a_folder_that_cannot_be(tmp_path, capsys, more):
     pictures = make(tmp_path / "in", "a")
     (tmp_path / "file").write_text("")
-    assert run(pictures, "-o", Path(tmp_path / "file" / "out"), *GAUSSIAN, *more) == 2
+    assert run(pictures, "-o", Path(tmp_path / "file" / "out"), *ALONE, *more) == 2
     assert "choose another" in capsys.readouterr().err
 
 
@@ -214,10 +214,10 @@ def test_quotes_in_a_table(tmp_path, capsys):
     jobs.write_text(
         head + 'in/gone.png, in/a-mask.png, "b, c.png", "two\nlines"\nin/a.png,in/a-mask.png,,"open\nin/a.png\n'
     )
-    assert run(jobs, "-o", tmp_path / "out", *GAUSSIAN) == 2
+    assert run(jobs, "-o", tmp_path / "out", *ALONE) == 2
     assert "jobs.csv, line 4, cannot be read as a table; close its quotes" in capsys.readouterr().err
     jobs.write_text(head + 'in/a.png, in/a-mask.png, "b, c.png", "two\nlines"\nin/gone.png, in/a-mask.png\n')
-    assert run(jobs, "-o", tmp_path / "out", *GAUSSIAN) == 2
+    assert run(jobs, "-o", tmp_path / "out", *ALONE) == 2
     said = capsys.readouterr().err
     assert said.startswith("jobs.csv, line 4: There is no file")
     assert "One job" in said
@@ -225,7 +225,7 @@ def test_quotes_in_a_table(tmp_path, capsys):
 
 def test_results_do_not_go_among_the_pictures_of_a_folder(tmp_path, capsys):
     make(tmp_path / "in", "a")
-    assert run(tmp_path / "in", "-o", tmp_path / "in", "--task", "tile", *GAUSSIAN) == 2
+    assert run(tmp_path / "in", "-o", tmp_path / "in", "--task", "tile", *ALONE) == 2
     assert "would be pictures of the next run; choose another folder" in capsys.readouterr().err
 
 
@@ -233,6 +233,6 @@ def test_a_table_of_somebody_elses_stays(tmp_path, capsys):
     pictures, out = make(tmp_path / "in", "a"), tmp_path / "out"
     out.mkdir()
     (out / "failures.csv").write_text("mine")
-    assert run(pictures, "-o", out, "--workers", "1", *GAUSSIAN) == 2
+    assert run(pictures, "-o", out, *ALONE) == 2
     assert "failures.csv is not of a batch; move it away" in capsys.readouterr().err
     assert (out / "failures.csv").read_text() == "mine"

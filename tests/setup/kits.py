@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import json
 import sys
+import tempfile
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -80,8 +82,18 @@ def renew(kit: Path, version: str) -> None:
 
 
 @lru_cache
-def _uv_program() -> bytes:
-    return Path(uv.find_uv_bin()).read_bytes()
+def _uv() -> tuple[dict[str, Any], bytes]:
+    """The wheel with the real uv, 60 MB, and its entry for a lock file."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(uv.find_uv_bin()).read_bytes()
+        entry = wheel(Path(folder), "uv", "1.0", {f"uv-1.0.data/scripts/{UV}": program})
+        return entry, Path(folder, entry["files"][0]["name"]).read_bytes()
+
+
+def _uv_wheel(folder: Path) -> dict[str, Any]:
+    entry, content = _uv()
+    (folder / entry["files"][0]["name"]).write_bytes(content)
+    return copy.deepcopy(entry)
 
 
 class SmallKit:
@@ -108,7 +120,7 @@ class SmallKit:
             "index": index,
             "python": [HERE],
             "project": own,
-            "uv": wheel(self.wheels, "uv", "1.0", {f"uv-1.0.data/scripts/{UV}": _uv_program()}),
+            "uv": _uv_wheel(self.wheels),
             "packages": [
                 *flavoured,
                 wheel(self.wheels, "numpy", "2.0", {"numpy/__init__.py": "", "numpy/core.bin": bytes(ballast)}),

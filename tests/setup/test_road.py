@@ -181,6 +181,7 @@ def test_cancel_while_it_is_tried(tmp_path: Path) -> None:
     assert environments.current() is None
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(kit: SmallKit, index: Index) -> None:
     """Each round is killed a little later, until one gets through."""
     delays = random.Random(24)
@@ -225,6 +226,7 @@ def test_the_second_shows_the_first_ones_progress(kit: SmallKit, index: Index) -
     first.join(5)
 
 
+@pytest.mark.slow
 def test_an_update_leaves_what_works(
     home: Path, kit: SmallKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +265,7 @@ def test_an_update_leaves_what_works(
     assert not list((home / "cache").iterdir())
 
 
+@pytest.mark.slow
 def test_repair_fetches_what_is_broken(kit: SmallKit, index: Index) -> None:
     good(kit)
     folder = setup.plan(kit.folder).folder
@@ -320,6 +323,7 @@ def test_repair_fetches_what_is_broken(kit: SmallKit, index: Index) -> None:
 
 
 @pytest.mark.usefixtures("index")
+@pytest.mark.slow
 def test_killed_during_a_repair(kit: SmallKit) -> None:
     good(kit)
     folder = setup.plan(kit.folder).folder
