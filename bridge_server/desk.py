@@ -361,6 +361,7 @@ class Desk:
                 width=job.order.painted.width,
                 height=job.order.painted.height,
                 depth=job.order.depth,
+                pixels=job.order.painted_pixels if job.order.parts else 0,
             )
             for job in self._jobs.of(peer.client)
         )

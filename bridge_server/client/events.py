@@ -7,8 +7,8 @@ its end once more).  A newer ``Learning``, ``Progress`` or ``Downloading`` repla
 
 Pixels are straight (not premultiplied) R, G, B, A in the depth and the colours of those that were sent, little-endian,
 rows from the top, without padding, and belong at x, y of the job's box: ``len(rgba) == width * height *
-PIXEL_BYTES[depth]``.  Colour is uncomposited and A is the selection, so the host's
-ordinary layer blending makes the soft edge.
+PIXEL_BYTES[depth]``.  Of far-apart places they are those of the ``parts``, one after the other.  Colour is
+uncomposited and A is the selection, so the host's ordinary layer blending makes the soft edge.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Tuple, Union
 
+from bridge_server.client.geometry import Box
 from bridge_server.client.messages import (
     Accepted,
     Cancelled,
@@ -88,6 +89,7 @@ class Preview(Estimate):
     """The current guess of the finished picture.  Replaces every earlier preview of this variant."""
 
     rgba: bytes
+    parts: Tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,15 @@ class Box:
     width: int = value(SIDE)
     height: int = value(SIDE)
 
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+    def holds(self, other: Box) -> bool:
+        """Whether all of the other one lies inside."""
+        across = self.x <= other.x and other.x + other.width <= self.x + self.width
+        return across and self.y <= other.y and other.y + other.height <= self.y + self.height
+
 
 def selection_bounds(selection: bytes, width: int, height: int) -> Box | None:
     """The smallest box that holds every byte that is not 0; None if there is none.

@@ -16,7 +16,7 @@ from bridge_server.client import events, messages
 from bridge_server.client.codec import Buffer
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.link import Link
-from bridge_server.client.pieces import Download, Pages, Pieces
+from bridge_server.client.pieces import Download, Pages, Pieces, painted_pixels
 from bridge_server.client.records import PIXEL_BYTES, OfJob
 from bridge_server.client.requests import AnyRequest, Outgoing
 from bridge_server.client.waiting import Waiting
@@ -308,7 +308,7 @@ class Jobs:
     def _on_preview(self, job: Job, message: messages.Preview, payload: Any) -> None:
         fields = dict(vars(message))
         offset = fields.pop("offset")
-        size = message.width * message.height * PIXEL_BYTES[message.depth]
+        size = painted_pixels(message) * PIXEL_BYTES[message.depth]
         rgba = job.preview.add(tuple(fields.values()), offset, payload, size)
         if rgba is not None:
             job.preview_at[message.variant] = time.monotonic()

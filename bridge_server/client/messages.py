@@ -22,8 +22,9 @@ from bridge_server.client.checks import (
     value,
 )
 from bridge_server.client.codec import TO_BRIDGE, TO_CLIENT, Registry, message
-from bridge_server.client.geometry import PLACE, SIDE
+from bridge_server.client.geometry import PLACE, SIDE, Box
 from bridge_server.client.records import (
+    BOXES,
     CODE,
     COUNT,
     DEPTH,
@@ -57,7 +58,6 @@ PAGE = 64  # entries of a list in one message at most; a longer one follows in f
 MAX_ATTACHED = 256
 MAX_PULLS = 4  # unanswered
 LOST_SECONDS = 6.0  # without a sign of life, on either side
-
 ENGINE = one_of("starting", "ready", "busy", "down")
 WIRE = Registry()
 
@@ -138,11 +138,11 @@ class Blob:
 @message(WIRE, "submit", TO_BRIDGE)
 class Submit(OfJob):
     """Run a job.  ``pixels``, ``selection``: blobs of width*height*4 samples of the order's depth and of width*height
-    bytes, complete before this; ``source``: of source_width*source_height*4 samples, where the order has a source;
-    ``maps``: of width*height*4 samples of each map's own depth, in the order of the order's maps.
+    bytes, or of its ``pieces``, complete before this; ``source``: of source_width*source_height*4 samples, if it has one.
+    ``maps``: as ``pixels``, of each map's own depth, in the order of the order's maps.
 
-    The job id is made by the client; a second submit with the same id is answered by ``state`` and never computed
-    again.  ``history``: results stay until ``release``, however old.
+    The job id is made by the client; a second submit with it is answered by ``state``.  ``history``: results stay until
+    ``release``, however old.
     """
 
     order: Order = value(nested(Order))
@@ -211,9 +211,10 @@ class Credit(OfJob):
 
 @message(WIRE, "preview", TO_CLIENT, payload=True)
 class Preview(Estimate):
-    """A piece of a preview of width*height*4 samples, in order; all its pieces follow one another."""
+    """A piece of a preview of width*height*4 samples, or of those of its ``parts``, one after the other, in order."""
 
     offset: int = value(OFFSET)
+    parts: tuple[Box, ...] = value(BOXES, default=())
 
 
 @message(WIRE, "result", TO_CLIENT)
@@ -221,7 +222,7 @@ class Result(OfVariant):
     """A variant of width*height*4 samples is finished and on disk; the client pulls its pixels.
 
     It belongs at x, y of the job's pixels.  ``unfinished``: the estimate after ``calls`` calls, kept by ``keep``, which
-    has no figures.  Behind its pixels follow those of each of ``maps``, width*height*4 samples of the map's own depth.
+    has no figures.  ``parts``: as of a preview.  Behind its pixels follow those of each of ``maps``, as many.
     """
 
     seed: int = value(SEED)
@@ -236,6 +237,7 @@ class Result(OfVariant):
     depth: str = value(DEPTH)
     figures: Figures | None = value(optional(nested(Figures)), default=None)
     maps: tuple[Map, ...] = value(array(nested(Map), MAX_MAPS), default=())
+    parts: tuple[Box, ...] = value(BOXES, default=())
 
 
 @message(WIRE, "pull", TO_BRIDGE)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple, Union
 
 from bridge_server.client.codec import Buffer
 from bridge_server.client.errors import WireError
-from bridge_server.client.messages import Result
+from bridge_server.client.messages import Preview, Result
 from bridge_server.client.records import PIXEL_BYTES, bytes_of
+
+
+def painted_pixels(message: Union[Preview, Result]) -> int:
+    """How many pixels it announces."""
+    return sum(part.area for part in message.parts) or message.width * message.height
 
 
 class Pieces:
@@ -61,14 +66,14 @@ class Download:
 
     def __init__(self, result: Result) -> None:
         self.result = result
-        self.data = bytearray(result.width * result.height * bytes_of(result.depth, result.maps))
+        self.data = bytearray(painted_pixels(result) * bytes_of(result.depth, result.maps))
         self.asked = self.received = 0
 
     def pictures(self) -> List[bytes]:
         """Its pixels, and those of each of its maps."""
         found, end = [], 0
         for depth in (self.result.depth, *(each.depth for each in self.result.maps)):
-            begin, end = end, end + self.result.width * self.result.height * PIXEL_BYTES[depth]
+            begin, end = end, end + painted_pixels(self.result) * PIXEL_BYTES[depth]
             found.append(bytes(memoryview(self.data)[begin:end]))
         return found
 

@@ -28,6 +28,7 @@ from bridge_server.client.geometry import PLACE, SIDE, Box
 MAX_PIXELS = 8192 * 8192
 MAX_VARIANTS = 16
 MAX_MAPS = 7
+MAX_PIECES = 256  # of one picture, sent or received
 MAX_SEED = MAX_INTEGER - 1
 PIXEL_BYTES = {"u8": 4, "u16": 8, "f16": 8, "f32": 16}  # of four samples, by depth
 TOO_LARGE = "This selection is too large: select a smaller region."
@@ -45,6 +46,7 @@ OFFSET = integer(0, (1 + MAX_MAPS) * MAX_PIXELS * max(PIXEL_BYTES.values()))
 KIND = one_of("continue", "harmonise", "idea")
 DEPTH = one_of(*PIXEL_BYTES)
 MAP_KIND = one_of("colour", "normal", "values")
+BOXES = array(nested(Box), MAX_PIECES)
 STATE = one_of("queued", "running", "done", "failed", "cancelled", "unknown")
 
 
@@ -150,6 +152,9 @@ class Order:
     received; ``linear``: their values are proportional to light.  ``source_width``, ``source_height``: of a second
     picture, in the same colours, whose opaque pixels alone make up the fill; 0: there is none.  ``maps``: what is
     filled beside it, each with a name of its own.
+
+    ``pieces``: where the selection lies in places far apart, the parts of width x height that are sent, one after the
+    other; nothing is known or selected elsewhere.  ``parts``: those of ``painted`` that come back.  None: all of it.
     """
 
     width: int = value(SIDE)
@@ -166,6 +171,8 @@ class Order:
     source_width: int = value(PLACE, default=0)
     source_height: int = value(PLACE, default=0)
     maps: tuple[Map, ...] = value(array(nested(Map), MAX_MAPS), default=())
+    pieces: tuple[Box, ...] = value(BOXES, default=())
+    parts: tuple[Box, ...] = value(BOXES, default=())
 
     def fault(self) -> tuple[str, str] | None:
         """Code and sentence of what is wrong with these values together; None if nothing is."""
@@ -177,16 +184,31 @@ class Order:
             return "bad_request", OUT_OF_RANGE
         if self.seed + self.variants - 1 > MAX_SEED:
             return "bad_request", SEED_TOO_LARGE
-        if self.painted.x + self.painted.width > self.width or self.painted.y + self.painted.height > self.height:
+        whole = Box(0, 0, self.width, self.height)
+        if not all(whole.holds(each) for each in (self.painted, *self.pieces)):
             return "bad_request", OUT_OF_RANGE
         if len({each.name for each in self.maps}) < len(self.maps):
             return "bad_request", SAME_NAME
+        if not all(self.painted.holds(each) for each in self.parts):
+            return "bad_request", OUT_OF_RANGE
+        if max(self.sent_pixels, sum(each.area for each in self.parts)) > MAX_PIXELS:
+            return "too_large", TOO_LARGE
         return None
+
+    @property
+    def sent_pixels(self) -> int:
+        """Of the picture and its selection."""
+        return sum(each.area for each in self.pieces) or self.width * self.height
+
+    @property
+    def painted_pixels(self) -> int:
+        """That come back of one variant."""
+        return sum(each.area for each in self.parts) or self.painted.area
 
     @property
     def inputs(self) -> Dict[str, int]:
         """The bytes of each blob that it needs, by name."""
-        size, sample = self.width * self.height, PIXEL_BYTES[self.depth]
+        size, sample = self.sent_pixels, PIXEL_BYTES[self.depth]
         found = {"pixels": size * sample, "selection": size}
         if self.source_width:
             found["source"] = self.source_width * self.source_height * sample
@@ -196,7 +218,7 @@ class Order:
     @property
     def painted_bytes(self) -> int:
         """Of one variant, with its maps."""
-        return self.painted.width * self.painted.height * bytes_of(self.depth, self.maps)
+        return self.painted_pixels * bytes_of(self.depth, self.maps)
 
 
 def bytes_of(depth: str, maps: Iterable[Map]) -> int:
@@ -224,7 +246,7 @@ class BranchRequest:
 @record
 class JobEntry:
     """One job of this client as the bridge knows it; ``results``: finished variants on disk, not yet claimed, each of
-    width x height pixels of ``depth``."""
+    width x height pixels of ``depth``, or of so many ``pixels``, if that is not 0."""
 
     job: str = value(IDENT)
     tag: str = value(TAG)
@@ -235,6 +257,7 @@ class JobEntry:
     width: int = value(SIDE)
     height: int = value(SIDE)
     depth: str = value(DEPTH)
+    pixels: int = value(COUNT, default=0)
 
 
 @record

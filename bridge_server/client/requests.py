@@ -70,6 +70,9 @@ class JobRequest:
     painted         the part whose pixels come back, as of width x height; None: all of it
     depth           u8, u16: 0 … largest; f16, f32: 0 … 1, colours also beyond; results come back in the same depth
     linear          the values are proportional to light
+    pieces          of width x height, whose pixels, one after the other, are ``pixels`` and ``selection``; nothing is
+                    known or selected elsewhere; empty: all of it
+    parts           of ``painted``, whose pixels come back, one after the other; empty: all of it
     source          source_width*source_height*4 samples of ``depth``, in the same colours: only its opaque pixels make
                     up the fill; empty: what surrounds the selection does
     maps            further layers of the same box that are filled with it, at most 7
@@ -92,6 +95,8 @@ class JobRequest:
     source_width: int = 0
     source_height: int = 0
     maps: Tuple[MapRequest, ...] = ()
+    pieces: Tuple[Box, ...] = ()
+    parts: Tuple[Box, ...] = ()
 
     def order(self) -> Order:
         """The request without its pixels; a seed is drawn if there is none."""
@@ -110,6 +115,8 @@ class JobRequest:
             source_width=self.source_width,
             source_height=self.source_height,
             maps=tuple(each.record() for each in self.maps),
+            pieces=self.pieces,
+            parts=self.parts,
         )
 
 

@@ -168,7 +168,7 @@ class Sharing:
         """Of one part; 0 if not known."""
         for model in self._pool.models:
             if model.id == job.order.model:
-                return model.memory_mib + job.order.width * job.order.height * model.pixel_bytes / 2**20
+                return model.memory_mib + job.order.sent_pixels * model.pixel_bytes / 2**20
         return 0.0
 
 

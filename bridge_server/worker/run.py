@@ -11,7 +11,7 @@ import numpy as np
 from bridge_server import work
 from bridge_server.client import messages
 from bridge_server.client.checks import shortened
-from bridge_server.client.records import BranchRequest, Figures
+from bridge_server.client.records import BranchRequest, Figures, Order
 from bridge_server.worker import options
 from bridge_server.worker.line import Line, Request
 from bridge_server.worker.shelf import JUMPS, Shelf
@@ -80,16 +80,16 @@ class Run:
         if self._parent is not None and origin is not None:
             jump, times, late = JUMPS.get(origin.kind, (None, 1, False))
             return api.resume(self._parent, model, seed, self._count, jump, times, late, cache)
-        shape, data, samples = (order.height, order.width), self._request.data, SAMPLES[order.depth]
+        data, samples = self._request.data, SAMPLES[order.depth]
         source = None
         if "source" in data:
             source = np.frombuffer(data["source"], samples).reshape(order.source_height, order.source_width, 4)
         job = api.Job(
-            image=_picture(data["pixels"], order.depth, shape),
-            selection=np.frombuffer(data["selection"], np.uint8).reshape(shape),
+            image=_picture(data["pixels"], order.depth, order),
+            selection=_whole(np.frombuffer(data["selection"], np.uint8), order),
             source=source,
             maps=tuple(
-                api.Map(each.name, _picture(data[f"map-{number}"], each.depth, shape), each.kind, each.weight)
+                api.Map(each.name, _picture(data[f"map-{number}"], each.depth, order), each.kind, each.weight)
                 for number, each in enumerate(order.maps)
             ),
             model=order.model,
@@ -140,7 +140,7 @@ class Run:
             box = self._order.painted
             place = (box.x, box.y, box.width, box.height, self._order.depth)
             line.say_pixels(
-                lambda offset: messages.Preview(self._job, variant, call, *place, offset),
+                lambda offset: messages.Preview(self._job, variant, call, *place, offset, self._order.parts),
                 self._part(event.preview()),
             )
         if self._steps.paint(variant, call, event.preview):
@@ -205,14 +205,27 @@ class Run:
         line.say(
             messages.Result(
                 self._job, variant, seed, *place, model, seconds, calls, figures is None, depth, figures,
-                self._order.maps,
+                self._order.maps, self._order.parts,
             )
         )  # fmt: skip
 
     def _part(self, layer: np.ndarray) -> bytes:
-        box = self._order.painted
-        return layer[box.y : box.y + box.height, box.x : box.x + box.width].tobytes()
+        parts = self._order.parts or (self._order.painted,)
+        return b"".join(layer[box.y : box.y + box.height, box.x : box.x + box.width].tobytes() for box in parts)
 
 
-def _picture(data: bytearray, depth: str, shape: tuple[int, int]) -> np.ndarray:
-    return np.frombuffer(data, SAMPLES[depth]).reshape(*shape, 4)
+def _picture(data: bytearray, depth: str, order: Order) -> np.ndarray:
+    return _whole(np.frombuffer(data, SAMPLES[depth]).reshape(-1, 4), order)
+
+
+def _whole(pixels: np.ndarray, order: Order) -> np.ndarray:
+    """(height, width, …) of the pixels (N, …) that were sent."""
+    shape = (order.height, order.width, *pixels.shape[1:])
+    if not order.pieces:
+        return pixels.reshape(shape)
+    out, begin = np.zeros(shape, pixels.dtype), 0
+    for box in order.pieces:
+        part = pixels[begin : begin + box.area].reshape(box.height, box.width, *pixels.shape[1:])
+        out[box.y : box.y + box.height, box.x : box.x + box.width] = part
+        begin += box.area
+    return out

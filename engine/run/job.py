@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine import canvas
-from engine.canvas import palette
+from engine.canvas import palette, reach
 from engine.errors import BadInput
 from engine.exemplar import SIDE, all_under
 from engine.models import DEFAULT_MODEL
@@ -127,19 +127,36 @@ def resolve(job: Job, preset: Preset | None = None) -> tuple[schedule.Schedule, 
     return schedule.named(job.schedule, *values, job.start_resampling), preset.settings
 
 
-def checked_selection(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
+def checked_selection(job: Job, image: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """The job's selection as it acts, and (N, 3) the colours that its fill keeps to, None where it may have any.
+
+    Args:
+        image: as of :func:`looked_at`; None: the job's own.
 
     Raises:
         BadInput: picture and selection cannot be used, or more colours to keep to than a palette has.
     """
     canvas.check(job.image, job.selection)
-    own = _own_colours(job)
+    own = _own_colours(job, job.image if image is None else image)
     if not job.hard and own is None:
         return job.selection, None
     selection = np.where(job.selection >= 128, 255, 0).astype(np.uint8)
     canvas.check(job.image, selection)
     return selection, own
+
+
+def looked_at(job: Job) -> np.ndarray:
+    """(H, W, 4): what the model that is the picture itself looks at; of far-apart places only what is around them.
+
+    Raises:
+        BadInput: picture and selection cannot be used.
+    """
+    canvas.check(job.image, job.selection)
+    wraps = canvas.axes(job.wrap)
+    if any(wraps) or job.scale not in (None, 1):
+        return job.image
+    found = reach.reached(job.selection, canvas.surroundings(job.selection, job.padding), job.padding)
+    return job.image if found is None else reach.only(job.image, found)
 
 
 def check_source(job: Job) -> None:
@@ -163,12 +180,12 @@ def check_source(job: Job) -> None:
         raise BadInput("small_source", sentence)
 
 
-def _own_colours(job: Job) -> np.ndarray | None:
+def _own_colours(job: Job, image: np.ndarray) -> np.ndarray | None:
     asked = bool(job.prompt) or job.label is not None
     if job.palette is False or (job.palette is None and asked) or job.maps:
         return None
     near = canvas.surroundings(job.selection, job.padding, canvas.axes(job.wrap)).slices
-    image, known = canvas.in_relation(job.image[near], job.selection[near]), job.selection[near] == 0
+    image, known = canvas.in_relation(image[near], job.selection[near]), job.selection[near] == 0
     if job.palette is None:
         few = palette.few_colours(image, known)
         if few is not None and job.source is not None:

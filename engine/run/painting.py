@@ -14,7 +14,7 @@ from engine.canvas import Box, Light, Wraps, grain, hills, palette
 from engine.errors import BadInput
 from engine.models import Model
 from engine.run import maps, ring
-from engine.run.job import Job, check_source, checked_selection, preset_of, resolve
+from engine.run.job import Job, check_source, checked_selection, looked_at, preset_of, resolve
 from engine.sampling import Guide, Preset, Schedule, Settings
 
 ATTEMPT_DRAWS = 1 << 32
@@ -73,7 +73,8 @@ class Painting:
         """
         preset = preset or preset_of(job).of(model.prediction)
         schedule, settings = resolve(job, preset)
-        (selection, own), wraps = checked_selection(job), canvas.axes(job.wrap)
+        seen = job.image if model.exemplar is None else looked_at(job)
+        (selection, own), wraps = checked_selection(job, seen), canvas.axes(job.wrap)
         if job.source is not None and model.exemplar is None:
             raise BadInput("bad_source", NO_SOURCES.format(model=model.info.title))
         check_source(job)
@@ -93,7 +94,7 @@ class Painting:
         guide = model.guide(job.prompt, job.negative, job.guidance, interval, job.pag_scale)
         near = canvas.surroundings(selection, job.padding, wraps)
         selected = selection[near.slices]
-        image = canvas.in_relation(job.image[near.slices], selected)
+        image = canvas.in_relation(seen[near.slices], selected)
         light = Light.of(*_told_by(job, image, selected == 0), job.linear, network=model.exemplar is None)
         if guide is not None or job.label is not None:
             light = replace(light, gray=False)  # what was asked for may have a colour

@@ -15,6 +15,7 @@ from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 from gi.repository import Gimp, Gio
 
 from bridge_server.client.editor import sentences as shared
+from bridge_server.client.editor.apart import apart
 from bridge_server.client.editor.areas import extended, frame, grown_size, marks, slices
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.material import LAYER, Wish, checked
@@ -112,6 +113,7 @@ class GimpHost:
         if active is None and (settings.source == "layer" or (wish is not None and wish.kind == LAYER)):
             raise Refused(shared.NO_LAYER)
         box, bounds, grown, chosen = self._area(image, settings)
+        places = (yield from apart(bounds, box, settings.padding, chosen)) if settings.apart else None
         below = active if settings.source == "layer" else outside_filters(active)
         target = Target(
             self.image,
@@ -121,6 +123,7 @@ class GimpHost:
             key=_key(image, make=True),
             path=_path(image),
             grown=grown,
+            **(places._asdict() if places is not None else {}),
         )
         if settings.source == "layer" and active is not None:
             with filtered(active) as seen:
@@ -154,7 +157,7 @@ class GimpHost:
         colours: List[bytes] = []
         chosen_bytes: List[bytes] = []
         began = time.monotonic()
-        for part in slices(target.box, SLICE):
+        for part in (part for piece in target.pieces or (target.box,) for part in slices(piece, SLICE)):
             if not image.is_valid() or not source.is_valid():
                 raise Refused(shared.CHANGED)
             inside = Box(part.x - x, part.y - y, part.width, part.height)

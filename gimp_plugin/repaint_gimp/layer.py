@@ -15,7 +15,6 @@ from gi.repository import Gegl, Gimp, GLib
 from bridge_server.client.editor.areas import grown_size, slices
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
 from bridge_server.client.editor.probe import Probe
-from bridge_server.client.editor.samples import cut
 from bridge_server.client.geometry import Box
 
 from . import pixels
@@ -41,6 +40,7 @@ class PreviewLayer:
         self._selected, self._marks = selected, marks
         self.layer = layer
         self._form = pixels.known(target.space, layer, target.depth)
+        self._painted: List[Box] = []  # what it holds, canvas coordinates at the click
 
     def _there(self) -> bool:
         image = find_image(self.target.document)
@@ -57,7 +57,7 @@ class PreviewLayer:
         if not self._there():
             return 0.0
         buffer = self.layer.get_buffer()
-        strips = self._strips()
+        strips = self._strips(picture)
         for number, strip in enumerate(strips):
             if number:
                 yield
@@ -72,7 +72,7 @@ class PreviewLayer:
         if not self._there():
             return False
         expected = pixels.like(self.layer.get_buffer())
-        for strip in self._strips():
+        for strip in self._strips(picture):
             if not self._there():
                 return False
             part = self._inside(strip)
@@ -82,23 +82,25 @@ class PreviewLayer:
             yield
         return True
 
-    def _strips(self) -> List[Box]:
-        """The selected part in pieces of at most `STRIP` pixels (or one row), canvas coordinates at the click."""
-        return slices(self.target.bounds, STRIP)
+    def _strips(self, picture: Picture) -> List[Box]:
+        """The selected parts in pieces of at most `STRIP` pixels (or one row), canvas coordinates at the click."""
+        self._painted = self.target.on_canvas(picture)
+        return [strip for part in self._painted for strip in slices(part, STRIP)]
 
     def _inside(self, strip: Box) -> Box:
         """In the layer's own coordinates: previews follow a layer that the user moves."""
         return Box(strip.x - self.target.bounds.x, strip.y - self.target.bounds.y, strip.width, strip.height)
 
     def _write(self, buffer: Gegl.Buffer, picture: Picture, strip: Box) -> None:
-        data = cut(picture.rgba, picture.width, picture.inside(self.target.inside(strip)), self.target.depth)
+        data = picture.cut(self.target.inside(strip), self.target.depth)
         pixels.write(buffer, self._inside(strip), data, self._form, self.target.depth)
 
     def _refresh(self, buffer: Gegl.Buffer) -> float:
         began = time.monotonic()
         with self.probe.host():
             buffer.flush()
-            self.layer.update(0, 0, self.layer.get_width(), self.layer.get_height())
+            for part in map(self._inside, self._painted):
+                self.layer.update(part.x, part.y, part.width, part.height)
             Gimp.displays_flush()
         return time.monotonic() - began
 
@@ -107,8 +109,8 @@ class PreviewLayer:
         redo brings it back."""
         if self._there():
             buffer = self.layer.get_buffer()
-            for strip in self._strips():
-                pixels.write(buffer, self._inside(strip), bytes(4 * strip.width * strip.height), pixels.COLOUR, "u8")
+            for strip in (strip for part in self._painted for strip in slices(part, STRIP)):
+                pixels.write(buffer, self._inside(strip), bytes(4 * strip.area), pixels.COLOUR, "u8")
             self._refresh(buffer)
         elif find_image(self.target.document) is not None:
             _empty_when_redone(self)

@@ -46,13 +46,14 @@ def _put(below: Any, above: Any, left: int = 0, top: int = 0) -> None:
 
 def _draw(below: Any, target: Target, picture: Picture, seen: Box, scale: float) -> None:
     """Where it belongs, if ``below`` shows ``seen`` of the box."""
-    part = picture.part
-    left, top = round((part.x - seen.x) * scale), round((part.y - seen.y) * scale)
-    right, bottom = round((part.x + part.width - seen.x) * scale), round((part.y + part.height - seen.y) * scale)
-    width, height = max(1, right - left), max(1, bottom - top)
-    whole = Box(0, 0, picture.width, picture.height)
-    data = shown(picture.rgba, picture.width, whole, target.depth, target.linear, 2 * max(width, height))
-    _put(below, scaled(pixbuf(*data), width, height), left, top)
+    for each in picture.each(target.depth):
+        part = each.part
+        left, top = round((part.x - seen.x) * scale), round((part.y - seen.y) * scale)
+        right, bottom = round((part.x + part.width - seen.x) * scale), round((part.y + part.height - seen.y) * scale)
+        width, height = max(1, right - left), max(1, bottom - top)
+        whole = Box(0, 0, each.width, each.height)
+        data = shown(each.rgba, each.width, whole, target.depth, target.linear, 2 * max(width, height))
+        _put(below, scaled(pixbuf(*data), width, height), left, top)
 
 
 def composite(run: Run, variant: Variant, side: int) -> Any:
@@ -61,7 +62,7 @@ def composite(run: Run, variant: Variant, side: int) -> Any:
     scale = side / max(box.width, box.height)
     made = _blank(max(1, round(box.width * scale)), max(1, round(box.height * scale)))
     whole = Box(0, 0, box.width, box.height)
-    pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels, whole)]
+    pictures = [] if run.capture is None else [run.capture.picture]
     pictures += [] if variant.picture is None else [variant.picture]
     for picture in pictures:
         _draw(made, run.target, picture, whole, scale)
@@ -113,12 +114,13 @@ class Thumbnails:
         found = self._backdrops.get(run.number)
         if found is not None:
             return found
-        box = run.target.box
-        region = surroundings(box, run.target.bounds)
+        target, box = run.target, run.target.box
+        region = surroundings(box, target.bounds)
         scale = self.side / max(region.width, region.height)
         made = _blank(max(1, round(region.width * scale)), max(1, round(region.height * scale)))
-        if run.capture is not None:
-            target = run.target
+        if run.capture is not None and target.pieces:
+            _draw(made, target, run.capture.picture, region, scale)
+        elif run.capture is not None:
             data = shown(run.capture.pixels, box.width, region, target.depth, target.linear, 2 * self.side)
             _put(made, scaled(pixbuf(*data), made.get_width(), made.get_height()))
         self._backdrops[run.number] = (made, region)

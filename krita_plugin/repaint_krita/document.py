@@ -17,6 +17,7 @@ from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 from krita import Document, Krita, Node, Selection
 
 from bridge_server.client.editor import sentences as shared
+from bridge_server.client.editor.apart import apart
 from bridge_server.client.editor.areas import around, extended, frame, marks, slices
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.material import LAYER, Wish, checked
@@ -117,7 +118,7 @@ class KritaHost:
         if settings.source == "layer" and active is None:
             raise Refused(shared.NO_LAYER)
         document_id = document.rootNode().uniqueId().toString()
-        grown = None
+        grown, places = None, None
         if isinstance(settings.area, Extend):
             box, bounds, grown, chosen = self._extended(document, settings.area, settings.padding)
         elif isinstance(settings.area, Tile):
@@ -134,6 +135,9 @@ class KritaHost:
                     raise Refused(shared.CHANGED)
                 return bytes(selection.pixelData(part.x, part.y, part.width, part.height))
 
+            if settings.apart:
+                places = yield from apart(bounds, box, settings.padding, chosen)
+
         space = Space.of(source or document)
         target = Target(
             document_id,
@@ -146,11 +150,13 @@ class KritaHost:
             space.sent_depth,
             colours.is_linear(space),
             space.travelling.name,
+            *(places or ()),
         )
         read, marked = io.BytesIO(), io.BytesIO()  # these grow and are handed over without being copied
         began = time.monotonic()
         with closing(colours.Reader(space)) as reader:
-            for part in slices(box, PLAIN_SLICE if space.travelling == space else CONVERTED_SLICE):
+            size = PLAIN_SLICE if space.travelling == space else CONVERTED_SLICE
+            for part in (part for piece in target.pieces or (box,) for part in slices(piece, size)):
                 if find_document(document_id) is None:
                     raise Refused(shared.CHANGED)
                 read.write(self._slice(document, source, part, reader))

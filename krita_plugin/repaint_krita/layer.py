@@ -13,7 +13,6 @@ from krita import Document, Node, Selection
 from bridge_server.client.editor.areas import slices
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Picture, Target
 from bridge_server.client.editor.probe import Probe
-from bridge_server.client.editor.samples import cut
 from bridge_server.client.geometry import Box
 from bridge_server.client.records import PIXEL_BYTES
 
@@ -56,6 +55,7 @@ class PreviewLayer:
         self._given_back = False
         self.settled = False  # Krita has made it the active one, and the user's layer is the active one again
         self._origin = (node.position().x(), node.position().y())
+        self._painted: List[Box] = []  # what it holds, canvas coordinates
 
     def _document(self) -> Optional[Document]:
         return find_document(self.target.document)
@@ -98,19 +98,19 @@ class PreviewLayer:
     def paint(self, picture: Picture) -> Generator[None, None, float]:
         """Puts the selected part of ``picture`` into the layer, a strip per step, then lets Krita refresh once, so that
         no half-written picture is ever seen; returns the refresh's seconds."""
-        for strip in self._strips():
-            document = self._home()
-            if document is None:
+        strips = self._strips(picture)
+        for number, strip in enumerate(strips):
+            if number:
+                yield
+            if self._home() is None:
                 return 0.0
             self._write(self._krita_bytes(picture, strip), strip)
-            if strip.y + strip.height < self.target.bounds.y + self.target.bounds.height:
-                yield
         document = self._home()
         return self._refresh(document) if document is not None else 0.0
 
     def holds(self, picture: Picture) -> Generator[None, None, bool]:
         """Whether Krita took the pixels: reads them back, a strip per step."""
-        for strip in self._strips():
+        for strip in self._strips(picture):
             if self._home() is None:
                 return False
             dx, dy = self._moved()
@@ -120,14 +120,14 @@ class PreviewLayer:
             yield
         return True
 
-    def _strips(self) -> List[Box]:
-        """The selected part in pieces of whole rows, canvas coordinates."""
-        return slices(self.target.bounds, STRIP)
+    def _strips(self, picture: Picture) -> List[Box]:
+        """The selected parts in pieces of whole rows, canvas coordinates."""
+        self._painted = self.target.on_canvas(picture)
+        return [strip for part in self._painted for strip in slices(part, STRIP)]
 
     def _krita_bytes(self, picture: Picture, strip: Box) -> bytes:
-        part = picture.inside(self.target.inside(strip))
-        data = cut(picture.rgba, picture.width, part, self.target.depth)
-        return colours.incoming(data, part.width, part.height, self._space)
+        data = picture.cut(self.target.inside(strip), self.target.depth)
+        return colours.incoming(data, strip.width, strip.height, self._space)
 
     def _write(self, data: bytes, strip: Box) -> None:
         dx, dy = self._moved()
@@ -150,8 +150,8 @@ class PreviewLayer:
         if document is None:
             return
         size = len(colours.incoming(bytes(PIXEL_BYTES[self.target.depth]), 1, 1, self._space))
-        for strip in self._strips():
-            self._write(bytes(size * strip.width * strip.height), strip)
+        for strip in (strip for part in self._painted for strip in slices(part, STRIP)):
+            self._write(bytes(size * strip.area), strip)
         if self._home() is not None:
             self._refresh(document)
 

@@ -29,7 +29,7 @@ def composite(run: Run, variant: Variant, side: int) -> Any:
     painter = QtGui.QPainter(pixmap)
     painter.setRenderHint(SMOOTH)
     whole = Box(0, 0, box.width, box.height)
-    pictures = [] if run.capture is None else [Picture(box.width, box.height, run.capture.pixels, whole)]
+    pictures = [] if run.capture is None else [run.capture.picture]
     pictures += [] if variant.picture is None else [variant.picture]
     for picture in pictures:
         _draw(painter, run.target, picture, whole, scale)
@@ -39,12 +39,14 @@ def composite(run: Run, variant: Variant, side: int) -> Any:
 
 def _draw(painter: Any, target: Target, picture: Picture, seen: Box, scale: float) -> None:
     """Where it belongs, if what is painted on shows ``seen`` of the box."""
-    part = picture.part
-    place = QtCore.QRectF((part.x - seen.x) * scale, (part.y - seen.y) * scale, part.width * scale, part.height * scale)
-    longest = max(1, round(2 * max(place.width(), place.height())))
-    whole = Box(0, 0, picture.width, picture.height)
-    data, width, height = shown(picture.rgba, picture.width, whole, target.depth, target.linear, longest)
-    painter.drawImage(place, image(data, width, height))
+    for each in picture.each(target.depth):
+        part = each.part
+        x, y = (part.x - seen.x) * scale, (part.y - seen.y) * scale
+        place = QtCore.QRectF(x, y, part.width * scale, part.height * scale)
+        longest = max(1, round(2 * max(place.width(), place.height())))
+        whole = Box(0, 0, each.width, each.height)
+        data, width, height = shown(each.rgba, each.width, whole, target.depth, target.linear, longest)
+        painter.drawImage(place, image(data, width, height))
 
 
 class Thumbnails:
@@ -86,8 +88,11 @@ class Thumbnails:
             painter = QtGui.QPainter(pixmap)
             painter.setRenderHint(SMOOTH)
             target = run.target
-            data, *size = shown(run.capture.pixels, box.width, seen, target.depth, target.linear, 2 * self.side)
-            painter.drawImage(QtCore.QRectF(pixmap.rect()), image(data, *size))
+            if target.pieces:
+                _draw(painter, target, run.capture.picture, seen, scale)
+            else:
+                data, *size = shown(run.capture.pixels, box.width, seen, target.depth, target.linear, 2 * self.side)
+                painter.drawImage(QtCore.QRectF(pixmap.rect()), image(data, *size))
             painter.end()
         self._backdrops[run.number] = (pixmap, seen)
         return pixmap, seen

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bridge_server.client.editor import areas, material, model, sentences
+from bridge_server.client.editor.apart import apart
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.material import Source, Wish
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Capture, Extend, Picture, Refused, Settings, Target
@@ -41,19 +42,24 @@ class FileLayer:
         if self.state() != THERE:
             return 0.0
         pixels = np.zeros_like(_read(self.path))
-        pixels[_part(self.target.bounds)] = self._selected(picture)
+        self._write_selected(pixels, picture)
         _write(self.path, pixels)
         return time.monotonic() - began
 
     def holds(self, picture: Picture) -> Generator[None, None, bool]:
         yield
-        part = _part(self.target.bounds)
-        return self.state() == THERE and np.array_equal(_read(self.path)[part], self._selected(picture))
+        if self.state() != THERE:
+            return False
+        there = _read(self.path)
+        expected = there.copy()
+        self._write_selected(expected, picture)
+        return np.array_equal(there, expected)
 
-    def _selected(self, picture: Picture) -> np.ndarray:
+    def _write_selected(self, pixels: np.ndarray, picture: Picture) -> None:
         depth = next(name for name, depth in DEPTHS.items() if depth == self.target.depth)
-        pixels = np.frombuffer(picture.rgba, depth).reshape(picture.height, picture.width, 4)
-        return pixels[_part(picture.inside(self.target.painted))]
+        for place in self.target.on_canvas(picture):
+            data = picture.cut(self.target.inside(place), self.target.depth)
+            pixels[_part(place)] = np.frombuffer(data, depth).reshape(place.height, place.width, 4)
 
     def clear(self) -> None:
         if self.state() == THERE:
@@ -158,7 +164,7 @@ class FileHost:
         if self.folder is None or path is None:
             raise Refused(sentences.NO_DOCUMENT)
         yield None
-        pixels, grown, area = _read(path), None, settings.area
+        pixels, grown, area, places = _read(path), None, settings.area, None
         height, width = pixels.shape[:2]
         if isinstance(area, Extend):
             box, bounds, grown = areas.extended(width, height, area, settings.padding)
@@ -174,9 +180,13 @@ class FileHost:
             box = grown_box(bounds, width, height, settings.padding)
             selection = np.array(Image.open(self.folder / "selection.png").convert("L"))
             marks = lambda part: selection[_part(part)].tobytes()  # noqa: E731
+            if settings.apart:
+                places = yield from apart(bounds, box, settings.padding, marks)
         depth, linear = DEPTHS[pixels.dtype.name], pixels.dtype.kind == "f"
-        target = Target(str(self.folder), "", box, bounds, "", str(path), grown, depth, linear)
-        capture = Capture(target, pixels[_part(box)].tobytes(), marks(box))
+        target = Target(str(self.folder), "", box, bounds, "", str(path), grown, depth, linear, "", *(places or ()))
+        pieces = target.pieces or (box,)
+        sent = b"".join(pixels[_part(piece)].tobytes() for piece in pieces)
+        capture = Capture(target, sent, b"".join(map(marks, pieces)))
         yield replace(capture, source=self._source(settings.material, capture))
 
     def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> FileLayer:

@@ -37,7 +37,7 @@ def judged(stage: Stage, *found: Figures | None, job: str = "job1") -> model.Run
     for variant, each in enumerate(found):
         place = (0, 0, SIZE, SIZE)
         pixels = RGBA[variant + 1]
-        stage.tell(events.Result(job, variant, 7 + variant, *place, "texture", 1.0, 10, False, "u8", each, pixels))
+        stage.tell(events.Result(job, variant, 7 + variant, *place, "texture", 1.0, 10, False, "u8", each, rgba=pixels))
     return stage.flow.run
 
 

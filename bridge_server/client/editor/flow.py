@@ -229,10 +229,10 @@ def takes_sources(model: Optional[events.Model]) -> bool:
 
 def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:
     """What is sent to the bridge for that place with those settings."""
-    source = capture.source or Source(0, 0, b"")
+    source, target = capture.source or Source(0, 0, b""), capture.target
     return JobRequest(
-        capture.target.box.width,
-        capture.target.box.height,
+        target.box.width,
+        target.box.height,
         pixels=capture.pixels,
         selection=capture.selection,
         model=settings.model,
@@ -241,12 +241,14 @@ def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:
         variants=settings.variants,
         options=_options(settings),
         tag=tag,
-        painted=capture.target.painted,
-        depth=capture.target.depth,
-        linear=capture.target.linear,
+        painted=target.painted,
+        depth=target.depth,
+        linear=target.linear,
         source=source.rgba,
         source_width=source.width,
         source_height=source.height,
+        pieces=tuple(map(target.inside, target.pieces)),
+        parts=tuple(map(target.inside, target.parts)),
     )
 
 

@@ -64,7 +64,8 @@ class History:
     def bytes(self) -> int:
         """Of the pictures that still wait."""
         return sum(
-            PIXEL_BYTES[entry.depth] * entry.width * entry.height * entry.results for entry in self.waiting.values()
+            PIXEL_BYTES[entry.depth] * (entry.pixels or entry.width * entry.height) * entry.results
+            for entry in self.waiting.values()
         )
 
     def pictures(self) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from bridge_server.client import events, records
 from bridge_server.client.geometry import Box
+
+from . import samples
 
 if TYPE_CHECKING:
     from .host import Layer
@@ -70,6 +72,12 @@ class Settings:
         """Pixels of surroundings on each side; 0: as many as are usual."""
         return int(self.options.get("padding") or 0)
 
+    @property
+    def apart(self) -> bool:
+        """Far-apart places are sent as such: a model that paints from all of the picture has to see it."""
+        selected = self.area is None and self.material is None
+        return selected and self.model == "exemplar" and self.options.get("scale") in (None, 1)
+
 
 @dataclass(frozen=True)
 class Target:
@@ -78,7 +86,8 @@ class Target:
     ``box``: what is sent, canvas pixels. ``bounds``: the selected part's bounding box, canvas pixels, inside ``box``.
     ``key``, ``path``: how the document is known after a restart; ``grown``: the canvas before an `Extend`.
     ``depth``, ``linear``: of all its pixels, as in `records.Order`; ``space``: how the editor names the colours that
-    they and its layer have, "" the one that it names none.
+    they and its layer have, "" the one that it names none. ``pieces``, ``parts``: of far-apart places what is sent of
+    ``box`` and comes back of ``bounds``, canvas pixels; empty: all of it.
     """
 
     document: str
@@ -91,6 +100,8 @@ class Target:
     depth: str = "u8"
     linear: bool = False
     space: str = ""
+    pieces: Tuple[Box, ...] = ()
+    parts: Tuple[Box, ...] = ()
 
     @property
     def painted(self) -> Box:
@@ -101,10 +112,17 @@ class Target:
         """``place``, on the canvas, in the box's own coordinates."""
         return Box(place.x - self.box.x, place.y - self.box.y, place.width, place.height)
 
+    def on_canvas(self, picture: Picture) -> List[Box]:
+        """Where a picture has pixels of ``bounds``, canvas pixels."""
+        if not picture.parts:
+            return [self.bounds]
+        return [Box(each.x + self.box.x, each.y + self.box.y, each.width, each.height) for each in picture.parts]
+
 
 @dataclass(frozen=True)
 class Capture:
-    """What is sent: ``pixels`` RGBA of the box in the target's depth, ``selection`` 1 byte each, 255 = repaint."""
+    """What is sent: ``pixels`` RGBA of the box, or of its pieces one after the other, in the target's depth,
+    ``selection`` 1 byte each, 255 = repaint."""
 
     target: Target
     pixels: bytes
@@ -116,28 +134,54 @@ class Capture:
         """Of its pictures."""
         return len(self.pixels) + (len(self.source.rgba) if self.source is not None else 0)
 
+    @property
+    def picture(self) -> Picture:
+        box, pieces = self.target.box, tuple(map(self.target.inside, self.target.pieces))
+        return Picture(box.width, box.height, self.pixels, Box(0, 0, box.width, box.height), pieces)
+
 
 @dataclass(frozen=True)
 class Picture:
     """RGBA pixels, in the target's depth, of ``part`` of the box (in its own coordinates); straight, A = selection, or
     more over partly transparent pixels.
 
-    One that is only to be looked at may have fewer pixels than the part.
+    One that is only to be looked at may have fewer pixels than the part. With ``parts``, which lie within the part, the
+    pixels are those of these, one after the other, and there is nothing elsewhere.
     """
 
     width: int
     height: int
     rgba: bytes
     part: Box
+    parts: Tuple[Box, ...] = ()
 
     @classmethod
     def of(cls, event: Union[events.Preview, events.Result, events.StepView]) -> Picture:
-        size = (event.columns, event.rows) if isinstance(event, events.StepView) else (event.width, event.height)
-        return cls(*size, event.rgba, Box(event.x, event.y, event.width, event.height))
+        part = Box(event.x, event.y, event.width, event.height)
+        if isinstance(event, events.StepView):
+            return cls(event.columns, event.rows, event.rgba, part)
+        return cls(event.width, event.height, event.rgba, part, event.parts)
 
-    def inside(self, place: Box) -> Box:
-        """Which of its pixels belong to ``place``, a rectangle of the box within the part."""
-        return Box(place.x - self.part.x, place.y - self.part.y, place.width, place.height)
+    def each(self, depth: str) -> Iterator[Picture]:
+        """Its parts as pictures of their own."""
+        if not self.parts:
+            yield self
+        begin = 0
+        for part in self.parts:
+            end = begin + part.area * records.PIXEL_BYTES[depth]
+            yield Picture(part.width, part.height, self.rgba[begin:end], part)
+            begin = end
+
+    def cut(self, place: Box, depth: str) -> bytes:
+        """The pixels of ``place``, a rectangle of the box within the part, or within one of the parts."""
+        begin, whole = 0, self.part
+        for part in self.parts:
+            if part.holds(place):
+                whole = part
+                break
+            begin += part.area * records.PIXEL_BYTES[depth]
+        inside = Box(place.x - whole.x, place.y - whole.y, place.width, place.height)
+        return samples.cut(self.rgba, whole.width, inside, depth, begin)
 
 
 @dataclass
@@ -209,8 +253,8 @@ class Run:
     @property
     def bytes(self) -> int:
         """Of its finished pictures on disk."""
-        bounds, size = self.target.bounds, records.PIXEL_BYTES[self.target.depth]
-        return size * bounds.width * bounds.height * sum(v.finished for v in self.variants)
+        pixels = sum(part.area for part in self.target.parts) or self.target.bounds.area
+        return records.PIXEL_BYTES[self.target.depth] * pixels * sum(v.finished for v in self.variants)
 
 
 def layer_name(run: Run, variant: Variant) -> str:

@@ -20,12 +20,13 @@ RGBA_OF_GRAY = (0, 0, 0, 1)  # of Y, A
 GRAY_OF_RGBA = (1, 3)  # the three colours are alike; of what a network painted in colours, green is nearest to gray
 
 
-def cut(rgba: bytes, width: int, part: Box, depth: str) -> bytes:
-    """The rectangle ``part`` of a picture ``width`` pixels wide."""
+def cut(rgba: bytes, width: int, part: Box, depth: str, begin: int = 0) -> bytes:
+    """The rectangle ``part`` of a picture ``width`` pixels wide, whose bytes begin at ``begin``."""
     size = PIXEL_BYTES[depth]
     if part.x == 0 and part.width == width:
-        return rgba[size * width * part.y : size * width * (part.y + part.height)]
-    starts = range(size * (width * part.y + part.x), size * width * (part.y + part.height), size * width)
+        return rgba[begin + size * width * part.y : begin + size * width * (part.y + part.height)]
+    first = begin + size * (width * part.y + part.x)
+    starts = range(first, begin + size * width * (part.y + part.height), size * width)
     return b"".join(rgba[start : start + size * part.width] for start in starts)
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any, List
 
+from bridge_server.client.geometry import Box
 from bridge_server.client.records import PIXEL_BYTES
 
 from .areas import surroundings
 from .choosing import Bars, Part, drawn
 from .model import Picture, Target
 from .pump import Pump
-from .samples import OPAQUE, cut
+from .samples import OPAQUE
 
 FOLLOWED = 1 << 22  # pixels of a canvas up to which the layer follows a bar that is being dragged
 
@@ -61,30 +62,39 @@ def composed(target: Target, parts: List[Part], bars: List[float]) -> Picture:
         parts: of one place, from left to right; each covers the target's bounds.
         bars: between them, 0 … 1 of what the split view shows.
     """
-    painted, size = target.painted, PIXEL_BYTES[target.depth]
-    seen = surroundings(target.box, target.bounds)
-    cuts = [max(0, min(painted.width, round(seen.x + bar * seen.width) - painted.x)) for bar in bars]
-    ends = [0, *cuts, painted.width]
-    pictures = [_pixels(target, part) for part in parts]
-    stride = size * painted.width
+    painted, seen = target.painted, surroundings(target.box, target.bounds)
+    chosen = parts[-1].variant
+    apart = chosen.picture.parts if chosen is not None and chosen.picture is not None else ()
+    columns = [round(seen.x + bar * seen.width) for bar in bars]
+    made = b"".join(_composed(target, place, parts, columns) for place in apart or (painted,))
+    return Picture(painted.width, painted.height, made, painted, apart)
+
+
+def _composed(target: Target, place: Box, parts: List[Part], columns: List[int]) -> bytes:
+    """A rectangle of the box, with bars at those columns of the box."""
+    size = PIXEL_BYTES[target.depth]
+    cuts = [max(0, min(place.width, column - place.x)) for column in columns]
+    ends = [0, *cuts, place.width]
+    pictures = [_pixels(target, place, part) for part in parts]
+    stride = size * place.width
     made = bytearray().join(
         picture[start + size * left : start + size * right]
-        for start in range(0, stride * painted.height, stride)
+        for start in range(0, stride * place.height, stride)
         for picture, left, right in zip(pictures, ends, ends[1:])
     )
-    for place in cuts:
-        if 0 < place < painted.width:
-            for column, colour in ((place - 1, bytes(size)), (place, OPAQUE[target.depth] * 3)):
+    for at in cuts:
+        if 0 < at < place.width:
+            for column, colour in ((at - 1, bytes(size)), (at, OPAQUE[target.depth] * 3)):
                 _line(made, bytes(pictures[-1]), stride, size * column, colour[: size * 3 // 4])
-    return Picture(painted.width, painted.height, bytes(made), painted)
+    return bytes(made)
 
 
-def _pixels(target: Target, part: Part) -> memoryview:
-    """Of the target's bounds; transparent for the original."""
+def _pixels(target: Target, place: Box, part: Part) -> memoryview:
+    """Of that rectangle of the box; transparent for the original."""
     picture = part.variant.picture if part.variant is not None else None
     if picture is None:
-        return memoryview(bytes(PIXEL_BYTES[target.depth] * target.bounds.width * target.bounds.height))
-    return memoryview(cut(picture.rgba, picture.width, picture.inside(target.painted), target.depth))
+        return memoryview(bytes(PIXEL_BYTES[target.depth] * place.area))
+    return memoryview(picture.cut(place, target.depth))
 
 
 def _line(made: bytearray, alpha_of: bytes, stride: int, start: int, colour: bytes) -> None:
