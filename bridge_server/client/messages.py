@@ -138,7 +138,7 @@ class Blob:
 @message(WIRE, "submit", TO_BRIDGE)
 class Submit(OfJob):
     """Run a job.  ``pixels``, ``selection``: blobs of width*height*4 samples of the order's depth and of width*height
-    bytes, or of its ``pieces``, complete before this; ``source``: of source_width*source_height*4 samples, if it has one.
+    bytes, or of its ``pieces``, complete before this; ``source``: of source_width*source_height*4 samples, or null.
     ``maps``: as ``pixels``, of each map's own depth, in the order of the order's maps.
 
     The job id is made by the client; a second submit with it is answered by ``state``.  ``history``: results stay until
