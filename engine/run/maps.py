@@ -61,7 +61,8 @@ def check(job: Job) -> None:
     """Raise BadInput where the maps and what else a job asks for do not go together."""
     names = [each.name for each in job.maps]
     if len(names) > MAX_MAPS:
-        raise BadInput("bad_maps", f"There may be up to {MAX_MAPS} maps beside the colour, not {len(names)}.")
+        sentence = f"There may be up to {MAX_MAPS} maps beside the colour, not {len(names)}; leave some out."
+        raise BadInput("bad_maps", sentence)
     for each in job.maps:
         if not each.name or names.count(each.name) > 1:
             raise BadInput("bad_maps", f"Every map needs a name of its own; rename {each.name!r}.")

@@ -1,5 +1,5 @@
 """README's pictures of before and after, by the engine as it is: a path taken out of the demonstration's photograph,
-two extensions and a tile by each of the built-in models.
+two extensions and a tile by each of the built-in models; and the guide's, maps that are extended together.
 
     python -m tests.engine.pictures [--out docs/images] [--only NAMES] [--photographs RUN]
 
@@ -27,7 +27,9 @@ from engine.canvas import extend
 from engine.files import imagefile, maskfile
 
 ASSETS = Path(__file__).parents[2] / "engine" / "assets"
-REMOVAL = "removal"
+REMOVAL, MAPS = "removal", "extend-maps"
+STONE = Path(__file__).parent / "data" / "stone"
+"""Colour, normals and height of one wall."""
 SHOWN = (slice(340, 900), slice(60, 620))
 """Rows and columns of the photograph that its picture shows."""
 GAP = 12
@@ -76,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--preset", default="fast")
-    names = [REMOVAL, *(example.name for example in EXAMPLES)]
+    names = [REMOVAL, MAPS, *(example.name for example in EXAMPLES)]
     parser.add_argument("--only", default=",".join(names), metavar="NAMES")
     parser.add_argument("--photographs", type=Path, metavar="RUN", help="folder of a finished bench photo")
     parser.add_argument("--pictures", type=Path, metavar="CACHE", help="its cache of pictures")
@@ -86,6 +88,8 @@ def main() -> None:
         return
     if REMOVAL in arguments.only.split(","):
         save(arguments.out / f"{REMOVAL}.jpg", removed(arguments.preset))
+    if MAPS in arguments.only.split(","):
+        save(arguments.out / f"{MAPS}.jpg", with_maps(arguments.preset))
     for example in EXAMPLES:
         if example.name in arguments.only.split(","):
             save(arguments.out / f"{example.name}.png", painted(example, arguments.preset))
@@ -101,6 +105,25 @@ def removed(preset: str) -> np.ndarray:
     before = image[..., :3]
     marked, after = marked_in(before, selection * 0.6), canvas.over(before, last.layer())
     return beside(beside(before[SHOWN], marked[SHOWN]), after[SHOWN])
+
+
+def with_maps(preset: str) -> np.ndarray:
+    """The upper part of a wall's colour, normals and height, and below them the same 96 pixels wider; (H, W, 3)
+    uint8."""
+    files = [imagefile.read(STONE / f"stone_{name}.png").rgba8()[:160] for name in ("colour", "normal", "height")]
+    frames = [extend.extended(pixels, right=96) for pixels in files]
+    seen = [frame.rgba(frame.pixels) for frame in frames]
+    maps = api.Map("normal", seen[1], "normal"), api.Map("height", seen[2])
+    job = api.Job(seen[0], frames[0].selection, preset=preset, seed=SEED, maps=maps)
+    *_, last = api.run(job, api.load_model(job.model, "cpu"))
+    assert isinstance(last, api.Finished)
+    columns = []
+    for before, frame, layer in zip(files, frames, (last.layer(), *last.map_layers()), strict=True):
+        after = np.where(frame.selection[..., None] > 0, layer[..., :3], frame.pixels[..., :3])
+        above = np.full_like(after, 255)
+        above[:, : before.shape[1]] = before[..., :3]
+        columns.append(np.concatenate([above, np.full((GAP, after.shape[1], 3), 255, np.uint8), after]))
+    return beside(beside(*columns[:2]), columns[2])
 
 
 def compared(run: Path, cache: Path | None) -> np.ndarray:

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from engine import api
+from engine.canvas import extend
 from engine.errors import BadInput
 from engine.exemplar import matching, melding
 from engine.exemplar.matching import HAS_NUMBA
+from engine.files import imagefile
 from engine.run import states
+from tests.engine.pictures import STONE
 
 SHARES = np.array([0.3, 0.5, 0.2])
 
@@ -112,6 +115,25 @@ def test_normals_have_unit_length_and_fit_the_height(model) -> None:
     fill = done.map_fills[0][SELECTION[done.region.slices] > 0]
     assert fill[:, 0].min() < -0.3, "floats as they are"
     assert np.abs(np.linalg.norm(fill, axis=1) - 1).max() < 1e-4
+
+
+def test_a_real_walls_maps_stay_together(model) -> None:
+    """Where the colour has a joint, height and normals have one, as in the wall itself."""
+    files = [imagefile.read(STONE / f"stone_{name}.png").rgba8()[:96] for name in ("colour", "height", "normal")]
+    frames = [extend.extended(pixels, right=48) for pixels in files]
+    colour, height, normal = (frame.rgba(frame.pixels) for frame in frames)
+    both = (api.Map("height", height), api.Map("normal", normal, "normal"))
+    done = _last(_job(both, colour, frames[0].selection, steps=12), model)
+    lay = [layer[:, 256:] for layer in (done.layer(), *done.map_layers())]
+    for number, channel in ((1, 0), (2, 1)):
+        there, here = (
+            np.corrcoef(one[..., :3].mean(2).ravel(), other[..., channel].ravel())[0, 1]
+            for one, other in ((files[0], files[number]), (lay[0], lay[number]))
+        )
+        assert here == pytest.approx(there, abs=0.1)
+    assert abs(np.corrcoef(lay[0][..., :3].mean(2).ravel(), lay[1][..., 0].ravel())[0, 1]) > 0.6
+    length = np.linalg.norm(lay[2][..., :3] / 127.5 - 1, axis=2)
+    assert np.abs(length - 1).max() < 0.02
 
 
 def test_a_map_decides_with_the_colour_by_its_weight(model) -> None:
