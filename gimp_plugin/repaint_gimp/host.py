@@ -18,12 +18,13 @@ from bridge_server.client.editor import sentences as shared
 from bridge_server.client.editor.apart import apart
 from bridge_server.client.editor.areas import extended, frame, grown_size, marks, slices
 from bridge_server.client.editor.host import Identity
+from bridge_server.client.editor.maps import Candidate, MapWish, Together, map_name
 from bridge_server.client.editor.material import LAYER, Wish, checked
 from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, grown_box
 
-from . import material, pixels, sentences
+from . import maps, material, pixels, sentences
 from .layer import PreviewLayer
 from .lookup import find_image, find_layer, select_items, selected_items, selected_layer
 from .seen import filtered, outside_filters
@@ -88,6 +89,10 @@ class GimpHost:
         with self.probe.host():
             return material.picture(image, wish, side)
 
+    def maps(self) -> List[Candidate]:
+        image = find_image(self.image)
+        return maps.candidates(image) if image is not None else []
+
     def open(self, path: Path) -> None:
         """Opens a picture file in a window of its own."""
         with self.probe.host():
@@ -112,6 +117,8 @@ class GimpHost:
         wish = settings.material
         if active is None and (settings.source == "layer" or (wish is not None and wish.kind == LAYER)):
             raise Refused(shared.NO_LAYER)
+        for each in settings.maps:
+            maps.found(image, each)
         box, bounds, grown, chosen = self._area(image, settings)
         places = (yield from apart(bounds, box, settings.padding, chosen)) if settings.apart else None
         below = active if settings.source == "layer" else outside_filters(active)
@@ -127,7 +134,7 @@ class GimpHost:
         )
         if settings.source == "layer" and active is not None:
             with filtered(active) as seen:
-                yield from self._read(image, seen, target, chosen, active, wish)
+                yield from self._read(image, seen, target, chosen, active, wish, settings.maps)
             return
         with self.probe.host():
             visible = Gimp.Layer.new_from_visible(image, image, OURS)  # never enters the image
@@ -145,9 +152,10 @@ class GimpHost:
         chosen: Callable[[Box], bytes],
         active: Optional[Gimp.Layer],
         wish: Optional[Wish],
+        along: Tuple[MapWish, ...] = (),
     ) -> Generator[Optional[Capture], None, None]:
-        """The target's box of ``source``, a layer of the image or of its own, in its colours; and what the fill is to
-        be made of."""
+        """The target's box of ``source``, a layer of the image or of its own, in its colours; what the fill is to be
+        made of, and the maps that are painted along."""
         form = pixels.Form.of(source)
         target = replace(target, depth=form.depth, linear=form.linear, space=form.name)
         _, x, y = source.get_offsets()
@@ -174,7 +182,7 @@ class GimpHost:
                     yield None
                 else:
                     capture = replace(capture, source=checked(found, target.depth, wish))
-        yield capture
+        yield (yield from maps.read(image, along, capture))
 
     def _area(self, image: Gimp.Image, settings: Settings) -> Tuple[Box, Box, Optional[Box], Callable[[Box], bytes]]:
         """What is sent, the bounding box of what is repainted, the canvas before it grows, the marks of a part."""
@@ -199,9 +207,9 @@ class GimpHost:
         )
 
     # ---- writing ----
-    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> PreviewLayer:
-        """One new, empty layer above the run's active layer, for an `Extend` with the larger canvas: one undo step.
-        The selected layers or channels stay selected. Raises `Refused`.
+    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> Any:
+        """One new, empty layer above the run's active layer and above each of its maps, for an `Extend` with the larger
+        canvas: one undo step. The selected layers or channels stay selected. Raises `Refused`.
 
         above_active: above the layer that is selected now (for a picture put in later) instead of at the click.
         deselect: what was selected at the click is not any more, in the same undo step.
@@ -217,42 +225,73 @@ class GimpHost:
             raise Refused(sentences.OTHER_SIZE)
         selected = selected_items(image)
         above = outside_filters(selected_layer(image)) if above_active else find_layer(image, target.active)
-        layer = Gimp.Layer.new(
-            image,
-            name,
-            target.bounds.width,
-            target.bounds.height,
-            KINDS[image.get_base_type()],
-            100.0,
-            image.get_default_new_layer_mode(),
-        )
-        layer.fill(Gimp.FillType.TRANSPARENT)
-        layer.set_offsets(target.bounds.x, target.bounds.y)
-        parent, place = _place(image, above)
+        made = [(_new(image, target, name), above)]
+        for one in target.maps:
+            layer = _new(image, target, map_name(name, one))
+            layer.set_visible(one.shown)
+            made.append((layer, maps.layer_of(image, target, one) or above))
         marks = b""
         with self.probe.host():
             image.undo_group_start()
             try:
                 if old is not None and size != wanted:
                     image.resize(*wanted, old.x, old.y)
-                added = image.insert_layer(layer, parent, place)
-                if old is not None and not added:
-                    image.resize(old.width, old.height, -old.x, -old.y)
-                if added and deselect and _selected(image) == target.bounds:
+                added = [layer for layer, place in made if image.insert_layer(layer, *_place(image, place))]
+                if len(added) < len(made):
+                    for layer in added:
+                        image.remove_layer(layer)
+                    if old is not None:
+                        image.resize(old.width, old.height, -old.x, -old.y)
+                elif deselect and _selected(image) == target.bounds:
                     marks = pixels.read(image.get_selection().get_buffer(), target.bounds, pixels.MARKS)
                     Gimp.Selection.none(image)
             finally:
                 image.undo_group_end()
-            if added:
+            if len(added) == len(made):
                 select_items(image, selected)
             Gimp.displays_flush()
-        if not added:
-            layer.delete()
+        if len(added) < len(made):
+            for layer, _ in made:
+                if layer not in added:
+                    layer.delete()
             raise Refused(sentences.NOT_ADDED)
-        return PreviewLayer(self.probe, target, layer, selected, marks)
+        lead, *others = [layer for layer, _ in made]
+        whole = PreviewLayer(self.probe, target, lead, selected, marks)
+        if not others:
+            return whole
+        along = [
+            PreviewLayer(self.probe, target.of_map(one), layer, selected) for one, layer in zip(target.maps, others)
+        ]
+        return MapLayers(whole, along, target.maps)
 
     def withdraw(self, target: Target) -> None:
         """After a cancel: nothing, for the layer takes the larger canvas with it, in one undo step."""
+
+
+class MapLayers(Together):
+    """Those of a run with maps: GIMP takes them away in one undo step, too."""
+
+    lead: PreviewLayer
+
+    def remove(self) -> None:
+        image = find_image(self.lead.target.document)
+        if image is None:
+            return
+        image.undo_group_start()
+        try:
+            for layer in (*self.others, self.lead):  # the canvas becomes smaller with the last one
+                layer.remove()
+        finally:
+            image.undo_group_end()
+
+
+def _new(image: Gimp.Image, target: Target, name: str) -> Gimp.Layer:
+    """An empty layer for what the target paints; it is not in the image yet."""
+    bounds, mode = target.bounds, image.get_default_new_layer_mode()
+    layer = Gimp.Layer.new(image, name, bounds.width, bounds.height, KINDS[image.get_base_type()], 100.0, mode)
+    layer.fill(Gimp.FillType.TRANSPARENT)
+    layer.set_offsets(bounds.x, bounds.y)
+    return layer
 
 
 def _selected(image: Gimp.Image) -> Optional[Box]:

@@ -23,9 +23,13 @@ def find_layer(image: Gimp.Image, layer_id: str) -> Optional[Gimp.Layer]:
 
 
 def selected_layer(image: Gimp.Image) -> Optional[Gimp.Layer]:
-    """The first of the selected layers, None if a channel, a path or nothing is selected."""
-    layers = image.get_selected_layers()
-    return layers[0] if layers else None
+    """The selected layer, of several the highest that is seen (GIMP tells of no order); None if a channel, a path or
+    nothing is selected."""
+    chosen = list(image.get_selected_layers())
+    if len(chosen) > 1:
+        chosen = [layer for layer in layers_of(image) if layer in chosen]
+        chosen.sort(key=lambda layer: not layer.get_visible())
+    return chosen[0] if chosen else None
 
 
 def selected_items(image: Gimp.Image) -> List[Gimp.Drawable]:
@@ -40,3 +44,14 @@ def select_items(image: Gimp.Image, items: List[Gimp.Drawable]) -> None:
         image.set_selected_layers(there)
     elif there:
         image.set_selected_channels(there)
+
+
+def layers_of(image: Gimp.Image) -> List[Gimp.Layer]:
+    """All of them, also those in groups, the highest first."""
+    found: List[Gimp.Layer] = []
+    waiting = list(reversed(image.get_layers()))
+    while waiting:
+        layer = waiting.pop()
+        found.append(layer)
+        waiting.extend(reversed(layer.get_children()) if layer.is_group() else ())
+    return found

@@ -15,7 +15,7 @@ from bridge_server.client.editor.model import Refused, Target
 from bridge_server.client.geometry import Box, selection_bounds
 
 from . import pixels
-from .lookup import selected_layer
+from .lookup import layers_of, selected_layer
 from .seen import filtered
 
 SLICE = 1 << 18  # pixels read at a time, as in `host`
@@ -27,7 +27,7 @@ def names(image: Gimp.Image, kind: str) -> List[str]:
     if kind == material.PICTURE:
         found = [each.get_name() for each in _others(image)]
     elif kind == material.OTHER:
-        found = [layer.get_name() for layer in _layers(image) if layer != selected_layer(image)]
+        found = [layer.get_name() for layer in layers_of(image) if layer != selected_layer(image)]
     else:
         found = [channel.get_name() for channel in image.get_channels()]
     return list(dict.fromkeys(found))
@@ -45,7 +45,7 @@ def read(
     """
     grown, inverted = target.grown or Box(0, 0, 0, 0), wish.kind == material.UNMARKED
     if wish.kind == material.OTHER:
-        with filtered(_found(_layers(image), wish)) as layer:
+        with filtered(_found(layers_of(image), wish)) as layer:
             yield from _read(layer, Box(0, 0, layer.get_width(), layer.get_height()), target)
     elif wish.kind in (material.PICTURE, material.FILE):
         opened = _opened(wish) if wish.kind == material.FILE else _found(_others(image), wish)
@@ -76,7 +76,7 @@ def picture(image: Gimp.Image, wish: Wish, side: int) -> Any:
         if wish.kind == material.PICTURE:
             return _small_image(_found(_others(image), wish), side)
         if wish.kind in (material.OTHER, material.LAYER):
-            layer = selected_layer(image) if wish.kind == material.LAYER else _found(_layers(image), wish)
+            layer = selected_layer(image) if wish.kind == material.LAYER else _found(layers_of(image), wish)
             if layer is None:
                 return None
             with filtered(layer) as shown:
@@ -118,17 +118,6 @@ def _marks_of(channel: Gimp.Channel, every: int, inverted: bool) -> bytes:
 
 def _others(image: Gimp.Image) -> List[Gimp.Image]:
     return [each for each in Gimp.get_images() if each.get_id() != image.get_id()]
-
-
-def _layers(image: Gimp.Image) -> List[Gimp.Layer]:
-    """All of them, also those in groups, the highest first."""
-    found: List[Gimp.Layer] = []
-    waiting = list(reversed(image.get_layers()))
-    while waiting:
-        layer = waiting.pop()
-        found.append(layer)
-        waiting.extend(reversed(layer.get_children()) if layer.is_group() else ())
-    return found
 
 
 def _found(things: List[Any], wish: Wish) -> Any:

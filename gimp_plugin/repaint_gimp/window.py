@@ -39,6 +39,7 @@ from .gallery import THUMBNAIL, Gallery  # noqa: E402
 from .host import GimpHost  # noqa: E402
 from .live import LiveLine  # noqa: E402
 from .lookup import find_image  # noqa: E402
+from .map_list import MapsPanel  # noqa: E402
 from .pages import ExtendPage, MaterialPanel, MorePage, PageWidget, TilePage  # noqa: E402
 from .setup import BoxPanel, RemovalPanel, SetUpPanel  # noqa: E402
 from .tour import TourPanel  # noqa: E402
@@ -89,6 +90,7 @@ class Window(Gtk.Window):
         self.image.on_change(self._pick_image)
         self.form.dice.connect("clicked", lambda *_: self.panel.draw_seed())
         self.material = MaterialPanel(self.panel, self._show_fields)
+        self.maps = MapsPanel(self.panel)
         self.download = DownloadPanel(self._pump, self.fields["model"])
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
@@ -111,7 +113,10 @@ class Window(Gtk.Window):
         self.branches = BranchPanel(self.panel, self.gallery)
         left, right = column(), column()
         left.pack_start(
-            _scrolled(column(self.form, self.material, self.download, Tabs(self.pages), self.pages)), True, True, 0
+            _scrolled(column(self.form, self.material, self.maps, self.download, Tabs(self.pages), self.pages)),
+            True,
+            True,
+            0,
         )
         starts = [page.button for page in self.page.values() if page.button is not None]
         left.pack_end(column(*starts, self._build_progress(), self._build_status()), False, False, 0)
@@ -186,7 +191,7 @@ class Window(Gtk.Window):
     def _show_fields(self) -> None:
         """Those that the chosen model has a use for."""
         shown = self.panel.shown_fields()
-        for form in (self.form, self.material.form, *(page.form for page in self.page.values())):
+        for form in (self.form, self.material.form, self.maps.form, *(page.form for page in self.page.values())):
             form.show_fields(shown)
 
     # ---- where it is ----
@@ -255,6 +260,7 @@ class Window(Gtk.Window):
             self.image.set_active_id(self._host.image)
         self.extend_page.refresh()
         self.material.look_again()
+        self.maps.look_again()
         self.more_page.show_memory()
         return False
 
@@ -296,6 +302,7 @@ class Window(Gtk.Window):
         self._show_fields()
         self.download.refresh()
         self.material.refresh()
+        self.maps.refresh()
         self._show_progress()
         self.status.set_text(flow.sentence)
         self.warning.set_visible(flow.is_error)

@@ -21,6 +21,7 @@ from .downloads import DownloadPanel
 from .forms import Form
 from .gallery import Gallery
 from .live import LiveLine
+from .map_list import MapsPanel
 from .pages import ExtendPage, MaterialPanel, MorePage, PageWidget, TilePage
 from .qt import QtCore, QtWidgets, scoped
 from .setup import BoxPanel, RemovalPanel, SetUpPanel
@@ -62,6 +63,7 @@ class RePaintDocker(DockWidget):
     def canvasChanged(self, canvas: Any) -> None:
         self.panel.document_changed()
         self.material.look_again()
+        self.maps.look_again()
         for page in self.page.values():
             page.refresh()
         choices = self.panel.choices
@@ -89,6 +91,7 @@ class RePaintDocker(DockWidget):
         self.form = Form(fields.COMMON, self.fields)
         self.form.dice.clicked.connect(lambda *_: self.panel.draw_seed())
         self.material = MaterialPanel(self.panel, self._show_fields)
+        self.maps = MapsPanel(self.panel)
         self.download = DownloadPanel(self._pump, self.fields["model"])
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
@@ -111,6 +114,7 @@ class RePaintDocker(DockWidget):
         parts = (
             self.form,
             self.material,
+            self.maps,
             self.download,
             self.pages,
             *self.page.values(),
@@ -211,7 +215,7 @@ class RePaintDocker(DockWidget):
     def _show_fields(self) -> None:
         """Those that the chosen model has a use for."""
         shown = self.panel.shown_fields()
-        for form in (self.form, self.material.form, *(page.form for page in self.page.values())):
+        for form in (self.form, self.material.form, self.maps.form, *(page.form for page in self.page.values())):
             form.show_fields(shown)
 
     def refresh(self) -> None:
@@ -221,6 +225,7 @@ class RePaintDocker(DockWidget):
         self._show_fields()
         self.download.refresh()
         self.material.refresh()
+        self.maps.refresh()
         self._show_progress()
         self.status.setText(flow.sentence)
         self.status.setToolTip(plain(flow.sentence))

@@ -20,15 +20,16 @@ from bridge_server.client.editor import sentences as shared
 from bridge_server.client.editor.apart import apart
 from bridge_server.client.editor.areas import around, extended, frame, marks, slices
 from bridge_server.client.editor.host import Identity
+from bridge_server.client.editor.maps import Candidate, MapWish, map_name, uncovered
 from bridge_server.client.editor.material import LAYER, Wish, checked
-from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
+from bridge_server.client.editor.model import Capture, Extend, MapTarget, Refused, Settings, Target, Tile
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
 
-from . import colours, material, sentences
+from . import colours, maps, material, sentences
 from .colours import Space
 from .layer import PreviewLayer
-from .lookup import find_document, find_node, is_mask, layer_of
+from .lookup import find_document, find_node, is_mask, layer_of, layers
 from .undo import Top, take_back, top
 
 ANNOTATION = "repaint_bridge"
@@ -98,6 +99,12 @@ class KritaHost:
         with self.probe.host():
             return material.picture(document, wish, side)
 
+    def maps(self) -> List[Candidate]:
+        document = self.in_front()
+        if document is None or document.rootNode() is None:
+            return []
+        return maps.candidates(document, self.active_layer(document))
+
     def open(self, path: Path) -> None:
         """Opens a picture file in a view of its own."""
         with self.probe.host():
@@ -114,6 +121,8 @@ class KritaHost:
         if document is None:
             raise Refused(shared.NO_DOCUMENT)
         active = self.active_layer(document)
+        for wish in settings.maps:
+            self._map(document, wish)
         source = active if settings.source == "layer" else None
         if settings.source == "layer" and active is None:
             raise Refused(shared.NO_LAYER)
@@ -166,8 +175,14 @@ class KritaHost:
                     began = time.monotonic()
             yield None
         capture = Capture(target, read.getvalue(), marked.getvalue())
-        if settings.material is not None:
-            capture = yield from self._with_source(capture, settings.material, document, active, source, chosen)
+        try:
+            if settings.material is not None:
+                capture = yield from self._with_source(capture, settings.material, document, active, source, chosen)
+            capture = yield from self._with_maps(capture, settings.maps, document)
+        except Refused:
+            self._grown = top(document_id)
+            self.withdraw(target)
+            raise
         yield capture
 
     def _with_source(
@@ -190,6 +205,40 @@ class KritaHost:
                     return replace(capture, source=checked(found, capture.target.depth, wish))
                 yield None
         raise wish.gone()
+
+    def _map(self, document: Document, wish: MapWish) -> Node:
+        node = find_node(document, wish.layer)
+        if node is None:
+            raise wish.refusal(shared.MAP_GONE)
+        return node
+
+    def _with_maps(
+        self, capture: Capture, wishes: Tuple[MapWish, ...], document: Document
+    ) -> Generator[None, None, Capture]:
+        """The capture with the layers that are painted along, each in its own depth and colours."""
+        targets, found, box = [], [], capture.target.box
+        for wish in wishes:
+            node, read, began = self._map(document, wish), io.BytesIO(), time.monotonic()
+            space = Space.of(node)
+            with closing(colours.Reader(space)) as reader:
+                for part in slices(box, PLAIN_SLICE if space.travelling == space else CONVERTED_SLICE):
+                    if find_document(capture.target.document) is None:
+                        raise Refused(shared.CHANGED)
+                    rgba = self._slice(document, node, part, reader)
+                    if uncovered(capture, rgba, space.sent_depth, box.width * (part.y - box.y)):
+                        raise wish.refusal(shared.MAP_SMALLER)
+                    read.write(rgba)
+                    if time.monotonic() - began > SLICE_SECONDS:
+                        yield None
+                        began = time.monotonic()
+            targets.append(
+                wish.target(
+                    wish.layer, space.sent_depth, colours.is_linear(space), space.travelling.name, node.visible()
+                )
+            )
+            found.append(read.getvalue())
+        target = replace(capture.target, maps=tuple(targets))
+        return replace(capture, target=target, maps=tuple(found)) if wishes else capture
 
     def _selection(self, document: Document, feather: int) -> Selection:
         """The document's selection; with ``feather`` a copy whose edge fades inwards over so many pixels."""
@@ -265,8 +314,9 @@ class KritaHost:
             return reader.outgoing(data, part.width, part.height)
 
     # ---- writing ----
-    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> PreviewLayer:
-        """One new, empty paint layer of the run's colour space above its active layer: one undo step. Raises `Refused`.
+    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> Any:
+        """One new, empty paint layer of the run's colour space above its active layer, and one above each of its maps:
+        one undo step (`maps`). Raises `Refused`.
 
         above_active: above the layer that is active now (for a picture put in later) instead of at the click.
         deselect: what was selected at the click is not any more; its making is undone, so that it is no step in the
@@ -277,24 +327,57 @@ class KritaHost:
             raise Refused(shared.CLOSED_DOCUMENT)
         active = layer_of(document.activeNode())
         wanted = active if above_active else (find_node(document, target.active) if target.active else None)
-        if target.grown is not None:
+        users_layer = active.uniqueId().toString() if active is not None else ""
+        old = target.grown
+        if old is not None:
             self._grown = top(target.document)  # by now Krita's menu knows of the enlarging
+        deselected = self._deselect(document) if deselect else None
+        others: List[PreviewLayer] = []
+        try:
+            for one in target.maps:
+                below = _layer_of_map(document, one) or wanted
+                own = target.of_map(one)
+                others.append(self._add(document, own, map_name(name, one), below, users_layer, one.shown))
+            lead = self._add(document, target, name, wanted, users_layer)
+        except Refused:
+            for layer in reversed(others):
+                layer.remove()
+            if deselected is not None:
+                document.setSelection(deselected)
+            raise
+        lead.deselected = deselected
+        self._repeat("give back", lead.give_back_active)
+        if old is None:
+            return maps.together(lead, others, target.maps)
+        size = (old.width, old.height)
+        return maps.together(
+            lead, others, target.maps, self._grown, lambda: (document.width(), document.height()) == size
+        )
+
+    def _add(
+        self,
+        document: Document,
+        target: Target,
+        name: str,
+        wanted: Optional[Node],
+        users_layer: str,
+        shown: bool = True,
+    ) -> PreviewLayer:
+        """One layer above ``wanted``."""
         node = document.createNode(name, "paintlayer")
+        if not shown:
+            node.setVisible(False)
         space = Space.named(target.space)
         converted = Space.of(node) != space
         with self.probe.host():
             if converted and not node.setColorSpace(*space):  # an undo step
                 raise Refused(sentences.NO_SPACE)
         parent, above = _place(document, wanted)
-        deselected = self._deselect(document) if deselect else None
         with self.probe.host():
             added = parent.addChildNode(node, above)
         if not added:
             raise Refused(sentences.NOT_ADDED)
-        users_layer = active.uniqueId().toString() if active is not None else ""
-        layer = PreviewLayer(self.probe, target, node, users_layer, converted, deselected)
-        self._repeat("give back", layer.give_back_active)
-        return layer
+        return PreviewLayer(self.probe, target, node, users_layer, converted)
 
     def _deselect(self, document: Document) -> Optional[Selection]:
         """What was selected, a copy; None, and nothing happens, if it is not what was at the click."""
@@ -328,6 +411,13 @@ def _key(document: Document, make: bool = False) -> str:
     document.setAnnotation(ANNOTATION, "RePaint: finds the pictures made for this document", key.encode("ascii"))
     document.setModified(modified)
     return key
+
+
+def _layer_of_map(document: Document, one: MapTarget) -> Optional[Node]:
+    """By its id; of an earlier session by its name."""
+    if one.active:
+        return find_node(document, one.active)
+    return next((node for node in layers(document) if node.name() == one.name), None)
 
 
 def _place(document: Document, wanted: Optional[Node]) -> Tuple[Node, Optional[Node]]:

@@ -32,25 +32,17 @@ class PreviewLayer:
     the redo. It is touched only while its document is open.
     """
 
-    def __init__(
-        self,
-        probe: Probe,
-        target: Target,
-        node: Node,
-        users_layer: str,
-        converted: bool,
-        deselected: Optional[Selection] = None,
-    ) -> None:
-        """``converted``: another undo step, just below that of its adding, gave it its colour space. ``deselected``:
-        what its adding deselected."""
+    def __init__(self, probe: Probe, target: Target, node: Node, users_layer: str, converted: bool) -> None:
+        """``converted``: another undo step, just below that of its adding, gave it its colour space."""
         self.probe = probe
-        self._steps_below = int(converted)
-        self.target, self._deselected = target, deselected
+        self.steps_below = int(converted)
+        self.target = target
+        self.deselected: Optional[Selection] = None  # by its adding
         self.node = node
         self._space = Space.named(target.space)
         self._id = node.uniqueId().toString()
         self._users_layer = users_layer
-        self._top: Optional[Top] = None  # of the undo stack when the layer was the last thing on it
+        self.top: Optional[Top] = None  # of the undo stack when the layer was the last thing on it
         self._asked = 0  # how often the user's layer was to be given back
         self._given_back = False
         self.settled = False  # Krita has made it the active one, and the user's layer is the active one again
@@ -70,6 +62,9 @@ class PreviewLayer:
             return CLOSED
         return THERE if self._home() is not None else GONE
 
+    def is_there(self) -> bool:
+        return self._home() is not None
+
     def give_back_active(self) -> bool:
         """Makes the user's layer the active one again, once, after Krita has activated the new one.
 
@@ -86,8 +81,8 @@ class PreviewLayer:
         active = document.activeNode()
         if active is None or active.uniqueId().toString() != self._id:
             return self._given_back
-        if self._top is None:
-            self._top = top(self.target.document)
+        if self.top is None:
+            self.top = top(self.target.document)
         node = find_node(document, self._users_layer)
         if node is None:
             return True
@@ -167,9 +162,10 @@ class PreviewLayer:
         if self._home() is not None and self.node.name() != name:
             self.node.setName(name)
 
-    def remove(self) -> None:
+    def remove(self, ours: Optional[Top] = None) -> None:
         """Takes the layer out of the document and gives the user's layer back: by an undo if nothing has been done
-        since it was added, else by a command of its own. What its adding deselected is selected again."""
+        since it was added, else by a command of its own. What its adding deselected is selected again. ``ours``: of
+        the undo stack then, if it is not known here."""
         document = self._home()
         if document is None:
             return
@@ -177,10 +173,10 @@ class PreviewLayer:
         wanted = active.uniqueId().toString() if active is not None else self._id
         wanted = self._users_layer if wanted == self._id else wanted
         with self.probe.host():
-            if not take_back(self._top, lambda: self._home() is None, self._steps_below):
+            if not take_back(self.top or ours, lambda: self._home() is None, self.steps_below):
                 self.node.remove()
-            if self._deselected is not None and document.selection() is None:
-                document.setSelection(self._deselected)
+            if self.deselected is not None and document.selection() is None:
+                document.setSelection(self.deselected)
         active = document.activeNode()
         if wanted and (active is None or active.uniqueId().toString() != wanted):
             back = find_node(document, wanted)

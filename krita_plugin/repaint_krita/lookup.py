@@ -47,3 +47,15 @@ def layer_of(node: Optional[Node]) -> Optional[Node]:
     while node is not None and is_mask(node):
         node = node.parentNode()
     return node if node is not None and node.parentNode() is not None else None
+
+
+def layers(document: Document) -> List[Node]:
+    """All of them, also those in groups, the highest first."""
+    found: List[Node] = []
+    waiting = list(document.rootNode().childNodes())
+    while waiting:
+        node = waiting.pop()
+        if not is_mask(node):
+            found.append(node)
+            waiting.extend(node.childNodes())
+    return found

@@ -7,8 +7,10 @@ have been undone nonetheless, it is redone at once and the caller undoes his own
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Callable, Optional
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from krita import Krita
 
@@ -24,6 +26,10 @@ class Top:
     name: str
     line: int
 
+    def below(self, steps: int) -> Top:
+        """The same kind of command so many steps before it."""
+        return replace(self, line=self.line - steps)
+
 
 def top(document_id: str) -> Optional[Top]:
     """Of the document with this id; None unless it is the one in front, whose stack Krita's undo action shows."""
@@ -31,6 +37,21 @@ def top(document_id: str) -> Optional[Top]:
     if document is None or action is None or document != find_document(document_id):
         return None
     return Top(document_id, str(action.text()), _line())
+
+
+now = top
+
+
+def trigger(name: str, document_id: str) -> bool:
+    """Krita's "edit_undo" or "edit_redo" in that document, unheard; False if there is nothing to be done or another
+    document is in front."""
+    document, action = find_document(document_id), Krita.instance().action(name)
+    if document is None or document != Krita.instance().activeDocument() or not action.isEnabled():
+        return False
+    with unheard():
+        action.trigger()
+        document.waitForDone()
+    return True
 
 
 def take_back(ours: Optional[Top], happened: Callable[[], bool], below: int = 0) -> bool:
@@ -42,16 +63,70 @@ def take_back(ours: Optional[Top], happened: Callable[[], bool], below: int = 0)
     if document is None:
         return False
     for name in ("edit_undo", "edit_redo"):
-        Krita.instance().action(name).trigger()
-        document.waitForDone()
+        with unheard():
+            Krita.instance().action(name).trigger()
+            document.waitForDone()
         if happened():
             break
     else:
         return False
     for _ in range(below):
-        Krita.instance().action("edit_undo").trigger()
-        document.waitForDone()
+        trigger("edit_undo", ours.document)
     return True
+
+
+log = logging.getLogger("repaint_krita")
+Listener = Tuple[Callable[[], bool], Callable[[], None]]
+_heard: List[Any] = []  # actions
+_listeners: List[Listener] = []
+_unheard = 0
+
+
+def listen(undone: Callable[[], bool], redone: Callable[[], None]) -> None:
+    """Has these called after every undo and redo of the artist's, until ``undone`` says False."""
+    for name, work in (("edit_undo", _on_undo), ("edit_redo", _on_redo)):
+        action = Krita.instance().action(name)
+        if action is not None and all(action is not each for each in _heard):  # every window has its own
+            _heard.append(action)
+            action.triggered.connect(lambda *_, work=work: work())
+    _listeners.append((undone, redone))
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """What is undone and redone meanwhile is the plug-in's own affair."""
+    global _unheard
+    _unheard += 1
+    try:
+        yield
+    finally:
+        _unheard -= 1
+
+
+def _on_undo() -> None:
+    def work() -> None:
+        _listeners[:] = [each for each in _listeners if each[0]()]
+
+    _hear(work)
+
+
+def _on_redo() -> None:
+    def work() -> None:
+        for _, redone in list(_listeners):
+            redone()
+
+    _hear(work)
+
+
+def _hear(work: Callable[[], None]) -> None:
+    document = Krita.instance().activeDocument()
+    if _unheard or document is None or not _listeners:
+        return
+    try:
+        document.waitForDone()
+        work()
+    except Exception:  # Qt would end Krita
+        log.exception("after an undo")
 
 
 def _line() -> int:

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from bridge_server.client.editor import areas, material, model, sentences
+from bridge_server.client.editor import areas, maps, material, model, sentences
 from bridge_server.client.editor.apart import apart
-from bridge_server.client.editor.host import Identity
+from bridge_server.client.editor.host import Identity, Layer
+from bridge_server.client.editor.maps import Candidate, MapWish
 from bridge_server.client.editor.material import Source, Wish
 from bridge_server.client.editor.model import CLOSED, GONE, THERE, Capture, Extend, Picture, Refused, Settings, Target
 from bridge_server.client.editor.samples import shown
@@ -88,6 +89,7 @@ class FileHost:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self.selected_maps: set[str] = set()
         self._count = 0
 
     def identity(self) -> Identity | None:
@@ -158,6 +160,29 @@ class FileHost:
         height, width = pixels.shape[:2]
         return material.checked(Source(width, height, pixels.tobytes()), capture.target.depth, wish)
 
+    def maps(self) -> list[Candidate]:
+        """Files beside the picture: "NAME.map.png" or "NAME.map.npy". All of them are in its group."""
+        found = sorted(self.folder.glob("*.map.*")) if self.folder else []
+        return [Candidate(path.name, path.name.split(".")[0], path.name in self.selected_maps, True) for path in found]
+
+    def _with_maps(self, wishes: tuple[MapWish, ...], capture: Capture, margins: tuple[int, ...]) -> Capture:
+        """Each as large as the picture, or smaller."""
+        targets, found, box = [], [], capture.target.box
+        left, top, right, bottom = margins
+        for wish in wishes:
+            path = self.folder / wish.layer if self.folder else Path()
+            if not path.exists():
+                raise wish.refusal(sentences.MAP_GONE)
+            pixels = np.pad(_read(path), ((top, bottom), (left, right), (0, 0)))
+            whole = np.zeros((box.y + box.height, box.x + box.width, 4), pixels.dtype)
+            whole[: pixels.shape[0], : pixels.shape[1]] = pixels[: whole.shape[0], : whole.shape[1]]
+            depth, rgba = DEPTHS[pixels.dtype.name], whole[_part(box)].tobytes()
+            if maps.uncovered(capture, rgba, depth):
+                raise wish.refusal(sentences.MAP_SMALLER)
+            targets.append(wish.target(wish.layer, depth, False, "", True))
+            found.append(rgba)
+        return replace(capture, target=replace(capture.target, maps=tuple(targets)), maps=tuple(found))
+
     def capture(self, settings: Settings) -> Iterator[Capture | None]:
         """A document has one picture, whatever ``settings.source`` says."""
         path = _picture(self.folder) if self.folder is not None else None
@@ -187,9 +212,11 @@ class FileHost:
         pieces = target.pieces or (box,)
         sent = b"".join(pixels[_part(piece)].tobytes() for piece in pieces)
         capture = Capture(target, sent, b"".join(map(marks, pieces)))
+        margins = (area.left, area.top, area.right, area.bottom) if isinstance(area, Extend) else (0, 0, 0, 0)
+        capture = self._with_maps(settings.maps, capture, margins)
         yield replace(capture, source=self._source(settings.material, capture))
 
-    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> FileLayer:
+    def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> Layer:
         """The new layer is the highest: no other one is ever active."""
         del above_active
         folder, old = Path(target.document), target.grown
@@ -201,13 +228,24 @@ class FileHost:
             larger = np.zeros((*areas.grown_size(target)[::-1], 4), picture.dtype)
             larger[_part(old)], picture = picture, larger
             _write(path, picture)
-        self._count += 1
         deselected = b""
         if deselect and _bounds(folder) == target.bounds:
             deselected = (folder / "selection.png").read_bytes()
             (folder / "selection.png").unlink()
-        layer = FileLayer(target, folder / f"{self._count:03}{path.suffix}", deselected)
-        _write(layer.path, np.zeros_like(picture))
+        lead = self._add(target, name, path.suffix, np.zeros_like(picture), deselected)
+        others = []
+        for one in target.maps:
+            own = folder / one.active if one.active else next(folder.glob(f"{one.name}.map.*"))
+            dtype = next(name for name, depth in DEPTHS.items() if depth == one.depth)
+            others.append(
+                self._add(target.of_map(one), maps.map_name(name, one), own.suffix, np.zeros_like(picture, dtype))
+            )
+        return maps.Together(lead, others, target.maps) if others else lead
+
+    def _add(self, target: Target, name: str, suffix: str, pixels: np.ndarray, deselected: bytes = b"") -> FileLayer:
+        self._count += 1
+        layer = FileLayer(target, Path(target.document) / f"{self._count:03}{suffix}", deselected)
+        _write(layer.path, pixels)
         layer.rename(name)
         return layer
 

@@ -14,7 +14,7 @@ from PIL import Image
 from bridge_server.client import events
 from bridge_server.client.editor import flow as flow_module
 from bridge_server.client.editor import model
-from bridge_server.client.editor.host import Identity
+from bridge_server.client.editor.host import Identity, Layer
 from tests.editor.files import FileHost, FileLayer
 
 SIZE = 4
@@ -81,11 +81,11 @@ class WatchedHost(FileHost):
             target = replace(found.target, key=self.document.key, path=self.document.path) if found else None
             yield replace(found, target=target) if found else None
 
-    def add_layer(
-        self, target: model.Target, name: str, above_active: bool = False, deselect: bool = False
-    ) -> WatchedLayer:
-        target = replace(target, document=str(self.folder))
-        self.layers.append(WatchedLayer(super().add_layer(target, name, above_active, deselect)))
+    def add_layer(self, target: model.Target, name: str, above_active: bool = False, deselect: bool = False) -> Layer:
+        return super().add_layer(replace(target, document=str(self.folder)), name, above_active, deselect)
+
+    def _add(self, *more: Any) -> WatchedLayer:
+        self.layers.append(WatchedLayer(super()._add(*more)))
         return self.layers[-1]
 
 

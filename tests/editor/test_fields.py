@@ -118,7 +118,7 @@ def test_options_are_those_that_the_model_takes() -> None:
 
 def test_every_field_stands_on_one_page_and_has_a_label_and_a_tip() -> None:
     placed = [each.name for page in fields.PAGES for each in page.fields]
-    placed += [each.name for each in (*fields.COMMON, *fields.MATERIAL, *fields.HISTORY)]
+    placed += [each.name for each in (*fields.COMMON, *fields.MATERIAL, *fields.MAP_LAYERS, *fields.HISTORY)]
     assert sorted(placed) == sorted(FIELDS)
     for name, each in FIELDS.items():
         assert each.tip, name

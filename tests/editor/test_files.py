@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from bridge_server.client.editor.flow import Flow
-from bridge_server.client.editor.model import Area, Extend, Settings, Tile
+from bridge_server.client.editor.maps import MapWish
+from bridge_server.client.editor.model import Area, Extend, Settings, Tile, layer_name
 from bridge_server.client.session import Session
 from tests.bridge.home import Home, until
-from tests.editor.files import FileHost
+from tests.editor.files import FileHost, _read
 
 MODEL, SLOW = "test/gaussian", "test/gaussian-slow"
 WIDTH, HEIGHT = 96, 72
@@ -139,3 +140,78 @@ def test_a_layer_that_is_removed_ends_its_run(desk: Desk) -> None:
     assert desk.flow.is_error
     assert "layer is gone" in desk.flow.sentence
     assert desk.layers() == []
+
+
+# ---- maps ----
+MAPS = (MapWish("height.map.npy", "height"), MapWish("roughness.map.png", "roughness", weight=200))
+
+
+def add_maps(desk: Desk) -> None:
+    """Two maps that are linear functions of the picture's green, one of 16 bits."""
+    desk.before[..., :3] = 60 + desk.before[..., :3] // 3
+    Image.fromarray(desk.before).save(desk.folder / "picture.png")
+    green = desk.before[..., 1:2].astype(int)
+    height = np.repeat(257 * green, 4, axis=2).astype(np.uint16)
+    roughness = np.repeat(255 - green, 4, axis=2).astype(np.uint8)
+    height[..., 3], roughness[..., 3] = 65535, 255
+    np.save(desk.folder / "height.map.npy", height)
+    Image.fromarray(roughness).save(desk.folder / "roughness.map.png")
+
+
+def functions_hold(desk: Desk) -> None:
+    """In the layers of the newest run, but for the rounding of both sides."""
+    run = desk.flow.runs[-1]
+    name = layer_name(run, run.variants[run.shown])
+    colour, height, roughness = (
+        _read(next(desk.folder.glob(f"[0-9]* {name}{end}.*"))).astype(float)
+        for end in ("", " · height", " · roughness")
+    )
+    painted = colour[..., 3] == 255
+    assert painted.any()
+    assert colour[painted][:, 1].std() > 5
+    assert (np.abs(height - 257 * colour)[painted][:, 1] <= 257 / 2 + 1).all()
+    assert (np.abs(roughness + colour - 255)[painted][:, 1] <= 1).all()
+
+
+@pytest.mark.parametrize("area", [None, Extend(left=16, bottom=8), Tile("x", 16)], ids=["selection", "extend", "tile"])
+def test_maps_that_are_functions_of_the_colour_stay_these_functions(desk: Desk, area: Area) -> None:
+    add_maps(desk)
+    desk.flow.start(Settings("exemplar", "fast", 5, 1, "layer", area=area, maps=MAPS))
+    desk.end()
+    assert not desk.flow.is_error, desk.flow.sentence
+    assert len(list(desk.folder.glob("[0-9]*"))) == 3
+    functions_hold(desk)
+
+
+def test_more_variants_and_branches_have_the_maps_too(desk: Desk) -> None:
+    add_maps(desk)
+    desk.flow.start(Settings("exemplar", "fast", 5, 1, "layer", maps=MAPS))
+    desk.end()
+    run = desk.flow.runs[0]
+    desk.flow.more_variants(run, 1)
+    desk.end()
+    assert not desk.flow.is_error, desk.flow.sentence
+    functions_hold(desk)
+    desk.until(lambda: run.variants[0].steps, "steps to branch from")
+    desk.flow.branch(run, 0, run.variants[0].steps[0].call, "harmonise", 1, 9)
+    desk.end()
+    assert not desk.flow.is_error, desk.flow.sentence
+    functions_hold(desk)
+    assert len(list(desk.folder.glob("[0-9]*"))) == 3, "all in the same layers"
+
+
+def test_pictures_on_disk_come_back_with_their_maps(desk: Desk) -> None:
+    add_maps(desk)
+    desk.session.close()
+    desk.session = Session("files", history=True)
+    desk.session.start()
+    desk.flow = Flow(FileHost(desk.folder), desk.session)
+    desk.flow.start(Settings("exemplar", "fast", 5, 2, "layer", maps=MAPS))
+    desk.end()
+    run = desk.flow.runs[0]
+    other = 1 - run.shown
+    run.variants[other].picture = None  # memory was short
+    desk.flow.choose(run, other)
+    desk.until(lambda: run.series.shown == (run.number, other), "the other one is fetched")
+    assert run.shown == other
+    functions_hold(desk)

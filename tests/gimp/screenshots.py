@@ -3,7 +3,8 @@
 With the bundled photograph and its selection: the menu (gimp-menu.jpg), the whole screen while the preview forms
 (gimp.jpg) and after the end (gimp-done.jpg), and RePaint's window alone, each page (gimp-window-PAGE.png) and with a
 model that is not installed (gimp-window-licence.png). The window while the engine is set up, with all packages coming
-from an index on this machine (gimp-window-set-up.png); --set-up: nothing but this.
+from an index on this machine (gimp-window-set-up.png); --set-up: nothing but this. The window beside a texture whose
+maps were filled together (gimp-window-maps.png); --maps: nothing but this.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import tests.conftest  # noqa: F401  (the run's own home, before anything of the
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
 from bridge_server.client.link import find_or_start
+from tests import stones
 from tests.desk import write_launch_file
 from tests.driven import Display, keep_picture
 from tests.setup.index import serving
@@ -51,6 +53,17 @@ Gimp.displays_flush()
 None
 """
 
+LAYER = """
+size = ({side}, {side})
+l = Gimp.Layer.new({image}, {name!r}, *size, Gimp.ImageType.RGB_IMAGE, 100, {image}.get_default_new_layer_mode())
+{image}.insert_layer(l, None, 0 if {name!r} == "colour" else 1)
+buffer = l.get_buffer()
+buffer.set(Gegl.Rectangle.new(0, 0, *size), {form!r}, base64.b64decode({data!r}))
+buffer.flush()
+l.update(0, 0, *size)
+None
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -59,7 +72,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--part", type=float, default=0.2, help="of the run at which the picture is taken")
     parser.add_argument("--set-up", action="store_true", help="only the picture of the set-up")
+    parser.add_argument("--maps", action="store_true", help="only the picture of maps")
     chosen = parser.parse_args()
+    if not chosen.set_up:
+        with pictured(Display(WIDE, HIGH), chosen.model) as (host, folder):
+            _take_maps(host, folder, chosen)
+    if chosen.maps:
+        return
     display = Display(WIDE, HIGH)
     _take_set_up(display, chosen)
     if chosen.set_up:
@@ -129,6 +148,35 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     host.run("window.pages.set_visible_child_name('selection')\nwindow.fields['model'].write('sd15')\nNone")
     host.run("pump.do('p', lambda: flow.say('Ready.'))\nNone")
     _window(host, folder, chosen.out / "gimp-window-licence.png")
+
+
+def _take_maps(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
+    """Stones, of which a part is filled in three layers at once."""
+    desk = Desk(host)
+    image = desk.new(stones.SIDE, stones.SIDE)
+    for name, pixels in stones.stones().items():
+        form = "Y' u16" if pixels.ndim == 2 else "R'G'B' u8"
+        data = base64.b64encode(pixels.tobytes()).decode()
+        host.run(LAYER.format(image=image.code, name=name, form=form, data=data, side=stones.SIDE))
+    host.run(
+        f"i = {image.code}\ni.remove_layer(i.get_layers()[-1])\n"
+        "for name in ('normal', 'height'): i.get_layer_by_name(name).set_visible(False)\n"
+        "i.set_selected_layers(list(i.get_layers()))\nNone"
+    )
+    desk.select(image, 96, 128, 112, 96)
+    main_window = host.window_of("GIMP$")
+    host.xdo("windowmove", main_window, 0, 0, "windowsize", main_window, WIDE, HIGH - 20)
+    desk.menu("selection", image)
+    host.run("from gi.repository import Gtk")
+    host.wait("service.window is not None and service.window.get_mapped()")
+    host.run("window = service.window\nwindow.resize(760, 660)\nwindow.move(700, 200)\nNone")
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
+    desk.choose(chosen.model, seed=chosen.seed, variants=2)
+    host.run("window.maps.on.set_active(True)\nNone")
+    host.xdo("mousemove", WIDE - 1, HIGH - 1)
+    print(desk.repaint(image, 900), desk.names(image))
+    host.run(f"Gimp.Selection.none({image.code})\nGimp.displays_flush()\nNone")
+    _window(host, folder, chosen.out / "gimp-window-maps.png")
 
 
 def _take_set_up(display: Display, chosen: argparse.Namespace) -> None:

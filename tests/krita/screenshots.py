@@ -5,12 +5,14 @@ With the bundled photograph and its selection: the whole screen while the previe
 (docker-PAGE-WIDTH.png, docker-PAGE-WIDTH-LANGUAGE.png); the docker with a model that is not installed
 (docker-licence-…) and while the tests' toy model is downloaded from a hub on this machine (docker-downloading-…). The
 road from the zip to the first fill (road-….jpg, docker-set-up-….png, docker-tour-….png), with all packages of a real
-set-up coming from an index on this machine; --road: nothing but this.
+set-up coming from an index on this machine; --road: nothing but this. A texture whose maps were filled together
+(krita-maps.jpg); --maps: nothing but this.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import shutil
 import subprocess
 import sys
@@ -23,7 +25,7 @@ import pytest
 import tests.conftest  # noqa: F401  (the run's own home, before anything of the project is imported)
 from bridge_server.__main__ import main as bridge_command
 from bridge_server.client import launch
-from tests import toy_hub
+from tests import stones, toy_hub
 from tests.desk import write_launch_file
 from tests.driven import keep_picture
 from tests.engine.standin_hub import StandIn
@@ -37,6 +39,7 @@ from .test_set_up import NO_SETTINGS, type_folder, zip_of
 
 WIDTHS = (250, 360)
 ROAD = (1000, 750)  # the screen of the pictures of the road
+MAPS = (1120, 860)
 PAGES = ("repaint", "extend", "tile", "more")
 ARRANGE = """
 for docker in app.activeWindow().qwindow().findChildren(QtWidgets.QDockWidget):
@@ -52,6 +55,23 @@ s.select(0, 0, mask.width(), mask.height(), 0)
 s.setPixelData(rows, 0, 0, mask.width(), mask.height())
 {document}.setSelection(s)
 {document}.setModified(False)
+"""
+LAYERS = """
+d, found = {document}, {found!r}
+base = d.rootNode().childNodes()[0]
+base.setName("colour")
+base.setPixelData(base64.b64decode(found["colour"]), 0, 0, {side}, {side})
+for name, space in (("height", ("GRAYA", "U16")), ("normal", ("RGBA", "U8"))):
+    node = d.createNode(name, "paintlayer")
+    if space[0] == "GRAYA":
+        node.setColorSpace(*space, app.profiles(*space)[0])
+    node.setPixelData(base64.b64decode(found[name]), 0, 0, {side}, {side})
+    node.setVisible(False)
+    d.rootNode().addChildNode(node, None)
+    d.waitForDone()
+d.setActiveNode(base)
+d.refreshProjection()
+d.setModified(False)
 """
 FLOAT = """
 d = dock()
@@ -71,13 +91,18 @@ def main() -> None:
     parser.add_argument("--part", type=float, default=0.2, help="of the run at which the picture is taken")
     parser.add_argument("--languages", nargs="*", default=["de"], help="besides English")
     parser.add_argument("--road", action="store_true", help="only the road from the zip to the first fill")
+    parser.add_argument("--maps", action="store_true", help="only the picture of maps")
     parser.add_argument("--pages-only", action="store_true", help="not the pictures of the whole screen")
     chosen = parser.parse_args()
-    if not chosen.pages_only:
+    if not chosen.pages_only and not chosen.maps:
         _take_road(chosen)
     if chosen.road:
         return
     write_launch_file(warm=chosen.model)
+    if not chosen.pages_only:
+        _take_maps(chosen)
+    if chosen.maps:
+        return
     display = Display(1280, 1000)
     try:
         for language in ["en", *chosen.languages]:
@@ -132,6 +157,36 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace, language: s
         _take_docker(host, folder, chosen, page, number, language)
     host.run("dock().fields['model'].write('sd15')\npump.do('p', lambda: flow.say('Ready.'))")
     _take_docker(host, folder, chosen, "licence", 0, language)
+
+
+def _take_maps(chosen: argparse.Namespace) -> None:
+    """Stones, of which a part is filled in three layers at once."""
+    display = Display(*MAPS)
+    with tempfile.TemporaryDirectory() as folder:
+        host = start_krita(Path(folder), display, LANGUAGE="en")
+        try:
+            desk = Desk(host)
+            host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
+            host.run(ARRANGE)
+            found = {name: base64.b64encode(data).decode() for name, data in stones.in_krita().items()}
+            document = desk.new(stones.SIDE, stones.SIDE)
+            host.run(LAYERS.format(document=document.code, side=stones.SIDE, found=found))
+            host.wait(f"{document.code}.activeNode().name() == 'colour'")
+            desk.select(document, 96, 128, 112, 96)
+            desk.choose(chosen.model, seed=chosen.seed)
+            host.run("canvas().setFocus()\ndock().maps.on.setChecked(True)")
+            host.keys("2")  # the whole picture
+            host.xdo("mousemove", MAPS[0] - 1, MAPS[1] - 1)
+            desk.repaint(900)
+            host.run(f"{document.code}.setSelection(None)\ndock().area.verticalScrollBar().setValue(0)")
+            host.wait("not flow.has_steps")
+            time.sleep(1)
+            keep_picture(host.screenshot("maps", Path(folder)), chosen.out / "krita-maps.jpg")
+            host.stop()
+        finally:
+            host.kill()
+            display.close()
+            bridge_command(["stop"])
 
 
 def _take_docker(

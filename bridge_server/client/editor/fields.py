@@ -14,12 +14,13 @@ from bridge_server.client import events
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.messages import NAME
 
-from . import material
+from . import maps, material
 from .model import MAX_SEED
 from .texts import KINDS
 
 MAX_VARIANTS = 8  # in one run; the bridge takes more, but a window shows no more at a time
 LONGEST_TEXT = 2000
+MOST_LAYERS = 200  # that are remembered
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,25 @@ class Flag(Field):
         return value
 
 
+@dataclass(frozen=True)
+class Layers(Field):
+    """Layers by their names: whether each is ticked, its kind and its weight. Its widget is `maps.Rows`."""
+
+    def check(self, value: Any) -> Any:
+        try:
+            good = len(value) <= MOST_LAYERS and all(_is_row(name, *row) for name, row in value.items())
+        except (AttributeError, TypeError):
+            good = False
+        if not good:
+            raise ValueError(value)
+        return value
+
+
+def _is_row(name: Any, ticked: Any, kind: Any, weight: Any) -> bool:
+    known = isinstance(name, str) and type(ticked) is bool and kind in dict(maps.KINDS)
+    return known and type(weight) is int and maps.LEAST <= weight <= maps.MOST
+
+
 def kind(field: Field) -> str:
     """Which widget it wants: "number", "seed" (a number too large for most), "choice", "text", "file", "flag", or
     "lock", a flag without a label."""
@@ -190,6 +210,15 @@ MATERIAL: Tuple[Field, ...] = (
         material.SHARE, 100, "Share", "How much of the fill comes from there; the rest comes from around it",
         "material", True, low=1, high=100, unit="%", step=5,
     ),
+)  # fmt: skip
+MAP_LAYERS: Tuple[Field, ...] = (
+    Flag(maps.WITH_MAPS, False, "Maps", "Paint other layers along with the active one, from the same places"),
+    Layers(maps.MAPS, {}, "Layers", "Which layers are painted along, what they hold, and how much each counts"),
+)
+MAP_KIND = Choice("map_kind", maps.VALUES, "", "What the layer holds", entries=maps.KINDS)
+MAP_WEIGHT = Number(
+    "map_weight", maps.USUAL, "", "How much it counts beside the active layer",
+    low=maps.LEAST, high=maps.MOST, unit="%", step=10,
 )  # fmt: skip
 SELECTION: Tuple[Field, ...] = (
     Choice(
@@ -287,9 +316,12 @@ BRANCH_KIND = Choice("kind", "harmonise", "", "Harmonise: blends better. New ide
 BRANCH_NUMBER = Number("branches", 1, "", "How many branches", low=1, high=MAX_VARIANTS)
 
 FIELDS: Dict[str, Field] = {
-    each.name: each for group in (COMMON, MATERIAL, SELECTION, EXTEND, TILE, MORE, HISTORY) for each in group
+    each.name: each
+    for group in (COMMON, MATERIAL, MAP_LAYERS, SELECTION, EXTEND, TILE, MORE, HISTORY)
+    for each in group
 }
-OF_A_DOCUMENT = tuple(each.name for each in MATERIAL)  # never of the user: another one has other layers and marks
+# never of the user: another document has other layers and marks
+OF_A_DOCUMENT = tuple(each.name for each in (*MATERIAL, *MAP_LAYERS))
 OF_THE_USER = ("history_mib",)  # never of a document
 LEARN_SECONDS = 60  # of ``extend_learn``
 
@@ -340,7 +372,7 @@ def options(values: Dict[str, Any], model: Optional[events.Model]) -> Dict[str, 
 def texts() -> List[str]:
     """Every English text above, for the catalogues."""
     found = [*MODELS.values(), *PRESETS.values()]
-    for each in (*FIELDS.values(), *CHOOSING, *LIVE, BRANCH_KIND, BRANCH_NUMBER):
+    for each in (*FIELDS.values(), *CHOOSING, *LIVE, BRANCH_KIND, BRANCH_NUMBER, MAP_KIND, MAP_WEIGHT):
         found += [each.label, each.tip, getattr(each, "zero", "")]
         found += [text for _, text in getattr(each, "entries", ())]
     for page in PAGES:

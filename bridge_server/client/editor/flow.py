@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from bridge_server.client import events
+from bridge_server.client.requests import MapRequest
 from bridge_server.client.session import BranchRequest, JobRequest
 
-from . import sentences
+from . import maps, sentences
 from .history import note
 from .machine import IDLE, READING, RUNNING, WAITING, Machine
 from .material import Source
@@ -39,6 +40,10 @@ class Flow(Machine):
             return
         if settings.material is not None and not takes_sources(model):
             self.say(sentences.NO_SOURCES, error=True)
+            return
+        why_not = maps.refusal(settings.maps, takes_sources(model), settings.material is not None)
+        if why_not:
+            self.say(why_not, error=True)
             return
         self._settings, self._clicked = settings, self.clock()
         self.layers.whole()
@@ -249,6 +254,10 @@ def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:
         source_height=source.height,
         pieces=tuple(map(target.inside, target.pieces)),
         parts=tuple(map(target.inside, target.parts)),
+        maps=tuple(
+            MapRequest(each.name, pixels, each.kind, each.weight, each.depth)
+            for each, pixels in zip(capture.target.maps, capture.maps)
+        ),
     )
 
 

@@ -15,13 +15,13 @@ from bridge_server.client import events
 from bridge_server.client.geometry import Box
 from bridge_server.client.records import PIXEL_BYTES
 
-from .model import Run, Settings, Target, Variant
+from .model import MapTarget, Run, Settings, Target, Variant
 
 LONGEST_TAG = 1000
 
 
 def note(run: Run, parent_job: str = "") -> str:
-    """What `recall` needs; a path that is too long is left out."""
+    """What `recall` needs; a path that is too long is left out, then the maps."""
     box, bounds = run.target.box, run.target.bounds
     content: Dict[str, Any] = {
         "key": run.target.key,
@@ -30,6 +30,7 @@ def note(run: Run, parent_job: str = "") -> str:
         "bounds": [bounds.x, bounds.y, bounds.width, bounds.height],
         "linear": run.target.linear,
         "space": run.target.space,
+        "maps": [[each.name, each.depth, each.linear, each.space, each.shown] for each in run.target.maps],
         "preset": run.settings.preset,
         "seed": run.settings.seed,
         "kind": run.kind,
@@ -37,8 +38,9 @@ def note(run: Run, parent_job: str = "") -> str:
         "parent": [parent_job, *run.parent[1:]] if run.parent is not None else None,
     }
     text = json.dumps(content)
-    if len(text) > LONGEST_TAG:
-        text = json.dumps({**content, "path": ""})
+    for left_out in ({"path": ""}, {"path": "", "maps": []}):
+        if len(text) > LONGEST_TAG:
+            text = json.dumps({**content, **left_out})
     return text
 
 
@@ -55,6 +57,7 @@ class History:
         try:
             content = json.loads(entry.tag)
             Box(*content["box"]), Box(*content["bounds"]), int(content["seed"])
+            [_map(*each) for each in content.get("maps", ())]
         except (ValueError, KeyError, TypeError):
             return False
         self.waiting[entry.job] = entry
@@ -95,6 +98,7 @@ class History:
             depth=entry.depth,
             linear=bool(found.get("linear", False)),  # pictures of earlier versions were all sRGB
             space=str(found.get("space", "")),
+            maps=tuple(_map(*each) for each in found.get("maps", ())),
         )
         settings = Settings(entry.model, str(found["preset"]), int(found["seed"]), entry.variants)
         variants = [Variant(index, settings.seed + index) for index in range(entry.variants)]
@@ -103,6 +107,11 @@ class History:
         run.made = float(made) if isinstance(made, int) else 0.0
         self.parents[job] = found.get("parent")
         return run
+
+
+def _map(name: str, depth: str, linear: bool, space: str, shown: bool) -> MapTarget:
+    """Its layer is found by its name again."""
+    return MapTarget(name, "", 1.0, "", depth, linear, space, shown)
 
 
 def _same(found: Dict[str, Any], key: str, path: str) -> bool:

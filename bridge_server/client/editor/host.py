@@ -12,12 +12,15 @@ own colours (`samples` helps with both).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Protocol, Tuple
+from typing import TYPE_CHECKING, Any, Generator, Iterator, List, NamedTuple, Optional, Protocol, Tuple
 
 from bridge_server.client.geometry import Box
 
 from .material import Wish
 from .model import Capture, Picture, Settings, Target
+
+if TYPE_CHECKING:
+    from .maps import Candidate
 
 
 class Identity(NamedTuple):
@@ -90,9 +93,13 @@ class Host(Protocol):
         """What would be used, at most ``side`` pixels each way, as the editor's own kind of small picture; None where
         there is nothing, or for a file."""
 
+    def maps(self) -> List[Candidate]:
+        """The other layers of the document in front, the highest first, without those that the plug-in has made."""
+
     def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:
         """Reads what ``settings.area`` and ``settings.source`` ask for of the document in front (`areas` works out
-        the boxes), and for a ``settings.material`` its `Source`; yields None between slices and at last the `Capture`.
+        the boxes), for a ``settings.material`` its `Source`, and ``settings.maps``, with which the active layer is the
+        picture (`maps.uncovered` says whether one is too small); yields None between slices and at last the `Capture`.
         Raises `model.Refused`, with the document as it was before."""
 
     def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> Layer:
@@ -100,7 +107,10 @@ class Host(Protocol):
         that is active now: one undo step. Active layer and selection stay the artist's. Raises `model.Refused`.
 
         deselect: what was selected at the click is not any more, without an undo step of its own where the editor lets
-        it be; `Layer.remove` selects it again. Another selection that was made since stays."""
+        it be; `Layer.remove` selects it again. Another selection that was made since stays.
+
+        For each of the target's maps another one above its own layer (found by its name if its id is not known; above
+        the new layer if it is gone), all in that one undo step: `maps.Together` makes them one."""
 
     def withdraw(self, target: Target) -> None:
         """After a cancel, when the layer has been removed: takes back what else `capture` or `add_layer` did."""

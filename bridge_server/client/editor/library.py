@@ -136,7 +136,7 @@ class Library:
         size = 0
         for run in reversed(self.runs):
             for variant in run.variants:
-                size += len(variant.picture.rgba) if variant.picture is not None else 0
+                size += variant.picture.nbytes if variant.picture is not None else 0
             size += run.capture.nbytes if run.capture is not None else 0
             chosen = self.selected is not None and self.selected[0] is run
             if size > MEMORY_BYTES and not chosen and run is not self.runs[-1] and run is not present:

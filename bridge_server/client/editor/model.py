@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from bridge_server.client import events, records
@@ -12,6 +12,7 @@ from . import samples
 
 if TYPE_CHECKING:
     from .host import Layer
+    from .maps import MapWish
     from .material import Source, Wish
 
 MAX_SEED = records.MAX_SEED
@@ -53,7 +54,8 @@ class Settings:
 
     ``options``: what is to differ from the preset, by the names of the wire; ``feather``: pixels inwards;
     ``material``: where the fill comes from, None: from around it. ``deselect``: what is selected is not
-    any more when the layer comes.
+    any more when the layer comes. ``maps``: layers that are painted along with the active one, which is then read
+    alone.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Settings:
     area: Area = None
     material: Optional[Wish] = None
     deselect: bool = False
+    maps: Tuple[MapWish, ...] = ()
 
     @property
     def padding(self) -> int:
@@ -75,8 +78,23 @@ class Settings:
     @property
     def apart(self) -> bool:
         """Far-apart places are sent as such: a model that paints from all of the picture has to see it."""
-        selected = self.area is None and self.material is None
+        selected = self.area is None and self.material is None and not self.maps
         return selected and self.model == "exemplar" and self.options.get("scale") in (None, 1)
+
+
+@dataclass(frozen=True)
+class MapTarget:
+    """A layer that is painted along with a run's own. ``name``: no other one of the run has it; ``kind``, ``weight``:
+    as in `records.Map`; ``shown``: whether the layer is seen. The others: as in `Target`."""
+
+    name: str
+    kind: str
+    weight: float
+    active: str
+    depth: str
+    linear: bool = False
+    space: str = ""
+    shown: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,6 +120,13 @@ class Target:
     space: str = ""
     pieces: Tuple[Box, ...] = ()
     parts: Tuple[Box, ...] = ()
+    maps: Tuple[MapTarget, ...] = ()
+
+    def of_map(self, one: MapTarget) -> Target:
+        """The same place in the layer of that map."""
+        return replace(
+            self, active=one.active, grown=None, depth=one.depth, linear=one.linear, space=one.space, maps=()
+        )
 
     @property
     def painted(self) -> Box:
@@ -122,17 +147,19 @@ class Target:
 @dataclass(frozen=True)
 class Capture:
     """What is sent: ``pixels`` RGBA of the box, or of its pieces one after the other, in the target's depth,
-    ``selection`` 1 byte each, 255 = repaint."""
+    ``selection`` 1 byte each, 255 = repaint; ``maps``: the same box of each of the target's maps, in its depth."""
 
     target: Target
     pixels: bytes
     selection: bytes
     source: Optional[Source] = None
+    maps: Tuple[bytes, ...] = ()
 
     @property
     def nbytes(self) -> int:
         """Of its pictures."""
-        return len(self.pixels) + (len(self.source.rgba) if self.source is not None else 0)
+        source = len(self.source.rgba) if self.source is not None else 0
+        return len(self.pixels) + source + sum(len(each) for each in self.maps)
 
     @property
     def picture(self) -> Picture:
@@ -146,7 +173,8 @@ class Picture:
     more over partly transparent pixels.
 
     One that is only to be looked at may have fewer pixels than the part. With ``parts``, which lie within the part, the
-    pixels are those of these, one after the other, and there is nothing elsewhere.
+    pixels are those of these, one after the other, and there is nothing elsewhere. ``maps``: of a finished one, the
+    same of each of the target's maps.
     """
 
     width: int
@@ -154,13 +182,20 @@ class Picture:
     rgba: bytes
     part: Box
     parts: Tuple[Box, ...] = ()
+    maps: Tuple[Picture, ...] = ()
 
     @classmethod
     def of(cls, event: Union[events.Preview, events.Result, events.StepView]) -> Picture:
         part = Box(event.x, event.y, event.width, event.height)
         if isinstance(event, events.StepView):
             return cls(event.columns, event.rows, event.rgba, part)
-        return cls(event.width, event.height, event.rgba, part, event.parts)
+        found = event.map_pixels if isinstance(event, events.Result) else ()
+        along = tuple(cls(event.width, event.height, rgba, part, event.parts) for rgba in found)
+        return cls(event.width, event.height, event.rgba, part, event.parts, along)
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.rgba) + sum(each.nbytes for each in self.maps)
 
     def each(self, depth: str) -> Iterator[Picture]:
         """Its parts as pictures of their own."""
@@ -254,7 +289,9 @@ class Run:
     def bytes(self) -> int:
         """Of its finished pictures on disk."""
         pixels = sum(part.area for part in self.target.parts) or self.target.bounds.area
-        return records.PIXEL_BYTES[self.target.depth] * pixels * sum(v.finished for v in self.variants)
+        depths = (self.target.depth, *(each.depth for each in self.target.maps))
+        size = sum(records.PIXEL_BYTES[depth] for depth in depths)
+        return size * pixels * sum(v.finished for v in self.variants)
 
 
 def layer_name(run: Run, variant: Variant) -> str:

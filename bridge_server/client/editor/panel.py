@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Tuple
 
-from . import fields, material, sentences
+from . import fields, maps, material, sentences
 from .choices import Choices
 from .flow import takes_sources
 from .labels import SURE
@@ -49,6 +49,8 @@ class Panel:
         self._chosen, self._sure = chosen, sure
         self._document: Tuple[str, ...] = ()  # path and key of the document in front
         self._listing = False
+        self.maps = maps.Rows(lambda: self.flow.host.maps())
+        self.widgets[maps.MAPS] = self.maps
 
     # ---- fields ----
     def values(self) -> Dict[str, Any]:
@@ -105,6 +107,26 @@ class Panel:
         model = self.flow.model(self.widgets["model"].read())
         return tr(sentences.NO_SOURCES) if self.wish() is not None and not takes_sources(model) else ""
 
+    # ---- maps ----
+    def look_at_maps(self) -> None:
+        """Other layers may be selected now."""
+        if self.widgets[maps.WITH_MAPS].read():
+            self.pump.do("maps", self.maps.look)
+
+    def map_wishes(self) -> Tuple[maps.MapWish, ...]:
+        return self.maps.wishes() if self.widgets[maps.WITH_MAPS].read() else ()
+
+    def maps_note(self) -> str:
+        """What is to be known of the maps, or ""."""
+        if not self.widgets[maps.WITH_MAPS].read():
+            return ""
+        if not self.maps.rows:
+            return tr(sentences.HINT_MAPS)
+        wishes, model = self.map_wishes(), self.flow.model(self.widgets["model"].read())
+        if not wishes:
+            return tr(sentences.HINT_TICK)
+        return tr(maps.refusal(wishes, takes_sources(model), self.wish() is not None))
+
     def draw_seed(self) -> None:
         self.widgets["seed"].write(random.SystemRandom().randrange(MAX_SEED + 1))
 
@@ -138,12 +160,15 @@ class Panel:
         """Begins that page's run, with a new seed unless it is locked, and remembers the choices. ``options``: of the
         engine, where the artist has left them to the preset."""
         if not self.flow.busy:
+            self.look_at_maps()
             if not self.widgets["lock_seed"].read() or self.widgets["seed"].read() < 0:
                 self.draw_seed()
             values = self.values()
             self.choices.keep(values, *self._document)
             wanted = settings(self.flow, values, self.area(page))
-            self.pump.start(replace(wanted, options={**options, **wanted.options}, deselect=deselect))
+            options = {**options, **wanted.options}
+            wanted = replace(wanted, options=options, deselect=deselect, maps=self.map_wishes())
+            self.pump.start(replace(wanted, source="layer") if wanted.maps else wanted)
 
     # ---- the chosen variant ----
     def apply(self) -> None:

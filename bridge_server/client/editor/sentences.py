@@ -22,6 +22,17 @@ UNREADABLE_FILE = "“{name}” cannot be read as a picture; choose another file
 NO_SOURCES = (
     "This model paints what it has learned; to say where the material comes from, choose the model “From this picture”."
 )
+NO_MAPS = "This model paints one picture only; to paint maps along with it, choose the model “From this picture”."
+MAPS_OR_SOURCE = (
+    "Maps take their material from around the selection: choose “Around it” under “Take from”, or switch Maps off."
+)
+TOO_MANY_MAPS = "No more than seven maps can be painted along; tick fewer of them."
+MAP_GONE = "The layer “{name}” is no longer there; choose the maps again, then click RePaint."
+MAP_SMALLER = (
+    "The layer “{name}” does not cover all that the active layer covers; make both the same size, or untick it."
+)
+HINT_MAPS = "Select several layers, or a layer in a group: the others are then listed here."
+HINT_TICK = "Tick the layers to be painted along with the active one."
 NOTHING_THERE = "nothing there yet"
 CHOOSE_FILE = "Choose a file …"
 NO_SIDE = "Choose how many pixels to add, and on which sides."
