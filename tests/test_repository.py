@@ -181,6 +181,7 @@ def test_gtk_is_imported_by_the_window_only():
         "framing",
         "gallery",
         "live",
+        "map_list",
         "pages",
         "setup",
         "tour",

@@ -69,7 +69,6 @@ for name, space in (("height", ("GRAYA", "U16")), ("normal", ("RGBA", "U8"))):
     node.setVisible(False)
     d.rootNode().addChildNode(node, None)
     d.waitForDone()
-d.setActiveNode(base)
 d.refreshProjection()
 d.setModified(False)
 """
@@ -171,7 +170,8 @@ def _take_maps(chosen: argparse.Namespace) -> None:
             found = {name: base64.b64encode(data).decode() for name, data in stones.in_krita().items()}
             document = desk.new(stones.SIDE, stones.SIDE)
             host.run(LAYERS.format(document=document.code, side=stones.SIDE, found=found))
-            host.wait(f"{document.code}.activeNode().name() == 'colour'")
+            base = f"{document.code}.nodeByName('colour')"
+            host.wait(f"{document.code}.setActiveNode({base}) or {document.code}.activeNode().name() == 'colour'")
             desk.select(document, 96, 128, 112, 96)
             desk.choose(chosen.model, seed=chosen.seed)
             host.run("canvas().setFocus()\ndock().maps.on.setChecked(True)")
