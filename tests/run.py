@@ -68,6 +68,7 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/bridge/test_pool.py",
     "tests/engine/test_adapt.py",
     "tests/engine/test_anchor.py",
+    "tests/engine/test_batch_processes.py",
     "tests/engine/test_bench_photo.py",
     "tests/engine/test_bench_texture.py",
     "tests/engine/test_forecast.py",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from engine.files import colour
+from engine.files import colour, imagefile
+from engine.files.picture import Picture
 
 WIDE = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329)
 """Primaries of Display P3."""
@@ -99,3 +101,17 @@ def profiles(channels: int) -> dict[str, bytes | None]:
     if channels < 3:
         return {"none": None, "srgb": colour.gray(), "other": colour.gray(1.8), "linear": colour.gray(1.0)}
     return {"none": None, "srgb": colour.srgb(), "other": colour.rgb(2.2, WIDE), "linear": colour.rgb(1.0, WIDE)}
+
+
+def again(path: Path, picture: Picture) -> Picture:
+    imagefile.write(path, picture)
+    return imagefile.read(path)
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
