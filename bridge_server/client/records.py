@@ -60,7 +60,8 @@ class Model:
     ``download_bytes``: about so much is fetched, 0: not known.
 
     Memory that a run is expected to take on the CPU: ``memory_mib`` (0: not known), and for each pixel sent
-    ``pixel_bytes``, ``variant_bytes`` more for each further variant.
+    ``pixel_bytes``, ``variant_bytes`` more for each further variant, and for each selected one ``selected_bytes``;
+    of a tile ``tile_bytes`` in place of both.
     """
 
     id: str = value(NAME)
@@ -73,11 +74,20 @@ class Model:
     memory_mib: int = value(COUNT, default=0)
     pixel_bytes: int = value(COUNT, default=0)
     variant_bytes: int = value(COUNT, default=0)
+    selected_bytes: int = value(COUNT, default=0)
+    tile_bytes: int = value(COUNT, default=0)
     learns: bool = value(FLAG, default=False)
     source: str = value(text(300), default="")
     download: bool = value(FLAG, default=False)
     download_bytes: int = value(COUNT, default=0)
     flow: bool = value(FLAG, default=False)
+
+    def needed_mib(self, sent: int, selected: int, variants: int = 1, is_tile: bool = False) -> float:
+        """Beyond ``memory_mib``, of a run with so many pixels sent and selected."""
+        once = sent * self.pixel_bytes + selected * self.selected_bytes
+        if is_tile and self.tile_bytes:
+            once = sent * self.tile_bytes
+        return (once + sent * self.variant_bytes * (variants - 1)) / 2**20
 
 
 @record
@@ -155,6 +165,7 @@ class Order:
 
     ``pieces``: where the selection lies in places far apart, the parts of width x height that are sent, one after the
     other; nothing is known or selected elsewhere.  ``parts``: those of ``painted`` that come back.  None: all of it.
+    ``selected``: pixels, for the forecast of memory alone; 0: not known.
     """
 
     width: int = value(SIDE)
@@ -173,6 +184,7 @@ class Order:
     maps: tuple[Map, ...] = value(array(nested(Map), MAX_MAPS), default=())
     pieces: tuple[Box, ...] = value(BOXES, default=())
     parts: tuple[Box, ...] = value(BOXES, default=())
+    selected: int = value(COUNT, default=0)
 
     def fault(self) -> tuple[str, str] | None:
         """Code and sentence of what is wrong with these values together; None if nothing is."""

@@ -117,6 +117,7 @@ class JobRequest:
             maps=tuple(each.record() for each in self.maps),
             pieces=self.pieces,
             parts=self.parts,
+            selected=len(self.selection) - self.selection.count(0),
         )
 
 

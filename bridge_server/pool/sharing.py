@@ -168,7 +168,10 @@ class Sharing:
         """Of one part; 0 if not known."""
         for model in self._pool.models:
             if model.id == job.order.model:
-                return model.memory_mib + job.order.sent_pixels * model.pixel_bytes / 2**20
+                order = job.order
+                selected = order.selected or order.painted_pixels
+                is_tile = bool(order.options.get("wrap"))
+                return model.memory_mib + model.needed_mib(order.sent_pixels, selected, is_tile=is_tile)
         return 0.0
 
 

@@ -135,6 +135,8 @@ def _entry(info: api.ModelInfo) -> records.Model:
         memory_mib=-(-need.fixed >> 20) if need is not None else 0,
         pixel_bytes=need.per_pixel if need is not None else 0,
         variant_bytes=need.per_variant if need is not None else 0,
+        selected_bytes=need.per_selected if need is not None else 0,
+        tile_bytes=need.per_tile if need is not None else 0,
         learns=info.learns,
         source=shortened(had.where, 300) if had is not None else "",
         download=had is not None and had.page is None,

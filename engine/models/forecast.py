@@ -32,16 +32,16 @@ Fills from the picture itself, without kept states, which add up to 15 % at 1024
 ==================  ========  ==========  ========
 selected, sent      variants  measured    forecast
 ==================  ========  ==========  ========
-64², 464²           1 / 4     405, 465    421, 426
-128², 640²          1 / 4     421, 498    441, 450
-256², 1280²         1 / 4     497, 613    562, 600
-512², 2560²         1 / 4     921, 1070   1050, 1200
-1024², 2828²        1         1299        1193
+64², 464²           1 / 4     405, 465    414, 419
+128², 640²          1 / 4     421, 498    431, 440
+256², 1280²         1 / 4     497, 613    524, 562
+512², 2560²         1 / 4     921, 1070   897, 1047
+1024², 2828²        1         1299        1348
 ==================  ========  ==========  ========
 
 Floats take hardly more than 8 bits, because patches are floats anyway: 615 instead of 599 MiB where 466² of 1400² are
-selected. Where most of what is sent is painted, and for tiles, which are looked at as a whole, this says too little.
-Who knows more than how much is sent is told more closely by :func:`of_run`:
+selected. Of one variant, also where most of what is sent is painted, and of tiles, which are looked at as a whole,
+:func:`of_run` says:
 
 ===============  ========  ========
 selected, sent   measured  forecast
@@ -80,12 +80,12 @@ LIBRARIES = 430 << 20
 """Python, torch and the others, before any weights."""
 WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
-OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT = 400 << 20, 96, 8
-"""Bytes that the model without weights takes: at any size, and in place of :data:`PICTURE` and :data:`VARIANT`."""
+OCTAVES, OCTAVES_VARIANT = 400 << 20, 8
+"""Bytes that the model without weights takes: at any size, and in place of :data:`VARIANT`."""
 SEEN, SELECTED, TILE = 60, 490, 240
-"""The same more closely: bytes per pixel sent and per selected pixel, and per pixel of a tile."""
+"""In place of :data:`PICTURE`: bytes per pixel sent and per selected pixel, and per pixel of a tile."""
 MAP_SEEN, MAP_SELECTED = 60, 300
-"""The same for each map of three channels beside the picture."""
+"""Bytes per pixel sent and per selected pixel for each map of three channels beside the picture."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""
 PICTURE = 88
@@ -97,15 +97,20 @@ VARIANT = 32
 @dataclass(frozen=True)
 class Need:
     """Bytes: ``fixed`` once the model is loaded and works, ``per_pixel`` sent, ``per_variant`` and pixel beyond the
-    first."""
+    first; ``per_selected`` pixel more; of a tile ``per_tile`` in place of both, if it is not 0."""
 
     fixed: int
     per_pixel: int
     per_variant: int
+    per_selected: int = 0
+    per_tile: int = 0
 
-    def total(self, pixels: int, variants: int = 1) -> int:
-        """Bytes of a run with so many pixels sent (width × height of the box around the selection)."""
-        return self.fixed + pixels * (self.per_pixel + self.per_variant * (variants - 1))
+    def total(self, pixels: int, selected: int, variants: int = 1, is_tile: bool = False) -> int:
+        """Bytes of a run with so many pixels sent (width × height of the box around the selection) and selected."""
+        once = pixels * self.per_pixel + selected * self.per_selected
+        if is_tile and self.per_tile:
+            once = pixels * self.per_tile
+        return self.fixed + once + pixels * self.per_variant * (variants - 1)
 
 
 def need(info: ModelInfo) -> Need | None:
@@ -113,7 +118,7 @@ def need(info: ModelInfo) -> Need | None:
     if not info.installed:
         return None
     if info.folder is None:
-        return Need(OCTAVES, OCTAVES_PICTURE, OCTAVES_VARIANT)
+        return Need(OCTAVES, SEEN, OCTAVES_VARIANT, SELECTED, TILE)
     if info.family == "latent":
         return _latent(info)
     weights = sum(path.stat().st_size for path in info.folder.rglob("*.safetensors"))
@@ -133,11 +138,9 @@ def of_run(info: ModelInfo, pixels: int, selected: int, is_tile: bool, variants:
     """Bytes of a run with so many pixels sent and selected, and so many maps beside the picture; None as
     :func:`need`."""
     found = need(info)
-    if found is None or info.family != "exemplar":
-        return None if found is None else found.total(pixels, variants)
-    once = TILE * pixels if is_tile else SEEN * pixels + SELECTED * selected
-    once += maps * (MAP_SEEN * pixels + MAP_SELECTED * selected)
-    return found.fixed + once + found.per_variant * pixels * (variants - 1)
+    if found is None:
+        return None
+    return found.total(pixels, selected, variants, is_tile) + maps * (MAP_SEEN * pixels + MAP_SELECTED * selected)
 
 
 def _latent(info: ModelInfo) -> Need | None:

@@ -16,7 +16,7 @@ from gi.repository import Gimp, Gio
 
 from bridge_server.client.editor import sentences as shared
 from bridge_server.client.editor.apart import apart
-from bridge_server.client.editor.areas import extended, frame, grown_size, marks, slices
+from bridge_server.client.editor.areas import extended, frame, grown_size, marks, selected_pixels, slices
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.maps import Candidate, MapWish, Together, map_name
 from bridge_server.client.editor.material import LAYER, Wish, checked
@@ -56,13 +56,14 @@ class GimpHost:
         image = find_image(self.image)
         return (self.image, image.get_width(), image.get_height()) if image is not None else None
 
-    def sent_pixels(self, padding: int = 0) -> int:
+    def extent(self, padding: int = 0) -> Tuple[int, int]:
         image = find_image(self.image)
         bounds = _selected(image) if image is not None else None
         if image is None or bounds is None:
-            return 0
-        box = grown_box(bounds, image.get_width(), image.get_height(), padding)
-        return box.width * box.height
+            return 0, 0
+        buffer = image.get_selection().get_buffer()
+        count = selected_pixels(bounds, lambda part: pixels.read(buffer, part, pixels.MARKS))
+        return grown_box(bounds, image.get_width(), image.get_height(), padding).area, count
 
     def selected(self) -> Optional[Tuple[str, Optional[Box]]]:
         image = find_image(self.image)

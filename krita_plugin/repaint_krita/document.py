@@ -18,7 +18,7 @@ from krita import Document, Krita, Node, Selection
 
 from bridge_server.client.editor import sentences as shared
 from bridge_server.client.editor.apart import apart
-from bridge_server.client.editor.areas import around, extended, frame, marks, slices
+from bridge_server.client.editor.areas import around, extended, frame, marks, selected_pixels, slices
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.maps import Candidate, MapWish, map_name, uncovered
 from bridge_server.client.editor.material import LAYER, Wish, checked
@@ -67,12 +67,13 @@ class KritaHost:
             return None
         return document.rootNode().uniqueId().toString(), document.width(), document.height()
 
-    def sent_pixels(self, padding: int = 0) -> int:
-        found, size = self.selected(), self.canvas_size()
-        if found is None or found[1] is None or size is None:
-            return 0
-        sent = grown_box(found[1], size[1], size[2], padding)
-        return sent.width * sent.height
+    def extent(self, padding: int = 0) -> Tuple[int, int]:
+        found, size, document = self.selected(), self.canvas_size(), self.in_front()
+        selection = document.selection() if document is not None else None
+        if found is None or found[1] is None or size is None or selection is None:
+            return 0, 0
+        count = selected_pixels(found[1], lambda part: bytes(selection.pixelData(*vars(part).values())))
+        return grown_box(found[1], size[1], size[2], padding).area, count
 
     def selected(self) -> Optional[Tuple[str, Optional[Box]]]:
         document = self.in_front()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,6 +192,19 @@ def test_no_more_parts_at_once_than_memory_allows(tmp_path: Path, memory: float,
     """Each takes 1256 MiB by the forecast, of 80 % of the machine's."""
     room = Room(tmp_path, 3, memory)
     room.add("one", variants=3)
+    assert len(room.share()) == workers
+
+
+@pytest.mark.parametrize(
+    ("fields", "workers"), [({}, 3), ({"selected": 512 * 512}, 1), ({"options": {"wrap": "x"}}, 2)]
+)
+def test_what_is_painted_counts(tmp_path: Path, fields: dict[str, Any], workers: int) -> None:
+    """1000 MiB each, and 2048 where all is selected, 512 for a tile; of 3200."""
+    room = Room(tmp_path, 3, 4000.0)
+    for worker in room.workers:
+        worker.on_models((replace(model("texture"), pixel_bytes=0, selected_bytes=8192, tile_bytes=2048),))
+    job = room.add("one", variants=3)
+    job.order = replace(job.order, **fields)
     assert len(room.share()) == workers
 
 

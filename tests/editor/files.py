@@ -98,10 +98,13 @@ class FileHost:
     def canvas_size(self) -> tuple[str, int, int] | None:
         return (str(self.folder), *_size(self.folder)) if self.folder else None
 
-    def sent_pixels(self, padding: int = 0) -> int:
+    def extent(self, padding: int = 0) -> tuple[int, int]:
         found = _bounds(self.folder) if self.folder else None
-        box = grown_box(found, *_size(self.folder), padding) if found else Box(0, 0, 0, 0)
-        return box.width * box.height
+        if found is None:
+            return 0, 0
+        selection = np.array(Image.open(self.folder / "selection.png").convert("L"))
+        count = areas.selected_pixels(found, lambda part: selection[_part(part)].tobytes())
+        return grown_box(found, *_size(self.folder), padding).area, count
 
     def selected(self) -> tuple[str, Box | None] | None:
         return (str(self.folder), _bounds(self.folder)) if self.folder else None

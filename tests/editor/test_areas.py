@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bridge_server.client.editor import sentences
-from bridge_server.client.editor.areas import extended, frame, grown_size, marks, slices, surroundings
+from bridge_server.client.editor.areas import extended, frame, grown_size, marks, selected_pixels, slices, surroundings
 from bridge_server.client.editor.model import Extend, Refused, Target, Tile
 from bridge_server.client.geometry import Box
 
@@ -50,6 +50,17 @@ def test_a_canvas_that_does_not_grow_or_grows_too_far_is_refused() -> None:
     with pytest.raises(Refused) as much:
         extended(30000, 30000, Extend(right=4096))
     assert much.value.sentence == sentences.TOO_LARGE
+
+
+def test_selected_pixels_are_told_by_some_rows() -> None:
+    y, x = np.mgrid[:900, :700]
+    selection = (255 * ((x - 350) ** 2 / 340**2 + (y - 450) ** 2 / 440**2 < 1)).astype(np.uint8)
+
+    def read(part: Box) -> bytes:
+        return selection[part.y : part.y + part.height, part.x : part.x + part.width].tobytes()
+
+    assert selected_pixels(Box(10, 10, 680, 880), read) == pytest.approx(np.count_nonzero(selection), rel=0.02)
+    assert selected_pixels(Box(300, 440, 30, 20), read) == 600
 
 
 @pytest.mark.parametrize(("axis", "sides"), [("x", (8, 0)), ("y", (0, 8)), ("both", (8, 8))])

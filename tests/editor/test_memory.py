@@ -18,14 +18,17 @@ def model(**fields: int) -> Model:
 def test_a_forecast_grows_with_pixels_and_variants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_mib", lambda: 1000.0)
     known = model(memory_mib=500, pixel_bytes=100, variant_bytes=50)
-    assert memory.forecast(known, 1 << 20, 1) == "Memory needed for the selection: about 600 MiB."
-    assert memory.forecast(known, 1 << 20, 3) == "Memory needed for the selection: about 700 MiB."
-    much = memory.forecast(known, 11 << 20, 1)
+    assert memory.forecast(known, 1 << 20, 9, 1) == "Memory needed for the selection: about 600 MiB."
+    assert memory.forecast(known, 1 << 20, 9, 3) == "Memory needed for the selection: about 700 MiB."
+    painted = model(memory_mib=500, pixel_bytes=100, selected_bytes=400, tile_bytes=300)
+    assert memory.forecast(painted, 1 << 20, 1 << 18, 1) == "Memory needed for the selection: about 700 MiB."
+    assert painted.needed_mib(1 << 20, 1 << 18, is_tile=True) == 300
+    much = memory.forecast(known, 11 << 20, 9, 1)
     assert much == "Memory needed for the selection: about 1600 MiB. " + (
         "Only 1000 MiB are free: select less, or paint fewer variants."
     )
-    assert memory.forecast(model(), 1 << 20, 1) is None
-    assert memory.forecast(known, 0, 1) is None
+    assert memory.forecast(model(), 1 << 20, 9, 1) is None
+    assert memory.forecast(known, 0, 0, 1) is None
 
 
 def test_free_memory_is_the_systems_own(tmp_path: Path) -> None:

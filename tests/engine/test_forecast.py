@@ -48,6 +48,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
         ("exemplar", 256, 1280, 4),
         ("exemplar", 512, 2560, 1),
         ("exemplar", 1024, 2828, 1),
+        ("exemplar", 900, 1000, 1),
     ],
 )
 def test_models_take_what_was_forecast(name: str, side: int, total: int, variants: int) -> None:
@@ -56,7 +57,7 @@ def test_models_take_what_was_forecast(name: str, side: int, total: int, variant
     peak = int(done.stdout) * 1024
     need = forecast.need(find(name))
     assert need is not None
-    expected = need.total(total * total, variants)
+    expected = need.total(total * total, side * side, variants)
     if name == str(TOY):  # its autoencoder has a tenth of the channels that the forecast is made for
         assert 0.2 * expected < peak < 1.1 * expected
     elif name == "exemplar":
@@ -76,7 +77,7 @@ def test_a_latent_model_needs_its_weights_as_they_are_in_memory(tmp_path: Path) 
     weights = each * (elements["unet"] + elements["text_encoder"]) + 4 * elements["vae"]
     assert need.fixed == forecast.LIBRARIES + weights + forecast.DECODER * 128 * 128
     # From 128² up to one megapixel the decoder sees all of it.
-    grown = need.total(1024 * 1024) - need.fixed - forecast.PICTURE * 1024 * 1024
+    grown = need.total(1024 * 1024, 5) - need.fixed - forecast.PICTURE * 1024 * 1024
     assert grown == pytest.approx(forecast.DECODER * (1024 * 1024 - 128 * 128), rel=0.001)
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "model_index.json").write_text((TOY / "model_index.json").read_text())
@@ -85,7 +86,9 @@ def test_a_latent_model_needs_its_weights_as_they_are_in_memory(tmp_path: Path) 
 
 def test_nothing_is_told_of_models_that_are_not_here() -> None:
     assert forecast.need(next(info for info in catalogue() if not info.installed)) is None
-    assert forecast.Need(100, 10, 1).total(7, 3) == 100 + 7 * 12
+    assert forecast.Need(100, 10, 1).total(7, 5, 3) == 100 + 7 * 12
+    assert forecast.Need(100, 10, 1, 20, 30).total(7, 5, 3) == 100 + 7 * 12 + 5 * 20
+    assert forecast.Need(100, 10, 1, 20, 30).total(7, 5, 3, is_tile=True) == 100 + 7 * 32
 
 
 def test_who_knows_what_is_selected_is_told_more_closely() -> None:
@@ -100,4 +103,4 @@ def test_who_knows_what_is_selected_is_told_more_closely() -> None:
     assert forecast.of_run(find("exemplar"), 500**2, 500 * 48, True) == (400 << 20) + 240 * 500**2
     network = forecast.need(find("texture"))
     assert network is not None
-    assert forecast.of_run(find("texture"), 1000, 10, False, 2) == network.total(1000, 2)
+    assert forecast.of_run(find("texture"), 1000, 10, False, 2) == network.total(1000, 10, 2)

@@ -10,6 +10,8 @@ from bridge_server.client.records import MAX_PIXELS
 from . import sentences
 from .model import Extend, Refused, Target, Tile
 
+COUNTED_ROWS = 64  # at most, by which selected pixels are told
+
 
 def extended(width: int, height: int, area: Extend, padding: int = 0) -> Tuple[Box, Box, Box]:
     """For a canvas of that size before it grows: what is sent, the new area's bounding box, the old canvas; all of
@@ -63,6 +65,13 @@ def around(boxes: List[Box]) -> Optional[Box]:
     left, top = min(each.x for each in boxes), min(each.y for each in boxes)
     right, bottom = max(each.x + each.width for each in boxes), max(each.y + each.height for each in boxes)
     return Box(left, top, right - left, bottom - top)
+
+
+def selected_pixels(box: Box, read: Callable[[Box], bytes]) -> int:
+    """About how many are selected in ``box``, told by some of its rows."""
+    every = -(-box.height // COUNTED_ROWS)
+    rows = [read(Box(box.x, y, box.width, 1)) for y in range(box.y, box.y + box.height, every)]
+    return sum(len(row) - row.count(0) for row in rows) * box.height // len(rows)
 
 
 def marks(part: Box, keep: Box) -> bytes:

@@ -72,8 +72,9 @@ class Host(Protocol):
     def canvas_size(self) -> Optional[Tuple[str, int, int]]:
         """Id, width and height of the document in front; None if there is none."""
 
-    def sent_pixels(self, padding: int = 0) -> int:
-        """How many pixels a run with the present selection would send; 0 without a selection."""
+    def extent(self, padding: int = 0) -> Tuple[int, int]:
+        """How many pixels a run with the present selection would send at most, and about how many are selected; 0 and 0
+        without a selection."""
 
     def selected(self) -> Optional[Tuple[str, Optional[Box]]]:
         """Id of the document in front and the box of its selection, about, or None; None if there is no document. Asked

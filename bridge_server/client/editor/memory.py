@@ -10,11 +10,11 @@ from . import sentences
 from .words import tr
 
 
-def forecast(model: Model, pixels: int, variants: int) -> Optional[str]:
-    """A sentence or two for a run with so many pixels sent; None where the engine cannot tell."""
-    if not model.memory_mib or pixels < 1:
+def forecast(model: Model, sent: int, selected: int, variants: int) -> Optional[str]:
+    """A sentence or two for a run with so many pixels sent and selected; None where the engine cannot tell."""
+    if not model.memory_mib or sent < 1:
         return None
-    moving = pixels * (model.pixel_bytes + model.variant_bytes * (variants - 1)) / (1 << 20)
+    moving = model.needed_mib(sent, selected, variants)
     text = tr(sentences.FORECAST).format(need=f"{model.memory_mib + moving:.0f}")
     free = free_mib()
     if free is not None and moving > free:  # the engine has the rest already

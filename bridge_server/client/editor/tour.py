@@ -78,7 +78,7 @@ class Tour:
         flow = self._flow
         if self.place in (SELECT, REPAINT) and (flow.busy or flow.runs[-1:] != self._before):
             self._go(WATCH)
-        elif self.place == SELECT and flow.host.sent_pixels() > 0:
+        elif self.place == SELECT and flow.host.extent()[0] > 0:
             self._go(REPAINT)
         elif self.place == WATCH and not flow.busy and not flow.has_steps:
             self._layer, self._first = flow.runs[-1].layer if flow.runs else None, flow.selected

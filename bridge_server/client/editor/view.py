@@ -235,7 +235,7 @@ def memory(flow: Flow, values: Dict[str, Any]) -> str:
     model = flow.model(values["model"])
     if model is None:
         return ""
-    return forecast(model, flow.host.sent_pixels(values["padding"]), values["variants"]) or ""
+    return forecast(model, *flow.host.extent(values["padding"]), values["variants"]) or ""
 
 
 def history(flow: Flow, limit: int) -> str:
