@@ -283,7 +283,7 @@ class Bridge:
         if self._news.say_preview(job, message, payload):
             self._previews[job.job] = key
             self._jobs.credit.get(job.job, set()).discard(message.variant)
-            if message.offset + len(payload) < message.width * message.height * PIXEL_BYTES[message.depth]:
+            if message.offset + len(payload) < job.order.painted_pixels * PIXEL_BYTES[message.depth]:
                 return
         else:  # the client is away or slow: this one is dropped, and a fresh one rendered when it listens again
             self._dropped.add((job.job, message.variant))

@@ -36,8 +36,8 @@ class MapRequest:
     """One more layer that is filled from the same places.
 
     name        of its own, text ≤ 200; sentences and results name it
-    pixels      width*height*4 samples of ``depth``, of the same box as the request's; where it is transparent it is
-                unknown
+    pixels      as many samples of ``depth`` as the request's, of the same box or pieces; where it is transparent it
+                is unknown
     kind        colour: encoded as the request's pixels are; normal: components −1 … 1 stored as 0 … 1; values: height,
                 roughness, …
     weight      0.01 … 100, how much it counts where the request's own pixels have 1
@@ -172,8 +172,10 @@ def _check_maps(request: JobRequest) -> None:
     """Raise BridgeError where a map cannot belong to the request."""
     if len(request.maps) > MAX_MAPS:
         raise BridgeError(TOO_MANY_MAPS, "", "bad_request")
+    pixels = sum(piece.area for piece in request.pieces) or request.width * request.height
     for each in request.maps:
         if not 0 < len(each.name) <= 200:
             raise BridgeError(NO_NAME, repr(each.name), "bad_request")
-        if memoryview(each.pixels).nbytes != request.width * request.height * PIXEL_BYTES[each.depth]:
+        size = PIXEL_BYTES.get(each.depth)  # of none it is out of range
+        if size and memoryview(each.pixels).nbytes != pixels * size:
             raise BridgeError(OTHER_MAP_SIZE.format(name=each.name), "", "bad_request")

@@ -14,6 +14,7 @@ from bridge_server.client import events, messages
 from bridge_server.client.records import BranchRequest
 from bridge_server.client.requests import JobRequest, MapRequest
 from engine import api
+from tests.bridge import test_apart as apart
 from tests.bridge.home import ENDS, Ear, Home, request, submit, until
 from tests.bridge.test_branches import branch, steps_of
 
@@ -137,6 +138,25 @@ def test_results_with_maps_are_handed_to_the_next_editor(home: Home) -> None:
     later.session.resume(job)
     assert isinstance(later.end(job), events.Done)
     assert later.of(job, events.Result) == results
+
+
+def test_maps_of_far_apart_places_are_sent_and_come_back_in_pieces(shared: Home) -> None:
+    selection = apart.corners(1200, 1600)
+    one, pixels = apart.wanted(selection)
+    height = np.full(pixels.shape, 65535, np.uint16)
+    height[..., :3] = (pixels[..., :3].mean(2) * 257)[..., None]
+    box, found = apart.looked_through(selection)
+    assert found is not None
+    sent = MapRequest("Height", b"".join(apart.cut(height, piece).tobytes() for piece in found.pieces), depth="u16")
+    watched = shared.session()
+    (result,) = watched.run(replace(one, maps=(sent,)))
+    direct = api.Job(pixels, selection, seed=3, maps=(api.Map("Height", height),), **apart.QUICK)
+    *_, last = api.run(direct, api.load_model("exemplar", "cpu"))
+    assert result.rgba == b"".join(apart.cut(last.layer(), part).tobytes() for part in found.parts)
+    assert result.map_pixels == (b"".join(apart.cut(last.map_layers()[0], part).tobytes() for part in found.parts),)
+    assert (result.parts, box.area > 4 * sum(part.area for part in found.parts)) == (one.parts, True)
+    end = watched.end(watched.session.submit(replace(one, maps=(replace(sent, pixels=sent.pixels[8:]),))))
+    assert "The map Height has another size" in end.sentence
 
 
 @pytest.mark.parametrize(
