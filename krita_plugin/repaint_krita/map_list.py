@@ -10,9 +10,29 @@ from bridge_server.client.editor.panel import Panel
 
 from .forms import Form, widget_of
 from .qt import QtCore, QtWidgets, scoped
-from .widgets import column, named, note, plain, row
+from .widgets import BOX, column, named, note, plain, row
 
 INDENT = 18  # pixels of what belongs to a ticked layer
+
+
+class NameBox(QtWidgets.QCheckBox):
+    """With "…" in the middle of a name that is too long."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self.setSizePolicy(*(scoped(QtWidgets.QSizePolicy, "Policy", policy) for policy in ("Ignored", "Fixed")))
+        self.setToolTip(plain(name))
+        self.setAccessibleName(name)
+        self._fit(self.width())
+
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        self._fit(event.size().width())
+
+    def _fit(self, width: int) -> None:
+        middle = scoped(QtCore.Qt, "TextElideMode", "ElideMiddle")
+        self.setText(self.fontMetrics().elidedText(self._name, middle, max(0, width - BOX)).replace("&", "&&"))
 
 
 class MapLine(QtWidgets.QWidget):
@@ -21,8 +41,7 @@ class MapLine(QtWidgets.QWidget):
     def __init__(self, panel: Panel, found: Row, number: int) -> None:
         super().__init__()
         self._maps, self._layer = panel.maps, found.layer
-        self.tick = QtWidgets.QCheckBox()
-        self.tick.setSizePolicy(*(scoped(QtWidgets.QSizePolicy, "Policy", name) for name in ("Ignored", "Fixed")))
+        self.tick = NameBox(found.name)
         self.kind, self.weight = widget_of(fields.MAP_KIND), widget_of(fields.MAP_WEIGHT)
         named(self.tick, f"map_{number}")
         for widget in (self.kind, self.weight):
@@ -41,8 +60,6 @@ class MapLine(QtWidgets.QWidget):
         self._maps.hold(self._layer, self.kind.read(), self.weight.read())
 
     def draw(self, found: Row) -> None:
-        self.tick.setText(found.name.replace("&", "&&"))
-        self.tick.setToolTip(plain(found.name))
         self.tick.setChecked(found.ticked)
         for widget, value in ((self.kind, found.kind), (self.weight, found.weight)):
             if widget.read() != value:

@@ -85,11 +85,13 @@ class MapLayers(Together):
 
     def _undone(self) -> bool:
         """After every undo of the artist's; False once there is nothing to be done any more."""
-        first, *tops = self._tops()
         lead = self._layers[-1]
         if find_document(lead.target.document) is None:
             return False
-        if first is None or undo.now(lead.target.document) != first.below(1) or lead.is_there():
+        if lead.is_there() or not any(layer.is_there() for layer in self._layers):
+            return True
+        first, *tops = self._tops()
+        if first is None or undo.now(lead.target.document) != first.below(1):
             return True
         for _ in range(lead.steps_below):
             undo.trigger("edit_undo", lead.target.document)
@@ -104,7 +106,7 @@ class MapLayers(Together):
     def _redone(self) -> None:
         """After every redo of the artist's: with the first step of ours the others come back."""
         lead, bottom = self._layers[-1], self._bottom
-        now = undo.now(lead.target.document)
+        now = undo.now(lead.target.document) if bottom is not None else None
         if bottom is None or now is None or now.line != bottom.line + 1:
             return
         self._bottom = None

@@ -64,6 +64,16 @@ def test_of_a_group_the_maps_are_ticked_and_others_only_listed() -> None:
     assert ticked(made) == ["sketch"]
 
 
+def test_of_a_large_group_only_maps_are_listed() -> None:
+    sketches = [Candidate(str(number), f"sketch {number}", False, True) for number in range(maps.MOST_LISTED)]
+    made, there = rows(*sketches)
+    assert len(made.rows) == maps.MOST_LISTED
+    there.append(Candidate("n", "normal", False, True))
+    there[0] = there[0]._replace(selected=True)
+    made.look()
+    assert [row.name for row in made.rows] == ["sketch 0", "normal"]
+
+
 def test_a_selected_layer_stays_ticked_when_the_selection_is_gone() -> None:
     """After a run the new layer is the selected one in Krita, and the next run is to paint the same maps."""
     made, there = rows(Candidate("1", "gloss", True, False), Candidate("2", "other", False, False))

@@ -26,6 +26,13 @@ STATES = {
     "extend": "made.fields['model'].write('exemplar')\nmade.pages.set_visible_child_name('extend')",
     "tile": "made.pages.set_visible_child_name('tile')",
     "more": "made.pages.set_visible_child_name('more')",
+    "maps": """
+from bridge_server.client.editor.maps import KINDS, Row
+made.pages.set_visible_child_name('selection')
+made.panel.maps.look = lambda: None
+made.panel.maps.rows = [Row(kind, kind, True, kind) for kind, _ in KINDS]
+made.maps.on.set_active(True)
+""",
     "removal": "for part in (made.removal.models, made.removal.history, made.removal.choice): part.show()",
     "set-up": """
 made.set_up_panel.show()

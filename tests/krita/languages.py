@@ -31,6 +31,13 @@ STATES = {
     "extend": "made.fields['model'].write('exemplar')\nmade.pages.setCurrentIndex(1)",
     "tile": "made.pages.setCurrentIndex(2)",
     "more": "made.pages.setCurrentIndex(3)",
+    "maps": """
+from bridge_server.client.editor.maps import KINDS, Row
+made.pages.setCurrentIndex(0)
+made.panel.maps.look = lambda: None
+made.panel.maps.rows = [Row(kind, "a layer with a name that is long: " + kind, True, kind) for kind, _ in KINDS]
+made.maps.on.setChecked(True)
+""",
     "removal": "for part in made.removal.findChildren(QtWidgets.QWidget): part.show()",
     "tour": "made.tour.show()\nmade.tour.begin.show()\nmade.tour.text.setText(words.tr(sentences.TOUR_OFFER))",
     "set-up": """

@@ -22,6 +22,7 @@ KINDS: Tuple[Tuple[str, str], ...] = ((COLOUR, "Colours"), (NORMAL, "Normals"), 
 WITH_MAPS, MAPS = "with_maps", "maps"  # fields
 LEAST, USUAL, MOST = 10, 100, 1000  # per cent: how much one counts beside the active layer
 LONGEST_NAME = 100
+MOST_LISTED = 12  # with more layers in the group, only ticked ones and those whose name says that they are maps
 _GUESSES = (
     (NORMAL, r"norm|nrm|(?<![a-z])nor(?![a-z])"),
     (VALUES, r"height|h[öo]e?he|hauteur|altur|altezz|depth|disp|bump|rough|rugos|rau[hi]|gloss|smooth"),
@@ -88,6 +89,8 @@ class Rows:
         found = self._found()
         self._known = {each.layer: self._row(each) for each in found}
         rows = [self._known[each.layer] for each in found if each.selected or each.near or self._own(each.layer)]
+        if len(rows) > MOST_LISTED:
+            rows = [row for row in rows if row.ticked or guessed(row.name)]
         if [(row.layer, row.name) for row in rows] != [(row.layer, row.name) for row in self.rows]:
             self.rows = rows
             self._tell()
