@@ -162,6 +162,7 @@ class Desk:
 
     def _submit(self, peer: Peer, message: messages.Submit, _: Any) -> None:
         blobs = {"pixels": message.pixels, "selection": message.selection, "source": message.source}
+        blobs["share_mask"] = message.share_mask
         blobs.update({f"map-{number}": blob for number, blob in enumerate(message.maps)})
         found = {what: peer.uploads.pop(blob, None) for what, blob in blobs.items() if blob is not None}
         uploads = {what: upload for what, upload in found.items() if upload is not None}

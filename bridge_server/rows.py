@@ -15,7 +15,8 @@ from bridge_server.job import Finished, Job, finished_of, job_of
 
 log = logging.getLogger("bridge.journal")
 
-# 3: no job had maps; 2: no job had a source; 1: all pictures had 8 bits; 0: still earlier, these wrote no number
+# 3: no job had maps or a mask of shares; 2: no job had a source; 1: all pictures had 8 bits; 0: still earlier, these
+# wrote no number
 FORMAT = 4
 SCHEMA = f"""
 CREATE TABLE jobs(

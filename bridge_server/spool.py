@@ -18,7 +18,7 @@ from bridge_server.client.launch import NOT_WRITABLE, private_folder, write_priv
 from bridge_server.client.records import MAX_MAPS
 
 ABOUT = "about.json"
-INPUTS = ("pixels", "selection", "source", *(f"map-{number}" for number in range(MAX_MAPS)))
+INPUTS = ("pixels", "selection", "source", "share_mask", *(f"map-{number}" for number in range(MAX_MAPS)))
 DISK_FULL = "The disk is full, so the picture could not be kept: make some space, then click RePaint again."
 _LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
 

@@ -34,7 +34,7 @@ WORK.share(messages.Learning, messages.Note, messages.Progress, messages.Preview
 WORK.share(messages.Chunk, messages.Result)  # a finished variant: its pixels in order, then what it is
 WORK.share(messages.Error)  # instead of what the worker could not say
 
-_INPUT = one_of("pixels", "selection", "source", *(f"map-{number}" for number in range(MAX_MAPS)))
+_INPUT = one_of("pixels", "selection", "source", "share_mask", *(f"map-{number}" for number in range(MAX_MAPS)))
 
 
 @message(WORK, "start", TO_WORKER)

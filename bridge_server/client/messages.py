@@ -139,10 +139,9 @@ class Blob:
 class Submit(OfJob):
     """Run a job.  ``pixels``, ``selection``: blobs of width*height*4 samples of the order's depth and of width*height
     bytes, or of its ``pieces``, complete before this; ``source``: of source_width*source_height*4 samples, or null.
-    ``maps``: as ``pixels``, of each map's own depth, in the order of the order's maps.
+    ``maps``: as ``pixels``, of each map's own depth, in their order.  ``share_mask``: as ``selection``.
 
-    The job id is made by the client; a second submit with it is answered by ``state``.  ``history``: results stay until
-    ``release``, however old.
+    A second submit with the id is answered by ``state``.  ``history``: results stay until ``release``, however old.
     """
 
     order: Order = value(nested(Order))
@@ -151,6 +150,7 @@ class Submit(OfJob):
     history: bool = value(FLAG, default=False)
     source: str | None = value(optional(IDENT), default=None)
     maps: tuple[str, ...] = value(array(IDENT, MAX_MAPS), default=())
+    share_mask: str | None = value(optional(IDENT), default=None)
 
 
 @message(WIRE, "branch", TO_BRIDGE)

@@ -161,7 +161,8 @@ class Order:
     previews and results; ``tag``: free text that comes back in ``jobs``.  ``depth``: of all its pixels, sent and
     received; ``linear``: their values are proportional to light.  ``source_width``, ``source_height``: of a second
     picture, in the same colours, whose opaque pixels alone make up the fill; 0: there is none.  ``maps``: what is
-    filled beside it, each with a name of its own.
+    filled beside it, each with a name of its own.  ``share_mask``: a mask comes with the source, which says how much of
+    its share holds at each pixel, 255: all of it.
 
     ``pieces``: where the selection lies in places far apart, the parts of width x height that are sent, one after the
     other; nothing is known or selected elsewhere.  ``parts``: those of ``painted`` that come back.  None: all of it.
@@ -185,6 +186,7 @@ class Order:
     pieces: tuple[Box, ...] = value(BOXES, default=())
     parts: tuple[Box, ...] = value(BOXES, default=())
     selected: int = value(COUNT, default=0)
+    share_mask: bool = value(FLAG, default=False)
 
     def fault(self) -> tuple[str, str] | None:
         """Code and sentence of what is wrong with these values together; None if nothing is."""
@@ -192,7 +194,7 @@ class Order:
             return "too_large", TOO_LARGE
         if self.source_width * self.source_height > MAX_PIXELS:
             return "too_large", SOURCE_TOO_LARGE
-        if bool(self.source_width) != bool(self.source_height):
+        if bool(self.source_width) != bool(self.source_height) or (self.share_mask and not self.source_width):
             return "bad_request", OUT_OF_RANGE
         if self.seed + self.variants - 1 > MAX_SEED:
             return "bad_request", SEED_TOO_LARGE
@@ -224,6 +226,8 @@ class Order:
         found = {"pixels": size * sample, "selection": size}
         if self.source_width:
             found["source"] = self.source_width * self.source_height * sample
+        if self.share_mask:
+            found["share_mask"] = size
         found.update({f"map-{number}": size * PIXEL_BYTES[each.depth] for number, each in enumerate(self.maps)})
         return found
 

@@ -75,6 +75,8 @@ class JobRequest:
     parts           of ``painted``, whose pixels come back, one after the other; empty: all of it
     source          source_width*source_height*4 samples of ``depth``, in the same colours: only its opaque pixels make
                     up the fill; empty: what surrounds the selection does
+    share_mask      width*height bytes beside a source: how much of its share holds at each pixel, 255 all of it;
+                    empty: all of it everywhere
     maps            further layers of the same box that are filled with it, at most 7
     """
 
@@ -94,6 +96,7 @@ class JobRequest:
     source: bytes = b""
     source_width: int = 0
     source_height: int = 0
+    share_mask: bytes = b""
     maps: Tuple[MapRequest, ...] = ()
     pieces: Tuple[Box, ...] = ()
     parts: Tuple[Box, ...] = ()
@@ -114,6 +117,7 @@ class JobRequest:
             linear=self.linear,
             source_width=self.source_width,
             source_height=self.source_height,
+            share_mask=bool(self.share_mask),
             maps=tuple(each.record() for each in self.maps),
             pieces=self.pieces,
             parts=self.parts,
@@ -136,10 +140,12 @@ class Outgoing:
             else:
                 _check_maps(request)
                 source = "m" + job if request.source else None
+                shares = "w" + job if request.share_mask else None
                 maps = tuple(f"{number}{job}" for number in range(len(request.maps)))
-                self.message = Submit(job, request.order(), "p" + job, "s" + job, history, source, maps)
+                self.message = Submit(job, request.order(), "p" + job, "s" + job, history, source, maps, shares)
                 self._blobs = [("p" + job, request.pixels), ("s" + job, request.selection)]
                 self._blobs += [(source, request.source)] if source else []
+                self._blobs += [(shares, request.share_mask)] if shares else []
                 self._blobs += [(blob, each.pixels) for blob, each in zip(maps, request.maps)]
             encode(self.message)
             sizes = [memoryview(data).nbytes for _, data in self._blobs]

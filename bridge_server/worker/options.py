@@ -15,6 +15,7 @@ FIXED = {
     "selection",
     "source",
     "maps",
+    "share_mask",
     "model",
     "preset",
     "seed",

@@ -88,6 +88,7 @@ class Run:
             image=_picture(data["pixels"], order.depth, order),
             selection=_whole(np.frombuffer(data["selection"], np.uint8), order),
             source=source,
+            share_mask=_whole(np.frombuffer(data["share_mask"], np.uint8), order) if order.share_mask else None,
             maps=tuple(
                 api.Map(each.name, _picture(data[f"map-{number}"], each.depth, order), each.kind, each.weight)
                 for number, each in enumerate(order.maps)

@@ -25,7 +25,7 @@ MODELS = 2
 """Models that one process holds at a time."""
 FILES = ("save_state", "plot_schedule", "previews")
 """Options that name what is written beside the result."""
-SOURCES = ("source", "source_mask")
+SOURCES = ("source", "source_mask", "share_mask")
 """Options that name further pictures to read."""
 LISTS = ("with", "with_weight")
 """Options that may come several times."""

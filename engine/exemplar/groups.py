@@ -30,6 +30,9 @@ others."""
 PART, BATCH = 1024, 4096
 """Targets that are compared with all of them at a time, which bounds the memory; and those of several places, about."""
 
+BANDS = 8
+"""Shares, from 0 to 1, that count as about the same."""
+
 
 @dataclass(frozen=True)
 class Lean:
@@ -38,24 +41,34 @@ class Lean:
     Attributes:
         second: (…, S) bool, which sources are of the second.
         painted: (all targets,), which part of each is to be painted.
-        share: of what is to be painted that is to come from the second.
+        rest: (all targets,), of what is to be painted that is not to come from the second, 0 … 1; alike for all, or as
+            a mask has it there.
     """
 
     second: torch.Tensor
     painted: torch.Tensor
-    share: float
+    rest: torch.Tensor
 
     def leant(
         self, logits: torch.Tensor, targets: torch.Tensor, total: Callable[[torch.Tensor, int], torch.Tensor]
     ) -> torch.Tensor:
         """(…, G, S) of these targets with so much for or against the second material that it has the larger ``total``
-        for its share of what they paint."""
+        for its share of what they paint. Where a mask gives several shares, targets of about one are those among which
+        the ones that suit it better are found: what has been taken for one material suits it ever better, so that
+        among all of them a little less than half would soon be nothing. For none where it is 0, for all where 1."""
         second = self.second.unsqueeze(-2)
         those, others = (logits.masked_fill(out, -torch.inf) for out in (~second, second))
         ahead, order = (total(those, -1) - total(others, -1)).sort(-1)
-        until = self.painted[targets].gather(-1, order).cumsum(-1)
-        last = torch.searchsorted(until, (1 - self.share) * until[..., -1:]).clamp(max=ahead.shape[-1] - 1)
-        return torch.where(second, logits - ahead.gather(-1, last).unsqueeze(-1), logits)
+        painted, rest = self.painted[targets], self.rest[targets]
+        band, needed = (rest * BANDS).int(), torch.zeros_like(ahead)
+        for number in band.unique():
+            among = band == number
+            until = torch.where(among, painted, 0).gather(-1, order).cumsum(-1)
+            last = torch.searchsorted(until, rest * until[..., -1:]).clamp(max=ahead.shape[-1] - 1)
+            needed = torch.where(among, ahead.gather(-1, last), needed)
+        logits = torch.where(second, logits - needed.unsqueeze(-1), logits)
+        never = torch.where(second, (rest >= 1).unsqueeze(-1), (rest <= 0).unsqueeze(-1))
+        return logits.masked_fill(never, -torch.inf)
 
 
 @dataclass(frozen=True)
@@ -101,10 +114,7 @@ class Group:
         numbers, down, right = (torch.from_numpy(each) for each in (targets, rows, columns))
         lean = None
         if isinstance(octave.elsewhere, Mixture) and there.any() and not there.all():
-            painted_of = means(octave.on_canvas(octave.wanted).astype(np.float32))[
-                octave.targets.top, octave.targets.left
-            ]
-            lean = Lean(torch.from_numpy(there), torch.from_numpy(painted_of), octave.elsewhere.share)
+            lean = Lean(torch.from_numpy(there), *map(torch.from_numpy, _painted_and_rest(octave, octave.elsewhere)))
         return cls(numbers, down, right, stock, squares, farness.float(), lean)
 
     def average(self, query: torch.Tensor, heavy: torch.Tensor, out: torch.Tensor) -> None:
@@ -129,6 +139,23 @@ class Group:
             best = likeness.argmax(-1)
             places = [each.expand(*at.shape[:-1], -1).gather(-1, best) for each in (self.rows, self.columns)]
             out[at.numpy()] = torch.stack(places, -1).numpy()
+
+
+def _painted_and_rest(octave: Octave, mixture: Mixture) -> tuple[np.ndarray, np.ndarray]:
+    """As of :class:`Lean`."""
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        over: np.ndarray = means(octave.on_canvas(values).astype(np.float32))[octave.targets.top, octave.targets.left]
+        return over
+
+    painted = mean(octave.wanted)
+    if octave.shares is None:
+        return painted, np.full(len(painted), 1 - mixture.share, np.float32)
+    shares = mean(octave.wanted * octave.shares) / np.maximum(painted, np.float32(1e-6))
+    rest = np.where(shares > 1 - 1e-4, 0, np.where(shares < 1e-4, 1, 1 - mixture.share * shares))
+    if mixture.share < 1:
+        rest = np.maximum(rest, 1 - mixture.share)
+    return painted, rest.astype(np.float32)
 
 
 def _apart(begin: np.ndarray, source: np.ndarray, period: int) -> np.ndarray:

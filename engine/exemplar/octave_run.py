@@ -121,6 +121,7 @@ class Run:
         atlas: where the picture is one.
         cover: (H, W) float32, by how much known pixels count; all the same if None.
         elsewhere: another picture that all is copied from.
+        shares: as of :class:`~engine.exemplar.octaves.Octave`.
 
     Raises:
         BadInput: ``too_little_known``.
@@ -138,9 +139,10 @@ class Run:
         atlas: Atlas | None = None,
         cover: np.ndarray | None = None,
         elsewhere: Material | Mixture | None = None,
+        shares: np.ndarray | None = None,
     ) -> None:
         self._region, self._shape, self._device, self._atlas = bounds(wanted), known.shape, device, atlas
-        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover, elsewhere)
+        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover, elsewhere, shares)
         if not self._octaves[0].usable.any():
             raise too_little_known()
         self._levels = [

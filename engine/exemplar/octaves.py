@@ -77,6 +77,7 @@ class Octave:
         atlas: what it is made of, where it is one.
         cover: (H, W) float32, by how much known pixels count, 0 where unknown; all the same if None.
         elsewhere: another picture that all is copied from.
+        shares: (H, W) float32, of a mixture's share, how much holds at each pixel, 0 … 1; all of it if None.
     """
 
     pixels: np.ndarray
@@ -87,6 +88,7 @@ class Octave:
     atlas: Atlas | None = None
     cover: np.ndarray | None = None
     elsewhere: Material | Mixture | None = None
+    shares: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

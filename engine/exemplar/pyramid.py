@@ -38,6 +38,7 @@ def pyramid(
     atlas: Atlas | None = None,
     cover: np.ndarray | None = None,
     elsewhere: Material | Mixture | None = None,
+    shares: np.ndarray | None = None,
 ) -> list[Octave]:
     """The octaves of a job, the coarsest first.
 
@@ -50,12 +51,13 @@ def pyramid(
         atlas: where the picture is one; it is halved as often as its lengths can be.
         cover: (H, W) float32, by how much known pixels count; all the same if None.
         elsewhere: another picture that all is copied from.
+        shares: as of :class:`Octave`.
     """
     # To the border of the picture it is as far as to what is known: what reaches it is known on one side only.
     depth = scale * float(distance_to_known(known, wraps, cv2.DIST_C, border=1)[wanted].max())
     area = scale**2 * np.count_nonzero(wanted)
     own = Material.of(pixels, known, cover)
-    made = [Octave(own.pixels, known, wanted, wraps, device, atlas, own.cover, elsewhere)]
+    made = [Octave(own.pixels, known, wanted, wraps, device, atlas, own.cover, elsewhere, shares)]
     shapes = [np.array(each.known.shape) * scale for each in (own, elsewhere or own)]
     if scale != 1:
         made = [_scaled(made[0], *shapes)]
@@ -83,7 +85,11 @@ def _scaled(octave: Octave, shape: np.ndarray, elsewhere: np.ndarray) -> Octave:
     how = cv2.INTER_AREA if height <= octave.shape[0] else cv2.INTER_LINEAR
     wanted = cv2.resize(octave.wanted.astype(np.float32), (width, height), interpolation=how) > 1e-6
     atlas, there = octave.atlas and octave.atlas.coarser(), octave.elsewhere and octave.elsewhere.scaled(elsewhere)
-    return Octave(own.pixels, own.known, wanted & ~own.known, octave.wraps, octave.device, atlas, own.cover, there)
+    wanted &= ~own.known
+    shares = octave.shares
+    if shares is not None:
+        shares = cv2.resize(shares, (width, height), interpolation=how)
+    return Octave(own.pixels, own.known, wanted, octave.wraps, octave.device, atlas, own.cover, there, shares)
 
 
 def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:
@@ -101,9 +107,13 @@ def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.n
     shift = begin - np.stack([there.top, there.left], 1)[found]
     moved = np.rint((places[found] + shift + SIDE / 2) * (size / coarse.usable.shape) - SIDE / 2).astype(np.int64)
     moved = moved.clip(0, size - 1)
-    good = fine.usable[moved[:, 0], moved[:, 1]] > 0
-    stock = np.flatnonzero(fine.usable)
-    drawn = stock[np.random.Generator(np.random.Philox(key=[seed, 1 << 40])).integers(0, len(stock), len(good))]
+    kinds = coarse.usable[places[found, 0], places[found, 1]]  # of a mixture's materials
+    good = fine.usable[moved[:, 0], moved[:, 1]] == kinds
+    drawn = np.zeros(len(good), np.int64)
+    random = np.random.Generator(np.random.Philox(key=[seed, 1 << 40]))
+    for kind in np.unique(kinds[~good]):
+        stock = np.flatnonzero(fine.usable == kind)
+        drawn = np.where(kinds == kind, stock[random.integers(0, len(stock), len(good))], drawn)
     return np.where(good[:, None], moved, np.stack(np.divmod(drawn, size[1]), 1)).astype(np.int32)
 
 

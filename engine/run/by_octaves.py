@@ -105,13 +105,17 @@ def _run(painting: Painting) -> octave_run.Run:
         scale = canvas.checked_scale(job.scale, painting.near) if job.scale else 1.0
         device = painting.model.device
         elsewhere: Material | Mixture | None = None
+        shares: np.ndarray | None = None
         if job.source is not None:
             usable = canvas.opaque(job.source)
             elsewhere = there = Material.of(painting.light.encoded(job.source[..., :3]), usable)
-            if job.source_share < 100:
+            if job.share_mask is not None:
+                shares = job.share_mask[painting.near.slices] / np.float32(255)
+                shares = shares if atlas is None else atlas.packed(shares)
+            if job.source_share < 100 or shares is not None:
                 elsewhere = Mixture(Material.of(pixels, known, cover), there, job.source_share / 100)
         return octave_run.Run(
-            pixels, known, wanted, painting.wraps, device, scale, painting.finer, atlas, cover, elsewhere
+            pixels, known, wanted, painting.wraps, device, scale, painting.finer, atlas, cover, elsewhere, shares
         )
 
 

@@ -58,6 +58,9 @@ class Job:
             around the selection only says what fits; for models that are the picture itself. None: what is around.
         source_share: percent of the fill, 1 … 100, that the source makes up; the rest is copied from around, each place
             from where it suits better.
+        share_mask: (H, W) uint8 beside a source: of its share, how much holds at each place, 255 is all of it, 0 is
+            nothing. Where it lies between, so much of such places comes from the source, those that suit it better.
+            None: all of it everywhere.
         ring: bring the fill's low frequencies into agreement with those of a ring around it (:mod:`engine.run.ring`);
             nothing of a fill in few colours.
         maps: further pictures of the same size that are filled from the same places (:mod:`engine.run.maps`); for
@@ -93,6 +96,7 @@ class Job:
     palette: bool | None = None
     source: np.ndarray | None = None
     source_share: int = 100
+    share_mask: np.ndarray | None = None
     ring: bool = False
     maps: tuple[Map, ...] = ()
 
@@ -164,6 +168,12 @@ def check_source(job: Job) -> None:
     source = job.source
     if not 1 <= job.source_share <= 100:
         raise BadInput("bad_source", f"The source's share must be 1 to 100 percent, not {job.source_share}.")
+    if job.share_mask is not None:
+        if source is None:
+            raise BadInput("bad_source", "A mask of shares mixes two materials; name a source as well.")
+        if job.share_mask.shape != job.selection.shape or job.share_mask.dtype != np.uint8:
+            sentence = "The mask of shares has another size than the picture; make both the same size."
+            raise BadInput("bad_source", sentence)
     if source is None:
         return
     if source.ndim != 3 or source.shape[2] != 4 or source.dtype != job.image.dtype:

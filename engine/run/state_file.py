@@ -38,6 +38,7 @@ TENSORS = {
     "selection": ("U8", 2),
     "original": ("U8 U16 U32 I16 I32 F16 F32", 3),
     "source": ("U8 U16 F16 F32", 3),
+    "share_mask": ("U8", 2),
     "painted": ("F32", 3),
     "x": ("F32", 4),
     "x0_hat": ("F32", 4),
@@ -79,7 +80,7 @@ def _check_sizes(tensors: dict[str, tuple[str, tuple[int, ...]]]) -> None:
     channels = 3 + 3 * sum(name.startswith("map-") for name in tensors)
     most = channels * MAX_SCALE**2 * height * width + (1 << 22)  # a small picture is seen with a border
     for name, (_, shape) in tensors.items():
-        if name in ("selection", "original") and shape[:2] != (height, width):
+        if name in ("selection", "original", "share_mask") and shape[:2] != (height, width):
             raise ValueError(f"tensor {name} {shape} of another size than the picture")
         if name == "original" and shape[2] > 4:
             raise ValueError(f"tensor {name} {shape} of too many channels")

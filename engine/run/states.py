@@ -215,8 +215,8 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
     Raises:
         EngineError: ``disk_full`` or ``not_written``.
     """
-    job = asdict(replace(kept.job, image=np.zeros(0), selection=np.zeros(0), source=None, maps=()))
-    del job["image"], job["selection"], job["source"], job["maps"]
+    job = asdict(replace(kept.job, image=np.zeros(0), selection=np.zeros(0), source=None, share_mask=None, maps=()))
+    del job["image"], job["selection"], job["source"], job["share_mask"], job["maps"]
     meta = {
         "format": FORMAT,
         "version": __version__,
@@ -240,6 +240,8 @@ def save(kept: Kept, path: Path, extra: dict[str, Any] | None = None, original: 
         tensors["source"] = torch.from_numpy(np.array(kept.job.source, order="C"))
     for number, each in enumerate(kept.job.maps):
         tensors[f"map-{number}"] = torch.from_numpy(np.array(each.pixels, order="C"))
+    if kept.job.share_mask is not None:
+        tensors["share_mask"] = torch.from_numpy(np.array(kept.job.share_mask, order="C"))
     if kept.painted is not None:
         tensors["painted"] = torch.from_numpy(np.array(kept.painted, order="C"))
     if original is not None:
@@ -294,9 +296,11 @@ def load(path: Path) -> tuple[Kept, dict[str, Any], np.ndarray | None]:
             Map(pixels=tensors.pop(f"map-{number}").numpy(), **fields(Map, each, "pixels"))
             for number, each in enumerate(meta.get("maps", []))
         )
-        options = fields(Job, NEW_OPTIONS | meta["job"], "image", "selection", "source", "maps")
+        shares = tensors.pop("share_mask").numpy() if "share_mask" in tensors else None
+        own = "image", "selection", "source", "share_mask", "maps"
+        options = fields(Job, NEW_OPTIONS | meta["job"], *own)
         kept = Kept(
-            Job(image, selection, source=source, maps=maps, **options),
+            Job(image, selection, source=source, share_mask=shares, maps=maps, **options),
             **fields(Kept, {name: meta[name] for name in ("digest", "seed")} | meta["stage"], *_PARTS),
             schedule=Schedule(tuple(meta["levels"])),
             settings=_settings(meta["settings"]),

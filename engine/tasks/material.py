@@ -24,25 +24,42 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source-share", type=int, default=100, metavar="PERCENT", help="of what is painted; the rest is from around"
     )
+    parser.add_argument(
+        "--share-mask", type=Path, metavar="MASK",
+        help="of the size of the result: white = all of that share, black = nothing from the source",
+    )  # fmt: skip
 
 
-def check(arguments: argparse.Namespace) -> None:
-    """What can be told from the files' headers; raises BadInput."""
+def check(arguments: argparse.Namespace, size: tuple[int, ...]) -> None:
+    """What can be told from the files' headers; ``size``: (height, width) of the result. Raises BadInput."""
     if arguments.source_mask is None:
         if arguments.invert_source_mask:
             raise BadInput("bad_argument", "--invert-source-mask needs a mask; add --source-mask MASK.")
     else:
-        sizes = imagefile.size(arguments.source or arguments.image), imagefile.size(arguments.source_mask)
-        if sizes[0] != sizes[1]:
-            (height, width), (rows, columns) = sizes
-            name, of = arguments.source_mask.name, (arguments.source or arguments.image).name
-            raise BadInput(
-                "size_mismatch",
-                f"{name} is {columns} × {rows} pixels but {of} is {width} × {height}; make both the same size.",
-            )
+        of, mask = arguments.source or arguments.image, arguments.source_mask
+        _check_sizes(mask.name, imagefile.size(mask), of.name, imagefile.size(of))
     if arguments.source is not None and imagefile.look(arguments.source).pages > 1:
         name = arguments.source.name
         raise BadInput("bad_source", f"{name} has several pages; save the one to take from by itself.")
+    if arguments.share_mask is not None:
+        if arguments.source is None and arguments.source_mask is None:
+            sentence = "--share-mask mixes two materials; add --source PICTURE or --source-mask MASK."
+            raise BadInput("bad_argument", sentence)
+        _check_sizes(arguments.share_mask.name, imagefile.size(arguments.share_mask), "the result", size)
+
+
+def _check_sizes(name: str, size: tuple[int, ...], of: str, wanted: tuple[int, ...]) -> None:
+    if size != wanted:
+        (rows, columns), (height, width) = size, wanted
+        raise BadInput(
+            "size_mismatch",
+            f"{name} is {columns} × {rows} pixels but {of} is {width} × {height}; make both the same size.",
+        )
+
+
+def shares(arguments: argparse.Namespace) -> np.ndarray | None:
+    """(H, W) uint8 as :class:`engine.run.Job` takes it; None where no mask of shares is named."""
+    return None if arguments.share_mask is None else maskfile.read(arguments.share_mask, invert=False)
 
 
 def read(arguments: argparse.Namespace, picture: Picture, selection: np.ndarray | None = None) -> np.ndarray | None:
@@ -55,7 +72,6 @@ def read(arguments: argparse.Namespace, picture: Picture, selection: np.ndarray 
     Raises:
         BadInput: no picture, or colours that cannot be brought into the picture's.
     """
-    check(arguments)
     if arguments.source is None and arguments.source_mask is None:
         return None
     own = arguments.source is None

@@ -134,7 +134,7 @@ def _check_inpaint(arguments: argparse.Namespace) -> None:
 
     pages = source.pages(arguments)
     canvas.check_sizes(imagefile.size(arguments.image), imagefile.size(arguments.mask))
-    material.check(arguments)
+    material.check(arguments, imagefile.size(arguments.image))
     maps.check(arguments)
     if not 0 < arguments.save_at < 100:
         raise BadInput("bad_argument", f"--save-at must be 1 to 99 percent, not {arguments.save_at}.")
@@ -167,6 +167,7 @@ def _inpaint(arguments: argparse.Namespace, load: Loader, news: News) -> Results
     model = load(model_id(arguments), arguments.device, arguments.vae)
     chosen: dict[str, Any] = {"padding": arguments.padding, "scale": arguments.scale, "hard": arguments.hard}
     chosen["maps"] = tuple(each.map() for each in companions)
+    chosen["share_mask"] = material.shares(arguments)
     jobs = [
         job_of(arguments, picture, selection, model.info.id, source=found, **chosen)
         for picture, selection, found in zip(pictures, selections, sources, strict=True)
@@ -192,9 +193,10 @@ def _check_extend(arguments: argparse.Namespace) -> None:
     from engine.files import imagefile
 
     source.pages(arguments)
-    material.check(arguments)
+    (height, width), sides = imagefile.size(arguments.image), _sides(arguments)
+    extend.check_extension((height, width), **sides)
+    material.check(arguments, (height + sides["top"] + sides["bottom"], width + sides["left"] + sides["right"]))
     maps.check(arguments)
-    extend.check_extension(imagefile.size(arguments.image), **_sides(arguments))
 
 
 def _extent_of_extend(arguments: argparse.Namespace) -> tuple[int, int]:
@@ -218,9 +220,10 @@ def _check_tile(arguments: argparse.Namespace) -> None:
     from engine.files import imagefile
 
     source.pages(arguments)
-    material.check(arguments)
+    size = _size(arguments.size)
+    extend.check_tile(imagefile.size(arguments.image), arguments.axis, size, arguments.band)
+    material.check(arguments, imagefile.size(arguments.image) if size is None else size[::-1])
     maps.check(arguments)
-    extend.check_tile(imagefile.size(arguments.image), arguments.axis, _size(arguments.size), arguments.band)
 
 
 def _extent_of_tile(arguments: argparse.Namespace) -> tuple[int, int]:
@@ -252,7 +255,8 @@ def _fill_frames(
 
     pictures = [source.read(arguments, page, news) for page in source.pages(arguments)]
     framed = [frame(picture.pixels) for picture in pictures]
-    sources = [material.read(arguments, picture) for picture in pictures]
+    material.check(arguments, framed[0].selection.shape)
+    sources, shares = [material.read(arguments, picture) for picture in pictures], material.shares(arguments)
     frames = [replace(picture, pixels=each.pixels) for picture, each in zip(pictures, framed, strict=True)]
     companions = maps.framed(maps.read(arguments), frame)
     more["maps"] = tuple(each.map(own) for each, own in companions)
@@ -260,7 +264,8 @@ def _fill_frames(
     model = load(model_id(arguments), arguments.device, arguments.vae)
     for number, (picture, each) in enumerate(zip(frames, framed, strict=True)):
         result.begin(number, model)
-        job = job_of(arguments, picture, each.selection, model.info.id, source=sources[number], **more)
+        mixed = {"source": sources[number], "share_mask": shares}
+        job = job_of(arguments, picture, each.selection, model.info.id, **mixed, **more)
         for event in api.run(replace(job, image=each.rgba(job.image)), model):
             result.take(event)
     return result

@@ -183,6 +183,9 @@ class GimpHost:
                     yield None
                 else:
                     capture = replace(capture, source=checked(found, target.depth, wish))
+            if capture.source is not None and wish.shares:
+                shares = yield from material.shares(image, wish, target)
+                capture = replace(capture, source=replace(capture.source, shares=shares))
         yield (yield from maps.read(image, along, capture))
 
     def _area(self, image: Gimp.Image, settings: Settings) -> Tuple[Box, Box, Optional[Box], Callable[[Box], bytes]]:

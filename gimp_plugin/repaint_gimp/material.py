@@ -58,16 +58,31 @@ def read(
         with filtered(seen) as layer:
             yield from _of_canvas(layer, target.box, target, lambda part: material.usable(chosen(part)))
     else:
-        channel = _found(image.get_channels(), wish).get_buffer()
-
-        def marks(part: Box) -> bytes:
-            return pixels.read(channel, Box(part.x - grown.x, part.y - grown.y, part.width, part.height), pixels.MARKS)
-
+        marks = _marks(image, wish, target)
         canvas = Box(grown.x, grown.y, image.get_width(), image.get_height())
         place = target.box if inverted else (yield from _bounds(marks, canvas))
         if place is None:
             raise wish.refusal(sentences.MATERIAL_EMPTY)
         yield from _of_canvas(seen, place, target, lambda part: material.usable(chosen(part), marks(part), inverted))
+
+
+def shares(image: Gimp.Image, wish: Wish, target: Target) -> Generator[None, None, bytes]:
+    """A byte for each pixel of what is sent, see `Source`. Raises `Refused`."""
+    marks, made = _marks(image, wish.of_shares, target), []
+    for part in slices(target.box, SLICE):
+        made.append(marks(part))
+        yield None
+    return b"".join(made)
+
+
+def _marks(image: Gimp.Image, wish: Wish, target: Target) -> Callable[[Box], bytes]:
+    """What a channel marks of a part of the canvas as it will be; nothing beyond today's. Raises `Refused`."""
+    channel, grown = _found(image.get_channels(), wish).get_buffer(), target.grown or Box(0, 0, 0, 0)
+
+    def marks(part: Box) -> bytes:
+        return pixels.read(channel, Box(part.x - grown.x, part.y - grown.y, part.width, part.height), pixels.MARKS)
+
+    return marks
 
 
 def picture(image: Gimp.Image, wish: Wish, side: int) -> Any:

@@ -203,7 +203,9 @@ class KritaHost:
         with self.probe.host():
             for found in material.read(document, seen, wish, capture.target.box, into, chosen):
                 if found is not None:
-                    return replace(capture, source=checked(found, capture.target.depth, wish))
+                    usable = checked(found, capture.target.depth, wish)
+                    shares = yield from material.shares(document, wish, capture.target.box)
+                    return replace(capture, source=replace(usable, shares=shares))
                 yield None
         raise wish.gone()
 

@@ -76,6 +76,17 @@ def read(
         yield from _read(seen, place, into, lambda part: material.usable(chosen(part), _marks(mark, part), inverted))
 
 
+def shares(document: Document, wish: Wish, box: Box) -> Generator[None, None, bytes]:
+    """A byte for each pixel of what is sent, see `Source`; nothing where no mask is wished. Raises `Refused`."""
+    if not wish.shares:
+        return b""
+    mark, made = _found(_nodes(document, marks=True), wish.of_shares), io.BytesIO()
+    for part in slices(box, MARKS_SLICE):
+        made.write(_marks(mark, part))
+        yield None
+    return made.getvalue()
+
+
 def _marks(mark: Node, part: Box) -> bytes:
     """A byte for each pixel of the canvas: 255 is marked."""
     return bytes(mark.pixelData(part.x, part.y, part.width, part.height))

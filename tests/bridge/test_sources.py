@@ -62,6 +62,23 @@ def test_a_source_makes_up_the_fill_and_its_branches(shared: Home) -> None:
     assert np.median(painted(other, one)[:, 1]) > 180
 
 
+def test_a_mask_of_shares_travels_beside_it(shared: Home) -> None:
+    """Its right half alone is filled from the source; branches keep to it."""
+    watched, plain = shared.session(), wanted()
+    right = np.tile(np.where(np.arange(plain.width) < plain.width // 2, 0, 255).astype(np.uint8), (plain.height, 1))
+    one = replace(plain, share_mask=right.tobytes())
+    job = watched.session.submit(one)
+    assert isinstance(watched.end(job), events.Done)
+    (result,) = watched.of(job, events.Result)
+    places = np.nonzero(np.frombuffer(one.selection, np.uint8).reshape(one.height, one.width))[1]
+    step = steps_of(watched, job)[0].call
+    _, (other,) = branch(watched, BranchRequest(job, 0, step, "idea", 1, 5))
+    for each in (result, other):
+        greens = painted(each, one)[:, 1].astype(int) - painted(each, one)[:, 0]
+        assert np.median(greens[places < one.width // 2 - 8]) < 100 < np.median(greens[places > one.width // 2 + 8])
+    until(lambda: not list((shared.state / "spool").glob("*/share_mask")), "the end of the mask's file")
+
+
 def test_the_ring_is_told_with_the_figures(shared: Home) -> None:
     """A source that is green beside a picture that is not."""
     watched = shared.session()
@@ -100,6 +117,8 @@ def test_a_job_with_a_source_survives_the_engine_and_the_bridge(home: Home) -> N
         ({"source_height": 65}, "wrong size"),
         ({"source_width": 16384, "source_height": 16384}, "choose or mark a smaller one"),
         ({"source_width": -1}, "out of range"),
+        ({"share_mask": b"x"}, "wrong size"),
+        ({"share_mask": bytes(64 * 48), "source": b"", "source_width": 0, "source_height": 0}, "out of range"),
     ],
 )
 def test_a_source_of_another_size_is_refused_before_it_is_sent(shared: Home, wrong: dict[str, Any], says: str) -> None:

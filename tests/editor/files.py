@@ -148,10 +148,7 @@ class FileHost:
         if wish.kind in (material.LAYER, material.MARKED, material.UNMARKED):
             marks, box = b"", capture.target.box
             if wish.kind != material.LAYER:
-                path = self.folder / f"mark {wish.name}.png"
-                if not path.exists():
-                    raise wish.gone()
-                marks = np.asarray(Image.open(path).convert("L"))[_part(box)].tobytes()
+                marks = self._marks(wish, box)
             free = material.usable(capture.selection, marks, wish.kind == material.UNMARKED)
             rgba = material.masked(capture.pixels, capture.target.depth, free)
             return material.checked(Source(box.width, box.height, rgba), capture.target.depth, wish)
@@ -217,7 +214,16 @@ class FileHost:
         capture = Capture(target, sent, b"".join(map(marks, pieces)))
         margins = (area.left, area.top, area.right, area.bottom) if isinstance(area, Extend) else (0, 0, 0, 0)
         capture = self._with_maps(settings.maps, capture, margins)
-        yield replace(capture, source=self._source(settings.material, capture))
+        source, wish = self._source(settings.material, capture), settings.material
+        if source is not None and wish is not None and wish.shares:
+            source = replace(source, shares=self._marks(wish.of_shares, box))
+        yield replace(capture, source=source)
+
+    def _marks(self, wish: Wish, box: Box) -> bytes:
+        path = self.folder / f"mark {wish.name}.png" if self.folder is not None else Path()
+        if not path.is_file():
+            raise wish.gone()
+        return np.asarray(Image.open(path).convert("L"))[_part(box)].tobytes()
 
     def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> Layer:
         """The new layer is the highest: no other one is ever active."""

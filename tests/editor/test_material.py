@@ -65,9 +65,20 @@ def test_without_a_wish_nothing_is_sent(host: FileHost) -> None:
     assert capture.nbytes == len(capture.pixels)
 
 
+def test_a_mark_says_how_much_of_the_share_holds_where(host: FileHost) -> None:
+    *_, capture = host.capture(replace(SETTINGS, material=Wish(material.OTHER, "001 brick", "sky")))
+    assert capture is not None
+    one = request(capture, SETTINGS)
+    found = np.frombuffer(one.share_mask, np.uint8).reshape(one.height, one.width)
+    assert np.array_equal(found, np.tile(np.where(np.arange(32) < 8, 200, 100), (24, 1)))
+    assert one.order().share_mask
+    assert capture.nbytes == len(capture.pixels) + len(one.source) + found.size
+
+
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
+        (Wish("other", "001 brick", "clouds"), "“clouds” is no longer there"),
         (Wish("other", "brick"), "“brick” is no longer there"),
         (Wish("picture", "nowhere"), "“nowhere” is no longer there"),
         (Wish("marked", "none"), "“none” is no longer there"),
@@ -107,6 +118,14 @@ def test_the_panel_offers_names_and_keeps_one_that_is_gone(host: FileHost, tmp_p
     room.panel.material_chosen()
     assert room.boxes["material_name"].entries == ["001 brick", "002 nothing"]
     assert room.boxes["material_name"].value == "001 brick"
+    assert room.boxes["share_mask"].entries == ["", "sky"]
+    assert room.panel.shown_fields()["share_mask"]
+    room.boxes["share_mask"].value = "sky"
+    assert room.panel.wish() == Wish("other", "001 brick", "sky")
+    (host.folder / "mark sky.png").unlink()
+    room.panel.list_materials()
+    assert room.boxes["share_mask"].entries == ["", "sky"]
+    room.boxes["share_mask"].value = ""
     assert room.panel.shown_fields()["material_name"]
     assert not room.panel.shown_fields()["material_file"]
     (host.folder / "001 brick.png").unlink()

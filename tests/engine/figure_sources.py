@@ -1,7 +1,8 @@
-"""Makes docs/images/sources.jpg: python -m tests.engine.figure_sources
+"""Makes docs/images/sources.jpg and shares.jpg: python -m tests.engine.figure_sources
 
 The photograph that ships with the engine, a strip of its ground selected and a part of its path marked; what is painted
-without a source, and with what is marked as the only one. The part shown is scaled down to 60 %.
+without a source, and with what is marked as the only one. Then a mask that fades from left to right, and what is
+painted with so much of what is marked. The part shown is scaled down to 60 %.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STRIP = [(315, 640), (420, 600), (540, 585), (640, 600), (720, 650), (800, 700), (760, 760), (660, 690), (560, 650),
          (450, 670), (360, 730)]  # fmt: skip
 PATH = [(255, 640), (290, 640), (330, 760), (370, 890), (235, 890), (245, 760)]
+FADES = (340, 800)  # columns between which the mask goes from white to black
 SHOWN = (slice(470, 900), slice(200, 860))
 WHITE, YELLOW = (255, 255, 255), (255, 200, 0)
 
@@ -33,17 +35,29 @@ def main() -> None:
     for area, colour in ((selection, WHITE), (marked, YELLOW)):
         lines, _ = cv2.findContours((area > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(plans, lines, -1, colour, 3, cv2.LINE_AA)
-    pictures = [plans, *(_painted(image, selection, each, model) for each in (None, source))]
+    _keep("sources.jpg", [plans, *(_painted(image, selection, each, model) for each in (None, source))])
+    mask = np.tile(np.interp(np.arange(image.shape[1]), FADES, (255, 0)).astype(np.uint8), (image.shape[0], 1))
+    mixed = _painted(image, selection, source, model, mask)
+    _keep("shares.jpg", [plans, np.repeat(mask[..., None], 3, 2), mixed])
+
+
+def _keep(name: str, pictures: list[np.ndarray]) -> None:
     row = np.hstack([cv2.resize(each[SHOWN], None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA) for each in pictures])
-    cv2.imwrite(str(ROOT / "docs/images/sources.jpg"), row[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    cv2.imwrite(str(ROOT / "docs/images" / name), row[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
 def _polygon(corners: list[tuple[int, int]], shape: tuple[int, ...]) -> np.ndarray:
     return cv2.fillPoly(np.zeros(shape, np.uint8), [np.array(corners)], (255,))
 
 
-def _painted(image: np.ndarray, selection: np.ndarray, source: np.ndarray | None, model: api.Model) -> np.ndarray:
-    *_, last = api.run(api.Job(image, selection, seed=1, source=source), model)
+def _painted(
+    image: np.ndarray,
+    selection: np.ndarray,
+    source: np.ndarray | None,
+    model: api.Model,
+    mask: np.ndarray | None = None,
+) -> np.ndarray:
+    *_, last = api.run(api.Job(image, selection, seed=1, source=source, share_mask=mask), model)
     layer = last.layer()
     share = layer[..., 3:] / np.float32(255)
     return np.rint(layer[..., :3] * share + image[..., :3] * (1 - share)).astype(np.uint8)

@@ -91,6 +91,69 @@ def test_a_share_of_the_fill_comes_from_the_source_in_pieces(model, share):
     assert changes < 0.1, "it is no salt and pepper"
 
 
+RAMP = np.broadcast_to(np.linspace(0, 255, 160).round().astype(np.uint8), (160, 160)).copy()
+
+
+def _mixed(model: api.Model, mask: np.ndarray | None, hole: np.ndarray | None = None, **more) -> np.ndarray:
+    """(160, 160) bool: what came from the green source, in a red picture."""
+    if hole is None:
+        hole = np.zeros((160, 160), np.uint8)
+        hole[40:120, 20:140] = 255
+    job = _job(_noise((60, 200, 60), 120), _noise((200, 60, 60), 160), hole, share_mask=mask, **more)
+    green = np.zeros((160, 160), bool)
+    green[hole > 0] = np.subtract(*_fill(job, model).T[1::-1]) > 0
+    return green
+
+
+def test_a_mask_says_how_much_of_which(model):
+    """From left to right the share of green rises as that of the ramp does; in pieces, not as salt and pepper."""
+    found = _mixed(model, RAMP)[40:120, 20:140]
+    thirds = [found[:, part].mean() for part in (slice(40), slice(40, 80), slice(80, 120))]
+    wanted = [RAMP[0, 20 + part : 60 + part].mean() / 255 for part in (0, 40, 80)]
+    print("thirds", np.round(thirds, 2), "wanted", np.round(wanted, 2))
+    assert np.allclose(thirds, wanted, atol=0.15)
+    assert thirds[0] < thirds[1] < thirds[2]
+    assert np.mean(found[:, 1:] != found[:, :-1]) < 0.1
+
+
+def test_black_and_white_of_a_mask_are_kept_to(model):
+    mask = np.zeros((160, 160), np.uint8)
+    mask[:, 80:] = 255
+    found = _mixed(model, mask)[40:120, 20:140]
+    assert not found[:, :52].any()
+    assert found[:, 68:].mean() > 0.97  # but for what is fitted to the border
+
+
+def test_a_mask_holds_along_scratches_too(model):
+    """Far-apart places are painted side by side on another picture, and the mask with them."""
+    hole = np.zeros((160, 160), np.uint8)
+    hole[10:150, 30:34] = hole[10:150, 120:124] = 255
+    found = _mixed(model, RAMP // 128 * 255, hole)
+    assert not found[:, :80].any()
+    assert found[10:150, 120:124].mean() > 0.8
+
+
+def test_a_white_mask_is_the_share_alone(model):
+    half = _mixed(model, np.full((160, 160), 255, np.uint8), source_share=40)
+    assert np.array_equal(half, _mixed(model, None, source_share=40))
+    ramp = _mixed(model, RAMP, source_share=40)
+    assert 0 < ramp.sum() < half.sum()
+
+
+@pytest.mark.parametrize(
+    ("job", "says"),
+    [
+        (_job(None, share_mask=SMALL), "name a source"),
+        (_job(GREEN, share_mask=SMALL[:-1]), "another size than the picture"),
+        (_job(GREEN, share_mask=SMALL / 255), "another size than the picture"),
+    ],
+)
+def test_masks_of_shares_that_cannot_be_used(model, job, says):
+    with pytest.raises(BadInput, match=says) as error:
+        next(api.run(job, model))
+    assert error.value.sentence.count(". ") == 0
+
+
 def test_all_targets_keep_to_their_material_at_finer_octaves(model):
     hole = np.zeros((160, 160), np.uint8)
     hole[40:120, 40:120] = 255
@@ -130,7 +193,8 @@ def test_few_colours_are_those_of_both(model):
 
 
 def test_a_kept_state_brings_its_source(model, tmp_path):
-    job = _job(_noise((60, 200, 60), 200))
+    mask = np.where(np.arange(SIDE) < SIDE // 2, 0, 255).astype(np.uint8)
+    job = _job(_noise((60, 200, 60), 200), share_mask=np.tile(mask, (SIDE, 1)))
     kept = None
     for event in api.run(job, model):
         if isinstance(event, api.Step) and kept is None and event.call > event.calls // 2:
@@ -139,6 +203,7 @@ def test_a_kept_state_brings_its_source(model, tmp_path):
     states.save(kept, tmp_path / "state")
     again, _, _ = states.load(tmp_path / "state")
     assert np.array_equal(again.job.source, job.source)
+    assert np.array_equal(again.job.share_mask, job.share_mask)
     *_, other = api.resume(again, model)
     assert np.array_equal(other.layer(), last.layer())
 
@@ -175,6 +240,7 @@ def folder(tmp_path):
     left = np.zeros((SIDE, SIDE), np.uint8)
     left[:, :40] = 255
     Image.fromarray(left).save(tmp_path / "left.png")
+    Image.fromarray(255 - left).save(tmp_path / "right.png")
     halves = RED[..., :3].copy()
     halves[:, :40] = GREEN[:, :40, :3]
     Image.fromarray(halves).save(tmp_path / "halves.png")
@@ -202,6 +268,8 @@ def _painted(folder, out: str = "out.png") -> np.ndarray:
         (["--source", "halves.png", "--source-mask", "left.png", "--invert-source-mask"], False),
         (["--source-mask", "left.png"], False),
         (["--source", "green.png", "--source-share", "1"], False),
+        (["--source", "green.png", "--share-mask", "left.png"], False),
+        (["--source", "green.png", "--share-mask", "right.png"], True),
     ],
 )
 def test_sources_of_files(folder, more, green):
@@ -239,7 +307,11 @@ def test_sources_of_other_depths_and_colours_are_converted(folder, source, wante
 
 
 def test_extend_and_tile_take_sources(folder):
-    for task, *more in (["extend", "--right", "32"], ["tile", "--axis", "x"]):
+    fading = np.zeros((SIDE, SIDE + 32), np.uint8)
+    fading[:, SIDE:] = 255
+    Image.fromarray(fading).save(folder / "fading.png")
+    mask = ["--share-mask", str(folder / "fading.png")]
+    for task, *more in (["extend", "--right", "32"], ["extend", "--right", "32", *mask], ["tile", "--axis", "x"]):
         given = [str(folder / "in.png"), "-o", str(folder / "out.png"), "--source", str(folder / "green.png")]
         assert cli.main([task, *given, "--steps", "6", *more]) == 0
         assert np.median(imagefile.read(folder / "out.png").pixels[:, -8:, 1]) > 128
@@ -248,6 +320,9 @@ def test_extend_and_tile_take_sources(folder):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
+        (["--share-mask", "left.png"], "add --source PICTURE or --source-mask MASK"),
+        (["--source", "green.png", "--share-mask", "small.png"], "small.png is 7 × 7 pixels but the result is 96 × 96"),
+        (["--source", "green.png", "--share-mask", "text.png"], "text.png"),
         (["--invert-source-mask"], "add --source-mask"),
         (["--source", "none-there.png"], "none-there.png"),
         (["--source", "text.png"], "text.png"),

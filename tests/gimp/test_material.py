@@ -114,6 +114,32 @@ def test_channels_other_images_and_files(desk: Desk, image: Image) -> None:
     assert desk.host.run("len(Gimp.get_images())") == there
 
 
+def test_a_channel_chosen_by_the_mouse_says_how_much_holds_where(desk: Desk) -> None:
+    """Green where it is white, the picture itself where it is not; a channel that is gone is said."""
+    image = desk.new(200, 160)
+    desk.host.run(PAINT)
+    desk.host.run(f"layer({image.code}, 'grass', 64, 64)\nmark({image.code}, 'right', 80, 0, 120, 160)\nNone")
+    desk.choose("exemplar", seed=7)
+    desk.work_on(image)
+    desk.select(image, 60, 50, 40, 40)
+    choose(desk, "other", "grass")
+    desk.host.run("window.material.look_again()\nNone")
+    names = desk.host.run("window.fields['share_mask'].values()")
+    assert names == ["", "right"]
+    desk.click("fields['share_mask']")
+    desk.host.keys("Down", "Return")
+    desk.host.wait("window.fields['share_mask'].read() == 'right'")
+    desk.host.screenshot("shares")
+    assert desk.repaint(image).startswith("Done")
+    inside = desk.pixels(image)[BOX].astype(int)
+    green = inside[..., 1] > inside[..., 0] + 60
+    assert green[:, :12].mean() < 0.05
+    assert green[:, 28:].mean() > 0.95
+    desk.host.run("window.fields['share_mask'].write('gone')\nNone")
+    assert "“gone” is no longer there" in desk.repaint(image)
+    desk.host.run("window.fields['share_mask'].write('')\nNone")
+
+
 def test_what_cannot_be_used_is_one_sentence_and_changes_nothing(desk: Desk, image: Image) -> None:
     desk.host.run(f"mark({image.code}, 'inside', 62, 52, 20, 20)\nmark({image.code}, 'tiny', 0, 0, 5, 5)\nNone")
     desk.select(image, 60, 50, 40, 40)

@@ -113,6 +113,31 @@ def test_marks_say_what_may_be_used(desk: Desk, document: Document) -> None:
     ]
 
 
+@pytest.mark.essential
+def test_a_mask_chosen_by_the_mouse_says_how_much_holds_where(desk: Desk, document: Document) -> None:
+    """Green where it is white, the picture itself where it is not; a mask that is gone is said."""
+    desk.host.run(f"""
+mark({document.code}, 'right', 80, 0, 120, 160)
+base = {document.code}.nodeByName("Background")
+base.setPixelData(base.pixelData(50, 0, 50, 160), 0, 0, 50, 160)  # no green around
+{document.code}.refreshProjection()
+""")
+    choose(desk, "other", "grass")
+    desk.host.run("dock().material.look_again()")
+    desk.click("fields['share_mask']")
+    desk.host.keys("Down", "Return")
+    desk.host.wait("dock().fields['share_mask'].read() == 'right'")
+    desk.screenshot("shares")
+    assert desk.repaint().startswith("Done")
+    inside = desk.pixels(document)[BOX].astype(int)
+    green = inside[..., 1] > inside[..., 2] + 60
+    assert green[:, :12].mean() < 0.05
+    assert green[:, 28:].mean() > 0.95
+    desk.host.run("dock().fields['share_mask'].write('gone')")
+    assert "“gone” is no longer there" in desk.repaint()
+    desk.host.run("dock().fields['share_mask'].write('')")
+
+
 @pytest.mark.parametrize(("model", "depth"), [("RGBA", "U8"), ("RGBA", "F32"), ("CMYKA", "U16"), ("LABA", "F32")])
 def test_another_picture_and_a_file_of_any_colours(
     desk: Desk, document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, depth: str

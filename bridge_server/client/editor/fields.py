@@ -14,7 +14,7 @@ from bridge_server.client import events
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.messages import NAME
 
-from . import maps, material
+from . import maps, material, sentences
 from .model import MAX_SEED
 from .texts import KINDS
 
@@ -209,6 +209,11 @@ MATERIAL: Tuple[Field, ...] = (
     Number(
         material.SHARE, 100, "Share", "How much of the fill comes from there; the rest comes from around it",
         "material", True, low=1, high=100, unit="%", step=5,
+    ),
+    Pick(
+        material.SHARES, "", "Share by",
+        "A mask that says how much of the share holds where: white all of it, black nothing", "material",
+        entries=(("", sentences.ALIKE),),
     ),
 )  # fmt: skip
 MAP_LAYERS: Tuple[Field, ...] = (

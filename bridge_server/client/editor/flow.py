@@ -252,6 +252,7 @@ def request(capture: Capture, settings: Settings, tag: str = "") -> JobRequest:
         source=source.rgba,
         source_width=source.width,
         source_height=source.height,
+        share_mask=source.shares,
         pieces=tuple(map(target.inside, target.pieces)),
         parts=tuple(map(target.inside, target.parts)),
         maps=tuple(

@@ -99,9 +99,9 @@ class Host(Protocol):
 
     def capture(self, settings: Settings) -> Iterator[Optional[Capture]]:
         """Reads what ``settings.area`` and ``settings.source`` ask for of the document in front (`areas` works out
-        the boxes), for a ``settings.material`` its `Source`, and ``settings.maps``, with which the active layer is the
-        picture (`maps.uncovered` says whether one is too small); yields None between slices and at last the `Capture`.
-        Raises `model.Refused`, with the document as it was before."""
+        the boxes), for a ``settings.material`` its `Source` and shares, and ``settings.maps``, with which the active
+        layer is the picture (`maps.uncovered` says whether one is too small); yields None between slices and at last
+        the `Capture`. Raises `model.Refused`, with the document as it was before."""
 
     def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> Layer:
         """One new, empty layer above the layer that was active at the click, or with ``above_active`` above the one

@@ -19,7 +19,9 @@ AROUND, LAYER, OTHER, PICTURE, FILE, MARKED, UNMARKED = (
     "around", "layer", "other", "picture", "file", "marked", "unmarked",
 )  # fmt: skip
 NAMED = (OTHER, PICTURE, MARKED, UNMARKED)  # with a name from a list
-MATERIAL, NAME, PATH, SHARE = "material", "material_name", "material_file", "source_share"  # fields
+MATERIAL, NAME, PATH, SHARE, SHARES = (
+    "material", "material_name", "material_file", "source_share", "share_mask",
+)  # fields  # fmt: skip
 ENTRIES: Tuple[Tuple[str, str], ...] = (
     (AROUND, "Around it (automatic)"),
     (LAYER, "Active layer only"),
@@ -37,10 +39,17 @@ _ALPHA_BYTES = {"u8": (3,), "u16": (6, 7), "f16": (6, 7), "f32": (12, 13, 14, 15
 
 @dataclass(frozen=True)
 class Wish:
-    """``kind``: one of those above but AROUND; ``name``: of a layer, a picture or a mark, or a file's path."""
+    """``kind``: one of those above but AROUND; ``name``: of a layer, a picture or a mark, or a file's path; ``shares``:
+    of the mark that says how much of the share holds where, "" all of it everywhere."""
 
     kind: str
     name: str = ""
+    shares: str = ""
+
+    @property
+    def of_shares(self) -> Wish:
+        """For the mark alone."""
+        return Wish(MARKED, self.shares)
 
     @property
     def shown(self) -> str:
@@ -57,11 +66,13 @@ class Wish:
 
 @dataclass(frozen=True)
 class Source:
-    """A picture whose opaque pixels may be used: RGBA in the run's depth and colours."""
+    """A picture whose opaque pixels may be used: RGBA in the run's depth and colours. ``shares``: a byte for
+    each pixel of the target's box, 255 where all of the source's share holds; empty: everywhere."""
 
     width: int
     height: int
     rgba: bytes
+    shares: bytes = b""
 
 
 def masked(rgba: bytes, depth: str, usable: bytes) -> bytes:

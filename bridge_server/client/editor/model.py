@@ -158,7 +158,7 @@ class Capture:
     @property
     def nbytes(self) -> int:
         """Of its pictures."""
-        source = len(self.source.rgba) if self.source is not None else 0
+        source = len(self.source.rgba) + len(self.source.shares) if self.source is not None else 0
         return len(self.pixels) + source + sum(len(each) for each in self.maps)
 
     @property

@@ -74,7 +74,7 @@ class Panel:
         model, kind = self.flow.model(self.widgets["model"].read()), self.widgets[material.MATERIAL].read()
         shown = {name: each.shown_for(model) for name, each in fields.FIELDS.items()}
         own = {material.NAME: kind in material.NAMED, material.PATH: kind == material.FILE}
-        return {**shown, **own, material.SHARE: kind != material.AROUND}
+        return {**shown, **own, **dict.fromkeys((material.SHARE, material.SHARES), kind != material.AROUND)}
 
     # ---- where the material comes from ----
     def material_chosen(self) -> None:
@@ -91,8 +91,12 @@ class Panel:
         name, names = self.widgets[material.NAME], self._materials()
         wanted = name.read()
         names += [wanted] if wanted and wanted not in names else []
+        shares, marks = self.widgets[material.SHARES], self.flow.host.materials(material.MARKED)
+        mark = shares.read()
+        marks += [mark] if mark and mark not in marks else []
         self._listing = True
         name.fill([(each, each, "") for each in names] or [("", tr(sentences.NOTHING_THERE), "")])
+        shares.fill([("", tr(sentences.ALIKE), ""), *((each, each, "") for each in marks)])
         self._listing = False
 
     def _materials(self) -> List[str]:
@@ -264,4 +268,4 @@ def wish(values: Dict[str, Any]) -> Optional[Wish]:
     if kind == material.AROUND:
         return None
     name = values[material.PATH if kind == material.FILE else material.NAME] if kind != material.LAYER else ""
-    return Wish(kind, name)
+    return Wish(kind, name, values[material.SHARES])

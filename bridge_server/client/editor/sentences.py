@@ -34,6 +34,7 @@ MAP_SMALLER = (
 HINT_MAPS = "Select several layers, or a layer in a group: the others are then listed here."
 HINT_TICK = "Tick the layers to be painted along with the active one."
 NOTHING_THERE = "nothing there yet"
+ALIKE = "the same everywhere"
 CHOOSE_FILE = "Choose a file …"
 NO_SIDE = "Choose how many pixels to add, and on which sides."
 TOO_LARGE = "The picture would become too large for one run; add fewer pixels."
