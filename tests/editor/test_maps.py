@@ -117,6 +117,15 @@ def test_the_choice_is_remembered_by_name_for_the_document_alone(tmp_path: Path)
     assert other.wishes() == (MapWish("8", "sketch", "colour", 30),)
 
 
+def test_no_more_is_remembered_than_can_be_read_again() -> None:
+    made, _ = rows(Candidate("1", "normal", True, True))
+    made.write({f"layer {number}": [True, "values", 100] for number in range(maps.MOST_REMEMBERED)})
+    made.look()
+    found = fields.FIELDS["maps"].check(made.read())
+    assert len(found) == maps.MOST_REMEMBERED
+    assert "normal" in found
+
+
 @pytest.mark.parametrize(
     "bad",
     [7, [], {"a": 1}, {"a": [True, "normal"]}, {"a": [1, "normal", 100]}, {"a": [True, "smell", 100]},

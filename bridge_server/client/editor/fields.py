@@ -20,7 +20,6 @@ from .texts import KINDS
 
 MAX_VARIANTS = 8  # in one run; the bridge takes more, but a window shows no more at a time
 LONGEST_TEXT = 2000
-MOST_LAYERS = 200  # that are remembered
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class Layers(Field):
 
     def check(self, value: Any) -> Any:
         try:
-            good = len(value) <= MOST_LAYERS and all(_is_row(name, *row) for name, row in value.items())
+            good = len(value) <= maps.MOST_REMEMBERED and all(_is_row(name, *row) for name, row in value.items())
         except (AttributeError, TypeError):
             good = False
         if not good:

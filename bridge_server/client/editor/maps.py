@@ -22,6 +22,7 @@ KINDS: Tuple[Tuple[str, str], ...] = ((COLOUR, "Colours"), (NORMAL, "Normals"), 
 WITH_MAPS, MAPS = "with_maps", "maps"  # fields
 LEAST, USUAL, MOST = 10, 100, 1000  # per cent: how much one counts beside the active layer
 LONGEST_NAME = 100
+MOST_REMEMBERED = 200  # layers of a document
 MOST_LISTED = 12  # with more layers in the group, only ticked ones and those whose name says that they are maps
 _GUESSES = (
     (NORMAL, r"norm|nrm|(?<![a-z])nor(?![a-z])"),
@@ -142,7 +143,8 @@ class Rows:
     # ---- remembered ----
     def read(self) -> Dict[str, List[Any]]:
         now = {row.name: [row.ticked, row.kind, row.weight] for row in self.rows if row.chosen or row.ticked}
-        return {**self._remembered, **now}
+        before = {name: row for name, row in self._remembered.items() if name not in now}
+        return dict([*before.items(), *now.items()][-MOST_REMEMBERED:])
 
     def write(self, value: Dict[str, List[Any]]) -> None:
         self._remembered, self._known, self.rows = dict(value), {}, []
