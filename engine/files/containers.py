@@ -87,11 +87,21 @@ def kind(head: bytes) -> str | None:
     return None
 
 
+READ_ONLY = {
+    **dict.fromkeys((".heic", ".heif"), ("HEIC pictures", ".avif or .png")),
+    **dict.fromkeys((".psd", ".psb"), ("Photoshop's documents", ".tif or .png")),
+    ".ora": ("OpenRaster's documents", ".png"),
+    ".kra": ("Krita's documents", ".tif or .png"),
+}
+"""Suffixes of what cannot be written, what it is, and what can."""
+
+
 def check(name: str, suffix: str, pictures: Sequence[Picture]) -> None:
     """Raise BadInput unless a file of this suffix can hold these pictures as they are."""
     container = CONTAINERS.get(suffix)
-    if suffix in (".heic", ".heif"):
-        raise _refused("HEIC pictures are read, but not written", ".avif or .png")
+    if suffix in READ_ONLY:
+        what, better = READ_ONLY[suffix]
+        raise _refused(f"{what} are read, but not written", better)
     if container is None:
         raise _refused(f"{name} would lose detail or is no picture file", ".png")
     if len(pictures) > 1:

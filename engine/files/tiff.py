@@ -129,6 +129,7 @@ def _picture(page: Any, samples: np.ndarray, path: Path) -> Picture:
     if extra:
         associated = tuple(page.extrasamples)[:1] == (1,)
     bits = None
+    notes: tuple[str, ...] = ()
     if kind == 3:
         return _by_palette(page, samples)
     if page.bitspersample == 1 and samples.dtype.kind in "ub" and colours == 1 and not extra:
@@ -141,12 +142,16 @@ def _picture(page: Any, samples: np.ndarray, path: Path) -> Picture:
         samples = ((samples.astype(np.uint32) * whole(samples.dtype) + most // 2) // most).astype(samples.dtype)
     elif samples.dtype.kind == "f":
         bits = 16 if samples.dtype.itemsize == 2 else None
+        if samples.dtype.itemsize > 4:
+            notes = (f"{path.name} has floats of {8 * samples.dtype.itemsize} bits; the result has 32.",)
+            most = np.finfo(np.float32).max
+            samples = np.where(np.isfinite(samples), samples.clip(-most, most), samples)
         samples = samples.astype(np.float32)
     if kind == 0:
         samples = whole(samples.dtype) - samples
     if kind in (5, 8, 9, 10):
         return _as_rgb(page, kind, samples, colours, associated)
-    return Picture(np.ascontiguousarray(samples), associated=associated, bits=bits)
+    return Picture(np.ascontiguousarray(samples), associated=associated, bits=bits, notes=notes)
 
 
 def _by_palette(page: Any, samples: np.ndarray) -> Picture:

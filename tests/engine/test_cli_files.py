@@ -101,6 +101,9 @@ def test_what_a_file_cannot_hold_is_said_before_the_run(mask, capsys):
         (Picture(_noise(3), colour.rgb(2.2, WIDE)), "out.bmp", "--profile srgb"),
         (Picture(_noise(4)), "out.ppm", "cannot hold transparency"),
         (Picture(_noise(3)), "out.exr", "linear light"),
+        (Picture(_noise(3)), "out.psd", "Photoshop's documents are read, but not written"),
+        (Picture(_noise(3)), "out.ora", "OpenRaster's documents are read, but not written"),
+        (Picture(_noise(3)), "out.kra", "Krita's documents are read, but not written"),
     ):
         imagefile.write(source, picture)
         assert _inpaint(mask, source, mask.with_name(out)) == 2

@@ -264,6 +264,18 @@ def test_associated_pixels_mix_as_light_does():
         assert np.allclose(straight(light), mixed, atol=1e-6)
 
 
+def test_floats_of_64_bits_are_said_to_become_32(tmp_path):
+    path, values = tmp_path / "a.tif", ramp(3, np.float32).astype(np.float64) / 3
+    values[0, 0] = (1e200, -1e200, np.inf)
+    tifffile.imwrite(path, values, photometric="rgb")
+    got = imagefile.read(path)
+    assert got.notes == ("a.tif has floats of 64 bits; the result has 32.",)
+    assert np.array_equal(got.pixels[1:], values[1:].astype(np.float32))
+    assert got.pixels[0, 0].tolist() == [np.finfo(np.float32).max, np.finfo(np.float32).min, np.inf]
+    tifffile.imwrite(path, values[1:].astype(np.float32), photometric="rgb")
+    assert imagefile.read(path).notes == ()
+
+
 def test_no_number_in_a_picture_does_not_spread():
     own = np.full((4, 4, 3), np.nan, np.float32)
     fill = np.full((4, 4, 3), 0.5, np.float32)
