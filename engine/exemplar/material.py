@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -33,11 +33,23 @@ class Material:
     def of(cls, pixels: np.ndarray, known: np.ndarray, cover: np.ndarray | None = None) -> Material:
         """The same with unknown pixels 0, and planes one after the other, as :attr:`source` has them, so that it is no
         copy."""
+        return cls.masked(pixels, known, cover).planar()
+
+    @classmethod
+    def masked(cls, pixels: np.ndarray, known: np.ndarray, cover: np.ndarray | None = None) -> Material:
+        """The same with unknown pixels 0; no copy of a picture where they are."""
         cover = None if cover is None else np.where(known, cover, np.float32(0))
-        return cls(_planar(np.where(known[..., None], pixels, np.float32(0))), known, cover)
+        if pixels[~known].any():
+            pixels = np.where(known[..., None], pixels, np.float32(0))
+        return cls(pixels, known, cover)
+
+    def planar(self) -> Material:
+        """The same with its planes one after the other."""
+        return replace(self, pixels=planar(self.pixels))
 
     def scaled(self, shape: np.ndarray) -> Material:
-        """At another scale: of that (height, width), rounded. A pixel is known where everything under it is."""
+        """At another scale: of that (height, width), rounded. A pixel is known where everything under it is. Its planes
+        do not lie one after the other."""
         height, width = (max(1, round(float(length))) for length in shape)
         how = cv2.INTER_AREA if height <= self.known.shape[0] else cv2.INTER_LINEAR
 
@@ -46,10 +58,10 @@ class Material:
 
         known = resized(self.known.astype(np.float32)) > 1 - 1e-4
         if self.cover is None:
-            return Material.of(in_parts(resized, np.ascontiguousarray(self.pixels)), known)
+            return Material.masked(in_parts(resized, np.ascontiguousarray(self.pixels)), known)
         cover = np.where(known, resized(self.cover), np.float32(0))
         colour = in_parts(resized, self.pixels * self.cover[..., None]) / np.maximum(cover, 1e-6)[..., None]
-        return Material.of(colour, known, cover)
+        return Material.masked(colour, known, cover)
 
     @cached_property
     def source(self) -> np.ndarray:
@@ -101,7 +113,7 @@ class Mixture:
     def scaled(self, shape: np.ndarray) -> Mixture:
         """At another scale, of the sheet's (height, width)."""
         scale = shape / np.array(self.known.shape)
-        first, second = (each.scaled(np.array(each.known.shape) * scale) for each in (self.first, self.second))
+        first, second = (each.scaled(np.array(each.known.shape) * scale).planar() for each in (self.first, self.second))
         return Mixture(first, second, self.share)
 
     @cached_property
@@ -140,5 +152,6 @@ class Mixture:
         return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
-def _planar(pixels: np.ndarray) -> np.ndarray:
+def planar(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) with its planes one after the other, as sources are looked at; no copy where they are."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 
 import cv2
 import numpy as np
@@ -142,13 +142,16 @@ class Run:
         shares: np.ndarray | None = None,
     ) -> None:
         self._region, self._shape, self._device, self._atlas = bounds(wanted), known.shape, device, atlas
-        self._octaves = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover, elsewhere, shares)
+        self._coarser = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover, elsewhere, shares)
+        self._octaves, self._more = [next(self._coarser)], more
         if not self._octaves[0].usable.any():
             raise too_little_known()
-        self._levels = [
-            pyramid.levels(number, more * octaves.ROUNDS / octave.rounds)
-            for number, octave in enumerate(self._octaves[1:])
-        ]
+
+    def prepared(self) -> Iterator[None]:
+        """Make the coarser octaves, in parts between which a run can stop; before anything else is asked."""
+        for octave in self._coarser:
+            self._octaves.insert(0, octave)
+            yield
 
     def can_go_on(self, begun: Begun) -> bool:
         """Whether it has as many octaves, pixels and matches, each with a patch of known pixels, as these octaves."""
@@ -164,6 +167,14 @@ class Run:
             return False
         inside = ((places >= 0) & (places < octave.usable.shape)).all()
         return bool(inside and octave.usable[places[:, 0], places[:, 1]].all())
+
+    @cached_property
+    def _levels(self) -> list[tuple[np.ndarray, Schedule]]:
+        """ᾱ and schedule of each octave but the coarsest."""
+        return [
+            pyramid.levels(number, self._more * octaves.ROUNDS / octave.rounds)
+            for number, octave in enumerate(self._octaves[1:])
+        ]
 
     def weights(self) -> list[int]:
         """Units of progress of a call, by octave."""
@@ -197,6 +208,7 @@ class Run:
             draws: noise draws already made.
             spent: units of progress before the first octave that is walked.
         """
+        yield from self.prepared()
         plans, weights, units = self._plans(plan), self.weights(), self.units(plan)
         first = start.stage if start else 0
         matches = [start.matches if start else None] * len(seeds)
@@ -206,7 +218,7 @@ class Run:
             schedule, settings = (begun.schedule, begun.settings) if begun else plans[stage]
             made = begun.state.call if begun else 0
             calls = made + calls_left(begun.state if begun else None, schedule, settings)
-            octave = self._octaves[stage]
+            self._octaves[stage] = octave = self._octaves[stage].planar()
             yield from octave.prepared()
             if stage > 0 and begun is None:
                 for k, each in enumerate(zip(matches, coarsest, seeds, strict=True)):

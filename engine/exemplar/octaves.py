@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -34,7 +34,7 @@ from engine import canvas
 from engine.canvas import Box, smooth_fill
 from engine.exemplar import fitting, groups, matching, melding
 from engine.exemplar.atlas import Atlas
-from engine.exemplar.material import Material, Mixture
+from engine.exemplar.material import Material, Mixture, planar
 from engine.exemplar.patch import SIDE, distance_to_known, means, patches, vote_window
 from engine.exemplar.targets import RING, Targets
 
@@ -181,6 +181,10 @@ class Octave:
     def targets(self) -> Targets:
         box = self.box.slices
         return Targets.of(self.wanted[box], self.known[box], self.on_canvas(self.wanted), self.wraps)
+
+    def planar(self) -> Octave:
+        """The same with the picture's planes one after the other, so that they are no copy of its source."""
+        return replace(self, pixels=planar(self.pixels))
 
     def prepared(self) -> Iterator[None]:
         """Work out what the first call needs, in parts between which a run can stop."""

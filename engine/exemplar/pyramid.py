@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -39,8 +40,8 @@ def pyramid(
     cover: np.ndarray | None = None,
     elsewhere: Material | Mixture | None = None,
     shares: np.ndarray | None = None,
-) -> list[Octave]:
-    """The octaves of a job, the coarsest first.
+) -> Iterator[Octave]:
+    """The octaves of a job, the finest first.
 
     A pixel is known where everything under it is, and painted where anything under it is.
 
@@ -56,18 +57,19 @@ def pyramid(
     # To the border of the picture it is as far as to what is known: what reaches it is known on one side only.
     depth = scale * float(distance_to_known(known, wraps, cv2.DIST_C, border=1)[wanted].max())
     area = scale**2 * np.count_nonzero(wanted)
-    own = Material.of(pixels, known, cover)
-    made = [Octave(own.pixels, known, wanted, wraps, device, atlas, own.cover, elsewhere, shares)]
+    own = Material.masked(pixels, known, cover)
+    octave, halved = Octave(own.pixels, known, wanted, wraps, device, atlas, own.cover, elsewhere, shares), 0
     shapes = [np.array(each.known.shape) * scale for each in (own, elsewhere or own)]
     if scale != 1:
-        made = [_scaled(made[0], *shapes)]
-    while made[-1].atlas.align > 1 if made[-1].atlas else depth > COARSEST_DEPTH or area > COARSEST_AREA:
-        octave = _scaled(made[-1], *(shape / 2 ** len(made) for shape in shapes))
+        octave = _scaled(octave, *shapes)
+    yield octave
+    while octave.atlas.align > 1 if octave.atlas else depth > COARSEST_DEPTH or area > COARSEST_AREA:
+        halved += 1
+        octave = _scaled(octave, *(shape / 2**halved for shape in shapes))
         if min(octave.shape) < SIDE or octave.material.count < LEAST_SOURCES:
-            break
-        made.append(octave)
+            return
+        yield octave
         depth, area = depth / 2, area / 4
-    return made[::-1]
 
 
 def halvings(known: np.ndarray, wanted: np.ndarray) -> int:
@@ -84,7 +86,10 @@ def _scaled(octave: Octave, shape: np.ndarray, elsewhere: np.ndarray) -> Octave:
     height, width = own.known.shape
     how = cv2.INTER_AREA if height <= octave.shape[0] else cv2.INTER_LINEAR
     wanted = cv2.resize(octave.wanted.astype(np.float32), (width, height), interpolation=how) > 1e-6
-    atlas, there = octave.atlas and octave.atlas.coarser(), octave.elsewhere and octave.elsewhere.scaled(elsewhere)
+    atlas, there = octave.atlas and octave.atlas.coarser(), octave.elsewhere
+    if there is not None:
+        there = there.scaled(elsewhere)
+        there = there if isinstance(there, Mixture) else there.planar()
     wanted &= ~own.known
     shares = octave.shares
     if shares is not None:

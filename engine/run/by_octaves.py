@@ -60,6 +60,9 @@ def _smooth(painting: Painting, known: np.ndarray) -> bool:
 def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
     """All octaves of all variants, in turns; ``start``: where to go on."""
     run, begun = _run(painting), None
+    yield Pause()
+    for _ in _guarded(run.prepared()):
+        yield Pause()
     coarsest = painting.schedule, painting.settings.with_eta(None)
     draws, spent = attempt.draws, attempt.calls
     if start is not None:
@@ -102,6 +105,7 @@ def _run(painting: Painting) -> octave_run.Run:
         if painting.stack is not None:
             maps = painting.stack.encoded()
             pixels = np.concatenate([pixels, maps if atlas is None else atlas.packed(maps)], axis=2)
+        pixels[~known] = 0
         scale = canvas.checked_scale(job.scale, painting.near) if job.scale else 1.0
         device = painting.model.device
         elsewhere: Material | Mixture | None = None

@@ -15,6 +15,7 @@ from engine import api, canvas
 from engine.canvas import extend, seam
 from engine.errors import BadInput
 from engine.exemplar import fitting, groups, matching, matching_torch, octave_run, octaves, patch, pyramid
+from engine.exemplar.material import Material
 from engine.exemplar.patch import SIDE
 from engine.run.states import branched, load, save
 from tests.engine.patterns import boxed, stripes
@@ -164,10 +165,29 @@ def test_the_coarsest_octave_is_the_exact_posterior(monkeypatch):
     assert np.allclose(got, wanted, atol=1e-3)
 
 
+def test_coarser_octaves_are_made_one_by_one_so_that_a_run_can_stop_between_them():
+    image = np.random.default_rng(0).uniform(-1, 1, (256, 320, 3)).astype(np.float32)
+    hole = boxed((256, 320), 100, 100, 60, 61) > 0
+    run = octave_run.Run(image, ~hole, hole, NO_WRAP, CPU)
+    assert len(list(run.prepared())) == 2
+    assert not list(run.prepared())
+    assert len(run.weights()) == 3
+
+
+def test_a_picture_whose_unknown_pixels_are_wiped_is_not_copied():
+    image, known = np.ones((20, 30, 3), np.float32), np.ones((20, 30), bool)
+    known[5:9, 5:9] = False
+    wiped = Material.masked(image, known).pixels
+    assert not wiped[~known].any()
+    assert (wiped[known] == 1).all()
+    assert Material.masked(wiped, known).pixels is wiped
+    assert np.array_equal(Material.of(image, known).source, wiped.transpose(2, 0, 1))
+
+
 def test_octaves_halve_and_know_only_what_is_wholly_known():
     image = np.random.default_rng(0).uniform(-1, 1, (256, 320, 3)).astype(np.float32)
     hole = boxed((256, 320), 100, 100, 60, 61) > 0
-    made = pyramid.pyramid(image, ~hole, hole, NO_WRAP, CPU)
+    made = [*pyramid.pyramid(image, ~hole, hole, NO_WRAP, CPU)][::-1]
     assert [each.shape for each in made] == [(64, 80), (128, 160), (256, 320)]
     assert not (made[0].known & made[0].wanted).any()
     assert made[0].known.sum() == 64 * 80 - 15 * 16  # the hole's border cuts through a column
@@ -177,7 +197,7 @@ def test_octaves_halve_and_know_only_what_is_wholly_known():
 def test_matches_are_carried_to_the_same_place_of_the_finer_picture():
     image = np.random.default_rng(0).uniform(-1, 1, (256, 256, 3)).astype(np.float32)
     hole = boxed((256, 256), 100, 100, 60, 60) > 0
-    coarse, fine = pyramid.pyramid(image, ~hole, hole, NO_WRAP, CPU)[-2:]
+    fine, coarse, *_ = pyramid.pyramid(image, ~hole, hole, NO_WRAP, CPU)
     shift = np.array([-40, -44])
     tops = np.stack([coarse.targets.top + coarse.box.y, coarse.targets.left + coarse.box.x], 1)
     places = pyramid.carried(coarse, (tops + shift).astype(np.int32), fine, 1)
