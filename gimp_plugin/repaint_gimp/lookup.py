@@ -13,6 +13,12 @@ def find_image(image_id: str) -> Optional[Gimp.Image]:
     return Gimp.Image.get_by_id(number) if number > 0 and Gimp.Image.id_is_valid(number) else None
 
 
+def is_changed(image_id: str) -> bool:
+    """Whether the image is open and differs from its file."""
+    image = find_image(image_id)
+    return image is not None and bool(image.is_dirty())
+
+
 def find_layer(image: Gimp.Image, layer_id: str) -> Optional[Gimp.Layer]:
     """The layer with this id if it stands in the image now, else None."""
     number = int(layer_id) if layer_id else 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
+from krita import Krita
+
 from bridge_server.client.editor import choosing, fields
 from bridge_server.client.editor.labels import BUTTONS, IN_LAYER
 from bridge_server.client.editor.panel import Panel
@@ -15,6 +17,7 @@ from bridge_server.client.editor.words import tr
 from .forms import widget_of
 from .pictures import Thumbnails
 from .qt import QtCore, QtGui, QtWidgets, scoped
+from .saving import BeforeSaving
 from .widgets import broken, named, row
 
 SIDE = 320  # pixels of the split view's pictures
@@ -161,10 +164,18 @@ class InLayerBox(QtWidgets.QCheckBox):
         policy = scoped(QtWidgets.QSizePolicy, "Policy", "Maximum")  # no click beside its text
         self.setSizePolicy(policy, scoped(QtWidgets.QSizePolicy, "Policy", "Fixed"))
         self._view, self._shared = view, InLayer(pump, view.bars)
+        self._saving = BeforeSaving(lambda: self.setChecked(False))
         self.toggled.connect(lambda *_: self.refresh())
         view.moved.connect(self.refresh)
+        Krita.instance().notifier().imageSaved.connect(lambda *_: self._saved())
+
+    def _saved(self) -> None:
+        """By a script, or in another way that was not seen."""
+        if self._shared.saved():
+            self.setChecked(False)
 
     def refresh(self) -> None:
+        self._saving.switch(bool(self.isVisible() and self.isChecked()))
         self._shared.show(self._view.parts, bool(self.isVisible() and self.isChecked()))
 
     def showEvent(self, event: Any) -> None:

@@ -140,6 +140,7 @@ class RePaintDocker(DockWidget):
         self._show_page()
         self.area = QtWidgets.QScrollArea()
         self.area.setWidgetResizable(True)
+        self.area.setAccessibleName(TITLE)
         self.area.setFrameShape(scoped(QtWidgets.QFrame, "Shape", "NoFrame"))
         self.area.setHorizontalScrollBarPolicy(scoped(QtCore.Qt, "ScrollBarPolicy", "ScrollBarAlwaysOff"))
         self.area.setMinimumHeight(LOWEST)

@@ -12,7 +12,7 @@ from bridge_server.client.editor.texts import spoken
 from bridge_server.client.editor.words import tr
 
 from .qt import QtCore, QtGui, QtWidgets, scoped
-from .widgets import NARROW, SPACE, broken, button, form, label, named, plain
+from .widgets import NARROW, SPACE, broken, button, call, form, label, named, plain
 
 COMBO = (("ComplexControl", "CC_ComboBox"), ("SubControl", "SC_ComboBoxEditField"))
 TEXT_MARGIN = 2  # pixels that styles keep free at both ends of a combo box's text
@@ -206,7 +206,7 @@ KINDS: Dict[str, Any] = {
 
 def widget_of(field: fields.Field) -> Any:
     made = named(KINDS[fields.kind(field)](field), field.name, field.tip)
-    made.setAccessibleName(spoken(field.label, field.tip))
+    call(made, spoken(field.label, field.tip))
     return made
 
 

@@ -10,7 +10,7 @@ from bridge_server.client.editor.panel import Panel
 
 from .forms import Form, widget_of
 from .qt import QtCore, QtWidgets, scoped
-from .widgets import BOX, column, named, note, plain, row
+from .widgets import BOX, call, column, named, note, plain, row
 
 INDENT = 18  # pixels of what belongs to a ticked layer
 
@@ -46,7 +46,7 @@ class MapLine(QtWidgets.QWidget):
         named(self.tick, f"map_{number}")
         for widget in (self.kind, self.weight):
             widget.setObjectName(f"{widget.objectName()}_{number}")
-            widget.setAccessibleName(f"{found.name}: {widget.accessibleName()}")
+            call(widget, f"{found.name}: {widget.accessibleName()}")
         self.details = QtWidgets.QWidget()
         self.details.setLayout(row(self.kind, self.weight, stretch=0))
         self.details.layout().setContentsMargins(INDENT, 0, 0, 0)

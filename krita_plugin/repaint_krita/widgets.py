@@ -24,12 +24,21 @@ def plain(text: str) -> str:
     return "<qt>" + html.escape(text, quote=False).replace("\n", "<br>") + "</qt>"
 
 
+class Label(QtWidgets.QLabel):
+    """Takes no text for HTML. What it says is also its name, and whoever listens is told of it when it changes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.setTextFormat(scoped(QtCore.Qt, "TextFormat", "PlainText"))
+        self.setText(text)
+
+    def setText(self, text: str) -> None:
+        super().setText(text)
+        self.setAccessibleName(text)
+
+
 def label(text: str = "") -> Any:
-    """A label that takes no text for HTML."""
-    made = QtWidgets.QLabel()
-    made.setTextFormat(scoped(QtCore.Qt, "TextFormat", "PlainText"))
-    made.setText(text)
-    return made
+    return Label(text)
 
 
 def named(widget: Any, name: str, tip: str = "") -> Any:
@@ -40,8 +49,17 @@ def named(widget: Any, name: str, tip: str = "") -> Any:
         widget.setToolTip(plain(tip))
         widget.setAccessibleDescription(tip)
         if not getattr(widget, "text", str)():
-            widget.setAccessibleName(tip)
+            call(widget, tip)
     return widget
+
+
+def call(widget: Any, name: str) -> None:
+    """For screen readers; the line of a number and the list of a choice can have the focus, too, and have the same."""
+    widget.setAccessibleName(name)
+    for inner in ("lineEdit", "view"):
+        part = getattr(widget, inner, lambda: None)()
+        if part is not None:
+            part.setAccessibleName(name)
 
 
 class ProgressBar(QtWidgets.QProgressBar):

@@ -78,6 +78,7 @@ class Window:
 
 class Notifier:
     applicationClosing: Any
+    imageSaved: Any
     def setActive(self, value: bool) -> None: ...
 
 class Krita:

@@ -206,3 +206,15 @@ def test_what_is_composed(depth: str) -> None:
             assert np.array_equal(made[:, column, 3], inside[1][:, column, 3])
     whole = composed(target, parts, [0.0, 0.0])
     assert np.array_equal(np.frombuffer(whole.rgba, TYPES[depth]).reshape(8, 16, 4), inside[1])
+
+
+def test_a_save_gives_the_layer_its_picture_back_and_is_told(room: Room) -> None:
+    assert room.shown.document is None
+    assert not room.shown.saved(), "no split view is in the layer"
+    room.show()
+    assert room.shown.document == room.run.target.document
+    assert room.shown.saved()
+    assert (room.layer.name, room.shown.document, room.seen) == (room.name, None, RGBA[2])
+    assert room.flow.is_error
+    assert "save once more" in room.flow.sentence
+    assert not room.shown.saved()

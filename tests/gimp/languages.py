@@ -1,7 +1,8 @@
 """The window in every language, in a real GIMP: python -m tests.gimp.languages [--out FOLDER]
 
 A sheet for each language, all pages beside each other, with a run in the history and a model that is not installed,
-and a line for each text that does not fit. GDK_SCALE=2 shows it as on a screen of high density.
+and a line for each text that does not fit. GDK_SCALE=2 shows it as on a screen of high density, --light in GIMP's light
+colours.
 """
 
 from __future__ import annotations
@@ -95,11 +96,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("languages-of-gimp"))
     parser.add_argument("--languages", nargs="*", default=LANGUAGES)
+    parser.add_argument("--light", action="store_true")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     display = Display(1680, 1500)
     variables = {name: value for name, value in os.environ.items() if name in ("GDK_SCALE", "GTK_THEME")}
-    with pictured(display, "exemplar", **variables) as (host, folder):
+    colours = "(theme-color-scheme light)\n" if chosen.light else ""
+    with pictured(display, "exemplar", colours, **variables) as (host, folder):
         _take(host, folder, chosen)
 
 

@@ -89,9 +89,9 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def pictured(display: Display, warm: str, **variables: str) -> Iterator[tuple[GimpHost, Path]]:
+def pictured(display: Display, warm: str, settings: str = "", **variables: str) -> Iterator[tuple[GimpHost, Path]]:
     """A GIMP with a bridge of its own, whose engine has that model, and a folder that both see; all is closed at the
-    end, the display too."""
+    end, the display too. ``settings``: more lines for its gimprc."""
     with tempfile.TemporaryDirectory(dir=chosen_gimp().temporary) as folder:
         work = Path(folder)
         os.environ[launch.HOME_VARIABLE] = str(work / "bridge")
@@ -99,6 +99,8 @@ def pictured(display: Display, warm: str, **variables: str) -> Iterator[tuple[Gi
         find_or_start("tests", "tests").close()
         host = GimpHost(work / "gimp", display, variables)
         try:
+            with (host.configuration / "gimprc").open("a") as file:
+                file.write(settings)
             host.start()
             yield host, work
             host.stop()

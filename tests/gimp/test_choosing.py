@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from .desk import Desk
@@ -64,3 +65,33 @@ def test_choosing_with_figures(desk: Desk) -> None:
     desk.redo(image)
     desk.host.wait(f"hashlib.sha256(visible({image.code})).hexdigest() == {original!r}", what="it is emptied")
     desk.host.run("window.marks.split.set_active(False)\nwindow.marks.favourite.set_active(False)\nNone")
+
+
+def test_a_save_ends_the_split_view_and_asks_for_another(desk: Desk) -> None:
+    """GIMP tells of a save when it is done; the file of the next one has the picture."""
+    first, path = desk.new(240, 180), desk.host.work / "saved.xcf"
+    place = str(desk.host.gimp.inside(path))
+    desk.host.run(
+        f"Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, {first.code}, Gio.File.new_for_path({place!r}), None)\nNone"
+    )
+    image = desk.open(path)
+    desk.choose("test/gaussian", seed=7, variants=2)
+    desk.select(image, 80, 60, 70, 50)
+    assert desk.repaint(image, 180).startswith("Done")
+    whole = desk.pixels(image)
+    desk.host.run("window.marks.split.set_active(True)\nNone")
+    desk.host.wait("window.split_view.get_mapped()")
+    desk.click("in_layer")
+    desk.host.wait(f"tree({image.code})[0][0] == 'RePaint split view' and not flow.has_steps")
+    assert (desk.pixels(image) != whole).any()
+    for number in range(2):
+        desk.keys("ctrl+s")
+        desk.host.wait(
+            f"not {image.code}.is_dirty()" if number else "not window.in_layer.get_active()", what="it is saved"
+        )
+        assert np.array_equal(desk.pixels(image), whole)
+        if not number:
+            assert "save once more" in desk.status()
+    again = desk.open(path)
+    assert np.array_equal(desk.pixels(again), whole)
+    desk.host.run("window.marks.split.set_active(False)\nNone")

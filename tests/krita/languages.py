@@ -54,8 +54,7 @@ PRELUDE = """
 import re
 from bridge_server.client.editor import sentences, words
 Box, Button, Label, Line = QtWidgets.QCheckBox, QtWidgets.QAbstractButton, QtWidgets.QLabel, QtWidgets.QLineEdit
-CONTROLS = (Button, Line, QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QSlider, QtWidgets.QProgressBar,
-            QtWidgets.QAbstractItemView, QtWidgets.QPlainTextEdit)
+NO_FOCUS = getattr(QtCore.Qt, "FocusPolicy", QtCore.Qt).NoFocus
 
 def speaking(language, width, height):
     # a docker of its own in this language
@@ -90,15 +89,14 @@ def cut(docker):
     return found
 
 def unnamed(docker):
-    # controls of which a screen reader has nothing to say
+    # what can have the focus, lists that pop up included, and bars of progress, without a name for a screen reader
     found = []
     for part in parts(docker):
-        inner = isinstance(part.parent(), (Line, QtWidgets.QAbstractSpinBox, QtWidgets.QComboBox))
-        inner = inner or isinstance(part, QtWidgets.QHeaderView)
-        if isinstance(part, CONTROLS) and not inner and part.window() is docker:
-            name = part.accessibleName() or (part.text() if isinstance(part, Button) else "")
-            if not any(sign.isalpha() for sign in name):
-                found.append(part.objectName() or part.metaObject().className())
+        reached = part.focusPolicy() != NO_FOCUS or isinstance(part, QtWidgets.QProgressBar)
+        empty = isinstance(part, Label) and not part.text()
+        name = part.accessibleName() or (part.text() if isinstance(part, Button) else "")
+        if reached and not empty and not any(sign.isalpha() for sign in name):
+            found.append(part.objectName() or part.metaObject().className())
     return found
 """
 

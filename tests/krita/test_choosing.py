@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -111,6 +113,60 @@ def test_the_split_view_in_the_layer(desk: Desk, tmp_path: Path) -> None:
     desk.host.wait(f"{name!r} in [n[0] for n in tree(app.activeDocument())] and not flow.has_steps")
     assert np.array_equal(desk.pixels(document), second)
     desk.host.run("dock().in_layer.setChecked(False)")
+    desk.click("split")
+
+
+@pytest.mark.essential
+def test_a_saved_file_has_the_picture_and_not_the_split_view(desk: Desk, tmp_path: Path) -> None:
+    """Saved by its key, by the mouse on its entry in the menu, and by a script, of which Krita tells afterwards."""
+    document = desk.open(photograph(tmp_path / "photograph.png", 500, 400))
+    path = desk.host.lend(photograph(tmp_path / "other.png", 8, 8)).with_name("saved.kra")
+    assert desk.host.run(f"app.setBatchmode(True)\n{document.code}.saveAs({str(path)!r})")
+    desk.choose("test/gaussian", seed=7, variants=2)
+    desk.select(document, 200, 150, 90, 70)
+    assert desk.repaint(180).startswith("Done")
+    desk.click("split")
+    whole = desk.pixels(document)
+    shown = "'RePaint split view' in [n[0] for n in tree(app.activeDocument())] and not flow.has_steps"
+
+    def in_layer() -> None:
+        desk.host.run("dock().area.ensureWidgetVisible(dock().in_layer)\ndock().in_layer.setChecked(True)")
+        desk.host.wait(shown)
+        assert (desk.pixels(document) != whole).any()
+
+    def saved() -> np.ndarray:
+        """What the file shows, once it is written: B, G, R, A as `Desk.pixels`."""
+        desk.host.wait(f"not {document.code}.modified()", what="it is saved")
+        with zipfile.ZipFile(path) as file:
+            merged = np.frombuffer(file.read("mergedimage.png"), np.uint8)
+        return cv2.imdecode(merged, cv2.IMREAD_UNCHANGED)
+
+    in_layer()
+    desk.host.run("app.activeWindow().qwindow().activateWindow()\ncanvas().setFocus()")
+    desk.host.keys("ctrl+s")
+    desk.host.wait("not dock().in_layer.isChecked()", what="it is switched off")
+    assert np.array_equal(saved()[..., :3], whole[..., :3])
+    assert np.array_equal(desk.pixels(document), whole)
+
+    in_layer()
+    desk.host.run(f"{document.code}.setModified(True)")
+    desk.host.run(
+        "menu = app.activeWindow().qwindow().menuBar().actions()[0]\n"
+        "app.activeWindow().qwindow().menuBar().setActiveAction(menu)"
+    )
+    place = desk.host.run(
+        "m = menu.menu()\nr = m.actionGeometry(app.action('file_save'))\np = m.mapToGlobal(r.center())\n[p.x(), p.y()]"
+    )
+    desk.host.click(*place)
+    desk.host.wait("not dock().in_layer.isChecked()", what="it is switched off")
+    assert np.array_equal(saved()[..., :3], whole[..., :3])
+
+    in_layer()
+    desk.host.run(f"{document.code}.save()")
+    desk.host.wait("not dock().in_layer.isChecked()", what="the save is heard of")
+    assert "save once more" in desk.status()
+    assert np.array_equal(desk.pixels(document), whole)
+    desk.host.run("app.setBatchmode(False)")
     desk.click("split")
 
 

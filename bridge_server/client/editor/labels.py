@@ -48,7 +48,7 @@ TIPS: Dict[str, str] = {
     "accept": "Read the licence at its source first; nothing is downloaded without your consent",
     "gallery": "Click: show in the layer. Double-click or Enter: apply. Hold Space: compare. Delete: delete.",
     "split_view": "Drag the bars: the original, the picture chosen before (A), the chosen one (B)",
-    "in_layer": "The layer shows the split view, too, until you switch this off, apply a picture or begin a run",
+    "in_layer": "The layer shows the split view, too, until you switch this off, apply a picture, begin a run or save",
     "step_picture": "The picture as it was at this step",
     "step_slider": "Where in the run the branch begins: early (left) or late (right)",
     "tree": "What branched from what; a click shows it in the layer",

@@ -124,6 +124,11 @@ class Layers:
         """The layer of its series shows one."""
         return self._split is not None and self._split[0].series is run.series
 
+    @property
+    def split_document(self) -> Optional[str]:
+        """The document whose layer shows one."""
+        return self._split[0].target.document if self._split is not None else None
+
     def split(self, run: Run, variant: Variant, picture: Picture) -> bool:
         """Shows ``picture`` in the layer that holds the variant, until `whole`; False if no layer holds it."""
         if variant.picture is None or run.layer is None or run.layer.state() != THERE:

@@ -34,6 +34,7 @@ MAP_SMALLER = (
 HINT_MAPS = "Select several layers, or a layer in a group: the others are then listed here."
 HINT_TICK = "Tick the layers to be painted along with the active one."
 NOTHING_THERE = "nothing there yet"
+SPLIT_SAVED = "The saved file shows the split view; the layer has its own picture again: save once more."
 ALIKE = "the same everywhere"
 CHOOSE_FILE = "Choose a file …"
 NO_SIDE = "Choose how many pixels to add, and on which sides."

@@ -6,11 +6,12 @@ layer gets its own picture back when that is switched off, a picture is applied,
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any, List, Optional
 
 from bridge_server.client.geometry import Box
 from bridge_server.client.records import PIXEL_BYTES
 
+from . import sentences
 from .areas import surroundings
 from .choosing import Bars, Part, drawn
 from .model import Picture, Target
@@ -26,6 +27,24 @@ class InLayer:
     def __init__(self, pump: Pump, bars: Bars) -> None:
         self._pump, self._layers, self._bars = pump, pump.flow.layers, bars
         self._shown: Any = None  # what this window has put into a layer
+
+    @property
+    def document(self) -> Optional[str]:
+        """In which a layer shows the split view of this window now."""
+        return self._layers.split_document if self._shown is not None else None
+
+    def saved(self) -> bool:
+        """To be called when a document has been saved. Whether that was one with the split view in it: then the layer
+        gets its own picture back, and the artist is asked to save again."""
+        if self.document is None:
+            return False
+        self._pump.do("saved", self._saved)
+        return True
+
+    def _saved(self) -> None:
+        self._shown = None
+        self._layers.whole()
+        self._pump.flow.say(sentences.SPLIT_SAVED, error=True)
 
     def show(self, parts: List[Part], wanted: bool) -> None:
         self._pump.do("split", lambda: self._show(parts, wanted))
