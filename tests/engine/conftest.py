@@ -5,5 +5,7 @@ from __future__ import annotations
 
 import torch
 
+from tests.engine.hub_help import network, standin  # noqa: F401 - fixtures
+
 torch.cpu._is_avx512_bf16_supported = lambda: False
 torch.cpu._is_amx_tile_supported = lambda: False
