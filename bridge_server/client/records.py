@@ -61,7 +61,8 @@ class Model:
 
     Memory that a run is expected to take on the CPU: ``memory_mib`` (0: not known), and for each pixel sent
     ``pixel_bytes``, ``variant_bytes`` more for each further variant, and for each selected one ``selected_bytes``;
-    of a tile ``tile_bytes`` in place of both.
+    of a tile ``tile_bytes`` in place of both.  Each map beside the picture takes ``map_bytes`` for each pixel sent and
+    ``map_selected_bytes`` for each selected one, but for a tile.
     """
 
     id: str = value(NAME)
@@ -76,15 +77,18 @@ class Model:
     variant_bytes: int = value(COUNT, default=0)
     selected_bytes: int = value(COUNT, default=0)
     tile_bytes: int = value(COUNT, default=0)
+    map_bytes: int = value(COUNT, default=0)
+    map_selected_bytes: int = value(COUNT, default=0)
     learns: bool = value(FLAG, default=False)
     source: str = value(text(300), default="")
     download: bool = value(FLAG, default=False)
     download_bytes: int = value(COUNT, default=0)
     flow: bool = value(FLAG, default=False)
 
-    def needed_mib(self, sent: int, selected: int, variants: int = 1, is_tile: bool = False) -> float:
-        """Beyond ``memory_mib``, of a run with so many pixels sent and selected."""
+    def needed_mib(self, sent: int, selected: int, variants: int = 1, is_tile: bool = False, maps: int = 0) -> float:
+        """Beyond ``memory_mib``, of a run with so many pixels sent and selected, and so many maps."""
         once = sent * self.pixel_bytes + selected * self.selected_bytes
+        once += maps * (sent * self.map_bytes + selected * self.map_selected_bytes)
         if is_tile and self.tile_bytes:
             once = sent * self.tile_bytes
         return (once + sent * self.variant_bytes * (variants - 1)) / 2**20

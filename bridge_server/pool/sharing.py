@@ -171,7 +171,8 @@ class Sharing:
                 order = job.order
                 selected = order.selected or order.painted_pixels
                 is_tile = bool(order.options.get("wrap"))
-                return model.memory_mib + model.needed_mib(order.sent_pixels, selected, is_tile=is_tile)
+                needed = model.needed_mib(order.sent_pixels, selected, is_tile=is_tile, maps=len(order.maps))
+                return model.memory_mib + needed
         return 0.0
 
 

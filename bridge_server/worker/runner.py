@@ -137,6 +137,8 @@ def _entry(info: api.ModelInfo) -> records.Model:
         variant_bytes=need.per_variant if need is not None else 0,
         selected_bytes=need.per_selected if need is not None else 0,
         tile_bytes=need.per_tile if need is not None else 0,
+        map_bytes=forecast.MAP_SEEN if info.family == "exemplar" else 0,
+        map_selected_bytes=forecast.MAP_SELECTED if info.family == "exemplar" else 0,
         learns=info.learns,
         source=shortened(had.where, 300) if had is not None else "",
         download=had is not None and had.page is None,

@@ -23,6 +23,8 @@ ENOUGH = 20.0
 """Seconds after which no further job is tried."""
 FILE_BYTES = 24
 """Bytes per pixel of a picture that is read whole, of which the engine looks at a part."""
+MAP_BYTES = 8
+"""The same of a map beside it."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _needs(specs: Sequence[Spec]) -> Iterator[int]:
             found, number = find(model_id(spec.arguments())), len(maps.named(spec.arguments()))
             need = forecast.of_run(found, *extent, spec.task == "tile", variants, number)
             if need is not None:
-                yield need + FILE_BYTES * _area(spec)
+                yield need + (FILE_BYTES + MAP_BYTES * number) * _area(spec)
         except EngineError:  # of a mask that cannot be used; the job itself will say so
             continue
 

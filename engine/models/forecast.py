@@ -56,6 +56,18 @@ tile of 640²     509       494
 tile of 1000²    674       629
 ===============  ========  ========
 
+With maps of three channels beside it, of a picture of 2048²; forecasts with 8 bytes a pixel for each file. Of a tile of
+1000² a map adds 3 MiB:
+
+===============  ====  ========  ========
+selected, sent   maps  measured  forecast
+===============  ====  ========  ========
+256², 1280²         1       628       663
+256², 1280²         3       855       877
+512², 2048²         1       979      1045
+512², 2048²         3      1487      1547
+===============  ====  ========  ========
+
 Of a latent model the autoencoder's decoder takes most, in float32: 3.3 KB a pixel at 512², 4.1 at 256² (of Stable
 Diffusion's size, random weights). It sees at least one window of the network; beyond that it grows with what is sent up
 to 1 megapixel, where it begins to work in tiles, so that for larger regions the forecast says too much.
@@ -84,8 +96,9 @@ OCTAVES, OCTAVES_VARIANT = 400 << 20, 8
 """Bytes that the model without weights takes: at any size, and in place of :data:`VARIANT`."""
 SEEN, SELECTED, TILE = 60, 490, 240
 """In place of :data:`PICTURE`: bytes per pixel sent and per selected pixel, and per pixel of a tile."""
-MAP_SEEN, MAP_SELECTED = 60, 300
-"""Bytes per pixel sent and per selected pixel for each map of three channels beside the picture."""
+MAP_SEEN, MAP_SELECTED = 36, 300
+"""Bytes per pixel sent and per selected pixel for each map of three channels beside the picture; of a tile, whose peak
+is elsewhere, none."""
 DECODER = 4200
 """Bytes of the decoder's activations per pixel."""
 PICTURE = 88
@@ -140,7 +153,8 @@ def of_run(info: ModelInfo, pixels: int, selected: int, is_tile: bool, variants:
     found = need(info)
     if found is None:
         return None
-    return found.total(pixels, selected, variants, is_tile) + maps * (MAP_SEEN * pixels + MAP_SELECTED * selected)
+    beside = 0 if is_tile else maps * (MAP_SEEN * pixels + MAP_SELECTED * selected)
+    return found.total(pixels, selected, variants, is_tile) + beside
 
 
 def _latent(info: ModelInfo) -> Need | None:

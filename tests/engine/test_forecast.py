@@ -101,6 +101,20 @@ def test_who_knows_what_is_selected_is_told_more_closely() -> None:
         assert told >> 20 == pytest.approx(said, abs=1)
         assert said == pytest.approx(measured, rel=0.1)
     assert forecast.of_run(find("exemplar"), 500**2, 500 * 48, True) == (400 << 20) + 240 * 500**2
+    assert forecast.of_run(find("exemplar"), 500**2, 500 * 48, True, maps=3) == (400 << 20) + 240 * 500**2
     network = forecast.need(find("texture"))
     assert network is not None
     assert forecast.of_run(find("texture"), 1000, 10, False, 2) == network.total(1000, 10, 2)
+
+
+def test_maps_beside_a_picture_count() -> None:
+    """Every row of the table, whose pictures were 2048² and read from files."""
+    table = str(forecast.__doc__).partition("With maps")[2]
+    rows = re.findall(r"^(\d+)², (\d+)² +(\d) +(\d+) +(\d+)$", table, re.M)
+    assert len(rows) == 4
+    for selected, sent, maps, measured, said in (map(int, row) for row in rows):
+        told = forecast.of_run(find("exemplar"), sent**2, selected**2, False, maps=maps)
+        assert told is not None
+        files = 8 * (1 + maps) * 2048**2
+        assert (told + files) >> 20 == pytest.approx(said, abs=1)
+        assert said == pytest.approx(measured, rel=0.1)
