@@ -102,6 +102,22 @@ def test_a_deep_picture_keeps_the_function_too(model) -> None:
     assert np.abs(height - 65535 * (done.fill[here] @ SHARES)).max() < 3
 
 
+def test_floats_of_any_size_are_values_as_they_are(model) -> None:
+    """Metres below the sea, in single and half precision; what is no number is not looked at."""
+    metres = np.full((150, 170, 4), 1, np.float32)
+    metres[..., :3] = (COLOUR @ SHARES * 800 - 500)[..., None]
+    metres[:20, :, 0] = np.nan
+    half = np.full((150, 170, 4), 1, np.float16)
+    half[..., :3] = COLOUR / 64
+    done = _last(_job([api.Map("metres", metres), api.Map("half", half)]), model)
+    here = SELECTION[done.region.slices] > 0
+    deep, dim = (layer[done.region.slices][here] for layer in done.map_layers())
+    assert (deep.dtype, dim.dtype) == (np.float32, np.float16)
+    assert np.abs(deep[:, 0] - (done.fill[here] @ SHARES * 800 - 500)).max() < 0.02
+    assert np.abs(dim[:, :3] - done.fill[here] / 64).max() < 2e-5
+    assert np.isfinite(deep).all()
+
+
 def test_normals_have_unit_length_and_fit_the_height(model) -> None:
     height = COLOUR @ SHARES
     slope = np.stack([*np.gradient(height)[::-1], np.full_like(height, -0.05)], 2) * -1
