@@ -94,6 +94,14 @@ def test_maps_that_are_linear_in_the_colour_stay_so(model, image, selection, mor
     assert colour.std() > 0.05, "something was painted"
 
 
+def test_maps_without_numba_stay_functions_too(model, monkeypatch) -> None:
+    """The loops in torch, which CUDA devices use as well."""
+    monkeypatch.setattr(matching, "HAS_NUMBA", False)
+    done = _last(_job(_functions(IMAGE)[1:], selection=SMALL), model)
+    here = SMALL[done.region.slices] > 0
+    assert np.abs(done.map_fills[0][here][:, 0] - done.fill[here] @ SHARES).max() < 1e-4
+
+
 def test_a_deep_picture_keeps_the_function_too(model) -> None:
     deep = _stored(COLOUR, np.uint16)
     done = _last(_job([api.Map("height", _stored(COLOUR @ SHARES, np.uint16))], deep), model)
