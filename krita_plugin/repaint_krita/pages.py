@@ -218,6 +218,6 @@ class MorePage(PageWidget):
 
     def show_memory(self) -> None:
         if self.isVisible():
-            text = view.memory(self._panel.flow, self._panel.values())
+            text = view.memory(self._panel.flow, self._panel.values(), len(self._panel.map_wishes()))
             self.memory.setText(text)
             self.memory.setVisible(bool(text))

@@ -10,7 +10,7 @@ import pytest
 
 from bridge_server.client import events
 from bridge_server.client.editor.history import LONGEST_TAG, History, note
-from bridge_server.client.editor.model import Run, Settings, Target, Variant
+from bridge_server.client.editor.model import MapTarget, Run, Settings, Target, Variant
 from bridge_server.client.geometry import Box
 
 
@@ -45,6 +45,13 @@ def test_a_deep_picture_comes_back_with_its_depth_and_colours() -> None:
     assert history.bytes() == 2 * 8 * 30 * 40
     (found,) = history.take("open", "key", "")
     assert found.target == deep.target
+
+
+def test_pictures_are_counted_with_their_maps() -> None:
+    history, one = History(), run("key")
+    one.target = replace(one.target, maps=(MapTarget("Height", "", 1.0, "", "u16", False, "", True),))
+    history.add(events.Recovered("a", note(one), "texture", "done", 2, 2, 30, 40, "u8"))
+    assert history.bytes() == 2 * (4 + 8) * 30 * 40
 
 
 def test_a_picture_of_a_version_without_depths_was_srgb() -> None:

@@ -26,6 +26,7 @@ def test_a_forecast_grows_with_pixels_and_variants(monkeypatch: pytest.MonkeyPat
     with_maps = model(memory_mib=500, pixel_bytes=100, tile_bytes=300, map_bytes=10, map_selected_bytes=40)
     assert with_maps.needed_mib(1 << 20, 1 << 18, maps=2) == 100 + 2 * (10 + 10)
     assert with_maps.needed_mib(1 << 20, 1 << 18, is_tile=True, maps=2) == 300
+    assert memory.forecast(with_maps, 1 << 20, 1 << 18, 1, 2) == "Memory needed for the selection: about 640 MiB."
     much = memory.forecast(known, 11 << 20, 9, 1)
     assert much == "Memory needed for the selection: about 1600 MiB. " + (
         "Only 1000 MiB are free: select less, or paint fewer variants."

@@ -65,11 +65,13 @@ class History:
         return True
 
     def bytes(self) -> int:
-        """Of the pictures that still wait."""
-        return sum(
-            PIXEL_BYTES[entry.depth] * (entry.pixels or entry.width * entry.height) * entry.results
-            for entry in self.waiting.values()
-        )
+        """Of the pictures that still wait, with their maps."""
+        total = 0
+        for entry in self.waiting.values():
+            maps = [_map(*each).depth for each in self._notes[entry.job].get("maps", ())]
+            size = sum(PIXEL_BYTES[depth] for depth in (entry.depth, *maps))
+            total += size * (entry.pixels or entry.width * entry.height) * entry.results
+        return total
 
     def pictures(self) -> int:
         return sum(entry.results for entry in self.waiting.values())

@@ -10,11 +10,12 @@ from . import sentences
 from .words import tr
 
 
-def forecast(model: Model, sent: int, selected: int, variants: int) -> Optional[str]:
-    """A sentence or two for a run with so many pixels sent and selected; None where the engine cannot tell."""
+def forecast(model: Model, sent: int, selected: int, variants: int, maps: int = 0) -> Optional[str]:
+    """A sentence or two for a run with so many pixels sent and selected, and so many maps; None where the engine cannot
+    tell."""
     if not model.memory_mib or sent < 1:
         return None
-    moving = model.needed_mib(sent, selected, variants)
+    moving = model.needed_mib(sent, selected, variants, maps=maps)
     text = tr(sentences.FORECAST).format(need=f"{model.memory_mib + moving:.0f}")
     free = free_mib()
     if free is not None and moving > free:  # the engine has the rest already

@@ -230,12 +230,12 @@ def walk(flow: Flow, values: Dict[str, Any]) -> List[int]:
     return levels(steps, length, values["jump_samples"] or preset.jump_samples, values["schedule"])
 
 
-def memory(flow: Flow, values: Dict[str, Any]) -> str:
-    """What a run would take; "" where that cannot be told."""
+def memory(flow: Flow, values: Dict[str, Any], maps: int = 0) -> str:
+    """What a run with so many maps would take; "" where that cannot be told."""
     model = flow.model(values["model"])
     if model is None:
         return ""
-    return forecast(model, *flow.host.extent(values["padding"]), values["variants"]) or ""
+    return forecast(model, *flow.host.extent(values["padding"]), values["variants"], maps) or ""
 
 
 def history(flow: Flow, limit: int) -> str:
