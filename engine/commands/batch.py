@@ -182,8 +182,8 @@ def _report(arguments: argparse.Namespace, tally: batch.Tally, notes: Counter[st
 def _forecast(tally: batch.Tally, specs: Sequence[batch.Spec], workers: int, out: Path, as_json: bool) -> None:
     """Say what the jobs will take."""
     need = forecast.memory(specs)
-    trial, times = forecast.tried(specs) if specs else (forecast.Trial(), 0.0)
-    seconds = sum(trial.seconds) * times / workers if trial.seconds else None
+    trial = forecast.tried(specs) if specs else forecast.Trial()
+    seconds = trial.all_seconds / workers if trial.seconds else None
     told = {
         "jobs": tally.jobs,
         "skipped": tally.skipped,
@@ -192,7 +192,7 @@ def _forecast(tally: batch.Tally, specs: Sequence[batch.Spec], workers: int, out
         "tried": [round(each, 2) for each in trial.seconds],
         "failures": trial.failures,
         "memory_mib": None if need is None else workers * need >> 20,
-        "disk_mib": round(trial.bytes * times / 2**20, 3),
+        "disk_mib": round(trial.all_bytes / 2**20, 3),
         "disk_free_mib": forecast.free_disk(out) >> 20,
     }
     if as_json:
@@ -202,7 +202,7 @@ def _forecast(tally: batch.Tally, specs: Sequence[batch.Spec], workers: int, out
     if seconds is not None:
         spread = f"{min(trial.seconds):.1f} to {max(trial.seconds):.1f} s a job, {len(trial.seconds)} tried"
         print(f"time: about {_span(seconds)} with {workers} at a time ({spread})")
-        print(f"disk: about {trial.bytes * times / 2**20:.1f} MiB, {told['disk_free_mib']} MiB are free")
+        print(f"disk: about {trial.all_bytes / 2**20:.1f} MiB, {told['disk_free_mib']} MiB are free")
     elif specs:
         print("time: not known, all jobs that were tried failed")
     for sentence in trial.failures:

@@ -229,8 +229,10 @@ def _check_tile(arguments: argparse.Namespace) -> None:
 def _extent_of_tile(arguments: argparse.Namespace) -> tuple[int, int]:
     from engine.files import imagefile
 
-    width, height = _size(arguments.size) or imagefile.size(arguments.image)
-    return width * height, min(width, height) * arguments.band
+    width, height = _size(arguments.size) or imagefile.size(arguments.image)[::-1]
+    across = width - arguments.band * (arguments.axis != "y")
+    down = height - arguments.band * (arguments.axis != "x")
+    return width * height, width * height - max(0, across) * max(0, down)
 
 
 def _tile(arguments: argparse.Namespace, load: Loader, news: News) -> Results:
