@@ -13,12 +13,12 @@ import pytest
 from bridge_server.client import events
 from bridge_server.client.editor.apart import Apart, apart
 from bridge_server.client.geometry import Box, grown_box
-from bridge_server.client.records import MAX_PIECES, PIXEL_BYTES
+from bridge_server.client.records import MAX_PIECES, PIXEL_BYTES, BranchRequest
 from bridge_server.client.requests import JobRequest, Outgoing
 from engine import api, canvas
 from engine.canvas import reach
 from tests.bridge.home import Home, until
-from tests.bridge.test_branches import steps_of
+from tests.bridge.test_branches import branch, steps_of
 from tests.engine.test_places import picture
 
 QUICK = {"steps": 8, "jump_length": 8, "jump_samples": 1}
@@ -206,3 +206,19 @@ def test_pieces_that_do_not_fit_are_refused(shared: Home, fields: dict[str, Any]
     end = watched.end(watched.session.submit(one))
     assert isinstance(end, events.Failed)
     assert end.code == "bad_request"
+
+
+def test_places_are_branched_from(shared: Home) -> None:
+    """A branch has its parent's places; another idea is another fill of the same ones."""
+    one, _ = wanted(corners(1500, 2000), options={"steps": 20, "jump_samples": 1})
+    watched = shared.session()
+    job = watched.session.submit(one)
+    assert isinstance(watched.end(job), events.Done)
+    (result,) = watched.of(job, events.Result)
+    kept = steps_of(watched, job)
+    _, (again,) = branch(watched, BranchRequest(job, 0, kept[len(kept) // 2].call))
+    assert (again.rgba, again.parts) == (result.rgba, one.parts)
+    _, (other,) = branch(watched, BranchRequest(job, 0, kept[0].call, "idea", 1, 5))
+    assert other.parts == one.parts
+    assert len(other.rgba) == len(result.rgba)
+    assert other.rgba != result.rgba
