@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engine.run.job import Job
 
 KINDS = ("colour", "normal", "values")
-MAX_MAPS = 7
+MAX_MAPS, LONGEST_NAME = 7, 200
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100.0
 LEAST_CONTRAST = 0.05
 """Standard deviation, of a range of 2, that a colour has at least for the maps to be stretched to it: beside a flat one
@@ -64,11 +64,12 @@ def check(job: Job) -> None:
         sentence = f"There may be up to {MAX_MAPS} maps beside the colour, not {len(names)}; leave some out."
         raise BadInput("bad_maps", sentence)
     for each in job.maps:
-        if not each.name or names.count(each.name) > 1:
-            raise BadInput("bad_maps", f"Every map needs a name of its own; rename {each.name!r}.")
+        if not 0 < len(each.name) <= LONGEST_NAME or not each.name.isprintable() or names.count(each.name) > 1:
+            raise BadInput("bad_maps", f"Every map needs a name of its own; rename {each.name[:40]!r}.")
         if each.kind not in KINDS:
             raise BadInput(
-                "bad_maps", f"The kind of the map {each.name} must be one of {', '.join(KINDS)}, not {each.kind!r}."
+                "bad_maps",
+                f"The kind of the map {each.name} must be one of {', '.join(KINDS)}, not {each.kind[:40]!r}.",
             )
         if not LEAST_WEIGHT <= each.weight <= MOST_WEIGHT:
             sentence = f"The weight of the map {each.name} must be {LEAST_WEIGHT} to {MOST_WEIGHT:g}."

@@ -48,12 +48,17 @@ def _hole(side: int, low: int, high: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A state of the sampler with Langevin steps, one within an octave, and one of a picture's second stage."""
+    """A state of the sampler with Langevin steps, one within an octave, and one of a picture with maps."""
     folder = tmp_path_factory.mktemp("states")
     shape = {"seed": 3, "steps": 6, "jump_length": 6, "jump_samples": 1}
     gaussian = api.Job(_picture(40), _hole(40, 12, 28), model="test/gaussian", preset="quality", **shape)
     octaves = api.Job(_picture(192), _hole(192, 40, 140), model="exemplar", seed=3, steps=4)
-    kept = {"gaussian": _kept(gaussian, 8), "octaves": _kept(octaves, 1)}
+    height = np.repeat(_picture(48)[..., :1].astype(np.uint16) * 257, 4, axis=2)
+    height[..., 3] = 65535
+    lean = np.full((48, 48, 4), (200, 128, 230, 255), np.uint8)
+    maps = api.Map("height", height), api.Map("normal", lean, "normal", 2.0)
+    with_maps = api.Job(_picture(48), _hole(48, 16, 32), model="exemplar", seed=3, steps=4, maps=maps)
+    kept = {"gaussian": _kept(gaussian, 8), "octaves": _kept(octaves, 1), "maps": _kept(with_maps, 1)}
     for event in api.run(octaves, api.load_model("exemplar", "cpu")):
         if isinstance(event, api.Step) and (late := event.keep()).stage and late.left < 4:
             kept["octaves"] = late
@@ -151,15 +156,36 @@ OCTAVE_ATTACKS = {
     "stage": _set("stage", "stage", to=50),
     "coarser": _set("stage", "stage", to=0),
 }
+MAP_ATTACKS = {
+    "no list": _set("maps", to=5),
+    "fewer": lambda meta, _: meta["maps"].pop(),
+    "more": lambda meta, _: meta["maps"].append({"name": "x", "kind": "values", "weight": 1.0}),
+    "kind": lambda meta, _: meta["maps"][0].update(kind="x" * 10**6),
+    "name": lambda meta, _: meta["maps"][0].update(name="x" * 10**6),
+    "lines in a name": lambda meta, _: meta["maps"][0].update(name="a\nb"),
+    "same name": lambda meta, _: meta["maps"][0].update(name="normal"),
+    "weight": lambda meta, _: meta["maps"][0].update(weight=1e300),
+    "surplus": lambda meta, _: meta["maps"][0].update(surplus=1),
+    "another size": lambda _, tensors: tensors.__setitem__("map-0", tensors["map-0"][1:].clone()),
+    "no pixels": lambda _, tensors: tensors.__delitem__("map-1"),
+    "too many": lambda _, tensors: tensors.__setitem__("map-7", tensors["map-0"].clone()),
+    "zero normals": _fill("map-1", 128),
+    "empty": _fill("map-0", 0),
+    "channels": lambda _, tensors: tensors.update(x=tensors["x"][:, 1:], x0_hat=tensors["x0_hat"][:, 1:]),
+}
 
 
 @pytest.mark.parametrize(
     ("kind", "how"),
-    [*(("gaussian", how) for how in ATTACKS), *(("octaves", how) for how in OCTAVE_ATTACKS)],
+    [
+        *(("gaussian", how) for how in ATTACKS),
+        *(("octaves", how) for how in OCTAVE_ATTACKS),
+        *(("maps", how) for how in MAP_ATTACKS),
+    ],
 )
 def test_what_no_run_wrote_is_a_sentence(files: dict[str, Path], tmp_path: Path, kind: str, how: str) -> None:
     meta, tensors = _parts(files[kind])
-    (ATTACKS if kind == "gaussian" else OCTAVE_ATTACKS)[how](meta, tensors)
+    EVERY[kind][how](meta, tensors)
     path, began = _written(tmp_path / "a.state", meta, tensors), time.monotonic()
     with pytest.raises(BadInput) as caught:
         _gone_on(path)
@@ -244,7 +270,7 @@ def _mutated(data: st.DataObject, meta: Meta, tensors: Tensors) -> None:
             tensors[name] = old.flatten() if kind == "flat" else old[:0]
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("gaussian", 150), ("octaves", 25)])
+@pytest.mark.parametrize(("kind", "examples"), [("gaussian", 150), ("octaves", 25), ("maps", 40)])
 def test_a_changed_state_is_a_run_or_a_sentence(
     files: dict[str, Path], tmp_path: Path, kind: str, examples: int
 ) -> None:
