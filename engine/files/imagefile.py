@@ -209,13 +209,20 @@ def check_place(path: Path) -> None:
     if found is not None and not os.access(path, os.W_OK):
         raise BadInput("bad_output", f"{path.name} is write-protected; choose another name.")
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".repaint-")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_scratch_prefix())
     except OSError as error:
         raise BadInput(
             "bad_output", f"The folder {target.parent} cannot be written to; choose another.", repr(error)
         ) from error
-    os.close(handle)
-    Path(name).unlink()
+    try:
+        os.close(handle)
+    finally:
+        Path(name).unlink()
+
+
+def _scratch_prefix() -> str:
+    """Of files that are not to stay. The process in their name tells who may remove them when it was killed."""
+    return f".repaint-{os.getpid()}-"
 
 
 def check_output(path: Path, pictures: Sequence[Picture] = ()) -> None:
@@ -239,7 +246,7 @@ def write(path: Path, *pictures: Picture) -> None:
     check_output(path, pictures)
     suffix, target = path.suffix.lower(), path.resolve()
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".repaint-{os.getpid()}-", suffix=suffix)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_scratch_prefix(), suffix=suffix)
     os.close(handle)
     scratch = Path(name)
     try:

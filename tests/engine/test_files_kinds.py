@@ -275,3 +275,20 @@ def test_places_that_cannot_be_written_to(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(BadInput, match="cannot be written to"):
         imagefile.check_output(tmp_path / "closed" / "a.png", picture)
+
+
+def test_who_is_stopped_while_looking_at_a_place_leaves_nothing_there(tmp_path, monkeypatch):
+    """Ctrl+C; and who is killed leaves a file with the process in its name, which a batch removes."""
+    made, close = [], os.close
+
+    def interrupted(handle: int) -> None:
+        close(handle)
+        made.extend(path.name for path in tmp_path.iterdir())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(imagefile.os, "close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            imagefile.check_place(tmp_path / "a.png")
+    assert [name.startswith(f".repaint-{os.getpid()}-") for name in made] == [True]
+    assert not list(tmp_path.iterdir())
