@@ -175,14 +175,10 @@ MAP_ATTACKS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("kind", "how"),
-    [
-        *(("gaussian", how) for how in ATTACKS),
-        *(("octaves", how) for how in OCTAVE_ATTACKS),
-        *(("maps", how) for how in MAP_ATTACKS),
-    ],
-)
+EVERY = {"gaussian": ATTACKS, "octaves": OCTAVE_ATTACKS, "maps": MAP_ATTACKS}
+
+
+@pytest.mark.parametrize(("kind", "how"), [(kind, how) for kind, attacks in EVERY.items() for how in attacks])
 def test_what_no_run_wrote_is_a_sentence(files: dict[str, Path], tmp_path: Path, kind: str, how: str) -> None:
     meta, tensors = _parts(files[kind])
     EVERY[kind][how](meta, tensors)
