@@ -11,6 +11,7 @@ import pytest
 
 from engine import api, canvas
 from engine.exemplar.atlas import Atlas
+from engine.exemplar.octaves import Octave
 from engine.run import by_octaves, states
 from engine.run.painting import Painting
 
@@ -52,6 +53,14 @@ def looked_at(selection: np.ndarray, align: int = 4) -> int:
 
 def atlas_of(job: api.Job, model: api.Model) -> Atlas | None:
     return by_octaves._run(Painting.of(job, model))._atlas
+
+
+def octaves_of(job: api.Job, model: api.Model) -> list[Octave]:
+    """As a run has them when it begins, the coarsest first."""
+    run = by_octaves._run(Painting.of(job, model))
+    for _ in run.prepared():
+        pass
+    return [octave.planar() for octave in run._octaves]
 
 
 @pytest.mark.parametrize("shape", [spots, wire])
@@ -102,8 +111,7 @@ def test_places_on_an_atlas_do_not_touch():
 
 def test_around_a_joint_what_the_neighbour_paints_is_seen(model):
     """Every octave shows in each place what is painted in the next one, pixel for pixel."""
-    painting = Painting.of(api.Job(picture(900, 1200), wire(900, 1200)), model)
-    octaves = by_octaves._run(painting)._octaves
+    octaves = octaves_of(api.Job(picture(900, 1200), wire(900, 1200)), model)
     assert len(octaves) > 1
     for octave in octaves:
         # The pixels to paint are told apart by where they lie in the picture.
@@ -126,7 +134,7 @@ def test_around_a_joint_what_the_neighbour_paints_is_seen(model):
 @pytest.mark.parametrize("shape", [spots, wire])
 def test_places_are_worked_on_together_but_apart(model, shape):
     """All targets of the coarsest octave, each with sources of its own place; and all that is painted on one sheet."""
-    octave = by_octaves._run(Painting.of(api.Job(picture(900, 1200), shape(900, 1200)), model))._octaves[0]
+    octave = octaves_of(api.Job(picture(900, 1200), shape(900, 1200)), model)[0]
     groups = octave._groups
     assert len(groups) < len(octave.atlas.places)
     asked = np.concatenate([group.targets.numpy().reshape(-1) for group in groups])
