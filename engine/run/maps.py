@@ -67,8 +67,8 @@ def check(job: Job) -> None:
         if not 0 < len(each.name) <= LONGEST_NAME or not each.name.isprintable() or names.count(each.name) > 1:
             raise BadInput("bad_maps", f"Every map needs a name of its own; rename {each.name[:40]!r}.")
         if each.kind not in KINDS:
-            wanted = f"The kind of the map {each.name} must be one of {', '.join(KINDS)}"
-            raise BadInput("bad_maps", f"{wanted}, not {each.kind[:40]!r}.")
+            words = f"The kind of the map {each.name} must be one of {', '.join(KINDS)}"
+            raise BadInput("bad_maps", f"{words}, not {each.kind[:40]!r}.")
         if not LEAST_WEIGHT <= each.weight <= MOST_WEIGHT:
             sentence = f"The weight of the map {each.name} must be {LEAST_WEIGHT} to {MOST_WEIGHT:g}."
             raise BadInput("bad_maps", sentence, f"{each.weight}")
