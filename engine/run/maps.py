@@ -64,7 +64,8 @@ def check(job: Job) -> None:
         sentence = f"There may be up to {MAX_MAPS} maps beside the colour, not {len(names)}; leave some out."
         raise BadInput("bad_maps", sentence)
     for each in job.maps:
-        if not 0 < len(each.name) <= LONGEST_NAME or not each.name.isprintable() or names.count(each.name) > 1:
+        control = any(ord(letter) < 32 for letter in each.name)
+        if control or not 0 < len(each.name) <= LONGEST_NAME or names.count(each.name) > 1:
             raise BadInput("bad_maps", f"Every map needs a name of its own; rename {each.name[:40]!r}.")
         if each.kind not in KINDS:
             words = f"The kind of the map {each.name} must be one of {', '.join(KINDS)}"
