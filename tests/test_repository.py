@@ -232,6 +232,11 @@ def test_types():
     _run("mypy")
 
 
+def test_no_module_is_long():
+    lines_of = {str(path.relative_to(ROOT)): len(path.read_bytes().splitlines()) for path in _tracked(".py")}
+    assert not {name: lines for name, lines in lines_of.items() if lines > 450}
+
+
 def test_wording():
     """No absolute path of a home or work folder, no registry host, no talk about how the code came to be."""
     forbidden = re.compile(

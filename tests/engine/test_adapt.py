@@ -6,7 +6,6 @@ import itertools
 import json
 import logging
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -436,20 +435,3 @@ def test_a_model_that_cannot_be_written(model, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EngineError, match="not written"):
         adapt.write_model(model, found, tmp_path / "file" / "mine")
-
-
-# ------------------------------------------------------------------------------------------------- the shipped model
-
-
-def test_the_shipped_model_learns_within_its_memory(tmp_path):
-    Image.fromarray(_picture(192, 192)).save(tmp_path / "in.png")
-    base = ["learn", "in.png", "--steps", "4", "-o", "mine", "--json"]
-    code = (
-        "import sys, resource; from engine.commands.cli import main; code = main(sys.argv[1:]);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10); sys.exit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *base], cwd=tmp_path, capture_output=True, text=True, check=True)
-    report, peak = done.stdout.splitlines()
-    assert json.loads(report)["steps"] <= 4
-    assert int(peak) <= 2048
-    assert (tmp_path / "mine" / "origin.json").is_file()

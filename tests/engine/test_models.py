@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from engine import api
+from engine.data import procedural
 from engine.errors import EngineError
 from engine.models import find, models_dir
 from engine.sampling.diffusion import cosine_alpha_bar, linear_alpha_bar
@@ -237,3 +241,18 @@ def test_learned_variance_model_runs(tmp_path):
     job = api.Job(*_image(), model=model.info.id, seed=1, steps=3, jump_length=3, jump_samples=1)
     *_, last = api.run(job, model)
     assert last.calls == 3
+
+
+def test_the_shipped_model_learns_within_its_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path / "home"))
+    Image.fromarray(procedural.generate(1_000_012, 192)).save(tmp_path / "in.png")
+    base = ["learn", "in.png", "--steps", "4", "-o", "mine", "--json"]
+    code = (
+        "import sys, resource; from engine.commands.cli import main; code = main(sys.argv[1:]);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *base], cwd=tmp_path, capture_output=True, text=True, check=True)
+    report, peak = done.stdout.splitlines()
+    assert json.loads(report)["steps"] <= 4
+    assert int(peak) <= 2048
+    assert (tmp_path / "mine" / "origin.json").is_file()

@@ -235,3 +235,14 @@ documents[{name!r}] = add(d)
     def redo(self) -> None:
         self.host.run("app.action('edit_redo').trigger()")
         self.host.run("for d in app.documents(): d.waitForDone()")
+
+
+def inside(document: Document, x: int, y: int, width: int, height: int) -> np.ndarray:
+    mask = np.zeros((document.height, document.width), bool)
+    mask[y : y + height, x : x + width] = True
+    return mask
+
+
+def sized(desk: Desk, document: Document) -> Document:
+    """The document with its present size."""
+    return Document(document.name, *desk.host.run(f"[{document.code}.width(), {document.code}.height()]"))

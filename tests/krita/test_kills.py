@@ -75,3 +75,51 @@ def test_whatever_is_killed_the_variants_arrive_once(display: Display, tmp_path:
             host.kill()
         bridge_command(["stop"])
         os.environ[launch.HOME_VARIABLE] = before
+
+
+@pytest.mark.essential
+def test_variants_come_back_after_a_crash_of_krita(display: Display, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    before = os.environ[launch.HOME_VARIABLE]
+    os.environ[launch.HOME_VARIABLE] = str(home)
+    picture = tmp_path / "picture.png"
+    shutil.copy(REPOSITORY / "engine/assets/demo.jpg", picture)
+    host = None
+    try:
+        provide_bridge()
+        host = start_krita(tmp_path / "krita", display)
+        desk = Desk(host)
+        host.wait("flow.connected and flow.engine == 'ready'", seconds=90)
+        document = desk.open(picture)
+        desk.select(document, 60, 50, 40, 40)
+        desk.choose(seed=20, variants=2)
+        assert desk.repaint().startswith("Done")
+        desk.show_first()
+        shown = desk.fingerprint(document)
+        host.run("r = flow.runs[-1]\npump.do('b', lambda: flow.branch(r, 0, r.variants[0].steps[5].call, 'idea', 1))")
+        assert desk.wait_end().startswith("Done")
+        desk.choose("test/gaussian-slow", seed=30)
+        desk.press()
+        desk.wait_preview()
+        host.kill()
+        host.start()
+        desk = Desk(host)
+        host.wait("flow.connected", seconds=60)
+        other = desk.new(64, 64)
+        assert host.run("len(flow.runs)") == 0, "they belong to another picture"
+        desk.close(other)
+        document = desk.open(picture)
+        host.wait("sum(v.finished for r in flow.runs for v in r.variants) == 4", seconds=60, what="all four pictures")
+        host.wait("dock().gallery.count() == 4")
+        desk.screenshot("after-crash")
+        assert host.run("flow.runs[1].parent[0] == flow.runs[0].number")
+        host.run("dock().gallery.show_item(dock().gallery._items[flow.runs[0].number, 0])")
+        host.wait("flow.runs[0].series.shown is not None and not flow.has_steps")
+        assert desk.fingerprint(document) == shown
+        assert desk.names(document)[-1] == "RePaint test/gaussian · seed 20"
+        host.stop()
+    finally:
+        if host is not None:
+            host.kill()
+        bridge_command(["stop"])
+        os.environ[launch.HOME_VARIABLE] = before
