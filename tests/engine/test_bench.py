@@ -342,6 +342,7 @@ def test_the_clocks_table_has_a_line_for_every_row():
     assert "2 MiB beyond the picture" in text
 
 
+@pytest.mark.slow
 def test_many_small_places_cost_less_together_than_one_by_one(monkeypatch):
     monkeypatch.setattr(sparse, "SIZES", ((700, 520),))
     monkeypatch.setattr(sparse, "ALONE", 1)

@@ -113,6 +113,7 @@ def _trained(shape: Shape) -> Weights:
 
 
 @pytest.mark.parametrize("new_order", [False, True])
+@pytest.mark.slow
 def test_a_trained_checkpoint_of_the_other_row_order_is_refused(new_order, tmp_path, home, monkeypatch):
     """The artist names a kind whose published row order is not this file's: the noise it predicts gives it away."""
     shape = Shape(multipliers=(1, 1), attention=(32, 16), new_order=new_order)

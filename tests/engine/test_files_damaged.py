@@ -129,6 +129,7 @@ def read_damaged(kinds: list[str], folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kinds", [KINDS[::2], KINDS[1::2]], ids=["even", "odd"])
+@pytest.mark.slow
 def test_damaged_files_end_in_sentences(tmp_path, kinds):
     code = (
         "import sys; from pathlib import Path; from tests.engine.test_files_damaged import read_damaged;"

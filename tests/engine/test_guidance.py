@@ -73,6 +73,7 @@ def test_guidance_grows_from_the_rim_to_the_middle_of_a_hole():
     assert torch.equal(Guide(words, words, 4.0).where(keep), 1 - keep)
 
 
+@pytest.mark.slow
 def test_the_usual_scale_of_other_programs_keeps_the_rim():
     """Stable Diffusion's 7.5, resampled: held back, the hole joins its surroundings as it does without guidance, and
     what was asked for is there (docs/reports/latent.md)."""

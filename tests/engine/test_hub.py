@@ -295,6 +295,7 @@ def test_a_folder_of_ones_own_is_pinned_by_verify():
 
 
 @pytest.mark.usefixtures("standin")
+@pytest.mark.slow
 def test_the_command_in_a_process_of_its_own_installs_for_this_user_only():
     """The mirror by environment variable, as a user would; without a umask."""
     program = (

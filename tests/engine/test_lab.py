@@ -96,6 +96,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(trial, tmp_path,
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.slow
 def test_a_real_ctrl_c_is_one_line(tmp_path):
     command = ["lab", "time", "--model", "texture", "--calls", "4", "--adm", "0", "--out", str(tmp_path)]
     start = (

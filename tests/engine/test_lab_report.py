@@ -304,6 +304,7 @@ def test_whatever_a_network_predicts_is_told_as_noise(prediction):
     torch.testing.assert_close(network(x, torch.tensor(400)).sample, noise, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_toy_is_asked_with_and_without_words(tmp_path):
     outcome = _ran(latent, tmp_path, str(FOLDER))
     assert not outcome.failed
