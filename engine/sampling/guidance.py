@@ -88,8 +88,10 @@ class Guide:
 
     def where(self, keep: torch.Tensor) -> torch.Tensor:
         """How much guidance acts, 0 … 1, in keep's shape (1, 1, h, w); nothing where known."""
-        away = cv2.distanceTransform((keep[0, 0].cpu().numpy() == 0).astype(np.uint8), cv2.DIST_L2, 5)
-        within = min(float(away.max()), self.rim)
+        hole = (keep[0, 0].cpu().numpy() == 0).astype(np.uint8)
+        away = cv2.distanceTransform(hole, cv2.DIST_L2, 5)
+        middle = cv2.distanceTransform(np.pad(hole, 1), cv2.DIST_L2, 5).max()  # of one at the picture's border, too
+        within = min(float(middle), self.rim)
         if within <= 1:
             return 1 - keep
         grown = np.clip((away - 1) / (within - 1), 0, 1)

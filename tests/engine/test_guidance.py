@@ -69,7 +69,13 @@ def test_guidance_grows_from_the_rim_to_the_middle_of_a_hole():
     keep = torch.ones(1, 1, 5, 5)
     keep[..., 1:4, 1:4] = 0
     assert Guide(words, words, 4.0).where(keep)[0, 0, 2].tolist() == [0, 0, 1, 0, 0], "a small hole has a middle, too"
-    keep[..., 1:4, 1:4], keep[..., 2, 2] = 1, 0
+    keep = torch.ones(1, 1, 16, 16)
+    keep[..., 8:, 8:] = 0
+    corner = Guide(words, words, 4.0).where(keep)[0, 0, 8:, 8:]
+    assert (corner[0] == 0).all()
+    assert (corner[3:, 3:] == 1).all(), "one that reaches the picture's border has its middle where others have it"
+    keep = torch.ones(1, 1, 5, 5)
+    keep[..., 2, 2] = 0
     assert torch.equal(Guide(words, words, 4.0).where(keep), 1 - keep)
 
 
