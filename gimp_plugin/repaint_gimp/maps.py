@@ -9,8 +9,9 @@ from typing import Generator, List, Optional, Tuple
 from gi.repository import Gimp
 
 from bridge_server.client.editor import sentences
-from bridge_server.client.editor.areas import slices
+from bridge_server.client.editor.areas import marks, slices
 from bridge_server.client.editor.maps import Candidate, MapWish, uncovered
+from bridge_server.client.editor.material import masked, usable
 from bridge_server.client.editor.model import Capture, MapTarget, Refused, Target
 from bridge_server.client.geometry import Box
 
@@ -66,12 +67,15 @@ def read(image: Gimp.Image, wishes: Tuple[MapWish, ...], capture: Capture) -> Ge
 def _read(layer: Gimp.Layer, form: pixels.Form, wish: MapWish, capture: Capture) -> Generator[None, None, bytes]:
     _, x, y = layer.get_offsets()
     box, grown = capture.target.box, capture.target.grown or Box(0, 0, 0, 0)  # the canvas is to grow by so much
+    own = Box(x + grown.x, y + grown.y, layer.get_width(), layer.get_height())
     buffer, made, began = layer.get_buffer(), [], time.monotonic()
     for part in slices(box, SLICE):
         if not layer.is_valid():
             raise Refused(sentences.CHANGED)
         inside = Box(part.x - x - grown.x, part.y - y - grown.y, part.width, part.height)
         rgba = pixels.outgoing(buffer, inside, form.name, form.depth)
+        if not own.holds(part):  # without an alpha channel a layer reads as black there
+            rgba = masked(rgba, form.depth, usable(marks(part, own)))
         if uncovered(capture, rgba, form.depth, box.width * (part.y - box.y)):
             raise wish.refusal(sentences.MAP_SMALLER)
         made.append(rgba)
