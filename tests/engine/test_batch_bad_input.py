@@ -135,7 +135,7 @@ def test_a_bad_command(tmp_path, monkeypatch, capsys, arguments, says):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "in", "a")
     (tmp_path / "jobs.json").write_text("[]")
-    assert run(*arguments, "-o", "out", *ALONE) == 2
+    assert run(*ALONE, *arguments, "-o", "out") == 2
     said = capsys.readouterr().err
     assert says in said
     assert "Traceback" not in said
