@@ -194,7 +194,9 @@ def test_a_cancel_takes_all_away_and_the_canvas_with_them(desk: Desk, eight: Ima
 
 def test_what_does_not_fit_is_one_sentence_and_changes_nothing(desk: Desk, eight: Image) -> None:
     desk.host.run("window.maps.on.set_active(True)\nNone")
-    desk.host.run(f"beside({eight.code}, 'normal', roughness, height=120)\nselect_layers({eight.code}, 'Background')\nNone")
+    desk.host.run(
+        f"beside({eight.code}, 'normal', roughness, height=120)\nselect_layers({eight.code}, 'Background')\nNone"
+    )
     before = desk.fingerprint(eight)
     assert "“normal” does not cover all" in desk.repaint(eight, LONG)
     desk.host.run("window.panel.start('extend')\nNone")
