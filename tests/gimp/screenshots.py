@@ -125,7 +125,7 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     desk.menu("selection", image)
     host.run("from gi.repository import Gtk")
     host.wait("service.window is not None and service.window.get_mapped()")
-    host.run("window = service.window\nwindow.resize(700, 660)\nwindow.move(960, 200)\nNone")
+    host.run("window = service.window\nwindow.resize(700, 660)\nwindow.move(930, 200)\nNone")
     host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
     desk.choose(chosen.model, seed=chosen.seed, variants=3)
     host.xdo("mousemove", WIDE - 1, HIGH - 1)
