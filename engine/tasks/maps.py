@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from engine.run import Finished, Job, Map
 
 KINDS = ("colour", "normal", "values")
-_NORMAL = re.compile(r"(?i)(^|[^a-z])(n|nor|norm|nrm|normals?)([^a-z]|$)")
-_COLOUR = re.compile(r"(?i)(^|[^a-z])(albedo|basecolou?r|colou?r|diff|diffuse|emissive|emission|specular)([^a-z]|$)")
+_NORMAL = re.compile(r"(?i)(^|[^a-z])(n|nor|norm|nrm|normals?(gl|dx|ogl)?)([^a-z]|$)")
+_COLOUR = re.compile(
+    r"(?i)(^|[^a-z])(albedo|basecolou?r|col|colou?r|diff|diffuse|emissive|emission|specular)([^a-z]|$)"
+)
 _PARTS = "_-. "
 
 
@@ -84,9 +86,10 @@ def parted(text: str) -> tuple[Path, str]:
 
 
 def _kind(stem: str) -> str:
-    if _NORMAL.search(stem.replace("_", " ")):
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).replace("_", " ")  # of wallNormal and NormalGL, too
+    if _NORMAL.search(words):
         return "normal"
-    return "colour" if _COLOUR.search(stem.replace("_", " ")) else "values"
+    return "colour" if _COLOUR.search(words) else "values"
 
 
 def weights(arguments: argparse.Namespace, number: int) -> list[float]:
@@ -151,7 +154,7 @@ def of_state(job: Job) -> list[Companion]:
         if gray and each.kind != "normal":
             pixels = pixels[..., [0] if pixels.shape[2] == 3 else [0, 3]]
         path = Path(each.name)
-        suffix = path.suffix if path.suffix and pixels.dtype != np.float16 else ".tif"
+        suffix = ".tif" if pixels.dtype.kind == "f" and path.suffix.lower() != ".exr" else _suffix(path)
         pixels = pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels
         made.append(
             Companion(path, Picture(np.ascontiguousarray(pixels)), each.kind, each.weight, f"_{path.stem}{suffix}")
@@ -168,13 +171,27 @@ def ending(path: Path, image: Path) -> str:
             break
         common = here + 1 if one in _PARTS or len(image.stem) == here + 1 else common
     own = path.stem[common:].lstrip(_PARTS) or path.stem
-    suffix = path.suffix if path.suffix.lower() in containers.CONTAINERS else ".png"
-    return f"_{own}{suffix}"
+    return f"_{own}{_suffix(path)}"
+
+
+def _suffix(path: Path) -> str:
+    """Of a result: the file's own, if such files are written."""
+    if path.suffix.lower() in containers.CONTAINERS:
+        return path.suffix
+    return ".tif" if path.suffix.lower() == ".pfm" else ".png"
 
 
 def results(out: Path, companions: Sequence[Companion]) -> list[Path]:
     """Where the maps' results go that belong to one variant's."""
     return [out.with_name(out.stem + each.ending) for each in companions]
+
+
+def check_place(place: Path, files: Sequence[Path]) -> None:
+    """Raise BadInput where a result would take the place of one of these files, which were read."""
+    for each in files:
+        if place.exists() and each.exists() and place.samefile(each):
+            sentence = f"A result would overwrite {each.name}, which this run reads; choose another name for OUT."
+            raise BadInput("bad_output", sentence)
 
 
 def framed(

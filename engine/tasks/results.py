@@ -105,8 +105,13 @@ class Results:
         self._told = False
         self._model: Model | None = None
         _check(arguments, self._names, pictures)
+        own = [each.path for each in companions]
+        image = getattr(arguments, "image", None)
+        read = own if image is None else [*own, image]
         for name in self._names:
+            maps.check_place(name, own)
             for place, each in zip(maps.results(name, companions), companions, strict=True):
+                maps.check_place(place, read)
                 imagefile.check_output(place, [each.picture])
                 arguments.places[place] = _state(place)
 

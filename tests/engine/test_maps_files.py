@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from engine.batch import forecast as batch_forecast
 from engine.batch import spec
@@ -100,6 +101,23 @@ def test_a_branch_of_a_saved_state_writes_the_maps_again(folder) -> None:
         assert np.array_equal(one, other)
 
 
+def test_a_branch_writes_a_map_that_came_as_jpeg(folder) -> None:
+    gray = Image.fromarray(_pixels(folder / "wall_normal.png")).convert("L")
+    gray.save(folder / "wall_gloss.jpg")
+    state = folder / "half.state"
+    assert _run(folder, "inpaint", "--with", "wall_gloss.jpg", "--save-state", str(state)) == 0
+    assert cli.main(["branch", str(state), "-o", str(folder / "again.png")]) == 0
+    assert np.array_equal(_pixels(folder / "out_gloss.png"), _pixels(folder / "again_wall_gloss.png"))
+
+
+@pytest.mark.parametrize("out", ["wall.png", "wall_normal.png"])
+def test_no_result_takes_the_place_of_a_map(folder, out, capsys) -> None:
+    before = (folder / "wall_normal.png").read_bytes()
+    assert _run(folder, "extend", "--right", "20", "--with", "wall_normal.png", out=out) == 2
+    assert "would overwrite wall_normal.png, which this run reads; choose another name" in capsys.readouterr().err
+    assert (folder / "wall_normal.png").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -107,6 +125,11 @@ def test_a_branch_of_a_saved_state_writes_the_maps_again(folder) -> None:
         ("wall_nrm.png", ("wall_nrm.png", "normal")),
         ("wall-n.png", ("wall-n.png", "normal")),
         ("plain.png", ("plain.png", "values")),
+        ("Wood_1K-PNG_NormalGL.png", ("Wood_1K-PNG_NormalGL.png", "normal")),
+        ("wood_normaldx.png", ("wood_normaldx.png", "normal")),
+        ("wallNormal.png", ("wallNormal.png", "normal")),
+        ("WallBaseColor.png", ("WallBaseColor.png", "colour")),
+        ("wall_COL.jpg", ("wall_COL.jpg", "colour")),
         ("wall_Height.tif", ("wall_Height.tif", "values")),
         ("wall_albedo.png", ("wall_albedo.png", "colour")),
         ("any.png:normal", ("any.png", "normal")),
