@@ -175,10 +175,16 @@ class PreviewLayer:
         with self.probe.host():
             if not take_back(self.top or ours, lambda: self._home() is None, self.steps_below):
                 self.node.remove()
-            if self.deselected is not None and document.selection() is None:
-                document.setSelection(self.deselected)
+        self.select_again()
         active = document.activeNode()
         if wanted and (active is None or active.uniqueId().toString() != wanted):
             back = find_node(document, wanted)
             if back is not None:
                 document.setActiveNode(back)
+
+    def select_again(self) -> None:
+        """What its adding deselected."""
+        document = self._document()
+        if document is not None and self.deselected is not None and document.selection() is None:
+            with self.probe.host():
+                document.setSelection(self.deselected)

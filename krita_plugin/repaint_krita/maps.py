@@ -6,6 +6,7 @@ last of them the others follow at once, and again when he redoes the first.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, List, Optional, Sequence, Set
 
 from krita import Document, Krita, Node
@@ -70,10 +71,15 @@ class MapLayers(Together):
 
     def remove(self) -> None:
         """In the order in which undoing takes them away."""
-        tops = self._tops()
+        lead, tops = self._layers[-1], self._tops()
+        there, deselected = lead.is_there(), lead.deselected
+        lead.deselected = None  # not before the last one is gone: it is an undo step
         with undo.unheard():
             for layer, top in zip(reversed(self._layers), tops):
                 layer.remove(top)
+        lead.deselected = deselected
+        if there:
+            lead.select_again()
 
     def _tops(self) -> List[Optional[Top]]:
         """Of the undo stack when each layer was the last thing on it, the last one first."""
@@ -90,8 +96,12 @@ class MapLayers(Together):
             return False
         if lead.is_there() or not any(layer.is_there() for layer in self._layers):
             return True
-        first, *tops = self._tops()
-        if first is None or undo.now(lead.target.document) != first.below(1):
+        (first, *tops), now = self._tops(), undo.now(lead.target.document)
+        if first is None or now is None:
+            return True
+        if lead.steps_below:  # what gave it its colour space is on top now, under another name
+            now = replace(now, name=first.name)
+        if now != first.below(1):
             return True
         for _ in range(lead.steps_below):
             undo.trigger("edit_undo", lead.target.document)
