@@ -126,8 +126,11 @@ class Layers:
 
     @property
     def split_document(self) -> Optional[str]:
-        """The document whose layer shows one."""
-        return self._split[0].target.document if self._split is not None else None
+        """The document whose layer shows one; None once the layer is undone or the document closed."""
+        if self._split is None:
+            return None
+        run = self._split[0]
+        return run.target.document if run.layer is not None and run.layer.state() == THERE else None
 
     def split(self, run: Run, variant: Variant, picture: Picture) -> bool:
         """Shows ``picture`` in the layer that holds the variant, until `whole`; False if no layer holds it."""
