@@ -117,6 +117,24 @@ def test_the_choice_is_remembered_by_name_for_the_document_alone(tmp_path: Path)
     assert other.wishes() == (MapWish("8", "sketch", "colour", 30),)
 
 
+def test_the_maps_of_another_group_are_not_ticked_because_they_have_the_same_names() -> None:
+    made, _ = rows(Candidate("1", "normal", False, True), Candidate("2", "normal", False, False))
+    other, there = rows(Candidate("8", "normal", False, True), Candidate("9", "normal", False, False))
+    other.write(made.read())
+    other.look()
+    assert [wish.layer for wish in other.wishes()] == ["8"]
+    there[:] = [there[0]._replace(near=False), there[1]._replace(near=True)]
+    other.look()
+    assert [wish.layer for wish in other.wishes()] == ["9"]
+
+
+def test_a_layer_that_is_renamed_holds_what_its_new_name_says() -> None:
+    made, there = rows(Candidate("1", "Layer 3", False, True))
+    there[0] = there[0]._replace(name="normal")
+    made.look()
+    assert made.wishes() == (MapWish("1", "normal", "normal"),)
+
+
 def test_no_more_is_remembered_than_can_be_read_again() -> None:
     made, _ = rows(Candidate("1", "normal", True, True))
     made.write({f"layer {number}": [True, "values", 100] for number in range(maps.MOST_REMEMBERED)})
@@ -286,6 +304,15 @@ def test_a_cancel_takes_all_of_them_away(stage: Stage) -> None:
     stage.tell(preview())
     stage.flow.cancel()
     stage.tell(events.Cancelled("job1"))
+    assert [each.state() for each in layers] == [model.GONE] * 3
+
+
+def test_when_the_artist_deletes_the_layer_of_a_run_those_of_its_maps_go_too(stage: Stage) -> None:
+    layers = running(stage)
+    stage.tell(preview())
+    layers[0].undo()
+    stage.flow.tick()
+    assert stage.flow.sentence == sentences.LAYER_GONE
     assert [each.state() for each in layers] == [model.GONE] * 3
 
 

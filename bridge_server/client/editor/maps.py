@@ -14,7 +14,7 @@ from bridge_server.client.records import MAX_MAPS, PIXEL_BYTES
 
 from . import sentences
 from .host import Layer
-from .model import THERE, Capture, MapTarget, Picture, Refused
+from .model import GONE, THERE, Capture, MapTarget, Picture, Refused
 from .words import tr
 
 COLOUR, NORMAL, VALUES = "colour", "normal", "values"  # as in `records.Map`
@@ -88,7 +88,8 @@ class Rows:
     def look(self) -> None:
         """Layers may have come or gone, or others be selected."""
         found = self._found()
-        self._known = {each.layer: self._row(each) for each in found}
+        names = [each.name for each in found]
+        self._known = {each.layer: self._row(each, names.count(each.name) == 1) for each in found}
         rows = [self._known[each.layer] for each in found if each.selected or each.near or self._own(each.layer)]
         if len(rows) > MOST_LISTED:
             rows = [row for row in rows if row.ticked or guessed(row.name)]
@@ -101,15 +102,22 @@ class Rows:
         row = self._known[layer]
         return row.ticked and row.chosen
 
-    def _row(self, found: Candidate) -> Row:
-        row = self._known.get(found.layer)
+    def _row(self, found: Candidate, single: bool) -> Row:
+        """``single``: no other layer has its name. Of several that have, those of other groups are not ticked because
+        one of them was."""
+        row, kind = self._known.get(found.layer), guessed(found.name)
+        by_name = bool(kind) and found.near
         if row is None:
-            kind = guessed(found.name)
-            row = Row(found.layer, found.name, bool(kind) and found.near, kind or VALUES)
+            row = Row(found.layer, found.name, by_name, kind or VALUES)
             if found.name in self._remembered:
-                row.ticked, row.kind, row.weight = self._remembered[found.name]
-                row.chosen = True
+                ticked, row.kind, row.weight = self._remembered[found.name]
+                row.ticked = ticked and (single or found.near)
+                row.chosen = (row.ticked and not by_name) if ticked else bool(kind)
+        if row.name != found.name and not row.chosen:
+            row.kind = kind or row.kind
         row.name = found.name
+        if not row.chosen:
+            row.ticked = by_name  # so are those of another group, once the active layer is in it
         if found.selected and not row.chosen:
             row.ticked = row.chosen = True  # the next run selects another layer
         return row
@@ -221,8 +229,11 @@ class Together:
         return True
 
     def clear(self) -> None:
+        """Where the artist has deleted the run's own, those of the maps go, too."""
         for layer in (self.lead, *self.others):
             layer.clear()
+        if self.lead.state() == GONE:
+            self.remove()
 
     def rename(self, name: str) -> None:
         self.lead.rename(name)
