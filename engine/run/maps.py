@@ -201,9 +201,22 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 def renewed(colours: np.ndarray) -> np.ndarray:
     """(H, W, 3) integers, or floats with signs, that hold normals, of length 1 again."""
-    if colours.dtype.kind == "f" and bool((colours < -0.01).any()):
+    if _signed(colours.reshape(-1, 3)):
         return unit(colours.astype(np.float32)).astype(colours.dtype)
     return canvas.stored((unit(canvas.in_unit(colours) * 2 - 1) + 1) / 2, colours.dtype)
+
+
+def _signed(normals: np.ndarray) -> bool:
+    """Whether (N, 3) hold components −1 … 1 as they are: floats of which some are below 0, or, where none is, whose
+    length is nearer to 1 so than if 0 … 1 stood for them."""
+    if normals.dtype.kind != "f":
+        return False
+    if bool((normals < -0.01).any()):
+        return True
+    some = normals[:: -(-max(1, len(normals)) // SAMPLES)].astype(np.float64)
+    some = some[np.isfinite(some).all(1)]
+    plain, stored = (np.abs(np.square(each).sum(1) - 1).sum() for each in (some, 2 * some - 1))
+    return bool(plain < stored)
 
 
 def _channels(each: Map, linear: bool, near: canvas.Box, known: np.ndarray, contrast: float) -> Channels:
@@ -211,7 +224,7 @@ def _channels(each: Map, linear: bool, near: canvas.Box, known: np.ndarray, cont
     light = Light.of(pixels, known, linear) if each.kind == "colour" else None
     some = pixels[known]
     alike = bool((some[:, 1:3] == some[:, :1]).all())
-    signed = each.kind == "normal" and some.dtype.kind == "f" and bool((some[:, :3] < -0.01).any())
+    signed = each.kind == "normal" and _signed(some[:, :3])
     plain = Channels(each, light, alike and each.kind != "normal", signed)
     values = plain._values(some[None])[0]
     if each.kind == "normal" and len(values) and float(np.square(values).sum(1).min()) < ZERO**2:

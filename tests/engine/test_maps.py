@@ -13,6 +13,7 @@ from engine.exemplar import matching, melding
 from engine.exemplar.matching import HAS_NUMBA
 from engine.files import imagefile
 from engine.run import states
+from engine.run.maps import renewed
 from tests.engine.pictures import STONE
 
 SHARES = np.array([0.3, 0.5, 0.2])
@@ -139,6 +140,14 @@ def test_normals_have_unit_length_and_fit_the_height(model) -> None:
     fill = done.map_fills[0][SELECTION[done.region.slices] > 0]
     assert fill[:, 0].min() < -0.3, "floats as they are"
     assert np.abs(np.linalg.norm(fill, axis=1) - 1).max() < 1e-4
+
+
+@pytest.mark.parametrize("flat", [(0, 0, 1), (0.5, 0.5, 1)])
+def test_flat_normals_in_floats_stay_as_they_are(flat, model) -> None:
+    normals = np.full((*SELECTION.shape, 4), (*flat, 1), np.float32)
+    done = _last(_job([api.Map("normal", normals, "normal")]), model)
+    assert np.allclose(done.map_fills[0][SELECTION[done.region.slices] > 0], flat, atol=1e-3)
+    assert np.allclose(renewed(normals[..., :3]), flat, atol=1e-3)
 
 
 def test_a_real_walls_maps_stay_together(model) -> None:
