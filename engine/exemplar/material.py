@@ -92,7 +92,9 @@ class Material:
         return total
 
     def apart(self, colours: np.ndarray) -> np.ndarray:
-        """(C, 1): by how much its mean differs from that of (C, N)."""
+        """(C, 1): by how much its mean differs from that of (C, N); nothing where N is 0."""
+        if not colours.shape[1]:
+            return np.zeros((len(colours), 1), np.float32)
         apart: np.ndarray = self.pixels[self.known].mean(0)[:, None] - colours.mean(1, keepdims=True)
         return apart
 

@@ -201,7 +201,11 @@ class Octave:
         return picture
 
     def smooth(self) -> np.ndarray:
-        """(C, N), to begin with: what is known, gone on with smoothly, in the mean colour of what is copied."""
+        """(C, N), to begin with: what is known, gone on with smoothly, in the mean colour of what is copied; that alone
+        where nothing is known."""
+        if not self.known.any():
+            empty = np.zeros((self.channels, len(self.rows)), np.float32)
+            return empty + self.material.apart(empty)
         smooth = smooth_fill(self.pixels, self.known, self.cover)[self.box.slices][self.rows, self.columns].T
         return smooth if self.elsewhere is None else smooth + self.elsewhere.apart(smooth)
 

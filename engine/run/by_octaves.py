@@ -116,7 +116,7 @@ def _run(painting: Painting) -> octave_run.Run:
             if job.share_mask is not None:
                 shares = job.share_mask[painting.near.slices] / np.float32(255)
                 shares = shares if atlas is None else atlas.packed(shares)
-            if job.source_share < 100 or shares is not None:
+            if (job.source_share < 100 or shares is not None) and known.any():
                 elsewhere = Mixture(Material.of(pixels, known, cover), there, job.source_share / 100)
         return octave_run.Run(
             pixels, known, wanted, painting.wraps, device, scale, painting.finer, atlas, cover, elsewhere, shares

@@ -65,6 +65,20 @@ def test_the_fill_is_made_of_the_source_alone(model, selection, dtype):
     assert (red > green + 0.2).all()
 
 
+@pytest.mark.parametrize("more", [{}, {"source_share": 40}, {"ring": True}], ids=["alone", "share", "ring"])
+@pytest.mark.parametrize("empty", [False, True], ids=["all selected", "nothing around"])
+def test_where_nothing_is_known_all_is_made_of_the_source(model, empty, more):
+    """As in a new, transparent layer."""
+    image, selection = RED.copy(), np.full_like(SMALL, 255)
+    if empty:
+        image[..., 3], selection = 0, SMALL
+    *_, last = api.run(_job(GREEN, image, selection, **more), model)
+    last.figures()
+    painted = last.layer()[selection > 0][:, :3] / 255
+    assert np.allclose(painted.mean(0), GREEN[..., :3].mean((0, 1)) / 255, atol=0.03)
+    assert painted.std(0).min() > 0.03
+
+
 def test_a_picture_narrower_than_two_patches_takes_a_source(model):
     band = np.zeros((12, SIDE), np.uint8)
     band[:, 30:60] = 255
