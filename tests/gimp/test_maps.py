@@ -178,6 +178,18 @@ def test_an_extension_grows_the_canvas_once_and_goes_with_one_undo(desk: Desk, e
     functions_hold(desk, eight)
 
 
+def test_a_tile_has_the_same_places_in_all_maps_and_goes_with_one_undo(desk: Desk, eight: Image) -> None:
+    desk.host.run(f"select_layers({eight.code}, 'Background', 'height', 'roughness')\nNone")
+    desk.host.run("window.maps.on.set_active(True)\nNone")
+    tree, before = desk.tree(eight), desk.fingerprint(eight)
+    desk.host.run("window.fields['tile_band'].write(32)\nwindow.panel.start('tile')\nNone")
+    assert desk.wait_end(LONG).startswith("Done")
+    functions_hold(desk, eight)
+    desk.undo(eight)
+    assert desk.tree(eight) == tree
+    assert desk.fingerprint(eight) == before
+
+
 def test_a_cancel_takes_all_away_and_the_canvas_with_them(desk: Desk, eight: Image) -> None:
     desk.host.run("window.maps.on.set_active(True)\nwindow.fields['extend_right'].write(64)\nNone")
     tree, before = desk.tree(eight), desk.fingerprint(eight)

@@ -197,6 +197,19 @@ def test_an_extension_grows_the_canvas_once_and_goes_with_one_undo(desk: Desk, d
     functions_hold(desk, document, (0, 0, 32, HEIGHT))
 
 
+def test_a_tile_has_the_same_places_in_all_maps_and_goes_with_one_undo(desk: Desk, document: Document) -> None:
+    switch(desk, True)
+    tree, before = desk.tree(document), desk.fingerprint(document)
+    desk.host.run("dock().pages.setCurrentIndex(2)\ndock().fields['tile_band'].write(32)\n"
+                  "dock().tile_page.button.click()")  # fmt: skip
+    assert desk.wait_end(LONG).startswith("Done")
+    functions_hold(desk, document, (0, 0, WIDTH, HEIGHT))
+    assert len(desk.names(document)) == len(tree) + 3
+    desk.undo()
+    assert desk.tree(document) == tree
+    assert desk.fingerprint(document) == before
+
+
 def test_an_undo_of_something_else_takes_no_map_away(desk: Desk, document: Document) -> None:
     switch(desk, True)
     assert desk.repaint(LONG).startswith("Done")
