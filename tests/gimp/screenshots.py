@@ -122,11 +122,7 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     time.sleep(1)
     _shot(host, folder, chosen.out / "gimp-menu.jpg", (360, 0, 960, 620))
     host.keys("Escape", "Escape", "Escape")
-    desk.menu("selection", image)
-    host.run("from gi.repository import Gtk")
-    host.wait("service.window is not None and service.window.get_mapped()")
-    host.run("window = service.window\nwindow.resize(700, 660)\nwindow.move(930, 200)\nNone")
-    host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
+    _open_window(desk, image, width=700, left=930)
     desk.choose(chosen.model, seed=chosen.seed, variants=3)
     host.xdo("mousemove", WIDE - 1, HIGH - 1)
     desk.press()
@@ -152,6 +148,16 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     _window(host, folder, chosen.out / "gimp-window-licence.png")
 
 
+def _open_window(desk: Desk, image: Image, width: int, left: int) -> None:
+    """RePaint's window at that place of the screen, its engine ready."""
+    host = desk.host
+    desk.menu("selection", image)
+    host.run("from gi.repository import Gtk")
+    host.wait("service.window is not None and service.window.get_mapped()")
+    host.run(f"window = service.window\nwindow.resize({width}, 660)\nwindow.move({left}, 200)\nNone")
+    host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
+
+
 def _take_maps(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     """Stones, of which a part is filled in three layers at once."""
     desk = Desk(host)
@@ -168,11 +174,7 @@ def _take_maps(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None
     desk.select(image, 96, 128, 112, 96)
     main_window = host.window_of("GIMP$")
     host.xdo("windowmove", main_window, 0, 0, "windowsize", main_window, WIDE, HIGH - 20)
-    desk.menu("selection", image)
-    host.run("from gi.repository import Gtk")
-    host.wait("service.window is not None and service.window.get_mapped()")
-    host.run("window = service.window\nwindow.resize(760, 660)\nwindow.move(700, 200)\nNone")
-    host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
+    _open_window(desk, image, width=760, left=700)
     desk.choose(chosen.model, seed=chosen.seed, variants=2)
     host.run("window.maps.on.set_active(True)\nNone")
     host.xdo("mousemove", WIDE - 1, HIGH - 1)

@@ -118,6 +118,11 @@ documents[{name!r}] = add(d)
         self.host.run(f"next(v for v in app.views() if v.document() == {document.code}).setVisible()")
         self.host.wait(f"app.activeDocument() == {document.code}")
 
+    def activate_layer(self, document: Document, name: str) -> None:
+        """Krita takes the wish once the layer is in its list."""
+        node = f"{document.code}.nodeByName({name!r})"
+        self.host.wait(f"{document.code}.setActiveNode({node}) or {document.code}.activeNode().name() == {name!r}")
+
     def settle(self) -> None:
         """Lets Krita's layer list come to rest before a picture is closed.
 

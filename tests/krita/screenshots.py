@@ -170,8 +170,7 @@ def _take_maps(chosen: argparse.Namespace) -> None:
             found = {name: base64.b64encode(data).decode() for name, data in stones.in_krita().items()}
             document = desk.new(stones.SIDE, stones.SIDE)
             host.run(LAYERS.format(document=document.code, side=stones.SIDE, found=found))
-            base = f"{document.code}.nodeByName('colour')"
-            host.wait(f"{document.code}.setActiveNode({base}) or {document.code}.activeNode().name() == 'colour'")
+            desk.activate_layer(document, "colour")
             desk.select(document, 96, 128, 112, 96)
             desk.choose(chosen.model, seed=chosen.seed)
             host.run("canvas().setFocus()\ndock().maps.on.setChecked(True)")

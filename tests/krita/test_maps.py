@@ -60,10 +60,7 @@ beside(d, "sketch", roughness)
 d.waitForDone()
 d.refreshProjection()
 """)
-    desk.host.wait(
-        f"{made.code}.setActiveNode({made.code}.nodeByName('Background')) or "
-        f"{made.code}.activeNode().name() == 'Background'"
-    )
+    desk.activate_layer(made, "Background")
     desk.choose("exemplar", seed=7)
     desk.select(made, *BOX)
     yield made

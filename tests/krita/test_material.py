@@ -51,10 +51,7 @@ base.setPixelData(bytes(green.pixelData(0, 0, 50, 160)), 0, 0, 50, 160)
 d.waitForDone()
 d.refreshProjection()
 """)
-    desk.host.wait(
-        f"{made.code}.setActiveNode({made.code}.nodeByName('Background')) or "
-        f"{made.code}.activeNode().name() == 'Background'"
-    )
+    desk.activate_layer(made, "Background")
     desk.choose("exemplar", seed=7)
     desk.select(made, 60, 50, 40, 40)
     yield made
