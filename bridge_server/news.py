@@ -48,14 +48,6 @@ class News:
         peer = self._clients.by_client.get(job.client)
         return peer is not None and self._clients.send_now(peer, message)
 
-    def say_preview(self, job: Job, message: messages.Preview, payload: Any) -> bool:
-        """A piece of a preview; the first one is refused (False) while older news wait for a slow client."""
-        peer = self._clients.by_client.get(job.client)
-        if peer is None or (message.offset == 0 and peer.unsent):
-            return False
-        self._clients.send(peer, message, payload)
-        return True
-
     def say_result(self, job: Job, finished: Finished) -> None:
         peer = self._clients.by_client.get(job.client)
         if peer is not None:

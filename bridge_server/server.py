@@ -13,43 +13,32 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
 
 import zmq
 
-from bridge_server import work
 from bridge_server.auth import Gate
 from bridge_server.box.backend import Follower
-from bridge_server.client import launch, messages, proof
-from bridge_server.client.checks import shortened
-from bridge_server.client.codec import MAX_PAYLOAD, Buffer
+from bridge_server.client import launch, proof
+from bridge_server.client.codec import MAX_PAYLOAD
 from bridge_server.client.link import CONNECTION_FILE
-from bridge_server.client.records import PIXEL_BYTES
 from bridge_server.client.setup.running import after_good_start
 from bridge_server.clients import Clients
-from bridge_server.desk import SPOOL_LOST, Desk, version
+from bridge_server.desk import Desk, version
 from bridge_server.downloads import Downloads
-from bridge_server.job import Finished, Job
+from bridge_server.foreman import Foreman
 from bridge_server.jobs import Jobs
 from bridge_server.journal import Journal
 from bridge_server.news import News
 from bridge_server.pool.backend import Limits
 from bridge_server.pool.local import Local
 from bridge_server.pool.pool import Pool
-from bridge_server.pool.progress import joined, pace
 from bridge_server.pool.sharing import Sharing
-from bridge_server.pool.worker import Part, Worker
 from bridge_server.ray.backend import Cluster, Ray
-from bridge_server.spool import DiskFull
 from bridge_server.steps import KeptSteps
 
 log = logging.getLogger("bridge.server")
 
-NO_RESULT = "The RePaint engine ended without a result: try again."
-CRASHED_TWICE = "The RePaint engine crashed twice on this picture: try a smaller selection or another model."
-CRASHES = 2  # of workers on one variant, after which it is not tried again
 STANDSTILL = 2.0  # seconds by which the loop may be late before nobody is blamed for silence
 FOREIGN = (
     "Something else lay where RePaint keeps its files; it is now called {names} in {folder}: look whether you need it."
@@ -77,7 +66,7 @@ class Bridge:
         self._clients = Clients(self._router)
         self._jobs = Jobs(self._journal)
         logs = private_logs(state)
-        self._engine = Pool(self._gate, self, warm, limits)
+        self._engine = Pool(self._gate, warm, limits)
         self._local, self._count = Local(self._waker, logs, warm, workers), workers
         self._ray = Ray(self._waker, logs, warm, ray) if ray is not None else None
         self._box = Follower(self._engine, self._waker, logs)
@@ -89,10 +78,9 @@ class Bridge:
             self._clients, self._jobs, self._steps, self._news, self._engine, self._downloads, self._secret,
             self._instance, stop,
         )  # fmt: skip
-        self._sharing = Sharing(self._jobs, self._engine, self._steps, self._give)
-        self._previews: dict[str, tuple[int, int, int]] = {}  # by job: worker, variant, call of the one passed on now
-        self._dropped: set[tuple[str, int]] = set()  # variants whose last preview nobody took
-        self._changed = False
+        self._foreman = Foreman(self._clients, self._jobs, self._steps, self._news, self._engine, self._desk)
+        self._engine.listener = self._foreman
+        self._sharing = Sharing(self._jobs, self._engine, self._steps, self._foreman.given)
         self._used = time.monotonic()
         self._stopping = ""
 
@@ -168,8 +156,8 @@ class Bridge:
 
     def _say_changes(self) -> None:
         self._news.say_positions()
-        if self._changed:
-            self._changed = False
+        if self._foreman.changed:
+            self._foreman.changed = False
             if self._engine.state == "ready":
                 after_good_start()
             self._news.say_catalogue()
@@ -177,9 +165,7 @@ class Bridge:
     def _tick(self) -> None:
         self._desk.look_for_lost()
         self._jobs.save_again()
-        under_way = {job.job for job in self._jobs.by_id.values() if not job.ended}
-        self._dropped = {key for key in self._dropped if key[0] in under_way}
-        self._previews = {name: key for name, key in self._previews.items() if name in under_way}
+        self._foreman.tidy()
         self._downloads.tick()
         self._box.tick()
         self._gate.tidy()
@@ -220,154 +206,6 @@ class Bridge:
             if len(job.finished) == job.order.variants:  # the bridge died between the last result and the end
                 self._desk.end(job, "done")
         self._sharing.give_all()
-
-    def _give(self, worker: Worker, job: Job, part: Part) -> None:
-        self._jobs.begin(job)
-        log.info("job %s: %d variants from %d to worker %d", job.job, part.count, part.first, worker.number)
-        self._dropped -= {(job.job, variant) for variant in part.variants}
-        credit = tuple(sorted(self._jobs.credit.get(job.job, set()).intersection(part.variants)))
-        told = pace(sum(each.part is not None for each in self._engine.workers) + 1)
-        worker.run(part, work.Start(job.job, job.order, part.first, part.count, credit, job.origin, told))
-        self._news.queue_moved()
-
-    # ------------------------------------------------------------------------------------------------ from the workers
-
-    def from_worker(self, worker: Worker, part: Part, message: Any, payload: Buffer | None) -> None:
-        """A message of a worker about the part that it has in hand."""
-        job = self._jobs.by_id.get(part.job)
-        if job is None or job.ended:
-            return  # cancelled meanwhile
-        try:
-            self._on_work(worker, part, job, message, payload)
-        except DiskFull as error:
-            log.error("no space for a result of job %s: %s", job.job, error)
-            self._desk.end(job, "failed", "disk_full", error.sentence, shortened(str(error), 4000))
-        except (OSError, ValueError) as error:  # pixels missing in the spool, or pieces out of order
-            log.exception("job %s", job.job)
-            self._desk.end(job, "failed", "lost", SPOOL_LOST, shortened(repr(error), 4000))
-
-    def _on_work(self, worker: Worker, part: Part, job: Job, message: Any, payload: Any) -> None:
-        variant = getattr(message, "variant", part.first)
-        if variant not in part.variants:
-            raise ValueError(f"variant {variant} is of another part")
-        if isinstance(message, work.Idle):
-            self._on_idle(worker, part, job, message)
-            return
-        handler = self._handlers.get(type(message))
-        if handler is None:
-            raise ValueError(f"nothing to do with {type(message).TYPE}")
-        handler(self, worker, job, message, payload)
-
-    def _on_need(self, worker: Worker, job: Job, message: work.Need, _: Any) -> None:
-        piece = self._journal.spool.read_input(job.job, message.what, message.offset, messages.CHUNK)
-        if not piece:
-            raise ValueError(f"{message.what} ends at {message.offset}")
-        worker.send(work.Input(job.job, message.what, message.offset), piece)
-
-    def _on_news(self, _worker: Worker, job: Job, message: Any, _: Any) -> None:
-        self._news.say(job, message)
-
-    def _on_progress(self, worker: Worker, job: Job, message: messages.Progress, _: Any) -> None:
-        heard = self._news.say(job, joined(job, worker, self._engine.of(job.job), message))
-        if heard and (job.job, message.variant) in self._dropped:
-            self._dropped.discard((job.job, message.variant))
-            worker.send(messages.Credit(job.job, (message.variant,)))
-
-    def _on_preview(self, worker: Worker, job: Job, message: messages.Preview, payload: Any) -> None:
-        key = (worker.number, message.variant, message.call)
-        passed_on = self._previews.get(job.job)
-        if (passed_on != key) if message.offset else (passed_on is not None and passed_on[0] != worker.number):
-            if not message.offset:  # the pieces of one preview follow one another
-                self._dropped.add((job.job, message.variant))
-            return
-        if self._news.say_preview(job, message, payload):
-            self._previews[job.job] = key
-            self._jobs.credit.get(job.job, set()).discard(message.variant)
-            if message.offset + len(payload) < job.order.painted_pixels * PIXEL_BYTES[message.depth]:
-                return
-        else:  # the client is away or slow: this one is dropped, and a fresh one rendered when it listens again
-            self._dropped.add((job.job, message.variant))
-        self._previews.pop(job.job, None)
-
-    def _on_chunk(self, _worker: Worker, job: Job, message: messages.Chunk, payload: Any) -> None:
-        self._journal.spool.write_piece(job.job, message.variant, message.offset, payload, job.order.painted_bytes)
-
-    def _on_result(self, worker: Worker, job: Job, message: messages.Result, _: Any) -> None:
-        step = None
-        if message.unfinished and not worker.process.backend.shared:  # its step has just been told
-            steps = self._steps.of(job.job, message.variant)
-            step = next((step for step in steps if step.call == message.calls), None)
-        finished = Finished(message, step)
-        self._journal.finish(job, finished)
-        if step is not None:
-            self._steps.last(job, message.variant, step)
-        self._news.say_result(job, finished)
-
-    def _on_idle(self, worker: Worker, part: Part, job: Job, message: work.Idle) -> None:
-        """A worker has a part in hand no more."""
-        job.spent[worker.number] = job.spent.get(worker.number, 0.0) + message.seconds
-        job.seconds = max(job.seconds, *job.spent.values())
-        if message.outcome == "failed":
-            self._desk.end(job, "failed", message.code, message.sentence, message.details)
-        elif message.outcome == "stopped" or (
-            message.outcome == "done" and any(variant not in job.finished for variant in part.variants)
-        ):
-            self._desk.end(job, "failed", "engine_error", NO_RESULT)
-        elif len(job.finished) == job.order.variants:
-            self._desk.end(job, "done")
-        elif job.keeping and not self._engine.of(job.job):
-            self._desk.end(job, "done" if job.finished else "cancelled")
-
-    def _on_error(self, _worker: Worker, job: Job, message: messages.Error, _: Any) -> None:
-        """The worker had something to say of the job and could not."""
-        self._desk.end(job, "failed", "engine_error", message.sentence, f"{message.about}: {message.details}"[:4000])
-
-    _handlers: ClassVar[dict[type, Callable[..., None]]] = {
-        work.Need: _on_need,
-        messages.Learning: _on_news,
-        messages.Note: _on_news,
-        messages.Progress: _on_progress,
-        messages.Preview: _on_preview,
-        messages.Chunk: _on_chunk,
-        messages.Result: _on_result,
-        messages.Error: _on_error,
-    }
-
-    def from_shelf(self, worker: Worker, message: Any, payload: Buffer | None) -> None:
-        """News of kept steps, of whatever job."""
-        self._news.from_shelf(worker, message, payload)
-
-    def notice(self, sentence: str) -> None:
-        """Something to tell that belongs to no job."""
-        self._news.say_notice(sentence)
-
-    def process_died(self, sentence: str, will_retry: bool) -> None:
-        """There is no worker now."""
-        self._news.say_engine(will_retry, sentence)
-
-    def worker_gone(self, worker: Worker, part: Part | None, blamed: bool) -> None:
-        """Let the part that it had run once more, or its job end."""
-        self._news.say_steps_gone(worker)
-        job = self._jobs.by_id.get(part.job) if part is not None else None
-        if part is None or job is None or job.ended:
-            return
-        if self._previews.get(job.job, (0,))[0] == worker.number:
-            del self._previews[job.job]
-        for variant in part.variants:
-            if blamed and variant not in job.finished:
-                job.crashes[variant] = job.crashes.get(variant, 0) + 1
-        if blamed and max(job.crashes.values(), default=0) >= CRASHES:
-            self._desk.end(job, "failed", "engine_crashed", CRASHED_TWICE)
-        elif self._engine.of(job.job):
-            return
-        elif job.keeping and job.finished:
-            self._desk.end(job, "done")
-        else:
-            self._jobs.again(job, hold=job.client not in self._clients.by_client)
-
-    def engine_changed(self) -> None:
-        """Its state or the catalogue is another now; said once for each turn of the loop."""
-        self._changed = True
 
 
 def private_logs(state: Path) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Dict, List, Tuple, Type, TypeVar, Union
 
 from bridge_server.client.checks import MAX_INTEGER, checked, dataclass_transform, record, refused, value
@@ -98,6 +98,13 @@ def pages(message: Any, name: str, longest: int) -> List[Any]:
     first = dataclasses.replace(message, **{name: items[:half], "more": True})
     rest = dataclasses.replace(message, **{name: items[half:]})
     return pages(first, name, longest) + pages(rest, name, longest)
+
+
+def pieces(data: Buffer, longest: int) -> Iterator[Tuple[int, memoryview]]:
+    """``data`` in pieces of at most so many bytes: offset and piece."""
+    view = memoryview(data).cast("B")
+    for offset in range(0, len(view), longest):
+        yield offset, view[offset : offset + longest]
 
 
 def decode(frames: Sequence[Buffer], wire: Registry) -> Tuple[Any, Buffer | None]:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar, Deque, Dict, Set, Tuple, Type
 
 from bridge_server.client import events, messages
@@ -241,22 +242,21 @@ class Jobs:
 
     # -------------------------------------------------------------------------------------------- from the bridge
 
-    def take(self, message: Any, payload: Buffer | None) -> bool:
-        """Handle a message about jobs; False if this is none."""
-        handler = self._handlers.get(type(message))
-        if handler is not None:
-            handler(self, message, payload)
-            return True
-        of_job = self._of_job.get(type(message))
-        if of_job is None:
-            return False
+    @property
+    def handlers(self) -> Dict[Type[Any], Callable[[Any, Buffer | None], None]]:
+        """What takes each kind of message about jobs."""
+        found: Dict[Type[Any], Callable[[Any, Buffer | None], None]] = {}
+        found.update({kind: partial(handler, self) for kind, handler in self._general.items()})
+        found.update({kind: partial(self._about_job, handler) for kind, handler in self._of_job.items()})
+        return found
+
+    def _about_job(self, handler: Callable[..., None], message: Any, payload: Buffer | None) -> None:
         job = self._jobs.get(message.job)
         if job is not None:
             job.answer_due = job.answer_due and isinstance(message, messages.State)
-            of_job(self, job, message, payload)
-        return True
+            handler(self, job, message, payload)
 
-    def _on_error(self, message: messages.Error, _: Any) -> None:
+    def on_error(self, message: messages.Error, _: Any) -> None:
         """It names what it answers: that has failed, and nothing else."""
         log.warning("the bridge refused a message (%s): %s %s", message.about, message.sentence, message.details)
         job = self._jobs.get(message.job)
@@ -358,9 +358,9 @@ class Jobs:
             job.downloads.clear()
         self._finish(job, message)
 
-    _handlers: ClassVar[Dict[Type[Any], Callable[..., None]]] = {
+    _general: ClassVar[Dict[Type[Any], Callable[..., None]]] = {
         messages.Chunk: _on_chunk,
-        messages.Error: _on_error,
+        messages.Error: on_error,
         messages.Jobs: _on_jobs,
         messages.Steps: _on_steps,
         messages.View: _on_view,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, List, Tuple, Union
 
-from bridge_server.client.codec import Buffer, encode
+from bridge_server.client.codec import Buffer, encode, pieces
 from bridge_server.client.errors import BridgeError, WireError
 from bridge_server.client.geometry import Box
 from bridge_server.client.messages import CHUNK, Blob, Branch, Submit
@@ -168,9 +168,9 @@ class Outgoing:
     def pieces(self) -> Iterator[Tuple[Any, Buffer | None]]:
         """The messages of it with their payloads, made one at a time; the request itself comes last."""
         for blob, data in self._blobs:
-            view = memoryview(data).cast("B")
-            for offset in range(0, len(view), CHUNK):
-                yield Blob(blob, len(view), offset), view[offset : offset + CHUNK]
+            size = memoryview(data).nbytes
+            for offset, piece in pieces(data, CHUNK):
+                yield Blob(blob, size, offset), piece
         yield self.message, None
 
 

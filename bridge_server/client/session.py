@@ -25,7 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Deque, List
+from typing import Any, Deque, Dict, List
 
 from bridge_server.client import checks, events, messages
 from bridge_server.client.codec import Buffer
@@ -80,6 +80,16 @@ class Session:
         # what follows belongs to the network thread
         self._thread = threading.Thread(target=spared(self._run), name="repaint-bridge", daemon=True)
         self._jobs = Jobs(self._waiting, history, preview_interval)
+        self._handlers: Dict[type, Callable[[Any, Buffer | None], None]] = {
+            **self._jobs.handlers,
+            messages.Catalogue: self._on_catalogue,
+            messages.EngineDown: self._on_news,
+            messages.Notice: self._on_news,
+            messages.Downloading: self._on_downloading,
+            messages.Downloaded: self._on_downloaded,
+            messages.Bye: self._on_bye,
+            messages.Error: self._on_error,
+        }
         self._models = Pages("models")
         self._catalogue: messages.Catalogue | None = None
         self._downloads = 0  # that have ended
@@ -259,8 +269,7 @@ class Session:
         self._again = False
         self._models = Pages("models")
         self._jobs.connected(link)
-        for message, payload in link.receive():
-            self._take(message, payload)
+        self._hear(link)
         heard = pinged = time.monotonic()
         number = 0
         while not self._run_commands():
@@ -276,10 +285,8 @@ class Session:
             link.flush()
             if self._jobs.uploading and link.unsent < UNSENT:
                 due = now  # the system took it all: only look whether something came, then send on
-            if self._wait(link, due):
-                for message, payload in link.receive():
-                    heard = time.monotonic()
-                    self._take(message, payload)
+            if self._wait(link, due) and self._hear(link):
+                heard = time.monotonic()
         self._say_goodbye(link)
 
     def _say_goodbye(self, link: Link) -> None:
@@ -308,25 +315,37 @@ class Session:
 
     # -------------------------------------------------------------------------------------------- from the bridge
 
-    def _take(self, message: Any, payload: Buffer | None) -> None:
-        if isinstance(message, messages.Catalogue):
-            self._on_catalogue(message)
-        elif isinstance(message, (messages.EngineDown, messages.Notice)):
-            self._waiting.put(message)
-        elif isinstance(message, messages.Downloading):
-            self._waiting.put(message, messages.Downloading, self._downloads)
-        elif isinstance(message, messages.Downloaded):
-            self._downloads += 1
-            self._waiting.put(message)
-        elif isinstance(message, messages.Bye):
-            self._resting, self._again = not self._jobs and not self._again, False
-            raise ConnectionLost("The RePaint bridge has stopped; it starts again when it is needed.", message.reason)
-        elif isinstance(message, messages.Error) and message.code == NO_HELLO:
-            raise ConnectionLost("The RePaint bridge lost this editor; reconnecting.", message.details)
-        elif not self._jobs.take(message, payload) and not isinstance(message, messages.Pong):
-            log.warning("nothing to do with %s", type(message).TYPE)
+    def _hear(self, link: Link) -> bool:
+        """Hand over what has come, each message to the one that takes its kind; whether anything came."""
+        found = link.receive()
+        for message, payload in found:
+            handler = self._handlers.get(type(message))
+            if handler is not None:
+                handler(message, payload)
+            elif not isinstance(message, messages.Pong):
+                log.warning("nothing to do with %s", type(message).TYPE)
+        return bool(found)
 
-    def _on_catalogue(self, page: messages.Catalogue) -> None:
+    def _on_news(self, message: Any, _: Any) -> None:
+        self._waiting.put(message)
+
+    def _on_downloading(self, message: messages.Downloading, _: Any) -> None:
+        self._waiting.put(message, messages.Downloading, self._downloads)
+
+    def _on_downloaded(self, message: messages.Downloaded, _: Any) -> None:
+        self._downloads += 1
+        self._waiting.put(message)
+
+    def _on_bye(self, message: messages.Bye, _: Any) -> None:
+        self._resting, self._again = not self._jobs and not self._again, False
+        raise ConnectionLost("The RePaint bridge has stopped; it starts again when it is needed.", message.reason)
+
+    def _on_error(self, message: messages.Error, _: Any) -> None:
+        if message.code == NO_HELLO:
+            raise ConnectionLost("The RePaint bridge lost this editor; reconnecting.", message.details)
+        self._jobs.on_error(message, None)
+
+    def _on_catalogue(self, page: messages.Catalogue, _: Any) -> None:
         message = self._models.whole(page)
         if message is None or self._jobs.link is None:
             return

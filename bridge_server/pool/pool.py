@@ -7,7 +7,6 @@ import secrets
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from typing import Any, Protocol
 
 import zmq
@@ -16,7 +15,7 @@ from bridge_server import work
 from bridge_server.auth import Gate
 from bridge_server.client import launch, messages
 from bridge_server.client.checks import shortened
-from bridge_server.client.codec import MAX_PAYLOAD, Buffer, decode, encode
+from bridge_server.client.codec import MAX_PAYLOAD, Buffer, decode
 from bridge_server.client.errors import WireError
 from bridge_server.client.records import Model, OfJob, Preset
 from bridge_server.pool.backend import Backend, Limits
@@ -55,8 +54,11 @@ class Listener(Protocol):
 class Pool:
     """``state``: "busy" (a part runs or stops), "ready", "starting", or "down" with a ``sentence``."""
 
-    def __init__(self, gate: Gate, listener: Listener, warm: str, limits: Limits) -> None:
-        self._listener, self._warm, self._limits = listener, warm, limits
+    listener: Listener
+    """Set before anything is added."""
+
+    def __init__(self, gate: Gate, warm: str, limits: Limits) -> None:
+        self._warm, self._limits = warm, limits
         self.socket = gate.router(_DOMAIN, send_high_water=0, max_frame=MAX_PAYLOAD)
         self._address = f"tcp://127.0.0.1:{gate.port(self.socket)}"
         self._password = secrets.token_hex(32)
@@ -152,7 +154,7 @@ class Pool:
             self._stop([process])
             self._processes.remove(process)
             self._forget(process, blamed=False)
-        self._listener.engine_changed()
+        self.listener.engine_changed()
 
     def start(self) -> None:
         """Start all processes that do not run.  Also the way back from "down"."""
@@ -234,8 +236,8 @@ class Pool:
             return
         process.spawn(secrets.token_hex(16))
         if process.down and self.state == "down":
-            self._listener.process_died(process.sentence, False)
-        self._listener.engine_changed()
+            self.listener.process_died(process.sentence, False)
+        self.listener.engine_changed()
 
     def _give_up(self, worker: Worker, quiet: bool) -> None:
         process = worker.process
@@ -245,14 +247,14 @@ class Pool:
             return
         worker.send(work.Quit())
         self._forget(process, blamed=not quiet, route=worker.route)
-        self._listener.engine_changed()
+        self.listener.engine_changed()
 
     def _forget(self, process: Process, blamed: bool, route: bytes | None = None) -> None:
         """The worker of that connection is gone; of none: all of the process."""
         routes = list(process.routes) if route is None else [route]
         process.leave(routes)
         for worker in [self._by_route.pop(each) for each in routes]:
-            self._listener.worker_gone(worker, worker.part, blamed)
+            self.listener.worker_gone(worker, worker.part, blamed)
 
     def _bury(self, process: Process, quiet: bool = False) -> None:
         others = any(other.routes or other.expected for other in self._processes if other is not process)
@@ -261,9 +263,9 @@ class Pool:
             self._spawn(process)
         elif others:
             self._notice(process, OTHERS_GO_ON if sentence == STARTED_AGAIN else sentence)
-            self._listener.engine_changed()
+            self.listener.engine_changed()
         else:
-            self._listener.process_died(sentence, will_retry)
+            self.listener.process_died(sentence, will_retry)
         self._forget(process, blamed=not (quiet or process.backend.shared))  # a relay paints nothing itself
 
     def _on_line(self, route: bytes, message: work.Online | work.Offline) -> None:
@@ -276,15 +278,14 @@ class Pool:
             self._forget(process, blamed=crashed, route=route)
         if isinstance(message, work.Online):
             self._joined += 1
-            post = partial(self._post, route)
-            self._by_route[route] = Worker(self._joined, process, route, process.limits, post)
+            self._by_route[route] = Worker(self._joined, process, route, process.limits, self.socket.send_multipart)
             process.routes.add(route)
             process.absence = ""
             log.info("worker %d of %s, process %d, has joined", self._joined, process, message.pid)
         elif message.sentence:
             process.absence = message.sentence
             self._notice(process, message.sentence)
-        self._listener.engine_changed()
+        self.listener.engine_changed()
 
     def _handle(self, worker: Worker, message: Any, payload: Buffer | None) -> None:
         part, whole = worker.part, worker.whole(message)
@@ -293,10 +294,10 @@ class Pool:
         elif isinstance(message, work.Ready):
             worker.on_ready(message, self._warm)
             log.info("worker %d is ready", worker.number)
-            self._listener.engine_changed()
+            self.listener.engine_changed()
         elif isinstance(message, work.Models):
             if whole is not None and worker.on_models(whole.models) and worker.state != "starting":  # else with `ready`
-                self._listener.engine_changed()
+                self.listener.engine_changed()
         elif isinstance(message, work.Broken):
             log.error("the engine cannot start: %s", message.details)
             if not worker.process.backend.shared:
@@ -304,7 +305,7 @@ class Pool:
             worker.process.give_up(message.sentence)
         elif isinstance(message, (messages.Steps, messages.View)):
             if whole is not None:
-                self._listener.from_shelf(worker, whole, payload)
+                self.listener.from_shelf(worker, whole, payload)
         elif isinstance(message, (OfJob, messages.Error)) and part is not None and message.job == part.job:
             self._of_part(worker, part, message, payload)
         elif isinstance(message, messages.Error):
@@ -313,7 +314,7 @@ class Pool:
 
     def _notice(self, process: Process, sentence: str) -> None:
         if process.may_tell():
-            self._listener.notice(sentence)
+            self.listener.notice(sentence)
 
     def _of_part(self, worker: Worker, part: Part, message: Any, payload: Buffer | None) -> None:
         if isinstance(message, work.Idle):
@@ -322,13 +323,7 @@ class Pool:
                 self.calls_after_cancel = message.calls_after_cancel
         elif isinstance(message, (messages.Learning, messages.Progress)):
             worker.on_progress()
-        self._listener.from_worker(worker, part, message, payload)
-
-    def _post(self, route: bytes, message: Any, payload: Buffer | None) -> None:
-        try:
-            self.socket.send_multipart([route, *encode(message, payload)], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            log.warning("a worker does not listen: %s", error)  # its end will be noticed by itself
+        self.listener.from_worker(worker, part, message, payload)
 
 
 def _once_for_each(model: Model) -> Model:

@@ -15,14 +15,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bridge_server import work
 from bridge_server.job import Job
 from bridge_server.jobs import Jobs
 from bridge_server.pool.pool import Pool
+from bridge_server.pool.progress import pace
 from bridge_server.pool.worker import Part, Worker
 from bridge_server.steps import KeptSteps
+
+log = logging.getLogger("bridge.pool")
 
 FEW = 4
 """Variants of a part where further workers may come at any time."""
@@ -44,10 +49,10 @@ class _Round:
 
 
 class Sharing:
-    """``give`` hands a part over."""
+    """``given`` is told of each part that a worker has begun."""
 
-    def __init__(self, jobs: Jobs, pool: Pool, steps: KeptSteps, give: Callable[[Worker, Job, Part], None]) -> None:
-        self._jobs, self._pool, self._steps, self._give = jobs, pool, steps, give
+    def __init__(self, jobs: Jobs, pool: Pool, steps: KeptSteps, given: Callable[[Job, Part], None]) -> None:
+        self._jobs, self._pool, self._steps, self._given = jobs, pool, steps, given
         self._memory_mib = memory_mib()
 
     def give_all(self) -> None:
@@ -84,6 +89,14 @@ class Sharing:
                 now.busy_here.append(job)
             self._count(job, now)
             self._give(chosen, job, part)
+
+    def _give(self, worker: Worker, job: Job, part: Part) -> None:
+        self._jobs.begin(job)
+        log.info("job %s: %d variants from %d to worker %d", job.job, part.count, part.first, worker.number)
+        credit = tuple(sorted(self._jobs.credit.get(job.job, set()).intersection(part.variants)))
+        told = pace(sum(each.part is not None for each in self._pool.workers) + 1)
+        worker.run(part, work.Start(job.job, job.order, part.first, part.count, credit, job.origin, told))
+        self._given(job, part)
 
     def _count(self, job: Job, now: _Round) -> None:
         now.hands[job.client] = now.hands.get(job.client, 0) + 1

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import zmq
+
 from bridge_server import work
 from bridge_server.client import messages
-from bridge_server.client.codec import Buffer
+from bridge_server.client.codec import Buffer, encode
 from bridge_server.client.pieces import Pages
 from bridge_server.client.records import Model, Preset
 from bridge_server.pool.backend import Limits
 from bridge_server.pool.process import Process
+
+log = logging.getLogger("bridge.pool")
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,9 @@ class Worker:
     """
 
     def __init__(
-        self, number: int, process: Process, route: bytes, limits: Limits, post: Callable[[Any, Buffer | None], None]
+        self, number: int, process: Process, route: bytes, limits: Limits, post: Callable[[list[Buffer], int], Any]
     ) -> None:
-        """``route``: of its connection; ``post`` sends it a message."""
+        """``route``: of its connection; ``post``: the socket's ``send_multipart``."""
         self.number, self.process, self.route = number, process, route
         self._limits, self._post = limits, post
         self.state = "starting"
@@ -63,16 +68,19 @@ class Worker:
         self._cancelled_at = self._idle_for = 0.0
         self._heard = self.began = time.monotonic()
         self.ends = 0.0
-        self._post(start, None)
+        self.send(start)
 
     def send(self, message: Any, payload: Buffer | None = None) -> None:
-        self._post(message, payload)
+        try:
+            self._post([self.route, *encode(message, payload)], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            log.warning("a worker does not listen: %s", error)  # its end will be noticed by itself
 
     def cancel(self) -> None:
         """Stop the part in hand; the worker is given up if that takes too long."""
         if self.part is not None and not self._cancelled_at:
             self._cancelled_at = time.monotonic()
-            self._post(messages.Cancel(self.part.job), None)
+            self.send(messages.Cancel(self.part.job))
 
     def has(self, model: str) -> bool:
         """Whether that model is installed there."""

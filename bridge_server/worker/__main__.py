@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from bridge_server import work
-from bridge_server.client import messages
 from bridge_server.client.checks import shortened
 from bridge_server.client.codec import encode
 from bridge_server.worker.line import SocketLine
@@ -65,14 +64,7 @@ def main() -> None:
     line.say_models()
     line.say(ready)
     log.info("ready on %s", ready.device)
-    while True:
-        request = line.requests.get()
-        if isinstance(request, messages.Look):
-            runner.look(request)
-            continue
-        idle = runner.run(request)
-        line.present = None
-        line.say(idle)
+    runner.serve()
 
 
 if __name__ == "__main__":

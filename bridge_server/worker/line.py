@@ -77,12 +77,6 @@ class Line:
     def say(self, message: Any, payload: Buffer | None = None) -> None:
         raise NotImplementedError
 
-    def say_pixels(self, make: Callable[[int], Any], pixels: bytes) -> None:
-        """Send ``pixels`` in pieces, each with the message that ``make`` makes of its offset."""
-        view = memoryview(pixels)
-        for offset in range(0, len(view), messages.CHUNK):
-            self.say(make(offset), view[offset : offset + messages.CHUNK])
-
     def say_steps(self, message: messages.Steps) -> None:
         for page in pages(message, "steps", messages.PAGE):
             self.say(page)

@@ -11,6 +11,7 @@ import numpy as np
 from bridge_server import work
 from bridge_server.client import messages
 from bridge_server.client.checks import shortened
+from bridge_server.client.codec import pieces
 from bridge_server.client.records import BranchRequest, Figures, Order
 from bridge_server.worker import options
 from bridge_server.worker.line import Line, Request
@@ -51,7 +52,7 @@ class Run:
                 line.say_steps(messages.Steps(job, variant, ()))
         self._began = time.monotonic()
         self._done = 0
-        self._pace = Pace()
+        self._pace, self._spread = Pace(), api.states.Spread()
         self._spoken: dict[int, float] = {}
         self._last_learning = 0.0
         self._untold: set[int] = set()  # variants with a kept step of which the bridge has not heard
@@ -76,10 +77,9 @@ class Run:
 
     def _events(self, model: api.Model) -> Any:
         order, origin, seed = self._order, self._request.start.origin, self._order.seed + self._first
-        cache: Any = self._steps
         if self._parent is not None and origin is not None:
             jump, times, late = JUMPS.get(origin.kind, (None, 1, False))
-            return api.resume(self._parent, model, seed, self._count, jump, times, late, cache)
+            return api.resume(self._parent, model, seed, self._count, jump, times, late)
         data, samples = self._request.data, SAMPLES[order.depth]
         source = None
         if "source" in data:
@@ -100,7 +100,7 @@ class Run:
             linear=order.linear,
             **options.of_job(order.options),
         )
-        return api.run(job, model, cache)
+        return api.run(job, model)
 
     def _kept(self, origin: BranchRequest) -> Any:
         kept = self._shelf.state(origin.parent, origin.variant, origin.call)
@@ -140,10 +140,10 @@ class Run:
             self._request.credit.discard(variant)
             box = self._order.painted
             place = (box.x, box.y, box.width, box.height, self._order.depth)
-            line.say_pixels(
-                lambda offset: messages.Preview(self._job, variant, call, *place, offset, self._order.parts),
-                self._part(event.preview()),
-            )
+            for offset, piece in pieces(self._part(event.preview()), messages.CHUNK):
+                line.say(messages.Preview(self._job, variant, call, *place, offset, self._order.parts), piece)
+        if self._spread.takes(event.variant, event.call, event.calls):
+            self._steps.put(event.variant, event.keep())
         if self._steps.paint(variant, call, event.preview):
             self._untold.add(variant)
         if variant in self._untold and (due or pace <= STEP_SECONDS):
@@ -199,7 +199,8 @@ class Run:
         unfinished."""
         box, line = self._order.painted, self._line
         pixels = b"".join(map(self._part, layers))
-        line.say_pixels(lambda offset: messages.Chunk(self._job, variant, offset), pixels)
+        for offset, piece in pieces(pixels, messages.CHUNK):
+            line.say(messages.Chunk(self._job, variant, offset), piece)
         place = (box.x, box.y, box.width, box.height)
         seconds = time.monotonic() - self._began
         model, depth = self._order.model, self._order.depth

@@ -7,10 +7,12 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from bridge_server import work
 from bridge_server.client import messages, records
 from bridge_server.client.checks import NAME, shortened
+from bridge_server.client.codec import pieces
 from bridge_server.client.errors import WireError
 from bridge_server.worker.line import Line, Request
 from bridge_server.worker.run import Run
@@ -53,6 +55,17 @@ class Runner:
         )
         return work.Ready(presets, str(self._model.device) if self._model is not None else "")
 
+    def serve(self) -> NoReturn:
+        """Do what the line brings, for ever."""
+        while True:
+            wanted = self._line.requests.get()
+            if isinstance(wanted, messages.Look):
+                self.look(wanted)
+                continue
+            idle = self.run(wanted)
+            self._line.present = None
+            self._line.say(idle)
+
     def run(self, request: Request) -> work.Idle:
         """Run a job to its end, whatever that is; the returned message says how it ended."""
         job = request.start.job
@@ -93,7 +106,8 @@ class Runner:
             return
         box, depth, columns, rows, pixels = found
         place = (box.x, box.y, box.width, box.height, depth, columns, rows)
-        self._line.say_pixels(lambda offset: messages.View(job, variant, call, *place, offset), pixels)
+        for offset, piece in pieces(pixels, messages.CHUNK):
+            self._line.say(messages.View(job, variant, call, *place, offset), piece)
 
     def _load(self, model: str) -> None:
         self._line.loading = True

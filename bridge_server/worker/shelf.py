@@ -29,8 +29,7 @@ JUMPS = {"harmonise": ("small", 3, True), "idea": ("large", 1, False)}  # jump, 
 
 
 class JobSteps:
-    """The kept steps of one job; ``api.run`` fills it like a Cache, part by part.  A full disk costs the step, never
-    the job."""
+    """The kept steps of one job, part by part.  A full disk costs the step, never the job."""
 
     def __init__(self, folder: Path, first: int, before: int, order: Order) -> None:
         """``first``: the job's number of the run's variant 0; ``before``: calls made before the job began;

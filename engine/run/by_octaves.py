@@ -12,8 +12,9 @@ import torch
 from engine import canvas
 from engine.exemplar import SIDE, Material, Mixture, octave_run
 from engine.models import digest, within_memory
+from engine.run.attempts import Attempt
 from engine.run.events import Event, Finished, Pause, Step
-from engine.run.painting import Attempt, Painting
+from engine.run.painting import Painting
 from engine.run.states import Kept, OctavePlace, not_its_own
 from engine.sampling import Schedule, Settings
 
@@ -57,7 +58,7 @@ def _smooth(painting: Painting, known: np.ndarray) -> bool:
     return bool(shading[known].var(0).sum() > SHADING**2 * max(float(detail), 1e-10))
 
 
-def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> Iterator[Event]:
+def events(painting: Painting, attempt: Attempt, start: Kept | None) -> Iterator[Event]:
     """All octaves of all variants, in turns; ``start``: where to go on."""
     run, begun = _run(painting), None
     yield Pause()
@@ -69,26 +70,26 @@ def events(painting: Painting, seeds: list[int], attempt: Attempt, start: Kept |
         begun = _begun(run, coarsest, start)
         draws, spent = start.state.draws, start.before
     calls = attempt.windows
-    for moment in _guarded(run.moments(coarsest, seeds, draws, begun, spent)):
+    for moment in _guarded(run.moments(coarsest, attempt.seeds, draws, begun, spent)):
         if moment is None:
             yield Pause()
             continue
-        variant, seed = moment.variant, seeds[moment.variant]
-        calls += variant == 0
+        number, seed = attempt.variants[moment.variant], attempt.seeds[moment.variant]
+        calls += moment.variant == 0
         made = moment.before + moment.weight * moment.at.state.call
         total = moment.before + moment.weight * moment.calls + moment.after
         preview = partial(_layer, moment.fill, painting)
         keep = partial(_kept, painting, moment, seed, attempt.most)
         yield Step(
-            variant, made, total, attempt.seconds, preview, keep, _maps=partial(_map_layers, moment.fill, painting)
+            number, made, total, attempt.seconds, preview, keep, _maps=partial(_map_layers, moment.fill, painting)
         )
         if moment.done:
             parts = moment.fill()
             fill, ring = painting.final(_whole(painting, parts))
-            yield Finished(
-                variant, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection,
+            yield from attempt.judged(Finished(
+                number, seed, total, attempt.seconds, fill, painting.region, calls, painting.selection,
                 painting.job.image, ring=ring, maps=painting.job.maps, map_fills=_maps(painting, parts),
-            )  # fmt: skip
+            ))  # fmt: skip
 
 
 def _run(painting: Painting) -> octave_run.Run:

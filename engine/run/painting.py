@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -151,27 +150,3 @@ def _told_by(job: Job, image: np.ndarray, known: np.ndarray) -> tuple[np.ndarray
         return image, known
     both = np.concatenate([image[known], job.source[canvas.opaque(job.source)]])[None]
     return both, np.ones(both.shape[:2], bool)
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Which one of ``most`` it is at most, 0 …, what was spent by the ones before it, and when the first one began.
-
-    Tiles whose seam shows are painted again; all else in one attempt.
-    """
-
-    number: int
-    most: int
-    began: float
-    calls: int = 0
-    windows: int = 0
-
-    @property
-    def draws(self) -> int:
-        """Noise draws that count as made when it begins."""
-        return self.number * ATTEMPT_DRAWS
-
-    @property
-    def seconds(self) -> float:
-        """Since the first one began."""
-        return time.monotonic() - self.began

@@ -18,8 +18,9 @@ from engine.errors import EngineError
 from engine.exemplar import Exemplar
 from engine.learning import adapt
 from engine.models import Model, digest, out_of_memory, within_memory
+from engine.run.attempts import Attempt
 from engine.run.events import Event, Finished, Halves, Note, Step
-from engine.run.painting import Attempt, Painting
+from engine.run.painting import Painting
 from engine.run.states import Kept, not_its_own
 from engine.sampling import (
     Anchor,
@@ -102,14 +103,15 @@ class Staged:
         start: where to go on; its stage walks its schedule with its settings, the later ones those of the job.
     """
 
-    def __init__(self, painting: Painting, seeds: list[int], attempt: Attempt, start: Kept | None) -> None:
-        self._painting, self._seeds, self._attempt, self._start = painting, seeds, attempt, start
+    def __init__(self, painting: Painting, attempt: Attempt, start: Kept | None) -> None:
+        self._painting, self._attempt, self._start = painting, attempt, start
+        self._seeds = attempt.seeds
         canvas.checked_size(*painting.selected.shape)
         solid = canvas.solid(painting.image)
         self._order = stages.order(painting.selected, solid, painting.model.geometry, painting.wraps)
         region = painting.region
         nothing = np.zeros((region.height, region.width, 3), np.float32)
-        self._painted = [nothing if start is None or start.painted is None else start.painted] * len(seeds)
+        self._painted = [nothing if start is None or start.painted is None else start.painted] * len(self._seeds)
         self._draws = attempt.draws if start is None else start.state.draws
         if start is not None:
             further = int(self._order.max()) - start.stage
@@ -122,7 +124,7 @@ class Staged:
     def events(self) -> Iterator[Event]:
         guide, start, told = self._painting.guide, self._start, False
         note = left_out([guide.words, guide.against]) if guide else ""
-        if note:
+        if note and self._attempt.tells:
             yield Note(note)
         for walk in self._walks():
             if walk.left == 0:  # kept at the end of a stage
@@ -132,7 +134,7 @@ class Staged:
                 self._painted = [part.put(each, self._leave(part, each, start.state.x)) for each in self._painted]
                 continue
             batches = self._begun(walk)
-            if batches.smaller and not told:
+            if batches.smaller and not told and self._attempt.tells:
                 yield Note(SMALLER_PARTS)
                 told = True
             yield from self._walked(walk, batches)
@@ -159,11 +161,12 @@ class Staged:
         painting, attempt, part = self._painting, self._attempt, batches.part
         painted, total = list(self._painted), walk.before + walk.calls
         for variant, state in batches.steps(walk.left):
+            number = attempt.variants[variant]
             before = self._painted[variant]
             preview = partial(self._layer, part, before, state.x0_hat)
             keep = partial(self._kept, walk, variant, state, before)
             calls, halves = total + walk.after, partial(self._halves, walk, part, variant, state)
-            yield Step(variant, walk.before + state.call, calls, attempt.seconds, preview, keep, halves)
+            yield Step(number, walk.before + state.call, calls, attempt.seconds, preview, keep, halves)
             if state.call == walk.calls:
                 self._draws = state.draws
                 painted[variant] = part.put(before, self._leave(part, before, state.x))
@@ -171,10 +174,10 @@ class Staged:
                     self._windows += self._evaluations(walk) * len(part.plan.windows)
                 if walk.after == 0:
                     fill, ring = painting.final(painted[variant])
-                    yield Finished(
-                        variant, self._seeds[variant], total, attempt.seconds, fill, painting.region, self._windows,
+                    yield from attempt.judged(Finished(
+                        number, self._seeds[variant], total, attempt.seconds, fill, painting.region, self._windows,
                         painting.selection, painting.job.image, ring=ring,
-                    )  # fmt: skip
+                    ))  # fmt: skip
         self._painted = painted
 
     def _begun(self, walk: Walk) -> Batches:

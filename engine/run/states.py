@@ -31,6 +31,8 @@ from engine.version import __version__
 log = logging.getLogger(__name__)
 
 FORMAT = "repaint-bridge-state-1"
+KEPT_STATES = 20
+"""Of each variant, about, where `Spread` chooses."""
 JUMPS = {"small": 0.1, "medium": 0.25, "large": 0.5}
 """Named jump lengths as shares of the number of levels."""
 MAX_JUMPS = 20
@@ -333,6 +335,21 @@ def _tensors(kept: Kept) -> dict[str, torch.Tensor]:
     if kept.octave is not None and kept.octave.coarsest is not None:
         tensors["coarsest"] = kept.octave.coarsest
     return tensors
+
+
+class Spread:
+    """Which steps of a run are kept: about :data:`KEPT_STATES` of each variant, evenly spread over it."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}  # which part of the way of each variant the step before lay in
+
+    def takes(self, variant: int, call: int, calls: int) -> bool:
+        """To be asked of every step; whether this one is to be kept."""
+        if call >= calls:
+            return False
+        part = call // max(1, calls // KEPT_STATES)
+        before, self._last[variant] = self._last.get(variant, 0), part
+        return part > before
 
 
 class Cache:

@@ -31,7 +31,7 @@ class Room:
             worker.state, worker.device = "ready", "cpu"
             worker.on_models((model("texture"), model("sky")))
         self.given: list[tuple[int, str, int, int]] = []
-        self._sharing = Sharing(self.jobs, self, self.steps, self._give)  # type: ignore[arg-type]
+        self._sharing = Sharing(self.jobs, self, self.steps, self._given)  # type: ignore[arg-type]
         self._sharing._memory_mib = memory_mib
 
     may_grow = False
@@ -46,10 +46,9 @@ class Room:
         (self.jobs.journal.spool.incoming).mkdir(parents=True, exist_ok=True)
         return self.jobs.add(name, client, order, False, origin=origin)
 
-    def _give(self, worker: Worker, job: Job, part: Part) -> None:
-        self.jobs.begin(job)
-        worker.part, worker.state, worker.loaded = part, "busy", job.order.model
-        self.given.append((worker.number, part.job, part.first, part.count))
+    def _given(self, _job: Job, part: Part) -> None:
+        number = next(worker.number for worker in self.workers if worker.part == part)
+        self.given.append((number, part.job, part.first, part.count))
 
     def share(self) -> list[tuple[int, str, int, int]]:
         """Who was given what of which job: first variant, how many."""

@@ -93,11 +93,15 @@ def taking(history: bool = False) -> tuple[Jobs, Waiting, Sent]:
     return jobs, waiting, sent
 
 
+def take(jobs: Jobs, message: Any) -> None:
+    jobs.handlers[type(message)](message, None)
+
+
 def test_another_name_inherits_nothing() -> None:
     jobs, waiting, sent = taking(history=True)
     jobs.drop("old", 1)
     jobs.release("older")
-    jobs.take(messages.Jobs((JobEntry("kept", "", "texture", "done", 1, 1, 8, 8, "u8"),)), None)
+    take(jobs, messages.Jobs((JobEntry("kept", "", "texture", "done", 1, 1, 8, 8, "u8"),)))
     assert [type(event) for event in waiting.take()] == [events.Recovered]
     jobs.renamed()
     sent.messages.clear()
@@ -117,11 +121,11 @@ def test_a_job_ends_with_the_error_about_it(about: str) -> None:
     jobs.begin("one", request())
     while jobs.uploading:
         jobs.upload_piece(sent)  # type: ignore[arg-type]
-    jobs.take(messages.Error("internal", "It failed.", about, "another"), None)
-    jobs.take(messages.Error("internal", "It failed.", "credit", "one"), None)
+    take(jobs, messages.Error("internal", "It failed.", about, "another"))
+    take(jobs, messages.Error("internal", "It failed.", "credit", "one"))
     assert waiting.take() == []
-    jobs.take(messages.Error("internal", "It failed.", about, "one"), None)
-    jobs.take(messages.Error("internal", "It failed.", about, "one"), None)
+    take(jobs, messages.Error("internal", "It failed.", about, "one"))
+    take(jobs, messages.Error("internal", "It failed.", about, "one"))
     assert waiting.take() == [events.Failed("one", "internal", "It failed.")]
 
 
@@ -129,12 +133,12 @@ def test_pulls_that_are_refused_leave_room_for_others() -> None:
     jobs, _, sent = taking()
     for name in ("one", "two"):
         jobs.begin(name, request())
-    jobs.take(messages.Result("one", 0, 1, 0, 0, 8192, 8192, "texture", 1.0, 1, False, "u8"), None)
-    jobs.take(messages.Result("two", 0, 1, 0, 0, 8, 8, "texture", 1.0, 1, False, "u8"), None)
+    take(jobs, messages.Result("one", 0, 1, 0, 0, 8192, 8192, "texture", 1.0, 1, False, "u8"))
+    take(jobs, messages.Result("two", 0, 1, 0, 0, 8, 8, "texture", 1.0, 1, False, "u8"))
     pulls = [message for message in sent.messages if isinstance(message, messages.Pull)]
     assert [pull.job for pull in pulls] == ["one"] * 4
     for _ in pulls:
-        jobs.take(messages.Error("lost", "It is gone.", "pull", "one"), None)
+        take(jobs, messages.Error("lost", "It is gone.", "pull", "one"))
     assert sent.messages[-1] == messages.Pull("two", 0, 0, 256)
 
 

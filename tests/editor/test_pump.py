@@ -81,6 +81,11 @@ def pump() -> ListPump:
     return made
 
 
+def start(pump: ListPump) -> None:
+    pump.connect_once()
+    pump.do("click", lambda: pump.flow.start(object()))
+
+
 def test_many_notifications_make_one_wake_up(pump: ListPump) -> None:
     for _ in range(5):
         pump.notify()
@@ -92,7 +97,7 @@ def test_many_notifications_make_one_wake_up(pump: ListPump) -> None:
 
 
 def test_steps_come_one_in_each_turn_and_ticks_while_a_run_is_on(pump: ListPump) -> None:
-    pump.start(object())
+    start(pump)
     assert pump.flow.calls == ["session", "session end", "start", "start end"]
     assert pump.ticking == [True]
     pump.turn()
@@ -103,7 +108,7 @@ def test_steps_come_one_in_each_turn_and_ticks_while_a_run_is_on(pump: ListPump)
     assert pump.loop == []
     pump.cancel()
     assert pump.ticking == [True, False]
-    pump.start(object())
+    start(pump)
     assert pump.flow.calls.count("session") == 1, "the session starts once"
 
 
@@ -115,7 +120,7 @@ def test_a_slot_that_comes_inside_another_waits_for_its_end(pump: ListPump) -> N
 
 
 def test_a_step_inside_another_slot_is_left_out_and_comes_later(pump: ListPump) -> None:
-    pump.start(object())
+    start(pump)
     pump.flow.during = lambda name: pump.turn() if name == "pump" else None
     pump.notify()
     events = pump.loop.pop()
@@ -128,7 +133,7 @@ def test_a_step_inside_another_slot_is_left_out_and_comes_later(pump: ListPump) 
 def test_an_exception_ends_the_run_with_a_sentence_and_a_traceback_in_the_log(
     pump: ListPump, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pump.start(object())
+    start(pump)
 
     def break_down(_name: str) -> None:
         raise ZeroDivisionError

@@ -12,7 +12,7 @@ import pytest
 from engine import api
 from engine.canvas import extend, seam
 from engine.run import states
-from engine.run.states import Cache
+from engine.run.states import Cache, Spread
 
 
 def blotches(seed: int = 3, size: tuple[int, int] = (64, 72)) -> np.ndarray:
@@ -121,7 +121,12 @@ def test_states_of_every_attempt_go_on_to_the_same_tile_and_branches_are_what_th
 ):
     monkeypatch.setattr(seam, "SHOWS_ABOVE", -1.0)
     with Cache(1 << 30, 0) as cache:
-        final = finished(api.run(job, model, cache))[0]
+        spread, events = Spread(), []
+        for event in api.run(job, model):
+            events.append(event)
+            if isinstance(event, api.Step) and spread.takes(event.variant, event.call, event.calls):
+                cache.put(event.variant, event.keep())
+        final = finished(events)[0]
         one = final.calls // api.ATTEMPTS
         for attempt in range(api.ATTEMPTS):
             call = max(call for call in cache.calls(0) if call <= attempt * one + one // 2)

@@ -283,12 +283,15 @@ def test_cache_keeps_to_its_budgets_and_says_what_it_drops(model, tmp_path, capl
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_a_run_fills_the_cache_evenly(model):
+def test_kept_steps_are_spread_evenly(model):
     job = _job(variants=2)
     with states.Cache(memory=1 << 24, disk=0) as cache:
-        final = {
-            event.variant: event.layer() for event in api.run(job, model, cache) if isinstance(event, api.Finished)
-        }
+        final, spread = {}, states.Spread()
+        for event in api.run(job, model):
+            if isinstance(event, api.Finished):
+                final[event.variant] = event.layer()
+            elif isinstance(event, api.Step) and spread.takes(event.variant, event.call, event.calls):
+                cache.put(event.variant, event.keep())
         calls = cache.calls(1)
         assert calls == cache.calls(0)
         assert 15 <= len(calls) <= 40

@@ -101,7 +101,7 @@ def test_after_a_cancel_nothing_is_left_to_undo(desk: Desk, area: str) -> None:
     desk.select(document, *HOLE)
     before = desk.fingerprint(document)
     history = desk.host.run("str(app.action('edit_undo').text())")
-    desk.host.run(f"pump.start(settings(flow, dock().panel.values(), {area}))")
+    desk.host.run(f"pump.do('click', lambda: flow.start(settings(flow, dock().panel.values(), {area})))")
     desk.wait_preview()
     desk.host.wait("flow.run.layer.settled", what="Krita has made the artist's layer the active one again")
     desk.host.run("pump.cancel()")

@@ -334,7 +334,7 @@ def test_unknown_model_is_one_sentence_and_no_layer(desk: Desk) -> None:
     desk.choose()
     desk.select(document, 40, 40, 30, 30)
     tree = desk.tree(document)
-    desk.host.run("pump.start(Settings('no/such-model', 'fast', 1))")
+    desk.host.run("pump.do('click', lambda: flow.start(Settings('no/such-model', 'fast', 1)))")
     sentence = desk.wait_end()
     assert desk.host.run("flow.is_error")
     assert "Traceback" not in sentence

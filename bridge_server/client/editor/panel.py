@@ -172,7 +172,9 @@ class Panel:
             wanted = settings(self.flow, values, self.area(page))
             options = {**options, **wanted.options}
             wanted = replace(wanted, options=options, deselect=deselect, maps=self.map_wishes())
-            self.pump.start(replace(wanted, source="layer") if wanted.maps else wanted)
+            wanted = replace(wanted, source="layer") if wanted.maps else wanted
+            self.pump.connect_once()
+            self.pump.do("click", lambda: self.flow.start(wanted))
 
     # ---- the chosen variant ----
     def apply(self) -> None:

@@ -17,7 +17,7 @@ from bridge_server.client.threads import spared
 
 from . import sentences
 from .flow import Flow
-from .model import Run, Settings
+from .model import Run
 from .probe import Probe
 from .words import tr
 
@@ -92,11 +92,6 @@ class Pump:
         if not self._connected:
             self._connected = True
             self._guarded("connect", self.flow.session.start)
-
-    def start(self, settings: Settings) -> None:
-        self.connect_once()
-        self._guarded("click", lambda: self.flow.start(settings))
-        self._keep_going()
 
     def cancel(self) -> None:
         self._guarded("cancel", self.flow.cancel)
