@@ -38,7 +38,7 @@ def improve(
     periods: np.ndarray,
     gains: np.ndarray,
     places: np.ndarray,
-    coherence: float,
+    likings: np.ndarray,
     radius: int,
     seed: int,
     device: torch.device,
@@ -54,13 +54,15 @@ def improve(
         top, left: (G,) int32, where targets begin on the canvas.
         near: (G, 8) int32, numbers of the neighbours, −1 where there is none.
         periods: (2,) int32, height and width of a periodic canvas, 0 along an axis where it is not.
-        gains: (G,) float32, how much of a place's contrast is taken off its distance.
+        gains: (G,) float32, mean weight of what is painted, by which contrast counts.
         places: (G, 2) int32, row and column of the remembered places.
-        coherence: share of its distance that a place is forgiven if all neighbours would go on with it.
+        likings: (3,) float32: the share of its distance that a place is forgiven if all neighbours would go on with it;
+            of its contrast that is taken off its distance; and of the squared difference of the roots of its contrast
+            and of that of the remembered place, which is added.
         radius: the largest distance of a random place.
         seed: of the random places, 0 … 2^32 − 1.
     """
-    common = canvas, weights, source, usable, contrast, top, left, near, periods, gains, places, coherence, radius
+    common = canvas, weights, source, usable, contrast, top, left, near, periods, gains, places, likings, radius
     if device.type == "cpu" and HAS_NUMBA:
         from engine.exemplar import matching_numba
 

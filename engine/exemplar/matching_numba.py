@@ -48,10 +48,11 @@ def _improving(constant):
 
     @numba.njit(fastmath=True, parallel=True, cache=True)
     def improve(
-        canvas, weights, source, usable, contrast, top, left, near, periods, gains, places, coherence, radius, seed
+        canvas, weights, source, usable, contrast, top, left, near, periods, gains, places, likings, radius, seed
     ):
         """As :func:`engine.exemplar.matching.improve`."""
         channels = constant or len(source)
+        coherence, liveliness, steadiness = likings
         count = len(top)
         height, width = usable.shape
         out = np.empty((count, 2), np.int32)
@@ -73,7 +74,7 @@ def _improving(constant):
                         offered[k, 0] = places[n, 0] + _apart(top[g], top[n], periods[0])
                         offered[k, 1] = places[n, 1] + _apart(left[g], left[n], periods[1])
                 least, best_row, best_column = np.float32(np.inf), places[g, 0], places[g, 1]
-                kind = usable[best_row, best_column]
+                kind, rough = usable[best_row, best_column], np.sqrt(contrast[best_row, best_column])
                 for k in range(1 + NEIGHBOURS + TRIES):
                     if k == 0:
                         row, column = places[g, 0], places[g, 1]
@@ -98,8 +99,9 @@ def _improving(constant):
                         again |= same and n + 1 < k
                     if again:  # compared when another neighbour offered it
                         continue
-                    share = np.float32(1) - np.float32(coherence) * np.float32(agree) / np.float32(NEIGHBOURS)
-                    bonus = gains[g] * contrast[row, column]
+                    share = np.float32(1) - coherence * np.float32(agree) / np.float32(NEIGHBOURS)
+                    other = np.sqrt(contrast[row, column]) - rough
+                    bonus = gains[g] * (liveliness * contrast[row, column] - steadiness * other * other)
                     d = np.float32(0)
                     for c in range(channels):
                         d += _distance(query[c], weight, source[c], row, column)

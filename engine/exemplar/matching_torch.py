@@ -48,7 +48,7 @@ def improve(
     periods: np.ndarray,
     gains: np.ndarray,
     places: np.ndarray,
-    coherence: float,
+    likings: np.ndarray,
     radius: int,
     seed: int,
     device: torch.device,
@@ -59,6 +59,7 @@ def improve(
         torch.from_numpy(each).to(device) for each in given
     )
     height, width = usable.shape
+    coherence, liveliness, steadiness = map(float, likings)
     corner = torch.stack([down, right], 1).long()
     old = old.long()
     out = torch.empty_like(old)
@@ -89,7 +90,9 @@ def improve(
             other = _patches(stock, safe.reshape(-1, 2)).view(*safe.shape[:2], -1)
             d = (weight[:, None] * (query[:, None] - other).square()).sum(-1)
             agree = (offered[:, None] == candidates[:, :, None]).all(-1).sum(-1)
-            d = d * (1 - coherence * agree / NEIGHBOURS) - worth[g, None] * lively[safe[..., 0], safe[..., 1]]
+            there, before = lively[safe[..., 0], safe[..., 1]], lively[old[g, 0], old[g, 1]][:, None]
+            bonus = liveliness * there - steadiness * (there.sqrt() - before.sqrt()).square()
+            d = d * (1 - coherence * agree / NEIGHBOURS) - worth[g, None] * bonus
             d = torch.where(good, d, torch.inf)
             low = d.min(1)
             nearer = low.values < least

@@ -142,6 +142,7 @@ class Run:
         shares: np.ndarray | None = None,
     ) -> None:
         self._region, self._shape, self._device, self._atlas = bounds(wanted), known.shape, device, atlas
+        self._channels = pixels.shape[2]
         self._coarser = pyramid.pyramid(pixels, known, wanted, wraps, device, scale, atlas, cover, elsewhere, shares)
         self._octaves, self._more = [next(self._coarser)], more
         if not self._octaves[0].usable.any():
@@ -162,7 +163,7 @@ class Run:
             return False
         if begun.stage == 0 or places is None or coarsest is None:
             return begun.stage == 0 and places is None and coarsest is None
-        at_coarsest = 1, octave.channels, 1, len(self._octaves[0].rows)
+        at_coarsest = 1, self._octaves[0].channels, 1, len(self._octaves[0].rows)
         if coarsest.shape != at_coarsest or places.shape != (len(octave.targets.top), 2):
             return False
         inside = ((places >= 0) & (places < octave.usable.shape)).all()
@@ -287,7 +288,7 @@ class Run:
         octave, places = self._octaves[stage], [(self._region, self._region)]
         if self._atlas is not None:
             places = [(place.own, self._atlas.own(number)) for number, place in enumerate(self._atlas.places)]
-        picture = octave.painted(x[0, :, 0].cpu().numpy())
+        picture = np.ascontiguousarray(octave.painted(x[0, :, 0].cpu().numpy())[..., : self._channels])
         return [(box, (_enlarged(picture, octave, self._shape, here) + 1) / 2) for box, here in places]
 
 

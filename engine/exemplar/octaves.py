@@ -10,6 +10,9 @@ remembers, so that the cost is linear in the area. Coarse to fine with matches c
 from step to
 step: NIFTY (arXiv 2509.22318).
 
+Patches of the coarser octaves also tell how rough the picture is there (:mod:`engine.exemplar.texture`), which colours
+no longer show at that size.
+
 Three things let what surrounds the area decide. Known pixels are compared as they are, with the small deviation
 :data:`KNOWN_SIGMA`. Of the unknown ones those count most that lie near known ones (:data:`CONFIDENCE`), as matches and
 as votes, so that what reaches the area is carried inwards call by call. And a place that the neighbours would go on
@@ -53,6 +56,9 @@ LIVELINESS = 0.15
 """Share of its contrast that is taken off a place's squared distance, for pixels that are not known. What is compared
 there is a mean of patches and has lost contrast, so that without it flat places would always be nearest: of a patch of
 variance V a mean with variance v is V − v away, but only v from a flat one."""
+STEADINESS = 0.5
+"""Share of what is added to a place's squared distance for a contrast unlike that of the place that is remembered: the
+squared difference of the roots. So flat places do not creep in at a hole's border."""
 VOTE_SIGMA, LAST_VOTE_SIGMA = 2.5, 1.0
 """Deviation in pixels of the weights with which a patch votes for its pixels; in the last call of all they are
 narrower, because votes that do not agree blur the grain."""
@@ -69,7 +75,8 @@ class Octave:
 
     Attributes:
         pixels: (H, W, C) float32 in [−1, 1]; unknown ones are 0. Behind the colours come channels of maps
-            (:mod:`engine.run.maps`), if there are any.
+            (:mod:`engine.run.maps`), if there are any, and of texture (:mod:`engine.exemplar.texture`) at all octaves
+            but the finest.
         known: (H, W) bool.
         wanted: (H, W) bool, what is to be painted. What is neither known nor wanted is never looked at.
         wraps: (along y, along x): the picture is periodic.
@@ -231,13 +238,14 @@ class Octave:
         targets = self.targets
         seen, weights = self._seen(x, sigma)
         unknown = np.where(self._clear, np.float32(0), weights)
-        gains = LIVELINESS * means(unknown)[targets.top, targets.left]
+        gains = means(unknown)[targets.top, targets.left]
+        likings = np.array([COHERENCE, LIVELINESS, STEADINESS], np.float32)
         fixed = self.source, self.usable, self.contrast, targets.top, targets.left, targets.near, self.periods, gains
         radius = min(self.atlas.side if self.atlas and not self.elsewhere else max(self.usable.shape), 0x7FFF)
         twins, others = self._twins
         for turn in range(self.rounds):
             number = (seed * ROUNDS + turn) & 0xFFFFFFFF
-            places[:] = matching.improve(seen, weights, *fixed, places, COHERENCE, radius, number, self.device)
+            places[:] = matching.improve(seen, weights, *fixed, places, likings, radius, number, self.device)
             places[twins] = places[others]
         return self._voted(places, self._trust, LAST_VOTE_SIGMA if last else VOTE_SIGMA)
 

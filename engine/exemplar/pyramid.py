@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import torch
 
 from engine.canvas import NO_WRAP
+from engine.exemplar import texture
 from engine.exemplar.atlas import Atlas
 from engine.exemplar.material import LEAST_SOURCES, Material, Mixture
 from engine.exemplar.octaves import Octave
@@ -43,7 +45,8 @@ def pyramid(
 ) -> Iterator[Octave]:
     """The octaves of a job, the finest first.
 
-    A pixel is known where everything under it is, and painted where anything under it is.
+    A pixel is known where everything under it is, and painted where anything under it is. All but the finest have
+    channels of :mod:`engine.exemplar.texture` behind those of the picture.
 
     Args:
         pixels: (H, W, C) float32, as an octave has them.
@@ -65,7 +68,9 @@ def pyramid(
     yield octave
     while octave.atlas.align > 1 if octave.atlas else depth > COARSEST_DEPTH or area > COARSEST_AREA:
         halved += 1
-        octave = _scaled(octave, *(shape / 2**halved for shape in shapes))
+        finer, octave = octave, _scaled(octave, *(shape / 2**halved for shape in shapes))
+        if halved == 1:
+            octave = _with_texture(octave, finer, texture.SPREAD * depth / COARSEST_DEPTH / 2)
         if min(octave.shape) < SIDE or octave.material.count < LEAST_SOURCES:
             return
         yield octave
@@ -95,6 +100,20 @@ def _scaled(octave: Octave, shape: np.ndarray, elsewhere: np.ndarray) -> Octave:
     if shares is not None:
         shares = cv2.resize(shares, (width, height), interpolation=how)
     return Octave(own.pixels, own.known, wanted, octave.wraps, octave.device, atlas, own.cover, there, shares)
+
+
+def _with_texture(octave: Octave, finer: Octave, spread: float) -> Octave:
+    """The octave and what it is copied from, with channels of how rough the finer one is there."""
+    own = Material(octave.pixels, octave.known, octave.cover)
+    own = own.with_texture(Material(finer.pixels, finer.known, finer.cover), octave.wraps, spread)
+    there = octave.elsewhere
+    if isinstance(there, Mixture) and isinstance(finer.elsewhere, Mixture):
+        first = there.first.with_texture(finer.elsewhere.first, NO_WRAP, spread).planar()
+        second = there.second.with_texture(finer.elsewhere.second, NO_WRAP, spread).planar()
+        there = Mixture(first, second, there.share)
+    elif isinstance(there, Material) and isinstance(finer.elsewhere, Material):
+        there = there.with_texture(finer.elsewhere, NO_WRAP, spread).planar()
+    return replace(octave, pixels=own.pixels, elsewhere=there)
 
 
 def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:

@@ -197,9 +197,24 @@ def test_without_maps_and_with_the_loop_for_any_number_of_channels() -> None:
         near = rng.integers(-1, 400, (400, 8)).astype(np.int32)
         usable = np.zeros((40, 40), np.uint8)
         usable[:33, :33] = 1
-        contrast, gains = rng.random((40, 40)).astype(np.float32), np.zeros(400, np.float32)
+        contrast, gains = rng.random((40, 40)).astype(np.float32), np.ones(400, np.float32)
         places = rng.integers(0, 33, (400, 2)).astype(np.int32)
-        given = seen, weights, source, usable, contrast, top, left, near, np.zeros(2, np.int32), gains, places, 0.2, 40
+        likings = np.array([0.2, 0.1, 0.5], np.float32)
+        given = (
+            seen,
+            weights,
+            source,
+            usable,
+            contrast,
+            top,
+            left,
+            near,
+            np.zeros(2, np.int32),
+            gains,
+            places,
+            likings,
+            40,
+        )
         any_number = matching_numba._of_any(*given, np.uint32(7))
         assert np.array_equal(any_number, matching_numba.improve(*given, np.uint32(7)))
         import torch

@@ -29,6 +29,10 @@ def model() -> api.Model:
     return api.load_model("exemplar", "cpu")
 
 
+def liking(coherence: float, liveliness: float = 0, steadiness: float = 0) -> np.ndarray:
+    return np.array([coherence, liveliness, steadiness], np.float32)
+
+
 def octave(height: int, width: int, hole: np.ndarray, wraps: tuple[bool, bool] = NO_WRAP) -> octaves.Octave:
     pixels = np.random.default_rng(7).uniform(-1, 1, (height, width, 3)).astype(np.float32)
     return octaves.Octave(np.where(hole[..., None], np.float32(0), pixels), ~hole, hole, wraps, CPU)
@@ -48,8 +52,8 @@ def test_the_loops_of_numba_and_torch_say_the_same(wraps):
     fixed = made.source, made.usable, made.contrast, targets.top, targets.left, targets.near, made.periods, gains
     other = places
     for seed in range(3):
-        places = matching.improve(canvas, weights, *fixed, places, 0.2, 67, seed, CPU)
-        other = matching_torch.improve(canvas, weights, *fixed, other, 0.2, 67, seed, CPU)
+        places = matching.improve(canvas, weights, *fixed, places, liking(0.2, 0.3, 0.5), 67, seed, CPU)
+        other = matching_torch.improve(canvas, weights, *fixed, other, liking(0.2, 0.3, 0.5), 67, seed, CPU)
         assert np.array_equal(places, other)
     assert made.usable[places[:, 0], places[:, 1]].all()
     trust = rng.uniform(0.2, 1, len(places)).astype(np.float32)
@@ -82,14 +86,24 @@ def test_a_round_finds_nearer_places_only():
 
     none = np.zeros(len(places), np.float32)
     fixed = made.source, made.usable, made.contrast, targets.top, targets.left, targets.near, made.periods, none
-    better = matching.improve(canvas, weights, *fixed, places, 0.0, 80, 5, CPU)
+    better = matching.improve(canvas, weights, *fixed, places, liking(0), 80, 5, CPU)
     before, after = distances(places), distances(better)
     assert (after <= before * (1 + 1e-5)).all()
     assert (after < before).mean() > 0.5
 
 
-def test_a_place_with_more_contrast_is_nearer_to_a_blurred_target():
-    """Two sources: the target with less than half of its contrast lies nearer to the flat one."""
+@pytest.mark.parametrize(
+    ("share", "likings", "wanted"),
+    [
+        (0.45, liking(0), "flat"),
+        (0.45, liking(0, 0.2), "rough"),
+        (0.55, liking(0), "rough"),
+        (0.55, liking(0, 0, 0.2), "flat"),
+    ],
+)
+def test_contrast_decides_between_places_that_are_about_as_near(share, likings, wanted):
+    """Two sources, of which the flat one is remembered: a target with less than half of the other's contrast lies
+    nearer to it. Contrast is liked, and so is what has about the contrast of what is remembered."""
     hole = boxed((40, 80), 10, 60, 12, 12) > 0
     made = octave(40, 80, hole)
     noise = np.random.default_rng(2).choice([-0.5, 0.5], (SIDE, SIDE, 3)).astype(np.float32)
@@ -102,18 +116,16 @@ def test_a_place_with_more_contrast_is_nearer_to_a_blurred_target():
     targets = made.targets
     seen = np.zeros((3, *made._clear.shape), np.float32)
     y, x = targets.top[0], targets.left[0]
-    seen[:, y : y + SIDE, x : x + SIDE] = 0.45 * noise.transpose(2, 0, 1)
-    weights = np.ones(seen.shape[1:], np.float32)
-    flat, lively = (np.tile(np.int32([place]), (len(targets.top), 1)) for place in ((2, 40), (16, 8)))
-    for gain, wanted in ((0.0, (2, 40)), (0.2, (16, 8))):
-        gains = np.full(len(flat), gain, np.float32)
-        near = np.full_like(targets.near, -1)
-        near[0, 0] = 1  # the neighbour offers its own place
-        places = flat.copy()
-        places[1] = lively[1] - (targets.top[0] - targets.top[1], targets.left[0] - targets.left[1])
-        fixed = made.source, made.usable, made.contrast, targets.top, targets.left, near, made.periods, gains
-        better = matching.improve(seen, weights, *fixed, places, 0.0, 0, 5, CPU)
-        assert tuple(better[0]) == wanted
+    seen[:, y : y + SIDE, x : x + SIDE] = share * noise.transpose(2, 0, 1)
+    weights, gains = np.ones(seen.shape[1:], np.float32), np.ones(len(targets.top), np.float32)
+    at = {"flat": (2, 40), "rough": (16, 8)}
+    near = np.full_like(targets.near, -1)
+    near[0, 0] = 1  # the neighbour offers its own place
+    places = np.tile(np.int32([at["flat"]]), (len(targets.top), 1))
+    places[1] = np.subtract(at["rough"], (targets.top[0] - targets.top[1], targets.left[0] - targets.left[1]))
+    fixed = made.source, made.usable, made.contrast, targets.top, targets.left, near, made.periods, gains
+    better = matching.improve(seen, weights, *fixed, places, likings, 0, 5, CPU)
+    assert tuple(better[0]) == at[wanted]
 
 
 def test_votes_are_the_mean_of_the_patches_over_a_pixel():
@@ -191,7 +203,7 @@ def test_octaves_halve_and_know_only_what_is_wholly_known():
     assert [each.shape for each in made] == [(64, 80), (128, 160), (256, 320)]
     assert not (made[0].known & made[0].wanted).any()
     assert made[0].known.sum() == 64 * 80 - 15 * 16  # the hole's border cuts through a column
-    assert np.allclose(made[0].pixels[:10, :10], image[:40, :40].reshape(10, 4, 10, 4, 3).mean((1, 3)), atol=1e-5)
+    assert np.allclose(made[0].pixels[:10, :10, :3], image[:40, :40].reshape(10, 4, 10, 4, 3).mean((1, 3)), atol=1e-5)
 
 
 def test_matches_are_carried_to_the_same_place_of_the_finer_picture():
