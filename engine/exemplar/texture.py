@@ -37,17 +37,17 @@ def features(
     """
     side = max(1, 2 * round((math.sqrt(6 * spread**2 + 1) - 1) / 2) + 1)
     gray = cv2.transform(np.ascontiguousarray(pixels[..., :3]), np.full((1, 3), 1 / 3, np.float32))
-    out = np.zeros((*shape, CHANNELS), np.float32)
+    out = np.empty((*shape, CHANNELS), np.float32)
+    slopes, told = np.empty_like(gray), np.empty_like(gray)
     for axis in (0, 1):
-        this, following = [slice(None)] * 2, [slice(None)] * 2
-        this[axis], following[axis] = slice(None, -1), slice(1, None)
-        pad = [(0, int(axis == other)) for other in (0, 1)]
-        if wraps[axis]:
-            slopes, told = cv2.absdiff(gray, np.roll(gray, -1, axis)), known & np.roll(known, -1, axis)
-        else:
-            slopes = np.pad(cv2.absdiff(gray[tuple(following)], gray[tuple(this)]), pad)
-            told = np.pad(known[tuple(following)] & known[tuple(this)], pad)
-        slopes *= told
+        here, there = gray.swapaxes(0, axis), known.swapaxes(0, axis)
+        across, both = slopes.swapaxes(0, axis), told.swapaxes(0, axis)  # the last line's next is the first
+        np.subtract(here[1:], here[:-1], out=across[:-1])
+        np.subtract(here[0], here[-1], out=across[-1])
+        np.abs(slopes, out=slopes)
+        np.logical_and(there[1:], there[:-1], out=both[:-1])
+        both[-1] = there[0] & there[-1] & wraps[axis]
+        np.multiply(slopes, told, out=slopes)
         sums, share = (_blurred(_smaller(each, shape), side, wraps) for each in (slopes, told))
         mean = sums / np.maximum(share, np.float32(1e-6))
         out[..., axis] = WEIGHT * (np.sqrt(mean + np.float32(NOISE)) - np.float32(NOISE**0.5))
@@ -56,7 +56,7 @@ def features(
 
 def _smaller(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     height, width = shape
-    smaller: np.ndarray = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    smaller: np.ndarray = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
     return smaller
 
 
