@@ -252,6 +252,15 @@ def test_wording():
         assert not found, f"{path.relative_to(ROOT)}: {found.group(0) if found else ''}"
 
 
+def test_docstrings_of_functions_are_whole_phrases():
+    for folder in (*PLUGIN_SIDE, ROOT / "engine", ROOT / "bridge_server", ROOT / "install"):
+        for path in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    text = ast.get_docstring(node) or ""
+                    assert not text.startswith("Of "), f"{path.relative_to(ROOT)}: {node.name}"
+
+
 def test_top_level():
     names = {path.relative_to(ROOT).parts[0] for path in _tracked()}
     allowed = {

@@ -215,7 +215,7 @@ class Order:
 
     @property
     def sent_pixels(self) -> int:
-        """Of the picture and its selection."""
+        """How many pixels of the picture and its selection travel."""
         return sum(each.area for each in self.pieces) or self.width * self.height
 
     @property
@@ -237,12 +237,12 @@ class Order:
 
     @property
     def painted_bytes(self) -> int:
-        """Of one variant, with its maps."""
+        """Size of one variant's result, with its maps."""
         return self.painted_pixels * bytes_of(self.depth, self.maps)
 
 
 def bytes_of(depth: str, maps: Iterable[Map]) -> int:
-    """Of a pixel of that depth and what it has in all maps."""
+    """Size of a pixel of that depth, with what it has in all maps."""
     return PIXEL_BYTES[depth] + sum(PIXEL_BYTES[each.depth] for each in maps)
 
 

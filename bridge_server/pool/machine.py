@@ -50,7 +50,7 @@ def workers(asked: int | None = None) -> int:
 
 
 def shares(count: int) -> list[Share]:
-    """Of each of so many workers; a single one has the machine to itself."""
+    """What each of so many workers gets; a single one has the machine to itself."""
     if count <= 1:
         return [Share()]
     found, threads = gpus(), max(1, cores() // max(1, count))

@@ -136,7 +136,7 @@ class Pool:
 
     @property
     def pid(self) -> int:
-        """Of the first process, 0 if there is none."""
+        """Number of the first process, 0 if there is none."""
         return self._processes[0].pid if self._processes else 0
 
     # ------------------------------------------------------------------------------------------------ doing things

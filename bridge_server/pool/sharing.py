@@ -178,7 +178,7 @@ class Sharing:
         return not self._memory_mib or needs <= MEMORY_SHARE * self._memory_mib
 
     def _need_mib(self, job: Job) -> float:
-        """Of one part; 0 if not known."""
+        """What one part needs; 0 if not known."""
         for model in self._pool.models:
             if model.id == job.order.model:
                 order = job.order
@@ -195,7 +195,7 @@ def _here(worker: Worker) -> bool:
 
 
 def memory_mib(meminfo: str = "/proc/meminfo") -> float:
-    """Of this machine; 0 where the system does not tell (anything but Linux)."""
+    """Memory of this machine; 0 where the system does not tell (anything but Linux)."""
     with contextlib.suppress(OSError), open(meminfo, encoding="ascii") as file:
         for line in file:
             name, _, rest = line.partition(":")

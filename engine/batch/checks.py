@@ -50,7 +50,7 @@ def written(spec: Spec) -> list[Path]:
 
 
 def _endings(spec: Spec) -> list[str]:
-    """Of the names of its maps' results."""
+    """What the names of its maps' results end in."""
     return [maps.ending(path, Path(spec.picture)) for path, _ in maps.named(spec.arguments())]
 
 

@@ -111,7 +111,7 @@ class _Worker:
             self.pipe.send(spec)
 
     def outcome(self) -> Outcome | None:
-        """Of the job that it had; None if it died."""
+        """How the job that it had ended; None if it died."""
         try:
             found: Outcome = self.pipe.recv()
         except (EOFError, OSError):

@@ -126,7 +126,7 @@ def calmed(
 def _limits(
     fill: np.ndarray, region: Box, image: np.ndarray, selected: np.ndarray, light: Light, wraps: Wraps
 ) -> list[float]:
-    """Of each band; infinite where it needs none."""
+    """Limit of each band; infinite where it needs none."""
     strengths: list[tuple[list[np.ndarray], list[np.ndarray]]] = [([], []) for _ in SCALES]
     for tile in _tiles(fill, region, image, selected, light, wraps):
         for sigma, band, found in zip(SCALES, _bands(tile), strengths, strict=True):

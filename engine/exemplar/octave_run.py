@@ -189,7 +189,7 @@ class Run:
         return [weight * settings.calls(levels) for weight, (levels, settings) in each]
 
     def _plans(self, plan: tuple[Schedule, Settings]) -> list[tuple[Schedule, Settings]]:
-        """Of all octaves; whether estimates are limited to [−1, 1] is said by that of the coarsest."""
+        """Schedule and settings of each octave; the coarsest's say whether estimates are limited to [−1, 1]."""
         settings = replace(FINE_SETTINGS, clip=plan[1].clip)
         return [plan, *((schedule, settings) for _, schedule in self._levels)]
 

@@ -221,7 +221,7 @@ def check_place(path: Path) -> None:
 
 
 def _scratch_prefix() -> str:
-    """Of files that are not to stay. The process in their name tells who may remove them when it was killed."""
+    """What names of files begin with that are not to stay. The process in it tells who may remove them later."""
     return f".repaint-{os.getpid()}-"
 
 

@@ -115,7 +115,7 @@ def _bars(by: dict[str, list[Record]], kept: list[str]) -> Plot:
 
 
 def _claims(notebook: Notebook, model: str, kept: list[str]) -> list[Claim]:
-    """Of each distance, whether early or late resampling is better by more than twice the standard error."""
+    """Whether early or late resampling is better, for each distance, by more than twice the standard error."""
     out = []
     for name in kept:
         found = None if name in ("seam", "spread") else _difference(notebook, model, name)

@@ -202,7 +202,7 @@ def _over(
 
 
 def mean(records: Iterable[Record], name: str) -> float | None:
-    """Of a number over records; None where none has it."""
+    """Mean of a number over records; None where none has it."""
     return spread_of(records, name)[0]
 
 

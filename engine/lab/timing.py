@@ -104,7 +104,7 @@ def _timed(load: Callable[[], api.Model], side: int, calls: int, live: Live) -> 
 
 
 def _first(record: Record) -> float:
-    """Of the first call the seconds, of the processor's own work where it is known."""
+    """Seconds of the first call, of the processor's own work where it is known."""
     return record.number("first work") or record.number("first call") or 0.0
 
 

@@ -93,7 +93,7 @@ def _kind(stem: str) -> str:
 
 
 def weights(arguments: argparse.Namespace, number: int) -> list[float]:
-    """Of so many maps.
+    """Weights of so many maps.
 
     Raises:
         BadInput: neither one nor as many were given.
@@ -175,7 +175,7 @@ def ending(path: Path, image: Path) -> str:
 
 
 def _suffix(path: Path) -> str:
-    """Of a result: the file's own, if such files are written."""
+    """Suffix of a result: the file's own, if such files are written."""
     if path.suffix.lower() in containers.CONTAINERS:
         return path.suffix
     return ".tif" if path.suffix.lower() == ".pfm" else ".png"

@@ -23,7 +23,7 @@ SLICE_SECONDS = 0.015
 
 
 def names(image: Gimp.Image, kind: str) -> List[str]:
-    """Of what is there of that kind, each once, the highest first."""
+    """Names of what is there of that kind, each once, the highest first."""
     if kind == material.PICTURE:
         found = [each.get_name() for each in _others(image)]
     elif kind == material.OTHER:

@@ -82,7 +82,7 @@ class MapLayers(Together):
             lead.select_again()
 
     def _tops(self) -> List[Optional[Top]]:
-        """Of the undo stack when each layer was the last thing on it, the last one first."""
+        """The undo stack's top when each layer was the last thing on it, the last one first."""
         found = [self._layers[-1].top]
         for layer in reversed(self._layers[1:]):
             above = found[-1]

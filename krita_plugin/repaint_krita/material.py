@@ -28,7 +28,7 @@ SLICE_SECONDS = 0.015
 
 
 def names(document: Document, kind: str) -> List[str]:
-    """Of what is there of that kind, each once; a saved selection's mask and a layer's alike, the highest first."""
+    """Names of what is there of that kind, each once, the highest first; saved selections' masks and layers' alike."""
     if kind == material.PICTURE:
         found = [name_of(each) for each in Krita.instance().documents() if not _same(each, document)]
     else:

@@ -32,7 +32,7 @@ class Top:
 
 
 def top(document_id: str) -> Optional[Top]:
-    """Of the document with this id; None unless it is the one in front, whose stack Krita's undo action shows."""
+    """Top of the undo stack of the document with this id; None unless it is in front, as Krita's undo action shows."""
     document, action = Krita.instance().activeDocument(), Krita.instance().action("edit_undo")
     if document is None or action is None or document != find_document(document_id):
         return None

@@ -65,7 +65,7 @@ class History:
         return True
 
     def bytes(self) -> int:
-        """Of the pictures that still wait, with their maps."""
+        """Size of the pictures that still wait, with their maps."""
         total = 0
         for entry in self.waiting.values():
             maps = [_map(*each).depth for each in self._notes[entry.job].get("maps", ())]

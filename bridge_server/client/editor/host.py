@@ -67,7 +67,7 @@ class Host(Protocol):
     """The editor and the document that the artist works on, "in front" below."""
 
     def identity(self) -> Optional[Identity]:
-        """Of the document in front; None if there is none."""
+        """Which document is in front; None if there is none."""
 
     def canvas_size(self) -> Optional[Tuple[str, int, int]]:
         """Id, width and height of the document in front; None if there is none."""

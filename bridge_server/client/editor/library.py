@@ -47,7 +47,7 @@ class Library:
 
     @property
     def call_seconds(self) -> float:
-        """Of the newest run that tells; 0 while none does."""
+        """Seconds a network call took in the newest run that tells; 0 while none does."""
         return next((run.call_seconds for run in reversed(self.runs) if run.call_seconds), 0.0)
 
     # ---- adding ----

@@ -252,5 +252,5 @@ class Together:
 
 
 def map_name(name: str, one: MapTarget) -> str:
-    """Of the new layer beside a map, when the run's own has ``name``."""
+    """Name of the new layer beside a map, when the run's own has ``name``."""
     return f"{name} · {one.name}"

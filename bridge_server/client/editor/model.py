@@ -157,7 +157,7 @@ class Capture:
 
     @property
     def nbytes(self) -> int:
-        """Of its pictures."""
+        """Size of its pictures."""
         source = len(self.source.rgba) + len(self.source.shares) if self.source is not None else 0
         return len(self.pixels) + source + sum(len(each) for each in self.maps)
 
@@ -287,7 +287,7 @@ class Run:
 
     @property
     def bytes(self) -> int:
-        """Of its finished pictures on disk."""
+        """Size of its finished pictures on disk."""
         pixels = sum(part.area for part in self.target.parts) or self.target.bounds.area
         depths = (self.target.depth, *(each.depth for each in self.target.maps))
         size = sum(records.PIXEL_BYTES[depth] for depth in depths)

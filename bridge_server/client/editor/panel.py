@@ -30,7 +30,7 @@ class Widget(Protocol):
         """Has ``work`` called after each change; a text may do without."""
 
     def fill(self, entries: Iterable[Tuple[str, str, str]]) -> None:
-        """Of a choice: value, text and tip of each entry, as they are shown."""
+        """Gives a choice its entries: value, text and tip of each, as they are shown."""
 
 
 class Panel:
@@ -248,7 +248,7 @@ class UsedMaterial:
 
 
 def settings(flow: Any, values: Dict[str, Any], area: Area) -> Settings:
-    """Of a run with these choices. Draws nothing and keeps nothing."""
+    """What a run is told with these choices. Draws nothing and keeps nothing."""
     options = fields.options(values, flow.model(values["model"]))
     if wish(values) is None:
         options.pop(material.SHARE, None)

@@ -65,7 +65,7 @@ def shown(rgba: bytes, width: int, part: Box, depth: str, linear: bool, longest:
 
 
 def _keys(lines: Iterable[bytes], depth: str, channel: int, every: int) -> memoryview:
-    """Of every n-th pixel the sample's most significant 16 bits, or all 8."""
+    """The sample's most significant 16 bits, or all 8, of every n-th pixel."""
     word: Literal["B", "H"] = "B" if depth == "u8" else "H"
     step = 8 if depth == "f32" else 4
     first = 2 * channel + 1 if depth == "f32" else channel

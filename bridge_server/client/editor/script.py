@@ -25,7 +25,7 @@ OWN = ("model", "preset", "source", "feather")  # of `Settings` itself; all othe
 
 
 def settings(area: Area, seed: Optional[int] = None, **options: Any) -> Settings:
-    """Of a run with these options; those that are missing have the window's defaults. ``seed`` None: one is drawn.
+    """What a run is told with these options; missing ones have the window's defaults. ``seed`` None: one is drawn.
     Raises `Refused`: an option cannot have that value."""
     seed = random.SystemRandom().randrange(MAX_SEED + 1) if seed is None else checked("seed", seed)
     own = {name: checked(name, options.pop(name, FIELDS[name].default)) for name in OWN if name != "model"}

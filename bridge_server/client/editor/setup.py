@@ -295,7 +295,7 @@ def _step(step: setup.StepShown) -> str:
 
 
 def _progress(going: Optional[setup.Shown]) -> Tuple[float, str]:
-    """Of the bar, for the step that runs: its done part, negative while it is not known; its text."""
+    """What the bar shows of the step that runs: the done part, negative while it is not known; its text."""
     step = next((each for each in going.steps if each.state == "running"), None) if going is not None else None
     if step is None or not step.total:
         return -1.0, ""

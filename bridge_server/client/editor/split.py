@@ -109,7 +109,7 @@ def _composed(target: Target, place: Box, parts: List[Part], columns: List[int])
 
 
 def _pixels(target: Target, place: Box, part: Part) -> memoryview:
-    """Of that rectangle of the box; transparent for the original."""
+    """Pixels of that rectangle of the box; transparent for the original."""
     picture = part.variant.picture if part.variant is not None else None
     if picture is None:
         return memoryview(bytes(PIXEL_BYTES[target.depth] * place.area))

@@ -35,7 +35,7 @@ class Chosen(NamedTuple):
 
 # ---- the run ----
 def progress(flow: Flow) -> Tuple[float, str]:
-    """Of the bar: the done part, 0…1, negative while it is not known; its text."""
+    """What the bar shows: the done part, 0…1, negative while it is not known; its text."""
     if not flow.busy:
         return 0.0, ""
     left = time_left(flow.seconds_left)
