@@ -97,7 +97,7 @@ class Group:
     def of(
         cls, octave: Octave, targets: np.ndarray, rows: np.ndarray, columns: np.ndarray, painted: np.ndarray
     ) -> Group:
-        """Groups made of (…, G) targets and (…, S) sources; ``painted``: (…), pixels to paint, by which farness counts."""
+        """Groups of (…, G) targets and (…, S) sources; ``painted``: (…), pixels to paint, by which farness counts."""
         stock = patches(octave.source, rows.reshape(-1), columns.reshape(-1)).view(*rows.shape, -1)
         squares = stock.view(*rows.shape, len(octave.source), -1).square().sum(-2)
         farness = torch.zeros(())

@@ -42,7 +42,7 @@ class FileLayer:
         began = time.monotonic()
         if self.state() != THERE:
             return 0.0
-        pixels = np.zeros_like(_read(self.path))
+        pixels = np.zeros_like(read(self.path))
         self._write_selected(pixels, picture)
         _write(self.path, pixels)
         return time.monotonic() - began
@@ -51,7 +51,7 @@ class FileLayer:
         yield
         if self.state() != THERE:
             return False
-        there = _read(self.path)
+        there = read(self.path)
         expected = there.copy()
         self._write_selected(expected, picture)
         return np.array_equal(there, expected)
@@ -64,7 +64,7 @@ class FileLayer:
 
     def clear(self) -> None:
         if self.state() == THERE:
-            _write(self.path, np.zeros_like(_read(self.path)))
+            _write(self.path, np.zeros_like(read(self.path)))
 
     def rename(self, name: str) -> None:
         if self.state() == THERE:
@@ -113,7 +113,7 @@ class FileHost:
         path = _picture(self.folder) if self.folder is not None else None
         if path is None:
             return None
-        pixels = _read(path)
+        pixels = read(path)
         height, width, _ = pixels.shape
         depth, linear = DEPTHS[pixels.dtype.name], pixels.dtype.kind == "f"
         data, *size = shown(pixels.tobytes(), width, Box(0, 0, width, height), depth, linear, 2 * side)
@@ -156,7 +156,7 @@ class FileHost:
         found = places[wish.kind] if wish.kind in places else _picture(self.folder.parent / wish.name)
         if not wish.name or found is None or not found.exists():
             raise wish.gone()
-        pixels = _read(found)
+        pixels = read(found)
         height, width = pixels.shape[:2]
         return material.checked(Source(width, height, pixels.tobytes()), capture.target.depth, wish)
 
@@ -173,7 +173,7 @@ class FileHost:
             path = self.folder / wish.layer if self.folder else Path()
             if not path.exists():
                 raise wish.refusal(sentences.MAP_GONE)
-            pixels = np.pad(_read(path), ((top, bottom), (left, right), (0, 0)))
+            pixels = np.pad(read(path), ((top, bottom), (left, right), (0, 0)))
             whole = np.zeros((box.y + box.height, box.x + box.width, 4), pixels.dtype)
             whole[: pixels.shape[0], : pixels.shape[1]] = pixels[: whole.shape[0], : whole.shape[1]]
             depth, rgba = DEPTHS[pixels.dtype.name], whole[_part(box)].tobytes()
@@ -189,7 +189,7 @@ class FileHost:
         if self.folder is None or path is None:
             raise Refused(sentences.NO_DOCUMENT)
         yield None
-        pixels, grown, area, places = _read(path), None, settings.area, None
+        pixels, grown, area, places = read(path), None, settings.area, None
         height, width = pixels.shape[:2]
         if isinstance(area, Extend):
             box, bounds, grown = areas.extended(width, height, area, settings.padding)
@@ -232,7 +232,7 @@ class FileHost:
         path = _picture(folder)
         if path is None:
             raise Refused(sentences.CLOSED_DOCUMENT)
-        picture = _read(path)
+        picture = read(path)
         if old is not None:
             larger = np.zeros((*areas.grown_size(target)[::-1], 4), picture.dtype)
             larger[_part(old)], picture = picture, larger
@@ -262,7 +262,7 @@ class FileHost:
         """The canvas as it was before an extension."""
         path = _picture(Path(target.document))
         if target.grown is not None and path is not None:
-            _write(path, _read(path)[_part(target.grown)])
+            _write(path, read(path)[_part(target.grown)])
 
 
 def _picture(folder: Path) -> Path | None:
@@ -272,11 +272,11 @@ def _picture(folder: Path) -> Path | None:
 
 def _size(folder: Path) -> tuple[int, int]:
     path = _picture(folder)
-    height, width = _read(path).shape[:2] if path is not None else (0, 0)
+    height, width = read(path).shape[:2] if path is not None else (0, 0)
     return width, height
 
 
-def _read(path: Path) -> np.ndarray:
+def read(path: Path) -> np.ndarray:
     return np.load(path) if path.suffix == ".npy" else np.array(Image.open(path).convert("RGBA"))
 
 

@@ -14,7 +14,7 @@ from bridge_server.client.editor.maps import MapWish
 from bridge_server.client.editor.model import Area, Extend, Settings, Tile, layer_name
 from bridge_server.client.session import Session
 from tests.bridge.home import Home, until
-from tests.editor.files import FileHost, _read
+from tests.editor.files import FileHost, read
 
 MODEL, SLOW = "test/gaussian", "test/gaussian-slow"
 WIDTH, HEIGHT = 96, 72
@@ -163,8 +163,7 @@ def functions_hold(desk: Desk) -> None:
     run = desk.flow.runs[-1]
     name = layer_name(run, run.variants[run.shown])
     colour, height, roughness = (
-        _read(next(desk.folder.glob(f"[0-9]* {name}{end}.*"))).astype(float)
-        for end in ("", " · height", " · roughness")
+        read(next(desk.folder.glob(f"[0-9]* {name}{end}.*"))).astype(float) for end in ("", " · height", " · roughness")
     )
     painted = colour[..., 3] == 255
     assert painted.any()
