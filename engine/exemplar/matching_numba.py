@@ -116,12 +116,14 @@ def _improving(constant):
     return improve
 
 
-_of_colours, _of_any = _improving(3), _improving(0)
+_of_any = _improving(0)
+_LOOPS = {3: _improving(3), 5: _improving(5)}
+"""For colours, and for colours with texture (:mod:`engine.exemplar.texture`)."""
 
 
 def improve(canvas, weights, source, *others):
     """As :func:`engine.exemplar.matching.improve`."""
-    return (_of_colours if len(source) == 3 else _of_any)(canvas, weights, source, *others)
+    return _LOOPS.get(len(source), _of_any)(canvas, weights, source, *others)
 
 
 @numba.njit(fastmath=True, parallel=True, cache=True)

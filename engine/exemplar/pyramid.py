@@ -27,7 +27,7 @@ PLACED_AREA = 8 * COARSEST_AREA
 """The same for an atlas, each place of which is compared with its own sources."""
 LADDER = ((0.6, 24), (0.5, 24), (0.4, 16))
 """σ to begin with and network calls, of the octaves above the coarsest; those after them take :data:`FINE`."""
-FINE = (0.3, 12)
+FINE = (0.3, 9)
 LAST_SIGMA = 0.03
 
 
