@@ -37,6 +37,7 @@ class Method:
         ours: a setting of this engine's sampler.
         seeded: whether another seed gives another picture.
         key: text that changes when the results must be made again.
+        prepare: what is kept for later once it was done for a case, and counts as no part of painting it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Method:
     ours: bool
     seeded: bool
     key: str
+    prepare: Callable[[Case], None] | None = None
 
 
 def truth() -> Method:
@@ -94,9 +96,9 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
     """
     preset = preset_of(spec)
 
-    def paint(case: Case, seed: int) -> tuple[np.ndarray, int]:
+    def job_of(case: Case, seed: int) -> api.Job:
         image = np.dstack([case.holed, np.full(case.selection.shape, 255, np.uint8)])
-        job = api.Job(
+        return api.Job(
             rolled_back(image) if case.wrap else image,
             rolled_back(case.selection) if case.wrap else case.selection,
             model=model.info.id,
@@ -104,7 +106,15 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
             wrap=case.wrap,
             learn=learn,
         )
-        *_, last = api.run(job, model, preset=preset)
+
+    def prepare(case: Case) -> None:
+        """What the model learns is kept: the first step comes after it."""
+        for event in api.run(job_of(case, 0), model, preset=preset):
+            if isinstance(event, api.Step):
+                return
+
+    def paint(case: Case, seed: int) -> tuple[np.ndarray, int]:
+        *_, last = api.run(job_of(case, seed), model, preset=preset)
         assert isinstance(last, api.Finished)
         layer = rolled(last.layer()) if case.wrap else last.layer()
         return canvas.over(case.truth, layer), last.windows
@@ -116,7 +126,7 @@ def ours(spec: str, model: api.Model, learn: float | None = None) -> Method:
     if learn is not None:
         key += hashlib.sha256(Path(adapt.__file__).read_bytes()).hexdigest()[:12]  # how it learns stands in the code
         name, title = f"{name}-learned-{learn:g}s", f"{title}, learned for {learn:g} s"
-    return Method(name, title, paint, ours=True, seeded=True, key=key)
+    return Method(name, title, paint, ours=True, seeded=True, key=key, prepare=None if learn is None else prepare)
 
 
 def preset_of(spec: str) -> Preset:

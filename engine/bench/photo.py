@@ -42,6 +42,8 @@ SYNTHESIS = "synthesis"
 PICTURES = (".png", ".jpg", ".jpeg")
 WITH_TRUTH = ("hole", "extend", "big")
 CONTENTS = ("photograph", "texture")
+WIDE, ROWS = 256, 512
+"""Of :func:`wide`: pixels that are new, and rows of what goes on to the right."""
 LICENCES = debian.GOOD_LICENCES | {"Apache-2.0", "BSD-3-Clause", "CC-BY-3.0", "CC-BY-SA-3.0"}
 """The pictures are only measured on, so what may not go into the project is good here if it may be used and shown."""
 
@@ -142,6 +144,30 @@ def drawn(chosen: list[Entry], count: int) -> list[Entry]:
         centre = [int(rng.integers(room, width - room)), int(rng.integers(room, height - room))]
         mask = {"shape": "blob", "centre": centre, "side": side, "seed": number}
         out.append(replace(entry, name=f"{entry.picture}-drawn-{number:02d}", task="hole", mask=mask, side=0))
+    return out
+
+
+def wide(cases: Iterable[PhotoCase]) -> list[PhotoCase]:
+    """Two cases of each texture that has a hole among ``cases``: a hole of :data:`WIDE` pixels in its middle, and its
+    middle :data:`ROWS` rows, of which the last :data:`WIDE` columns are to be found again.
+
+    Raises:
+        BadInput: there is no texture among them.
+    """
+    out = []
+    for case in cases:
+        if case.entry is None or (case.entry.kind, case.task) != ("texture", "hole"):
+            continue
+        name = case.entry.picture
+        height, width = case.truth.shape[:2]
+        middle = {"shape": "blob", "centre": [width // 2, height // 2], "side": WIDE, "seed": 1}
+        right = {"shape": "edge", "side": "right", "width": WIDE}
+        hole = replace(case.entry, name=f"{name}-wide-hole", task="hole", mask=middle, side=WIDE)
+        more = replace(case.entry, name=f"{name}-wide-extend", task="extend", mask=right, side=WIDE)
+        top = max(0, (height - ROWS) // 2)
+        out += [case_of(hole, case.truth), case_of(more, np.ascontiguousarray(case.truth[top : top + ROWS]))]
+    if not out:
+        raise BadInput("bad_case", "There is no hole in a texture among these cases; choose other ones.")
     return out
 
 

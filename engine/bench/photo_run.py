@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -53,18 +53,20 @@ class Order:
 
     Attributes:
         rival: its name; empty for ours.
+        learn: seconds to learn the known pixels first, before the clock starts.
     """
 
     rival: str = ""
     model: str = ""
     preset: str = ""
     device: str | None = None
+    learn: float | None = None
 
     def method(self) -> Method:
         """Build it; loads the model."""
         if self.rival:
             return methods.rivals([self.rival])[0]
-        return methods.ours(self.preset, api.load_model(self.model, self.device))
+        return methods.ours(self.preset, api.load_model(self.model, self.device), self.learn)
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def _work(pipe: Connection, order: Order) -> None:
         try:
             if method is None:
                 method = order.method()
-                method.paint(_small(), 0)
+                (order if order.learn is None else replace(order, learn=None)).method().paint(_small(), 0)
             picture, calls, cost = priced(method, case, seed, torch.device(order.device or "cpu"))
             answer: tuple[Any, ...] = (picture, calls, asdict(cost))
         except EngineError as error:
@@ -181,6 +183,8 @@ def _small() -> Case:
 
 def priced(method: Method, case: Case, seed: int, device: torch.device) -> tuple[np.ndarray, int, Cost]:
     """One call in this process and what it cost."""
+    if method.prepare is not None:
+        method.prepare(case)
     before, started = resident_mib(), processor_seconds()
     with measured(device) as cost:
         picture, calls = method.paint(case, seed)

@@ -74,6 +74,12 @@ def add_commands(commands: Any) -> None:
     photo.add_argument(
         "--textures", type=Path, default=None, metavar="DIR", help="instead go on with each picture of a folder to 2 ×"
     )
+    photo.add_argument(
+        "--wide", action="store_true", help="instead 256 pixels of each texture: a hole, and on the right"
+    )
+    photo.add_argument(
+        "--learn", default="", metavar="SECONDS", help="networks also with the known pixels learned first, e.g. 60"
+    )
     photo.add_argument("--model", default="exemplar", metavar="IDS", help="default: %(default)s; 'none' for none")
     photo.add_argument("--preset", default="fast", metavar="NAMES", help="of our runs (default: %(default)s)")
     photo.add_argument("--rivals", default=None, metavar="NAMES", help="default: the four that fit; 'none' for none")
@@ -142,15 +148,11 @@ def _texture(arguments: argparse.Namespace) -> None:
     chosen = texture.cases(_chosen(arguments.pictures))
     models = [api.load_model(name, arguments.device) for name in _names(arguments.model)]
     own = [methods.ours(arguments.preset, model) for model in models]
-    try:
-        budgets = [float(text) for text in _names(arguments.learn)]
-    except ValueError:
-        raise BadInput("bad_learn", f"--learn takes seconds, e.g. 60,180, not {arguments.learn!r}.") from None
     own += [
         methods.ours(arguments.preset, model, seconds)
         for model in models
         if model.exemplar is None
-        for seconds in budgets
+        for seconds in _seconds(arguments.learn)
     ]
     others = [] if arguments.rivals == "none" else methods.rivals(_chosen(arguments.rivals))
     everyone = [methods.truth(), *own, *others]
@@ -184,6 +186,7 @@ def _photo(arguments: argparse.Namespace) -> None:
         if arguments.drawn is not None:
             chosen = photo.drawn(chosen, arguments.drawn)
         cases = photo.Pictures(arguments.pictures).cases(chosen)
+        cases = photo.wide(cases) if arguments.wide else cases
     if not cases:
         raise BadInput("no_pictures", "None of the pictures can be had here; see the lines above for why.")
     names = [] if arguments.model == "none" else _names(arguments.model)
@@ -192,8 +195,11 @@ def _photo(arguments: argparse.Namespace) -> None:
     own = []
     for model in models:
         for preset in _names(arguments.preset):
-            own.append(methods.ours(preset, model))
-            orders[own[-1].name] = photo_run.Order(model=model.info.id, preset=preset, device=str(model.device))
+            for learn in [None, *(_seconds(arguments.learn) if model.exemplar is None else [])]:
+                own.append(methods.ours(preset, model, learn))
+                orders[own[-1].name] = photo_run.Order(
+                    model=model.info.id, preset=preset, device=str(model.device), learn=learn
+                )
     others = photo_run.rivals(_chosen(arguments.rivals))
     orders |= {method.name: photo_run.Order(rival=method.name) for method in others}
     everyone = [*([] if arguments.textures else [methods.truth()]), *own, *others]
@@ -252,6 +258,13 @@ def _chosen(text: str | None) -> list[str] | None:
 def _check_seeds(arguments: argparse.Namespace) -> None:
     if not 1 <= arguments.seeds <= 100:
         raise BadInput("bad_seeds", f"The number of seeds must be 1 to 100, not {arguments.seeds}.")
+
+
+def _seconds(text: str) -> list[float]:
+    try:
+        return [float(each) for each in _names(text)]
+    except ValueError:
+        raise BadInput("bad_learn", f"--learn takes seconds, e.g. 60,180, not {text!r}.") from None
 
 
 def _has_perceptual() -> bool:
