@@ -47,7 +47,8 @@ def test_what_is_prepared_for_a_case_is_no_part_of_its_cost():
             sum(range(1000))
 
     method = replace(methods.truth(), prepare=lambda _case: busy(0.5))
-    assert photo_run.priced(method, _case(96), 0, torch.device("cpu"))[2].processor_seconds < 0.4
+    spent = photo_run.priced(method, _case(96), 0, torch.device("cpu"))[2].processor_seconds
+    assert spent is None or spent < 0.4  # the system does not tell
 
 
 def test_the_command_asks_for_the_network_as_it_is_and_once_it_has_learned(tmp_path, monkeypatch, capsys):
