@@ -18,6 +18,9 @@ WEIGHT = 3.0
 still take over (docs/reports/photo.md)."""
 NOISE = 0.01
 """A mean slope, in units of colour in a pixel, that may be a camera's noise."""
+LIMIT = 1.5
+"""What the rougher and rougher approach, so that the colours of hard patterns still count: mean slopes are .1 in
+photographs, and 1 in the dithered bands of pixel art."""
 SPREAD = 0.7
 """Deviation of their blur, in pixels of an octave at which the area is :data:`engine.exemplar.pyramid.COARSEST_DEPTH`
 deep, so that a texture's own ups and downs do not count."""
@@ -50,7 +53,8 @@ def features(
         np.multiply(slopes, told, out=slopes)
         sums, share = (_blurred(_smaller(each, shape), side, wraps) for each in (slopes, told))
         mean = sums / np.maximum(share, np.float32(1e-6))
-        out[..., axis] = WEIGHT * (np.sqrt(mean + np.float32(NOISE)) - np.float32(NOISE**0.5))
+        rough = WEIGHT * (np.sqrt(mean + np.float32(NOISE)) - np.float32(NOISE**0.5))
+        out[..., axis] = LIMIT * np.tanh(rough / np.float32(LIMIT))
     return out
 
 

@@ -123,7 +123,7 @@ def test_around_a_joint_what_the_neighbour_paints_is_seen(model):
         theirs = octave.atlas.number[rows + octave.box.y, columns + octave.box.x]
         assert (octave.atlas.ids(rows + octave.box.y, columns + octave.box.x, theirs) == ids[copied]).all()
         assert (theirs != number[copied]).all()
-        x = np.random.default_rng(1).normal(0, 1, (3, len(ids))).astype(np.float32)
+        x = np.random.default_rng(1).normal(0, 1, (octave.channels, len(ids))).astype(np.float32)
         assert (octave._seen(x, 1.0)[0][:, rows, columns] == x[:, copied]).all()
     twins, others = octaves[-1]._twins
     assert len(twins) > 10

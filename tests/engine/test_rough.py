@@ -28,7 +28,8 @@ def test_texture_is_told_where_colours_are_alike():
     known[30:60, 20:50] = False
     pixels[~known] = 0.9
     made = texture.features(pixels, known, NO_WRAP, (48, 64), 4)
-    asked = texture.WEIGHT * (math.sqrt(0.2 + texture.NOISE) - math.sqrt(texture.NOISE))
+    rough = texture.WEIGHT * (math.sqrt(0.2 + texture.NOISE) - math.sqrt(texture.NOISE))
+    asked = texture.LIMIT * math.tanh(rough / texture.LIMIT)
     assert np.allclose(made[:, :24], asked, rtol=0.15), "beside what is unknown and at the border, too"
     assert not made[:, 48:].any()
     stripes = np.zeros((32, 64, 3), np.float32)
