@@ -5,27 +5,25 @@ Peak resident memory of the whole process, steps with previews and kept states, 
 ==================  ========  ========  ========
 selected, sent      variants  measured  forecast
 ==================  ========  ========  ========
-48², 256²           1         486       526
-128², 256²          1         515       526
-256², 512²          1 / 4     531, 562  543, 567
-512², 1024²         1 / 4     583, 684  609, 705
-900², 1800²         1         779       793
+48², 256²           1         332       461
+128², 256²          1         379       461
+200², 400²          3         444       479
+256², 512²          1 / 4     467, 500  478, 502
+512², 1024²         1 / 4     525, 632  544, 640
+900², 1800²         1         672       728
 ==================  ========  ========  ========
 
-In float32 (a processor without bfloat16) one and the same run takes now this, now that:
+In float32 (a processor without bfloat16):
 
-==================  ========  ==============  ========
-selected, sent      variants  measured        forecast
-==================  ========  ==============  ========
-48², 256²           1         514             705
-128², 256²          1         583             705
-200², 400²          3         668 … 735       723
-256², 512²          1 / 4     777, 693        722, 746
-512², 1024²         1         821             788
-==================  ========  ==============  ========
+==================  ========  ========  ========
+selected, sent      variants  measured  forecast
+==================  ========  ========  ========
+200², 400²          3         513       623
+256², 512²          1 / 4     569, 568  622, 646
+==================  ========  ========  ========
 
 A 256 px network of 113.7 million parameters (the DDPM of church and cat pictures), in bfloat16: 1304 MiB after its
-first call with the libraries, forecast 1312.
+first call with all of diffusers loaded, which is no longer the case, forecast 1312 then.
 
 Fills from the picture itself, without kept states, which add up to 15 % at 1024 px; "sent" is what the plug-ins send:
 
@@ -88,8 +86,8 @@ from engine.models.latent_space import TILED_FROM
 from engine.models.model import ModelInfo
 from engine.untrusted import MAX_JSON, parsed, read_json
 
-LIBRARIES = 430 << 20
-"""Python, torch and the others, before any weights."""
+LIBRARIES, FEW_LIBRARIES = 430 << 20, 330 << 20
+"""Python, torch and the others, before any weights; with what a network of pixels needs of diffusers."""
 WORK = {torch.bfloat16: 56, torch.float32: 128}
 """Bytes of activations per pixel of a network call and channel of the network's first level, by what it computes in."""
 OCTAVES, OCTAVES_VARIANT = 400 << 20, 8
@@ -144,7 +142,7 @@ def need(info: ModelInfo) -> Need | None:
         return None
     area = BATCH_AREA if config.get("any_scale") else side * side
     dtype = inference_dtype(torch.device("cpu"))
-    return Need(LIBRARIES + weights + WORK[dtype] * channels * area, PICTURE, VARIANT)
+    return Need(FEW_LIBRARIES + weights + WORK[dtype] * channels * area, PICTURE, VARIANT)
 
 
 def of_run(info: ModelInfo, pixels: int, selected: int, is_tile: bool, variants: int = 1, maps: int = 0) -> int | None:

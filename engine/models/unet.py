@@ -25,6 +25,7 @@ from engine.errors import EngineError
 from engine.models import noisy_classifier
 from engine.models.folders import LABELS, WEIGHTS, part_folder, read_labels
 from engine.models.model import Model, ModelInfo
+from engine.models.network_class import unet_2d
 from engine.sampling import cosine_alpha_bar, linear_alpha_bar
 
 MAX_ATTENTION_WINDOW = 256
@@ -108,10 +109,8 @@ def build(config: dict[str, Any], state: dict[str, torch.Tensor]) -> Any:
     Raises:
         RuntimeError, TypeError, ValueError: they do not fit the configuration.
     """
-    from diffusers import UNet2DModel
-
     with torch.device("meta"):
-        unet = UNet2DModel.from_config({name: value for name, value in config.items() if name not in OWN_KEYS})
+        unet = unet_2d().from_config({name: value for name, value in config.items() if name not in OWN_KEYS})
     unet.load_state_dict(state, strict=True, assign=True)
     if config.get("attention_heads"):
         _set_heads(unet, int(config["attention_heads"]))
