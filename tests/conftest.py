@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from bridge_server.client.locks import FileLock
-from tests import turns
 from tests.hosts import temporary_folder
 from tests.promises import note_promises, tried
 
@@ -41,27 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``installer.py package`` makes: ``kit/`` and a zip for each editor. It is made once for all runs that share
-    a folder (tests/turns.py)."""
+    """What ``installer.py package`` makes, once per run: ``kit/`` and a zip for each editor."""
     out = tmp_path_factory.mktemp("dist")
-    if turns.VARIABLE not in os.environ:
-        _package(out)
-        return out
-    shared = Path(os.environ[turns.VARIABLE])
-    lock = FileLock(shared / "dist.lock")
-    assert lock.acquire(300)
-    try:
-        if not (shared / "dist").exists():
-            _package(shared / "half")
-            (shared / "half").rename(shared / "dist")
-    finally:
-        lock.release()
-    return shutil.copytree(shared / "dist", out, dirs_exist_ok=True)
-
-
-def _package(out: Path) -> None:
     command = [sys.executable, str(Path(__file__).parents[1] / "installer.py"), "package", "--out", str(out)]
     subprocess.run(command, check=True, capture_output=True)
+    return out
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Runs the tests and says how they went: what `python3 installer.py test` starts when the environment is there.
 
-    python -m tests.run                    everything: the tests in Krita, in GIMP, the engine's and all others side by
-                                           side, and the essential ones once more in Debian 13's Krita
+    python -m tests.run                    everything: the tests in editors, the engine's and all others side by side;
+                                           then the essential tests in Debian 13's Krita
     python -m tests.run --quick            no editors, nothing that takes long: what one runs while working
     python -m tests.run --soak             the promises (tests/promises.py) at length, and a table of them
     python -m tests.run --hosts own|all    without, or with, the editors of other Debian releases (tests/hosts.py)
@@ -23,14 +23,12 @@ import tempfile
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
 
 from install import environment
-from tests import turns
 from tests.promises import PROMISES, VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,10 +79,7 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/setup/test_running.py",
 )
 QUICK = ["-q", "-m", "not slow", *(f"--ignore={path}" for path in LONG)]
-HOUSE = ["tests", *(f"--ignore=tests/{folder}" for folder in ("engine", *EDITORS))]
-HOUSE_NAME, ENGINE_NAME = "Bridge and house", "Engine"
-ENGINES = 2
-"""Runs that share the engine's tests."""
+HOUSE = [f"--ignore=tests/{folder}" for folder in ("engine", *EDITORS)]
 NOTHING_SELECTED = 5  # exit status of pytest
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 SLOWEST = 10
@@ -216,45 +211,13 @@ def in_other_editor(host: str, editor: str, words: Sequence[str]) -> Part:
         return Part(name, 0, "skipped, see above")
     if built:
         return Part(name, built, "not tested: its root file system could not be built, see above")
-    return Run(name, words, {f"REPAINT_BRIDGE_{editor.upper()}": host}, later=True).part()
+    return Run(name, words, {f"REPAINT_BRIDGE_{editor.upper()}": host}).part()
 
 
-Lane = Callable[[], list[Part]]
-
-
-def side_by_side(lanes: Sequence[Lane]) -> list[Part]:
-    """All at once; parts of one name, which have shared their tests, become one."""
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        found = [part for parts in pool.map(lambda lane: lane(), lanes) for part in parts]
-    names = dict.fromkeys(part.name for part in found)
-    return [together([part for part in found if part.name == name]) for name in names]
-
-
-def together(parts: Sequence[Part]) -> Part:
-    if len(parts) == 1:
-        return parts[0]
-    return Part(
-        parts[0].name,
-        max((part.status for part in parts if part.status != NOTHING_SELECTED), default=NOTHING_SELECTED),
-        f"{len(parts)} runs: " + "; ".join(part.told for part in parts),
-        tuple(name for part in parts for name in part.failed),
-        tuple(each for part in parts for each in part.seconds),
-        tuple(case for part in parts for case in part.cases),
-        parts[0].chooses,
-    )
-
-
-def shared(name: str, tests: Sequence[str], folder: str, chooses: dict[str, str], patience: bool = False) -> Lane:
-    """One of several runs that share the same tests, by turns."""
-    variables = {**chooses, turns.VARIABLE: folder}
-    words = ["-p", "tests.turns", *tests]
-    return lambda: [replace(Run(name, words, variables, later=True, patience=patience).part(), chooses=chooses)]
-
-
-def engines(folder: str, words: Sequence[str]) -> list[Lane]:
-    """With one thread each, and patience: they wait for nothing but the processor."""
-    one_thread = {"OMP_NUM_THREADS": "1"}
-    return [shared(ENGINE_NAME, ["tests/engine", *words], folder, one_thread, True) for _ in range(ENGINES)]
+def beside_engine(words: Sequence[str], others: Callable[[], list[Part]]) -> list[Part]:
+    """The engine's tests, with one thread, while ``others`` runs what waits much."""
+    engine = Run("Engine", ["tests/engine", *words], {"OMP_NUM_THREADS": "1"}, later=True, patience=True)
+    return [*others(), engine.part()]
 
 
 def everything(hosts: str, words: Sequence[str]) -> list[Part]:
@@ -262,38 +225,25 @@ def everything(hosts: str, words: Sequence[str]) -> list[Part]:
     prepare_editors()
     prepare_ray()
     chooses = {"REPAINT_BRIDGE_TEST_DOWNLOADS": "1"} if hosts == "all" else {}
-    chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else [])]
 
-    def in_others(kritas: Sequence[str], gimps: Sequence[str]) -> list[Part]:
-        parts = [in_other_editor(host, "krita", [*chosen, *words]) for host in kritas]
-        return parts + [in_other_editor(host, "gimp", ["tests/gimp", *words]) for host in gimps]
+    def in_editors(name: str, tests: Sequence[str]) -> list[Part]:
+        chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else [])]
+        parts = [Run(name, [*tests, *words], chooses).part()]
+        parts += [in_other_editor(host, "krita", [*chosen, *words]) for host in HOSTS[hosts]]
+        return parts + [in_other_editor(host, "gimp", ["tests/gimp", *words]) for host in OTHER_GIMPS[hosts]]
 
-    if _name_tests(words):
-        return [Run("Chosen tests", words, chooses).part(), *in_others(HOSTS[hosts], OTHER_GIMPS[hosts])]
-    with tempfile.TemporaryDirectory() as folder:
-        house = shared(HOUSE_NAME, [*HOUSE, *words], folder, chooses)
-        beside = {**chooses, turns.VARIABLE: folder}
+    def others() -> list[Part]:
+        house = Run("Bridge and house", [*HOUSE, *words], chooses, later=True)
+        return [*in_editors("Editors", ["tests/gimp", "tests/krita"]), house.part()]
 
-        def own_editor(name: str, later: bool) -> Part:
-            run = Run(name, [f"tests/{name.lower()}", *words], beside, later=later)
-            return replace(run.part(), chooses=chooses)
-
-        def krita() -> list[Part]:
-            return [own_editor("Krita", False), *in_others([], OTHER_GIMPS[hosts]), *house()]
-
-        def gimp() -> list[Part]:
-            return [own_editor("GIMP", True), *in_others(HOSTS[hosts], []), *house()]
-
-        return side_by_side([krita, gimp, house, *engines(folder, words)])
+    return in_editors("Chosen tests", []) if _name_tests(words) else beside_engine(words, others)
 
 
 def quick(words: Sequence[str]) -> list[Part]:
     words = [*QUICK, *words]
     if _name_tests(words):
         return [Run("Chosen tests", words).part()]
-    with tempfile.TemporaryDirectory() as folder:
-        house = shared(HOUSE_NAME, [*HOUSE, *words], folder, {})
-        return side_by_side([house, *engines(folder, words)])
+    return beside_engine(words, lambda: [Run("Bridge and house", [*HOUSE, *words]).part()])
 
 
 def _name_tests(words: Sequence[str]) -> bool:

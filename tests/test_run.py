@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import run, turns
+from tests import run
 
 UNSTEADY = """
 import pathlib
@@ -48,27 +48,3 @@ def test_a_few_tests_of_editors_and_processes_get_a_second_attempt(
     assert (judged.status == 0) == holds
     assert ("at the second attempt these passed" in judged.told) == holds
     assert judged.failed == part.failed, "named whatever comes of it"
-
-
-def test_runs_that_share_tests_run_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modules go to whichever run comes to them first, those of tests/ray together; both runs' failures are told."""
-    monkeypatch.setattr(run, "ROOT", tmp_path)
-    place, folder = tmp_path / "tests", tmp_path / "turns"
-    for each in (place, place / "ray", place / "box", folder):
-        each.mkdir()
-        (each / "__init__.py").touch()
-    note = "import os, time\ndef test_{0}():\n    print(os.getpid(), file=open({1!r}, 'a'))\n    time.sleep(0.5)\n"
-    modules = ["box/test_a", "box/test_b", "ray/test_c", "ray/test_d"]
-    for name in modules:
-        text = "".join(note.format(number, str(tmp_path / name.replace("/", "-"))) for number in range(2))
-        (place / f"{name}.py").write_text(text + "    assert 'test_c' not in __file__ and 'test_b' not in __file__\n")
-    (place / "turns.py").write_text(Path(turns.__file__).read_text())
-    lanes = [run.shared("Tests", ["-q", "-p", "no:cacheprovider", "tests"], str(folder), {}) for _ in range(2)]
-    [part] = run.side_by_side(lanes)
-    pids = [(tmp_path / name.replace("/", "-")).read_text().split() for name in modules]
-    assert [len(each) for each in pids] == [2] * 4
-    assert all(len(set(each)) == 1 for each in pids)
-    assert pids[2] == pids[3]
-    assert len({pid for each in pids for pid in each}) == 2
-    assert (part.status, len(part.cases)) == (1, 8)
-    assert sorted(part.failed) == ["tests.box.test_b::test_1", "tests.ray.test_c::test_1"]
