@@ -135,7 +135,8 @@ class Run:
 
     def part(self) -> Part:
         """Waits for the end."""
-        status = self._process.wait()
+        ended = self._process.wait()
+        status = ended if ended >= 0 else 128 - ended  # killed by a signal
         if self._output is not None:
             self._output.seek(0)
             print(f"\n{self._name}:\n{self._output.read().decode(errors='replace')}", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,12 @@ def test_a_few_tests_of_editors_and_processes_get_a_second_attempt(
     assert (judged.status == 0) == holds
     assert ("at the second attempt these passed" in judged.told) == holds
     assert judged.failed == part.failed, "named whatever comes of it"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no signals")
+def test_a_run_that_was_killed_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test_a.py").write_text("import os\n\ndef test_a():\n    os.kill(os.getpid(), 9)\n")
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    part = run.Run("Tests", ["-q", "-p", "no:cacheprovider", str(tmp_path)]).part()
+    assert part.status == 128 + 9, "not below 0, which the largest of several would be no failure"
+    assert run.once_more(part).status == part.status

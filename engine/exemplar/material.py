@@ -21,7 +21,8 @@ class Material:
     """A picture and what of it may be taken.
 
     Attributes:
-        pixels: (H, W, C) float32; unknown ones are 0. Colours in [−1, 1], behind them the channels of maps.
+        pixels: (H, W, C) float32; unknown ones are 0. Colours in [−1, 1], behind them the channels of maps
+            and, but at the finest octave, of texture.
         known: (H, W) bool.
         cover: (H, W) float32, by how much known pixels count, 0 where unknown; all the same if None.
     """

@@ -338,10 +338,10 @@ def _enlarged(picture: np.ndarray, octave: Octave, shape: tuple[int, ...], regio
 
 def warm_up(device: torch.device) -> torch.Tensor:
     """Small fills, one with a map, so that the first ones do not wait for compilers; the last estimate without."""
-    wanted = np.zeros((64, 64), bool)
-    wanted[20:44, 20:44] = True
+    wanted = np.zeros((144, 144), bool)
+    wanted[52:92, 52:92] = True  # so deep that there are three octaves, the middle one with texture
     for channels in (4, 3):
-        pixels = np.random.default_rng(0).uniform(-1, 1, (64, 64, channels)).astype(np.float32)
+        pixels = np.random.default_rng(0).uniform(-1, 1, (144, 144, channels)).astype(np.float32)
         run = Run(pixels, ~wanted, wanted, (False, False), device)
         with torch.inference_mode():
             *_, last = run.moments((plain(4), FINE_SETTINGS), [0])

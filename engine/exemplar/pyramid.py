@@ -108,7 +108,7 @@ def _with_texture(octave: Octave, finer: Octave, spread: float) -> Octave:
     own = own.with_texture(Material(finer.pixels, finer.known, finer.cover), octave.wraps, spread)
     there = octave.elsewhere
     if isinstance(there, Mixture) and isinstance(finer.elsewhere, Mixture):
-        first = there.first.with_texture(finer.elsewhere.first, NO_WRAP, spread).planar()
+        first = there.first.with_texture(finer.elsewhere.first, octave.wraps, spread).planar()
         second = there.second.with_texture(finer.elsewhere.second, NO_WRAP, spread).planar()
         there = Mixture(first, second, there.share)
     elif isinstance(there, Material) and isinstance(finer.elsewhere, Material):

@@ -18,9 +18,9 @@ WEIGHT = 3.0
 still take over (docs/reports/photo.md)."""
 NOISE = 0.01
 """A mean slope, in units of colour in a pixel, that may be a camera's noise."""
-LIMIT = 1.5
-"""What the rougher and rougher approach, so that the colours of hard patterns still count: mean slopes are .1 in
-photographs, and 1 in the dithered bands of pixel art."""
+LIMIT = 1.0
+"""What the rougher and rougher approach: as far as colours go, whose estimates the sampler limits to [−1, 1]. So the
+colours of hard patterns still count: mean slopes are .1 in photographs, and 1 in the dithered bands of pixel art."""
 SPREAD = 0.7
 """Deviation of their blur, in pixels of an octave at which the area is :data:`engine.exemplar.pyramid.COARSEST_DEPTH`
 deep, so that a texture's own ups and downs do not count."""

@@ -3,24 +3,28 @@
 Its module needs a few blocks of two packages whose ``__init__`` loads every network that diffusers has, and with them
 transformers' models, peft and scipy. Meanwhile these packages are empty ones with the same folder. torch's compiler is
 left out as on a torch that has none: diffusers only marks networks for it, and `UNet2DModel` uses none of those.
-Whatever needs the packages later gets the real ones.
+Whatever needs the packages later gets the real ones. No other thread may import torch's compiler meanwhile.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 _BIG = ("diffusers.models.transformers", "diffusers.models.unets")
 _COMPILER = "torch._dynamo"
 _lock = threading.Lock()
+log = logging.getLogger(__name__)
 
 
+@cache
 def unet_2d() -> Any:
     """The class."""
     with _lock:
@@ -28,8 +32,8 @@ def unet_2d() -> Any:
             try:
                 with _lean():
                     return importlib.import_module("diffusers.models.unets.unet_2d").UNet2DModel
-            except (ImportError, AttributeError, TypeError):  # another diffusers than the one this is made for
-                pass
+            except Exception:  # another diffusers than the one this is made for: the whole one says what is wrong
+                log.info("diffusers is loaded as a whole", exc_info=True)
         from diffusers import UNet2DModel
 
         return UNet2DModel

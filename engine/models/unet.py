@@ -109,8 +109,9 @@ def build(config: dict[str, Any], state: dict[str, torch.Tensor]) -> Any:
     Raises:
         RuntimeError, TypeError, ValueError: they do not fit the configuration.
     """
+    network = unet_2d()
     with torch.device("meta"):
-        unet = unet_2d().from_config({name: value for name, value in config.items() if name not in OWN_KEYS})
+        unet = network.from_config({name: value for name, value in config.items() if name not in OWN_KEYS})
     unet.load_state_dict(state, strict=True, assign=True)
     if config.get("attention_heads"):
         _set_heads(unet, int(config["attention_heads"]))
