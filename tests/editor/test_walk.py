@@ -48,7 +48,7 @@ def walk(heading: str, octaves: bool) -> list[str]:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     part = text.split(f"## {heading}\n")[1].split("\n## ")[0]
     found = []
-    for entry in re.findall(r"^\d+\. ((?:.|\n(?!\d+\. |\n))*)", part, re.MULTILINE):
+    for entry in re.findall(r"^(?:\d+\.| +or) ((?:.|\n(?!\d+\. | +or |\n))*)", part, re.MULTILINE):
         only = re.match(r"\*(.*?):\* ", entry)
         if only is None or (only[1] == "octave by octave") == octaves:
             found.append(re.search(r"`([\w/]+\.py)`", entry)[1])  # type: ignore[index]
