@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 
 from engine.canvas import HALF, in_parts
-from engine.exemplar import texture
 from engine.exemplar.patch import SIDE, all_under, means
 
 LEAST_SOURCES = 64
@@ -64,13 +63,6 @@ class Material:
         cover = np.where(known, resized(self.cover), np.float32(0))
         colour = in_parts(resized, self.pixels * self.cover[..., None]) / np.maximum(cover, 1e-6)[..., None]
         return Material.masked(colour, known, cover)
-
-    def with_texture(self, finer: Material, wraps: tuple[bool, bool], spread: float) -> Material:
-        """The same with channels of how rough the ``finer`` one is (:mod:`engine.exemplar.texture`)."""
-        height, width = self.known.shape
-        rough = texture.features(finer.pixels, finer.known, wraps, (height, width), spread)
-        rough[~self.known] = 0
-        return replace(self, pixels=np.concatenate([self.pixels, rough], axis=2))
 
     @cached_property
     def source(self) -> np.ndarray:

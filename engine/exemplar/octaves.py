@@ -75,7 +75,8 @@ class Octave:
 
     Attributes:
         pixels: (H, W, C) float32 in [−1, 1]; unknown ones are 0. Behind the colours come channels of maps
-            (:mod:`engine.run.maps`), if there are any, and of texture (:mod:`engine.exemplar.texture`) at all octaves
+            (:mod:`engine.run.maps`), if there are any, and where it is copied from itself, those of texture
+            (:mod:`engine.exemplar.texture`) at all octaves
             but the finest.
         known: (H, W) bool.
         wanted: (H, W) bool, what is to be painted. What is neither known nor wanted is never looked at.

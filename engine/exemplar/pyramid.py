@@ -46,7 +46,7 @@ def pyramid(
     """The octaves of a job, the finest first.
 
     A pixel is known where everything under it is, and painted where anything under it is. All but the finest have
-    channels of :mod:`engine.exemplar.texture` behind those of the picture.
+    channels of :mod:`engine.exemplar.texture` behind those of the picture, if it is copied from itself.
 
     Args:
         pixels: (H, W, C) float32, as an octave has them.
@@ -69,7 +69,7 @@ def pyramid(
     while octave.atlas.align > 1 if octave.atlas else depth > COARSEST_DEPTH or area > COARSEST_AREA:
         halved += 1
         finer, octave = octave, _scaled(octave, *(shape / 2**halved for shape in shapes))
-        if halved == 1:
+        if halved == 1 and elsewhere is None:  # another picture is as rough as it is
             octave = _with_texture(octave, finer, texture.SPREAD * depth / COARSEST_DEPTH / 2)
         if min(octave.shape) < SIDE or octave.material.count < LEAST_SOURCES:
             return
@@ -103,17 +103,10 @@ def _scaled(octave: Octave, shape: np.ndarray, elsewhere: np.ndarray) -> Octave:
 
 
 def _with_texture(octave: Octave, finer: Octave, spread: float) -> Octave:
-    """The octave and what it is copied from, with channels of how rough the finer one is there."""
-    own = Material(octave.pixels, octave.known, octave.cover)
-    own = own.with_texture(Material(finer.pixels, finer.known, finer.cover), octave.wraps, spread)
-    there = octave.elsewhere
-    if isinstance(there, Mixture) and isinstance(finer.elsewhere, Mixture):
-        first = there.first.with_texture(finer.elsewhere.first, octave.wraps, spread).planar()
-        second = there.second.with_texture(finer.elsewhere.second, NO_WRAP, spread).planar()
-        there = Mixture(first, second, there.share)
-    elif isinstance(there, Material) and isinstance(finer.elsewhere, Material):
-        there = there.with_texture(finer.elsewhere, NO_WRAP, spread).planar()
-    return replace(octave, pixels=own.pixels, elsewhere=there)
+    """The octave with channels of how rough the finer one is there (:mod:`engine.exemplar.texture`)."""
+    rough = texture.features(finer.pixels, finer.known, octave.wraps, octave.shape, spread)
+    rough[~octave.known] = 0
+    return replace(octave, pixels=np.concatenate([octave.pixels, rough], axis=2))
 
 
 def carried(coarse: Octave, places: np.ndarray, fine: Octave, seed: int) -> np.ndarray:
