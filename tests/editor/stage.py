@@ -21,6 +21,25 @@ SIZE = 4
 RGBA = [bytes([shade]) * (SIZE * SIZE * 4) for shade in range(10)]
 
 
+class Box:
+    """A field's widget that is a variable."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def read(self) -> Any:
+        return self.value
+
+    def write(self, value: Any) -> None:
+        self.value = value
+
+    def fill(self, entries: Any) -> None:
+        self.entries = [value for value, _, _ in entries]
+
+    def on_change(self, work: Any) -> None:
+        pass
+
+
 class WatchedLayer(FileLayer):
     """A file layer that notes what was painted, and takes it or not as the test says."""
 

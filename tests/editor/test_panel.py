@@ -18,25 +18,9 @@ from bridge_server.client.editor.panel import Panel, settings
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.editor.pump import Pump
 from bridge_server.client.editor.view import Chosen
-from tests.editor.stage import Stage, finished_run
+from tests.editor.stage import Box, Stage, finished_run
 
 TEXTURE = events.Model("texture", "Texture", "pixel", "GPL", True, False, False, learns=True)
-
-
-class Box:
-    """A field's widget that is a variable."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def read(self) -> Any:
-        return self.value
-
-    def write(self, value: Any) -> None:
-        self.value = value
-
-    def fill(self, entries: Any) -> None:
-        self.entries = [value for value, _, _ in entries]
 
 
 class QuietPump(Pump):

@@ -26,6 +26,7 @@ from bridge_server.client.editor.pump import Pump
 from bridge_server.client.session import Session
 from tests.bridge.home import ROOT, SLOW, Home, until
 from tests.editor.files import FileHost
+from tests.editor.stage import Box
 from tests.editor.walk import follow
 
 MOST_THERE, MOST_BACK = 15, 10
@@ -77,25 +78,6 @@ class Turning(Pump):
             slot()
 
 
-class Value:
-    """A field's widget without a picture."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def read(self) -> Any:
-        return self.value
-
-    def write(self, value: Any) -> None:
-        self.value = value
-
-    def on_change(self, work: Callable[[], Any]) -> None:
-        pass
-
-    def fill(self, entries: Any) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     with pytest.MonkeyPatch.context() as patch:
@@ -123,7 +105,7 @@ def clicked(folder: Path, model: str, side: int) -> None:
     pump = Turning()
     session = Session("files", notify=pump.notify, preview_interval=0.0)
     pump.drive(Flow(FileHost(folder), session), "no log")
-    widgets: Any = {name: Value(each.default) for name, each in fields.FIELDS.items()}
+    widgets: Any = {name: Box(each.default) for name, each in fields.FIELDS.items()}
     panel = Panel(pump, Choices(folder / "choices.json"), widgets, lambda: None, lambda _: True)
     for name, value in {"model": model, "steps": 30, "jump_samples": 1}.items():
         panel.widgets[name].write(value)
