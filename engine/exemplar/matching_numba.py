@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from engine.exemplar import texture
 from engine.exemplar.patch import NEIGHBOURS, SIDE, TRIES
 
 CHUNKS = 64
@@ -117,7 +118,7 @@ def _improving(constant):
 
 
 _of_any = _improving(0)
-_LOOPS = {3: _improving(3), 5: _improving(5)}
+_LOOPS = {channels: _improving(channels) for channels in (3, 3 + texture.CHANNELS)}
 """For colours, and for colours with texture (:mod:`engine.exemplar.texture`)."""
 
 

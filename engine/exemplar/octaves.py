@@ -57,8 +57,8 @@ LIVELINESS = 0.15
 there is a mean of patches and has lost contrast, so that without it flat places would always be nearest: of a patch of
 variance V a mean with variance v is V − v away, but only v from a flat one."""
 STEADINESS = 0.5
-"""Share of what is added to a place's squared distance for a contrast unlike that of the place that is remembered: the
-squared difference of the roots. So flat places do not creep in at a hole's border."""
+"""How much a contrast unlike that of the remembered place adds to a place's squared distance: this share of the squared
+difference of their roots. So flat places do not creep in at a hole's border."""
 VOTE_SIGMA, LAST_VOTE_SIGMA = 2.5, 1.0
 """Deviation in pixels of the weights with which a patch votes for its pixels; in the last call of all they are
 narrower, because votes that do not agree blur the grain."""

@@ -69,7 +69,7 @@ def pyramid(
     while octave.atlas.align > 1 if octave.atlas else depth > COARSEST_DEPTH or area > COARSEST_AREA:
         halved += 1
         finer, octave = octave, _scaled(octave, *(shape / 2**halved for shape in shapes))
-        if halved == 1 and elsewhere is None:  # another picture is as rough as it is
+        if halved == 1 and elsewhere is None:  # of another picture all is taken, however rough
             octave = _with_texture(octave, finer, texture.SPREAD * depth / COARSEST_DEPTH / 2)
         if min(octave.shape) < SIDE or octave.material.count < LEAST_SOURCES:
             return
