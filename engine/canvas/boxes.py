@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from engine.errors import BadInput
@@ -151,6 +152,25 @@ def bounds(selection: np.ndarray) -> Box:
     """The smallest box that holds every pixel with selection > 0."""
     rows, columns = np.flatnonzero(selection.any(axis=1)), np.flatnonzero(selection.any(axis=0))
     return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1)
+
+
+def distance_to_known(known: np.ndarray, wraps: Wraps, metric: int, border: int = 0) -> np.ndarray:
+    """(H, W) float32: from each pixel to the nearest known one, as one of OpenCV's metrics has it; ``border`` pixels
+    around the picture count as known."""
+    distance = np.zeros(known.shape, np.float32)
+    if known.all():
+        return distance
+    # No pixel is nearer to what is unknown than those beside the box around it.
+    box = grown(bounds(~known), 1, Box(0, 0, known.shape[1], known.shape[0]))
+    looked = tuple(slice(None) if wrapped else part for part, wrapped in zip(box.slices, wraps, strict=True))
+    away, inside = ~known[looked], []
+    for axis, (length, wrapped) in enumerate(zip(away.shape, wraps, strict=True)):
+        pad = length // 2 if wrapped else border
+        widths = [(pad, pad) if axis == other else (0, 0) for other in (0, 1)]
+        away = np.pad(away, widths, mode="wrap") if wrapped else np.pad(away, widths)
+        inside.append(slice(pad, pad + length))
+    distance[looked] = cv2.distanceTransform(away.astype(np.uint8), metric, 5)[tuple(inside)]
+    return distance
 
 
 def axes(wrap: str) -> tuple[bool, bool]:

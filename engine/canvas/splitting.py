@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from engine.canvas.boxes import Box, grown
+from engine.canvas.boxes import NO_WRAP, Box, distance_to_known, grown
 from engine.canvas.planning import usual_surroundings
 
 CELL = 32
@@ -97,7 +97,7 @@ def _aligned(box: Box, to: int) -> Box:
 
 def _cells(selected: np.ndarray, known: np.ndarray, side: int) -> _Cells:
     pixels = np.stack(np.nonzero(selected))
-    depth = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_C, 3)[pixels[0], pixels[1]]
+    depth = distance_to_known(known, NO_WRAP, cv2.DIST_C)[pixels[0], pixels[1]]
     columns = -(-selected.shape[1] // side)
     number = pixels[0] // side * columns + pixels[1] // side
     order = np.argsort(number, kind="stable")

@@ -127,6 +127,7 @@ def changes(
     grid = Grid(wanted / np.float32(REACH**2), *(np.zeros((height, width), np.float32) for _ in range(2)))
     rows = max(1, STRIP // width)
     for axis, step in enumerate(steps):
+        yield right
         for first in range(0, height, rows):
             part = slice(first, min(height, first + rows))
             _add_rows(grid, right, part, axis, picture, step, cover, wanted, wraps[axis])

@@ -34,11 +34,11 @@ import numpy as np
 import torch
 
 from engine import canvas
-from engine.canvas import Box, smooth_fill
+from engine.canvas import Box, distance_to_known, smooth_fill
 from engine.exemplar import fitting, groups, matching, melding
 from engine.exemplar.atlas import Atlas
 from engine.exemplar.material import Material, Mixture, planar
-from engine.exemplar.patch import SIDE, distance_to_known, means, patches, vote_window
+from engine.exemplar.patch import SIDE, means, patches, vote_window
 from engine.exemplar.targets import RING, Targets
 
 STRIP = 1 << 18
@@ -271,6 +271,7 @@ class Octave:
         cover = self.known if self.cover is None else self.cover
         cover = cover if self.elsewhere is None else np.zeros_like(cover)  # what is there has another light
         given = [self.painted(x), cover[box], self.wanted[box]]
+        yield
         steps: Iterable[np.ndarray] = (self._steps(places, axis) for axis in (0, 1))
         strips = [slice(0, self.box.height)]
         if sheet is not None:

@@ -16,33 +16,16 @@ TRIES = 4
 
 def all_under(flags: np.ndarray, beyond: bool = False) -> np.ndarray:
     """(H, W) bool: whether all flags are set in the patch that begins there; ``beyond``: those beyond the picture."""
-    count = cv2.boxFilter(
-        np.pad(flags.astype(np.float32), [(0, SIDE - 1)] * 2, constant_values=float(beyond)),
-        -1,
-        (SIDE, SIDE),
-        anchor=(0, 0),
-        normalize=False,
-        borderType=cv2.BORDER_CONSTANT,
+    patch, border = np.ones((SIDE, SIDE), np.uint8), cv2.BORDER_CONSTANT
+    return cv2.erode(flags.view(np.uint8), patch, anchor=(0, 0), borderType=border, borderValue=float(beyond)).view(
+        bool
     )
-    return count[: flags.shape[0], : flags.shape[1]] > SIDE**2 - 0.5
 
 
 def means(values: np.ndarray) -> np.ndarray:
     """(H, W) float32: of the patch that begins there; what lies beyond the picture is as its border."""
     means: np.ndarray = cv2.boxFilter(values, -1, (SIDE, SIDE), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
     return means
-
-
-def distance_to_known(known: np.ndarray, wraps: tuple[bool, bool], metric: int, border: int = 0) -> np.ndarray:
-    """(H, W) float32: from each pixel to the nearest known one; ``border`` pixels around the picture count as known."""
-    away, inside = ~known, []
-    for axis, (length, wrapped) in enumerate(zip(known.shape, wraps, strict=True)):
-        pad = length // 2 if wrapped else border
-        widths = [(pad, pad) if axis == other else (0, 0) for other in (0, 1)]
-        away = np.pad(away, widths, mode="wrap") if wrapped else np.pad(away, widths)
-        inside.append(slice(pad, pad + length))
-    distance: np.ndarray = cv2.distanceTransform(away.astype(np.uint8), metric, 5)
-    return distance[tuple(inside)]
 
 
 def vote_window(sigma: float) -> np.ndarray:

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import torch
 
-from engine.canvas import NO_WRAP
+from engine.canvas import NO_WRAP, distance_to_known
 from engine.exemplar import texture
 from engine.exemplar.atlas import Atlas
 from engine.exemplar.material import LEAST_SOURCES, Material, Mixture
 from engine.exemplar.octaves import Octave
-from engine.exemplar.patch import SIDE, distance_to_known
+from engine.exemplar.patch import SIDE
 from engine.exemplar.targets import Targets
 from engine.sampling import Schedule, plain
 

@@ -60,6 +60,7 @@ def _smooth(painting: Painting, known: np.ndarray) -> bool:
 
 def events(painting: Painting, attempt: Attempt, start: Kept | None) -> Iterator[Event]:
     """All octaves of all variants, in turns; ``start``: where to go on."""
+    yield Pause()
     run, begun = _run(painting), None
     yield Pause()
     for _ in _guarded(run.prepared()):

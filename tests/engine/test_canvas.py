@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -373,3 +374,22 @@ def test_a_tile_is_painted_by_windows_over_its_seams_alone():
     plan = canvas.plan(_frame(256, 256, 24), Geometry(8, 64, 96, True), wraps=(True, True))
     assert len(plan.windows) == 7
     assert all(212 in (window.x, window.y) for window in plan.windows)
+
+
+@pytest.mark.parametrize("wraps", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("border", [0, 1])
+def test_the_distance_to_what_is_known_is_the_least_of_all(wraps, border):
+    height, width = 24, 30
+    for y, x, down, across in ((5, 9, 12, 6), (0, 20, 10, 10), (9, 0, 6, 30), (23, 29, 1, 1), (0, 0, 23, 30)):
+        known = np.ones((height, width), bool)
+        known[y : y + down, x : x + across] = False
+        apart = []
+        for here, length, wrapped in zip(np.nonzero(known), known.shape, wraps, strict=True):
+            away = np.abs(np.arange(length)[:, None] - here)
+            apart.append(np.minimum(away, length - away) if wrapped else away)
+        least = np.maximum(apart[0][:, None], apart[1][None]).min(-1)
+        for axis, (length, wrapped) in enumerate(zip(known.shape, wraps, strict=True)):
+            if border and not wrapped:
+                beyond = np.minimum(np.arange(length) + 1, length - np.arange(length))
+                least = np.minimum(least, np.expand_dims(beyond, 1 - axis))
+        assert np.array_equal(canvas.distance_to_known(known, wraps, cv2.DIST_C, border), least)
