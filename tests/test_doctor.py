@@ -136,13 +136,13 @@ BROKEN: dict[str, tuple[Callable[[Engine], object], str]] = {
     "a package deleted": (_without("tqdm"), "Parts of the engine are missing (tqdm): click Repair."),
     "no pyzmq": (_without("pyzmq"), "Parts of the engine are missing (pyzmq): click Repair."),
     "no safetensors": (_without("safetensors"), "Parts of the engine are missing (safetensors): click Repair."),
-    "a package damaged": (_damage_package, "The package pyzmq is not whole: click Repair."),
+    "a package damaged": (_damage_package, "The package pyzmq is incomplete: click Repair."),
     "Python gone": (_python_gone, "The Python that the engine needs is gone: click Repair."),
-    "half of the weights": (_cut, "A file of the model is not whole"),
+    "half of the weights": (_cut, "A file of the model is incomplete"),
     "other weights": (_change_weights, "is not what it should be: click Repair."),
     "no weights": (
         lambda engine: shutil.rmtree(engine.packages / "engine/weights"),
-        "A file of the model is not whole",
+        "A file of the model is incomplete",
     ),
     "no launch file": (lambda engine: engine.launch.unlink(), "The engine is not set up yet: click Set up."),
     "launch file broken": (lambda engine: engine.launch.write_text("{"), "not set up for this user yet"),
@@ -150,8 +150,8 @@ BROKEN: dict[str, tuple[Callable[[Engine], object], str]] = {
     "engine gone": (lambda engine: shutil.rmtree(engine.environment), "The folder of the engine is gone"),
     "half set up": (_half, "was begun and not finished; it continues"),
     "half repaired": (lambda engine: engine.stamp.unlink(), "click Repair."),
-    "wrong kit": (_wrong_kit, "“kit” is not whole: install the plug-in again from its zip."),
-    "older engine": (_older, f"The engine is of version 0.0.9 and {version()} came with this plug-in: click Update."),
+    "wrong kit": (_wrong_kit, "“kit” is incomplete: install the plug-in again from its zip."),
+    "older engine": (_older, f"The engine's version is 0.0.9, and {version()} came with this plug-in: click Update."),
     "half a plug-in": (lambda engine: (engine.plugin / "docker.py").unlink(), "install its zip again"),
 }
 PAINTS = ("other weights", "wrong kit", "older engine", "half a plug-in")
@@ -258,7 +258,7 @@ def test_uninstall_tells_first_and_keeps_what_was_not_asked_for(engine: Engine) 
     (base / "data/notes.txt").touch()
     stays = engine.run("uninstall", answer="n\n").stdout.partition("--history is given:")[2]
     models, others = stays.split("This stays:")
-    assert ("data/models" in models, "Files that RePaint has not made" in others) == (True, True)
+    assert ("data/models" in models, "Files that RePaint did not make" in others) == (True, True)
     (base / "data/notes.txt").unlink()
     done = engine.run("uninstall", answer="y\n")
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ log = logging.getLogger("box")
 OTHER_VERSION = (
     "The box runs RePaint {there} and this computer {here}: install the same version on both, then connect again."
 )
-TAKEN = "All workers of the other machine serve other computers now: wait, or disconnect one of those."
+TAKEN = "All workers of the other machine are busy with other computers: wait, or disconnect one of those."
 FORGOTTEN = "The other machine was started again, or waited too long: what it had in hand is run again."
 IN_USE = "{listen} cannot be listened on ({why}): choose another port or an address of this computer."
 KNOCK = 1.0  # seconds between two strangers who are shown

@@ -92,7 +92,7 @@ class Link:
                     if not isinstance(answer, messages.Welcome):
                         raise WireError("Something else than the RePaint bridge answers.", "no welcome")
                     if not secrets.compare_digest(answer.proof, proof.bridge_proof(address.secret, nonce)):
-                        raise Refused("Something else than the RePaint bridge answers on its port.", "wrong proof")
+                        raise Refused("Another program answers on the RePaint bridge's port.", "wrong proof")
                     return cls(dealer, answer, arrived[1:])
         except BaseException:
             dealer.close()
@@ -166,7 +166,7 @@ def _start(recipe: launch.Launch, client: str, app: str, give_up: Callable[[], b
     launch.private_folder(recipe.state)
     lock = FileLock(recipe.state / START_LOCK)
     if not lock.acquire(timeout, give_up):
-        raise CannotStart("The RePaint bridge is being started but does not come up: try again in a minute.")
+        raise CannotStart("The RePaint bridge was started but does not answer yet: try again in a minute.")
     try:
         process: subprocess.Popen[bytes] | None = None
         stale = ""  # the instance of a connection file that outlived its bridge

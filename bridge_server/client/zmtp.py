@@ -42,7 +42,7 @@ def _command(name: bytes, body: bytes) -> bytes:
 
 
 def _foreign(details: str) -> WireError:
-    return WireError("Something else than the RePaint bridge answers on its port; starting it again may help.", details)
+    return WireError("Another program answers on the RePaint bridge's port; starting it again may help.", details)
 
 
 class Protocol:

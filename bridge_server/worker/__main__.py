@@ -23,7 +23,7 @@ from engine.untrusted import own_input
 
 log = logging.getLogger("worker")
 
-_ENGINE_MISSING = "The RePaint engine is not whole: open RePaint and click Repair."
+_ENGINE_MISSING = "The RePaint engine is incomplete: open RePaint and click Repair."
 
 
 def _die_with_parent(parent: int) -> None:

@@ -241,7 +241,7 @@ def test_a_worker_serves_one_computer_at_a_time(pair: Pair) -> None:
         assert command("connect", pair.box.address, pair.box.key).returncode == 0
         watched = other.session()
         notice = until(lambda: watched.all(events.Notice), "the news")[0]
-        assert "serve other computers" in notice.sentence
+        assert "busy with other computers" in notice.sentence
         assert len(watched.run(request())) == 1
         assert command("disconnect", home=pair.home.path).returncode == 0
         until(lambda: other.status().device == "2 × cpu", "the worker is free", pause=0.1)

@@ -55,7 +55,7 @@ def test_two_computers_with_one_key_do_not_take_each_others_workers(dial: Callab
         assert (refused.code, refused.sentence) == ("taken", ""), "another worker serves it"
     taken = dial("three", 0)
     assert taken.code == "taken"
-    assert "serve other computers" in taken.sentence
+    assert "busy with other computers" in taken.sentence
     assert isinstance(dial("one", 0), wire.Welcome), "its own place"
     time.sleep(2.2)
     assert isinstance(dial("three", 0), wire.Welcome), "the others are silent"

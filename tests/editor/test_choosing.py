@@ -94,7 +94,7 @@ def test_a_word_for_each(found: Figures | None, word: str) -> None:
 
 def test_the_tip_has_the_figures() -> None:
     assert figures.explained(Figures(1.234, None, 0.25)) == (
-        "Edge 1.23, grain – (best at 1)\n25 % of it stands nowhere else in the picture"
+        "Edge 1.23, grain – (best at 1)\n25 % of it is found nowhere else in the picture"
     )
     assert figures.explained(None) == ""
 
@@ -103,8 +103,8 @@ def test_the_colour_of_the_ring_is_said_when_the_run_ends(stage: Stage) -> None:
     stage.running()
     told = replace(result(0, 1), figures=Figures(1.2, 0.9, 0.9, ring_before=7.26, ring_after=0.94))
     stage.tell(told, events.Done("job1", 3.0))
-    assert stage.flow.sentence == "Done in 3 s. Colour of the ring: ΔE00 7.3 → 0.9"
-    assert figures.explained(told.figures).endswith("\nColour of the ring: ΔE00 7.3 → 0.9")
+    assert stage.flow.sentence == "Done in 3 s. Colour difference at the edge (ΔE00): 7.3 → 0.9"
+    assert figures.explained(told.figures).endswith("\nColour difference at the edge (ΔE00): 7.3 → 0.9")
 
 
 def grid(stage: Stage, path: Path, search: str = "", order: str = "newest", only: bool = False) -> choosing.Choosing:

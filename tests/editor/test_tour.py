@@ -74,7 +74,7 @@ def test_each_step_waits_for_the_artist(walk: Walk) -> None:
     assert walk.tick().startswith("4 of 4")
     stage.host.layers[-1].undo()
     assert stage.host.layers[-1].state() == GONE
-    assert walk.tick().startswith("That was all")
+    assert walk.tick().startswith("That is all")
     assert (walk.ticks, walk.tour.shown().close, walk.room.boxes["variants"].value) == ([], "tour_done", 1)
     walk.tour.close()
     assert not walk.tour.shown().visible

@@ -137,7 +137,7 @@ def take_the_tour(desk: Desk) -> None:
     host.wait(f"{text}.startswith('4 of 4')", what="the other one is chosen")
     host.wait("not flow.has_steps")
     desk.keys("ctrl+z")
-    host.wait(f"{text}.startswith('That was all')", what="the undo was seen")
+    host.wait(f"{text}.startswith('That is all')", what="the undo was seen")
     assert host.run("tree(tour)") == before
     desk.click("tour.close_button")
     host.wait("not window.tour.get_visible()")
@@ -183,8 +183,8 @@ def test_cancel_kill_and_go_on(shop: Shop) -> None:
     host.screenshot("downloading")
     shop.desk.click("set_up_panel.stop")
     host.wait(f"{PANEL}.main.get_visible() and {PANEL}.main.get_sensitive()", seconds=5, what="it has stopped")
-    said = "Stopped; what has arrived is kept, and Go on continues from there."
-    assert host.run(f"[{PANEL}.sentence.get_text(), {PANEL}.main.get_label()]") == [said, "_Go on"]
+    said = "Stopped; what has arrived is kept. Click Continue to go on from there."
+    assert host.run(f"[{PANEL}.sentence.get_text(), {PANEL}.main.get_label()]") == [said, "_Continue"]
     shop.index.stop_after = shop.index.sent + 1_000_000
     shop.desk.click("set_up_panel.main")
     host.wait(f"{PAGE}.job.shown().steps[0].done > {KEPT} + 900000", what="it goes on")

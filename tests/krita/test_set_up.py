@@ -208,7 +208,7 @@ def take_the_tour(desk: Desk) -> None:
     host.wait("not flow.has_steps")
     host.run("canvas().setFocus()")
     host.keys("ctrl+z")
-    host.wait(f"{text}.startswith('That was all')", what="the undo was seen")
+    host.wait(f"{text}.startswith('That is all')", what="the undo was seen")
     assert host.run("hashlib.sha256(shown(documents['tour'])).hexdigest()") == before
     desk.click("tour.close_button")
     host.wait("not dock().tour.isVisible()")
@@ -326,8 +326,8 @@ def test_cancel_and_go_on(shop: Shop) -> None:
     shop.desk.screenshot("downloading")
     shop.desk.click("set_up_panel.stop")
     host.wait(f"{PANEL}.main.isVisible() and {PANEL}.main.isEnabled()", seconds=5, what="it has stopped")
-    assert shop.said() == "Stopped; what has arrived is kept, and Go on continues from there."
-    assert host.run(f"{PANEL}.main.text()") == "&Go on"
+    assert shop.said() == "Stopped; what has arrived is kept. Click Continue to go on from there."
+    assert host.run(f"{PANEL}.main.text()") == "&Continue"
     shop.go_on()
     host.stop()
 
@@ -337,7 +337,7 @@ def test_killed_while_it_sets_up_and_gone_on(shop: Shop) -> None:
     shop.begin(hold=True)
     shop.host.kill()
     shop.start()
-    assert shop.host.run(f"{PANEL}.main.text()") == "&Go on"
+    assert shop.host.run(f"{PANEL}.main.text()") == "&Continue"
     assert "begun and not finished" in shop.host.run(f"{PANEL}.about.text()")
     shop.go_on()
     shop.host.stop()

@@ -103,8 +103,8 @@ def test_a_folder_that_can_only_be_read(kit: SmallKit, home: Path, volumes: list
     subprocess.run(["mount", "-o", "remount,ro", str(home / part)], check=True)
     shown = run(kit)
     assert shown.state == "failed"
-    assert shown.sentence.startswith(f"Nothing can be written into {home / part}")
-    assert shown.sentence.endswith("make it writable for you, then try again.")
+    assert shown.sentence.startswith(f"RePaint may not write to {home / part}")
+    assert shown.sentence.endswith("make it writable for yourself, then try again.")
     assert setup.plan(kit.folder).problem == shown.sentence, "it is told before the click"
     subprocess.run(["mount", "-o", "remount,rw", str(home / part)], check=True)
     good(kit)

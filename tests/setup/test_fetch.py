@@ -149,20 +149,20 @@ def test_wrong_hash(home: Path, index: Index, big: Wheel) -> None:
 def test_a_proxy_that_answers_with_a_page(home: Path, index: Index, big: Wheel, login: bool | str) -> None:
     index.login = login
     said = sentence(home / "wheels", index.address, big)
-    assert said.startswith("Instead of packages a web page came from 127.0.0.1: sign in to this network")
+    assert said.startswith("127.0.0.1 sent a web page instead of packages: sign in to this network")
 
 
 def test_a_package_that_is_not_there(home: Path, index: Index, big: Wheel) -> None:
     (index.folder / big.name).unlink()
-    assert sentence(home / "wheels", index.address, big).startswith(f"{big.name} is not at 127.0.0.1: look whether")
+    assert sentence(home / "wheels", index.address, big).startswith(f"{big.name} is not at 127.0.0.1: check pip's")
     kits.wheel(index.folder, "big", "0.9", {"big.bin": b"old"})
-    assert sentence(home / "wheels", index.address, big).startswith(f"{big.name} is not at 127.0.0.1: look whether")
+    assert sentence(home / "wheels", index.address, big).startswith(f"{big.name} is not at 127.0.0.1: check pip's")
 
 
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (404, "is not at 127.0.0.1: look whether"),
+        (404, "is not at 127.0.0.1: check pip's"),
         (403, "127.0.0.1 asks for a user name and a password (it says 403)"),
         (407, "The proxy of this network wants a user name"),
         (503, "127.0.0.1 has a problem (it says 503): try again later"),
@@ -210,7 +210,7 @@ def test_a_folder_that_cannot_be_written(home: Path, index: Index, big: Wheel, m
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(fetch, "open", refuse, raising=False)
-    assert sentence(home / "wheels", index.address, big).startswith(f"Nothing can be written into {home}")
+    assert sentence(home / "wheels", index.address, big).startswith(f"RePaint may not write to {home}")
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate")
@@ -288,7 +288,7 @@ def test_a_password_is_for_one_scheme_alone(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_page_without_an_end(home: Path, index: Index, big: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "LONGEST", 50)
-    assert sentence(home / "wheels", index.address, big).startswith("Instead of packages a web page came from 127.0")
+    assert sentence(home / "wheels", index.address, big).startswith("127.0.0.1 sent a web page instead of packages")
 
 
 @pytest.mark.parametrize("json", [False, True])

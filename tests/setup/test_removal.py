@@ -40,7 +40,7 @@ def test_removing_everything(home: Path, kit: SmallKit) -> None:
     both = setup.removable()
     assert [words for words, _, _ in both.stays] == [
         "Models that you downloaded",
-        "Files that RePaint has not made",
+        "Files that RePaint did not make",
         "The history: your pictures and their steps",
         "The history: your pictures and their steps",
     ]

@@ -135,7 +135,7 @@ def test_uv_does_not_hear_settings_that_break_it(kit: SmallKit, monkeypatch: pyt
 
 
 def test_a_kit_that_is_not_whole(kit: SmallKit) -> None:
-    said = "The plug-in's folder “kit” is not whole: install the plug-in again from its zip."
+    said = "The plug-in's folder “kit” is incomplete: install the plug-in again from its zip."
     (kit.folder / kit.lock["project"]["files"][0]["name"]).write_bytes(b"PK")
     assert setup.plan(kit.folder).problem == said
     (kit.folder / "lock.json").unlink()
@@ -234,12 +234,12 @@ def test_an_update_leaves_what_works(
     old = setup.plan(kit.folder).folder
     bad = SmallKit(tmp_path / "bad", "1.1", project={"bridge_server/fails": "x"})
     assert setup.found(bad.folder) == setup.Found(
-        "old", "The engine is of version 1.0 and 1.1 came with this plug-in: click Update."
+        "old", "The engine's version is 1.0, and 1.1 came with this plug-in: click Update."
     )
     shown = run(bad, bad.wheels)
     assert shown.state == "failed"
     assert shown.sentence == (
-        "The engine was installed but does not work (The small picture could not be painted): look into the log, then "
+        "The engine was installed but does not work (The small picture could not be painted): look at the log, then "
         "try again."
     )
     assert environments.current() == old
@@ -275,7 +275,7 @@ def test_repair_fetches_what_is_broken(kit: SmallKit, index: Index) -> None:
 
     shutil.rmtree(packages / "numpy")
     assert setup.found(kit.folder) == setup.Found("broken", "Parts of the engine are missing (numpy): click Repair.")
-    assert setup.broken_parts(folder) == ["The package numpy is not whole: click Repair."]
+    assert setup.broken_parts(folder) == ["The package numpy is incomplete: click Repair."]
     index.asked.clear()
     good(kit)
     files = [path for path, _ in index.asked if path.startswith("/files/")]
@@ -289,7 +289,7 @@ def test_repair_fetches_what_is_broken(kit: SmallKit, index: Index) -> None:
     weights = packages / "engine" / "weights" / "model.bin"
     weights.write_bytes(weights.read_bytes()[:100])
     assert setup.found(kit.folder) == setup.Found(
-        "broken", "A file of the model is not whole (engine/weights/model.bin): click Repair."
+        "broken", "A file of the model is incomplete (engine/weights/model.bin): click Repair."
     )
     good(kit)
     weights.write_bytes(bytes(weights.stat().st_size))  # the same size
@@ -302,7 +302,7 @@ def test_repair_fetches_what_is_broken(kit: SmallKit, index: Index) -> None:
     record = next(packages.glob("numpy-*.dist-info/RECORD"))
     for harm in (record.unlink, lambda: record.write_bytes(b"\xff\x00,a,b\n"), lambda: record.write_text("x,y,z\n")):
         harm()
-        assert setup.broken_parts(folder) == ["The package numpy is not whole: click Repair."]
+        assert setup.broken_parts(folder) == ["The package numpy is incomplete: click Repair."]
         good(kit)
 
     interpreter = interpreter_in(folder)
@@ -376,9 +376,9 @@ def test_what_cannot_be_seen_is_made_anew(kit: SmallKit) -> None:
     shutil.rmtree(torch.parent / "__pycache__")  # which would pass for it, written within the same second
     shown = run(kit, kit.wheels)
     assert shown.sentence == (
-        "The engine was installed but does not work (SyntaxError: invalid syntax): look into the log, then try again."
+        "The engine was installed but does not work (SyntaxError: invalid syntax): look at the log, then try again."
     )
-    assert setup.found(kit.folder) == setup.Found("broken", "The engine is not whole: click Repair.")
+    assert setup.found(kit.folder) == setup.Found("broken", "The engine is incomplete: click Repair.")
     good(kit, kit.wheels)
 
 
@@ -388,13 +388,13 @@ def test_a_disk_without_locks(kit: SmallKit, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    assert "knows no file locks" in run(kit, kit.wheels).sentence
+    assert "does not support file locks" in run(kit, kit.wheels).sentence
 
 
 def test_a_plan_raises_nothing(kit: SmallKit, monkeypatch: pytest.MonkeyPatch) -> None:
     kit.lock["packages"][0]["marker"] = "no marker"
     kit.write()
-    assert setup.plan(kit.folder).problem.startswith("The plug-in's folder “kit” is not whole")
+    assert setup.plan(kit.folder).problem.startswith("The plug-in's folder “kit” is incomplete")
 
     def refuse(place: str) -> None:
         raise OSError(errno.EIO, "Input/output error", place)
@@ -418,7 +418,7 @@ def test_use_an_engine_that_is_there(kit: SmallKit, tmp_path: Path, monkeypatch:
     with pytest.raises(BridgeError) as raised:
         setup.use(folder)
     assert raised.value.sentence == (
-        f"The engine in {folder} does not work (The small picture could not be painted): look into the log, then try "
+        f"The engine in {folder} does not work (The small picture could not be painted): look at the log, then try "
         "again."
     )
 

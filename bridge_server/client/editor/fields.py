@@ -210,8 +210,8 @@ MATERIAL: Tuple[Field, ...] = (
         "material", True, low=1, high=100, unit="%", step=5,
     ),
     Pick(
-        material.SHARES, "", "Share by",
-        "A mask that says how much of the share holds where: white all of it, black nothing", "material",
+        material.SHARES, "", "Share mask",
+        "A mask that sets where the share applies: fully in white, not at all in black", "material",
         entries=(("", sentences.ALIKE),),
     ),
 )  # fmt: skip
@@ -276,8 +276,8 @@ MORE: Tuple[Field, ...] = (
     ),
     Number(
         "known_noise", 0, "Known noise",
-        "Strength of grain or compression noise around the selection, of 255; the fill does not copy it", "network",
-        True, low=1, high=128, zero="none",
+        "Strength, on a scale of 255, of grain or compression noise around the selection; the fill does not copy it",
+        "network", True, low=1, high=128, zero="none",
     ),
     Flag("hard", False, "&Hard edge", "No soft edge: what is at least half selected is repainted fully", "", True),
     Flag(
@@ -285,8 +285,8 @@ MORE: Tuple[Field, ...] = (
         "Only colours that are around the selection, up to 256; pictures of few colours keep theirs anyway", "", True,
     ),
     Flag(
-        "ring", False, "Colour of the &ring",
-        "Brings the fill's colours, but not its detail, into agreement with a ring around it", "", True,
+        "ring", False, "Match su&rrounding colours",
+        "Shifts the fill's colours, but not its detail, to match those just around it", "", True,
     ),
 )  # fmt: skip
 HISTORY: Tuple[Field, ...] = (
@@ -310,7 +310,7 @@ CHOOSING: Tuple[Field, ...] = (
 LIVE: Tuple[Field, ...] = (
     Flag("live", False, "Li&ve", "Fill every selection as soon as it is finished; one Ctrl+Z takes each fill away"),
     Choice(
-        "after_live", "deselect", "", "What becomes of the selection when it has been filled",
+        "after_live", "deselect", "", "What happens to the selection once it has been filled",
         entries=(("deselect", "then deselect"), ("keep", "keep selected")),
     ),
 )  # fmt: skip

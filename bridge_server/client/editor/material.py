@@ -29,7 +29,7 @@ ENTRIES: Tuple[Tuple[str, str], ...] = (
     (PICTURE, "Another open picture"),
     (FILE, "A picture file"),
     (MARKED, "Only what is marked"),
-    (UNMARKED, "Not what is marked"),
+    (UNMARKED, "What is not marked"),
 )
 _HALF = bytes(128) + b"\xff" * 128
 _LESS_THAN_HALF = _HALF[::-1]

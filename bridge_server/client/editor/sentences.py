@@ -93,8 +93,8 @@ TOO_SMOOTH = "smooth"
 GRAINY = "grainy"
 COPIED = "copied"
 FIGURES = "Edge {edge}, grain {grain} (best at 1)"
-NEW_SHARE = "{percent} % of it stands nowhere else in the picture"
-RING = "Colour of the ring: ΔE00 {before} → {after}"
+NEW_SHARE = "{percent} % of it is found nowhere else in the picture"
+RING = "Colour difference at the edge (ΔE00): {before} → {after}"
 ORIGINAL = "Original"
 
 # ---- models ----
@@ -139,9 +139,7 @@ SET_UP_WHERE = "Into: {folder}"
 SET_UP_DEVICE = "Device: {device}"
 SET_UP_PYTHON = "Runs on: {python}"
 TRYING_ENGINE = "Trying that engine …"
-NO_KIT = (
-    "This copy of the plug-in cannot set up an engine: install it from its zip file, or use an engine that is there."
-)
+NO_KIT = "This copy of the plug-in cannot set up an engine: install it from its zip file, or use an existing engine."
 REMOVAL_GOES = "This goes:"
 REMOVAL_STAYS = "This stays:"
 REMOVAL_LINE = "{what}, {size}: {place}"
@@ -152,13 +150,13 @@ REMOVED = "Removed. To remove the plug-in itself, delete its folder."
 BOX_ASKED = "Asking …"
 
 # ---- the tour ----
-TOUR_OFFER = "RePaint is ready. Shall we try it on a small picture? It takes twenty seconds."
+TOUR_OFFER = "RePaint is ready. Would you like to try it on a small picture? It takes twenty seconds."
 TOUR_SELECT = "1 of 4: Drag a rectangle around the path with the rectangular selection tool."
 TOUR_REPAINT = "2 of 4: Click RePaint selection."
 TOUR_WATCH = "Two fills take shape in a new layer. You could go on painting meanwhile."
-TOUR_CHOOSE = "3 of 4: Click the other one of the small pictures to see it in the layer."
+TOUR_CHOOSE = "3 of 4: Click the other small picture to see it in the layer."
 TOUR_UNDO = "4 of 4: Press Ctrl+Z in the picture: the layer is gone, and nothing else has changed."
-TOUR_END = "That was all. Open a picture of your own, select something, and click RePaint."
+TOUR_END = "That is all. Open a picture of your own, select something, and click RePaint."
 
 # ---- where there is nothing yet ----
 HINT_SELECTION = "Select the part to repaint with any selection tool; then click the button below."
@@ -171,23 +169,23 @@ HINT_GALLERY = "What you paint appears here."
 HEARD = (
     "The RePaint engine is not set up for this user yet: open RePaint in Krita or GIMP and click Set up.",
     "The RePaint bridge could not be started: open RePaint and click Repair, or restart the computer.",
-    "The RePaint bridge is being started but does not come up: try again in a minute.",
+    "The RePaint bridge was started but does not answer yet: try again in a minute.",
     "The RePaint engine's own Python is gone: open RePaint and click Repair.",
     "The RePaint bridge does not answer.",
     "The RePaint bridge is not running.",
-    "Something else than the RePaint bridge answers on its port.",
+    "Another program answers on the RePaint bridge's port.",
     "The RePaint bridge no longer answers; reconnecting.",
     "The RePaint plug-in lost its bridge; it is reconnecting.",
     "The RePaint bridge has stopped; it starts again when it is needed.",
     "The RePaint bridge lost this editor; reconnecting.",
     "The RePaint bridge closed the connection.",
     "The connection to the RePaint bridge broke.",
-    "The plug-in and the bridge are of different versions: install both again.",
+    "The plug-in and the bridge have different versions: install both again.",
     "A picture did not arrive whole; connecting again.",
     "The other machine does not answer: the run waits for it for half a minute, then it begins anew.",
     "The other machine answers again: the run goes on.",
     "A RePaint worker on the other machine stopped unexpectedly; its part is run again.",
-    "All workers of the other machine serve other computers now: wait, or disconnect one of those.",
+    "All workers of the other machine are busy with other computers: wait, or disconnect one of those.",
     "The other machine was started again, or waited too long: what it had in hand is run again.",
     "The RePaint engine crashed again and again on this picture: try a smaller selection or another model.",
     "Ray is not installed here: run “python -m pip install 'ray>=2.60'” in RePaint's environment, then try again.",

@@ -22,10 +22,10 @@ MISSING = "The engine is not set up yet: click Set up."
 UNFINISHED = "The set-up of the engine was begun and not finished; it continues where it stopped."
 PYTHON_GONE = "The Python that the engine needs is gone: click Repair."
 PARTS_GONE = "Parts of the engine are missing ({names}): click Repair."
-NOT_WHOLE = "The engine is not whole: click Repair."
+NOT_WHOLE = "The engine is incomplete: click Repair."
 NOT_STARTING = "The engine does not start ({reason}): click Repair."
-WEIGHTS_CUT = "A file of the model is not whole ({name}): click Repair."
-OLD = "The engine is of version {old} and {new} came with this plug-in: click Update."
+WEIGHTS_CUT = "A file of the model is incomplete ({name}): click Repair."
+OLD = "The engine's version is {old}, and {new} came with this plug-in: click Update."
 NO_BOX = "No other machine is connected any more: click Set up for an engine on this one."
 FOLDER_GONE = "The folder of the engine is gone ({place}): click Set up."
 
@@ -33,10 +33,10 @@ FOLDER_GONE = "The folder of the engine is gone ({place}): click Set up."
 OF_COMPUTER = "Python {version} of this computer"
 OWN_PYTHON = "Python {version}, downloaded for the engine alone"
 NO_GPU = "No GPU was found: the processor does the work"
-KIT_BROKEN = "The plug-in's folder “kit” is not whole: install the plug-in again from its zip."
+KIT_BROKEN = "The plug-in's folder “kit” is incomplete: install the plug-in again from its zip."
 NOT_FOR_COMPUTER = "The engine cannot run on this computer: there is no {name} for {computer}."
 NO_ROOM = "There is too little room on the disk: {need} are needed and {free} are free; make room, then try again."
-READ_ONLY = "Nothing can be written into {place}: make it writable for you, then try again."
+READ_ONLY = "RePaint may not write to {place}: make it writable for yourself, then try again."
 SOURCE_LACKS = (
     "The folder {place} lacks {name}: make it again with “installer.py package --offline”, or choose another folder."
 )
@@ -58,7 +58,7 @@ TRY = "Try a small fill"
 CONNECT = "Connect to the other machine"
 SWITCH = "Make it the engine"
 OTHER_EDITOR = "Another program is setting the engine up; this shows how far it is."
-CANCELLED = "Stopped; what has arrived is kept, and Go on continues from there."
+CANCELLED = "Stopped; what has arrived is kept. Click Continue to go on from there."
 READY = "The engine is set up."
 
 # ---- what can go wrong ----
@@ -71,12 +71,10 @@ PROXY_DENIED = (
 )
 NO_SSL = "The Python of this editor cannot speak https: choose “Set up from a folder”, or set up from another editor."
 PROXY_KIND = "The proxy {proxy} is of a kind that set-up cannot use: name an http proxy in pip's setting “proxy”, then try again."
-WEB_PAGE = "Instead of packages a web page came from {host}: sign in to this network with a browser, or correct pip's setting “proxy”, then try again."
+WEB_PAGE = "{host} sent a web page instead of packages: sign in to this network with a browser, or correct pip's setting “proxy”, then try again."
 BAD_ADDRESS = "The address of {host} is not right: correct pip's settings “index-url” and “find-links”, then try again."
-NOT_THERE = (
-    "{name} is not at {host}: look whether pip's setting “index-url” is right, then try again, or use a newer plug-in."
-)
-NO_INDEX = "{name} is not in the folders of pip's setting “find-links”, and “no-index” forbids to look elsewhere: correct them, then try again."
+NOT_THERE = "{name} is not at {host}: check pip's setting “index-url” and try again, or use a newer plug-in."
+NO_INDEX = "{name} is not in the folders of pip's setting “find-links”, and “no-index” forbids looking elsewhere: correct them, then try again."
 WRONG_HASH = "{name} from {host} is not the file that it should be: try again, and if that does not help, choose another network or index."
 CERTIFICATE = (
     "{host} cannot prove its identity: check the clock of this computer and pip's setting “cert”, then try again."
@@ -86,36 +84,34 @@ NO_PYTHON = (
     "Python {version} could not be downloaded: install Python {version} yourself or check the network, then try again."
 )
 NOT_ALLOWED = "{program} may not be started here: allow it in the settings of the antivirus program, or move your data folder, then try again."
-INSTALL_FAILED = "The packages could not be installed: try once more, and if that does not help, look into the log."
-TRY_FAILED = "The engine was installed but does not work ({reason}): look into the log, then try again."
-NOT_CONNECTED = (
-    "The other machine does not answer: look whether “repaint-bridge serve-workers” still runs there, then try again."
-)
+INSTALL_FAILED = "The packages could not be installed: try once more, and if that does not help, look at the log."
+TRY_FAILED = "The engine was installed but does not work ({reason}): look at the log, then try again."
+NOT_CONNECTED = "The other machine does not answer: check that “repaint-bridge serve-workers” is still running there, then try again."
 TRY_STUCK = "The engine was installed but did not answer: restart the computer, then try again."
-NO_LOCKS = "The disk of {place} knows no file locks, which RePaint needs: set REPAINT_BRIDGE_HOME to a folder on another disk, then try again."
+NO_LOCKS = "The disk of {place} does not support file locks, which RePaint needs: set REPAINT_BRIDGE_HOME to a folder on another disk, then try again."
 IN_USE = "Files of the old engine are in use ({place}): close Krita and GIMP, start one of them and try again."
-UNEXPECTED = "Set-up was stopped by an error: try once more, and if that does not help, look into the log."
+UNEXPECTED = "Set-up was stopped by an error: try once more, and if that does not help, look at the log."
 
 # ---- an engine that is there ----
 NO_ENGINE = "There is no engine in {place}: choose the project's folder after “installer.py” was run in it."
-ENGINE_BROKEN = "The engine in {place} does not work ({reason}): look into the log, then try again."
+ENGINE_BROKEN = "The engine in {place} does not work ({reason}): look at the log, then try again."
 
 # ---- broken parts ----
 CANNOT_START = "The Python of the engine does not start: click Repair."
-PACKAGE_BROKEN = "The package {name} is not whole: click Repair."
+PACKAGE_BROKEN = "The package {name} is incomplete: click Repair."
 WEIGHTS_BROKEN = "The model's file {name} is not what it should be: click Repair."
 CANNOT_LOAD = "{name} cannot be loaded ({reason}): click Repair."
 
 # ---- removal ----
 ENGINES = "The engine with its packages"
 PYTHONS = "Python, downloaded for the engine"
-DOWNLOADS = "Downloads that set-up left"
+DOWNLOADS = "Left-over downloads of the set-up"
 SETTINGS = "Settings and choices"
 LEARNED = "What was learned from your pictures"
 LOGS = "Logs and the files of the running bridge"
 MODELS = "Models that you downloaded"
 HISTORY = "The history: your pictures and their steps"
-OTHERS = "Files that RePaint has not made"
+OTHERS = "Files that RePaint did not make"
 BEING_SET_UP = (
     "The engine is being set up by another program: wait until it is done, or cancel it there, then try again."
 )
