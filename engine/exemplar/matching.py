@@ -96,7 +96,8 @@ def vote(
             column of the canvas; −1 to fill up.
         number: int32, the number of the target at each place of the grid, −1 where there is none.
         weights: (G,) float32, of a target's vote.
-        window: (SIDE, SIDE) float32, how much a patch says about each of its pixels.
+        window: (SIDE, SIDE) float32, how much a patch says about each of its pixels; where that is 0, a place may reach
+            over the border of the source.
     """
     where = rows, columns, over_row, over_column, number, top, left, periods, places, weights, window
     if device.type == "cpu" and HAS_NUMBA:

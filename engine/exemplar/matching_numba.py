@@ -148,6 +148,8 @@ def vote(source, rows, columns, over_row, over_column, number, top, left, period
                 if b < 0:
                     b += periods[1]
                 w = window[a, b] * weights[g]
+                if w == 0:
+                    continue
                 row, column = places[g, 0] + a, places[g, 1] + b
                 red += w * source[0, row, column]
                 green += w * source[1, row, column]

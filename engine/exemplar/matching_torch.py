@@ -131,7 +131,8 @@ def vote(
             a, b = torch.where(a < 0, a + int(periods[0]), a), torch.where(b < 0, b + int(periods[1]), b)
             a, b = torch.where(there, a, 0), torch.where(there, b, 0)
             w = torch.where(there, shape[a, b] * trust[g], 0)
-            sums += w * stock[:, where[g, 0] + a, where[g, 1] + b]
+            y, x = where[g, 0] + a, where[g, 1] + b
+            sums += w * stock[:, y.clamp(max=stock.shape[1] - 1), x.clamp(max=stock.shape[2] - 1)]
             total += w
     return torch.cat([torch.where(total > 0, sums / total, 0), total[None]]).cpu().numpy()
 

@@ -296,10 +296,10 @@ class Octave:
         """(h, w, C) in the box: by how much the next pixel along an axis differs, as the matches say."""
         window = vote_window(LAST_VOTE_SIGMA)
         window[(-1, slice(None)) if axis == 0 else (slice(None), -1)] = 0  # the next pixel may be unknown
-        differences = np.roll(self.source, -1, 1 + axis)
-        differences -= self.source
+        here = self._votes(self.source, places, self._trust, window)
+        copied = self._votes(self.source, places + (np.arange(2) == axis).astype(np.int32), self._trust, window)
+        copied -= here
         steps = np.zeros((self.box.height, self.box.width, self.channels), np.float32)
-        copied = self._votes(differences, places, self._trust, window)
         steps[self.targets.rows, self.targets.columns] = copied[:-1].T
         return steps
 

@@ -149,6 +149,22 @@ def test_votes_are_the_mean_of_the_patches_over_a_pixel():
             assert np.allclose(got[:3, n], mean / total, atol=1e-4)
 
 
+@pytest.mark.parametrize("numba", [True, False])
+def test_the_steps_of_copied_pieces_are_the_mean_of_those_in_the_picture(monkeypatch, numba):
+    """Also of patches at the picture's end, beyond which there is no next pixel."""
+    monkeypatch.setattr(matching, "HAS_NUMBA", numba and matching.HAS_NUMBA)
+    made = octave(40, 40, boxed((40, 40), 16, 16, 6, 6) > 0)
+    targets = made.targets
+    places = np.full((len(targets.top), 2), 40 - SIDE, np.int32)
+    for axis in (0, 1):
+        steps = made._steps(places, axis)[targets.rows, targets.columns]
+        window = patch.vote_window(octaves.LAST_VOTE_SIGMA)
+        window.swapaxes(0, axis)[-1] = 0
+        apart = np.roll(made.source, -1, 1 + axis) - made.source
+        assert np.allclose(steps, made._votes(apart, places, made._trust, window)[:3].T, atol=1e-5)
+        assert np.abs(steps).max() > 0.1
+
+
 def test_the_coarsest_octave_is_the_exact_posterior(monkeypatch):
     """Against the sum over all patches, written out."""
     monkeypatch.setattr(fitting, "FIT_MOST", 0.0)
