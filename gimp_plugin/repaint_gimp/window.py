@@ -18,7 +18,7 @@ from gi.repository import Gdk, Gimp, GimpUi, Gtk  # noqa: E402
 if not Gtk.init_check()[0]:
     raise RuntimeError("no display")  # GimpUi.init would end the process
 
-from bridge_server.client.editor import fields, view  # noqa: E402
+from bridge_server.client.editor import fields, sections, view  # noqa: E402
 from bridge_server.client.editor import sentences as shared  # noqa: E402
 from bridge_server.client.editor.box import BoxPage  # noqa: E402
 from bridge_server.client.editor.choices import Choices  # noqa: E402
@@ -33,7 +33,6 @@ from bridge_server.client.launch import private_folder, read_json, write_private
 from . import sentences  # noqa: E402
 from .branches import BranchPanel  # noqa: E402
 from .choosing import ChoosingLine, InLayerBox, Marks, SplitView  # noqa: E402
-from .downloads import DownloadPanel  # noqa: E402
 from .forms import Form  # noqa: E402
 from .gallery import THUMBNAIL, Gallery  # noqa: E402
 from .host import GimpHost  # noqa: E402
@@ -41,8 +40,7 @@ from .live import LiveLine  # noqa: E402
 from .lookup import find_image  # noqa: E402
 from .map_list import MapsPanel  # noqa: E402
 from .pages import ExtendPage, MaterialPanel, MorePage, PageWidget, TilePage  # noqa: E402
-from .setup import BoxPanel, RemovalPanel, SetUpPanel  # noqa: E402
-from .tour import TourPanel  # noqa: E402
+from .section import Asking, SectionPanel  # noqa: E402
 from .widgets import GAP, Tabs, button, column, named, note, row  # noqa: E402
 
 TITLE = "RePaint"
@@ -78,7 +76,8 @@ class Window(Gtk.Window):
         for listeners, mine in (
             (self._flow.listeners, self.refresh),
             (self._set_up.listeners, self.set_up_panel.refresh),
-            (self._set_up.done, self.tour.tour.offer),
+            (self._set_up.listeners, self._show_rest),
+            (self._set_up.done, self.guide.offer),
         ):
             if mine in listeners:
                 listeners.remove(mine)
@@ -91,12 +90,12 @@ class Window(Gtk.Window):
         self.form.dice.connect("clicked", lambda *_: self.panel.draw_seed())
         self.material = MaterialPanel(self.panel, self._show_fields)
         self.maps = MapsPanel(self.panel)
-        self.download = DownloadPanel(self._pump, self.fields["model"])
+        self.download = SectionPanel(sections.download(self._pump, self.fields["model"]))
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.selection_page, self.extend_page, self.tile_page, self.more_page = self.page.values()
-        self.box = BoxPanel(self._pump, BoxPage(self._pump))
-        self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._set_up))
+        self.box = SectionPanel(sections.box(BoxPage(self._pump), self._pump))
+        self.removal = SectionPanel(sections.removal(RemovalPage(self._pump, self._set_up), self._pump))
         for part in (self.box, self.removal):
             self.more_page.pack_start(part, False, False, 0)
         self.live = LiveLine(self.panel, self._sure)
@@ -132,9 +131,12 @@ class Window(Gtk.Window):
             half.set_border_width(GAP)
             side(half, True, False)
         self.halves.show_all()
-        self.tour = TourPanel(self._pump, Tour(self.panel, self._pump.repeat))
-        self._set_up.done.append(self.tour.tour.offer)
-        self.set_up_panel = SetUpPanel(self._pump, self._set_up, self.halves)
+        self.guide = Tour(self.panel, self._pump.repeat)
+        self.tour = SectionPanel(sections.tour(self.guide, self._pump), border=GAP)
+        self._set_up.done.append(self.guide.offer)
+        self.set_up_panel = SectionPanel(sections.set_up(self._set_up, self._pump, Asking(self)), border=GAP)
+        self._set_up.listeners.append(self._show_rest)
+        self._show_rest()
         whole = column(self.set_up_panel, self.tour)
         whole.pack_start(self.halves, True, True, 0)
         whole.show()
@@ -150,6 +152,9 @@ class Window(Gtk.Window):
         ):  # fmt: skip
             hidden.set_no_show_all(True)
             hidden.hide()
+
+    def _show_rest(self) -> None:
+        self.halves.set_visible(not self._set_up.shown().alone)
 
     def _build_progress(self) -> Any:
         self.bar = named(Gtk.ProgressBar(show_text=True), "progress")

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 
 from krita import DockWidget
 
-from bridge_server.client.editor import fields, sentences, view
+from bridge_server.client.editor import fields, sections, sentences, view
 from bridge_server.client.editor.box import BoxPage
 from bridge_server.client.editor.choices import Choices
 from bridge_server.client.editor.panel import Panel
@@ -17,15 +17,13 @@ from bridge_server.client.editor.tour import Tour
 
 from .branches import BranchPanel
 from .choosing import ChoosingLine, InLayerBox, SplitView, mark
-from .downloads import DownloadPanel
 from .forms import Form
 from .gallery import Gallery
 from .live import LiveLine
 from .map_list import MapsPanel
 from .pages import ExtendPage, MaterialPanel, MorePage, PageWidget, TilePage
 from .qt import QtCore, QtWidgets, scoped
-from .setup import BoxPanel, RemovalPanel, SetUpPanel
-from .tour import TourPanel
+from .section import Asking, SectionPanel
 from .widgets import PageButtons, ProgressBar, button, column, label, named, note, plain, row
 
 TITLE = "RePaint"
@@ -81,7 +79,8 @@ class RePaintDocker(DockWidget):
         for listeners, mine in (
             (self._flow.listeners, self.refresh),
             (self._page.listeners, self.set_up_panel.refresh),
-            (self._page.done, self.tour.tour.offer),
+            (self._page.listeners, self._show_rest),
+            (self._page.done, self.guide.offer),
         ):
             if mine in listeners:
                 listeners.remove(mine)
@@ -92,12 +91,12 @@ class RePaintDocker(DockWidget):
         self.form.dice.clicked.connect(lambda *_: self.panel.draw_seed())
         self.material = MaterialPanel(self.panel, self._show_fields)
         self.maps = MapsPanel(self.panel)
-        self.download = DownloadPanel(self._pump, self.fields["model"])
+        self.download = SectionPanel(sections.download(self._pump, self.fields["model"]))
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.extend_page, self.tile_page, self.more_page = (self.page[name] for name in ("extend", "tile", "more"))
-        self.box = BoxPanel(self._pump, BoxPage(self._pump))
-        self.removal = RemovalPanel(self._pump, RemovalPage(self._pump, self._page))
+        self.box = SectionPanel(sections.box(BoxPage(self._pump), self._pump))
+        self.removal = SectionPanel(sections.removal(RemovalPage(self._pump, self._page), self._pump))
         for part in (self.box, self.removal):
             self.more_page.column.insertWidget(self.more_page.column.count() - 1, part)
         self.button = self.page["selection"].button
@@ -110,7 +109,7 @@ class RePaintDocker(DockWidget):
         self.gallery = Gallery(self._pump, self.choosing.shared.entries, self.refresh, self.panel.drop)
         self.branches = BranchPanel(self.panel, self.gallery)
         self.empty = note(sentences.HINT_GALLERY, name="gallery_empty")
-        rest = QtWidgets.QWidget()
+        self.rest = QtWidgets.QWidget()
         parts = (
             self.form,
             self.material,
@@ -124,7 +123,7 @@ class RePaintDocker(DockWidget):
             self.empty,
             self.choosing,
         )
-        layout = column(rest, *parts, margin=0)
+        layout = column(self.rest, *parts, margin=0)
         layout.addWidget(self.gallery, 1)
         layout.addLayout(self._build_variant())
         self.split_view = SplitView(self.choosing.shared)
@@ -132,11 +131,15 @@ class RePaintDocker(DockWidget):
         layout.addWidget(self.split_view)
         layout.addWidget(self.in_layer)
         layout.addWidget(self.branches)
-        self.tour = TourPanel(self._pump, Tour(self.panel, self._pump.repeat))
-        self._page.done.append(self.tour.tour.offer)
-        self.set_up_panel = SetUpPanel(self._pump, self._page, rest)
+        self.guide = Tour(self.panel, self._pump.repeat)
+        self.tour = SectionPanel(sections.tour(self.guide, self._pump), margin=4)
+        self._page.done.append(self.guide.offer)
+        self.set_up_panel = SectionPanel(sections.set_up(self._page, self._pump, Asking(self)))
+        self.set_up_panel.column.addStretch(1)
+        self._page.listeners.append(self._show_rest)
+        self._show_rest()
         self.body = QtWidgets.QWidget()
-        column(self.body, self.set_up_panel).addWidget(rest, 1)
+        column(self.body, self.set_up_panel).addWidget(self.rest, 1)
         self._show_page()
         self.area = QtWidgets.QScrollArea()
         self.area.setWidgetResizable(True)
@@ -148,6 +151,9 @@ class RePaintDocker(DockWidget):
         whole = QtWidgets.QWidget()
         column(whole, self.tour, margin=0).addWidget(self.area, 1)  # in sight however the rest is scrolled
         self.setWidget(whole)
+
+    def _show_rest(self) -> None:
+        self.rest.setVisible(not self._page.shown().alone)
 
     def _build_progress(self) -> Any:
         self.bar = named(ProgressBar(), "progress")

@@ -34,7 +34,7 @@ made.panel.maps.look = lambda: None
 made.panel.maps.rows = [Row(kind, kind, True, kind) for kind, _ in KINDS]
 made.maps.on.set_active(True)
 """,
-    "removal": "for part in (made.removal.models, made.removal.history, made.removal.choice): part.show()",
+    "removal": "for part in made.removal.parts.values(): part.show()",
     "set-up": """
 made.set_up_panel.show()
 made.halves.hide()

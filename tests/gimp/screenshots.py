@@ -193,7 +193,7 @@ def _take_set_up(display: Display, chosen: argparse.Namespace) -> None:
                 desk = opened(host)
                 host.run("window.resize(560, 420)\nwindow.move(700, 200)\nNone")
                 index.stop_after, index.stop = 230_000_000, "drip"
-                desk.click("set_up_panel.main")
+                desk.click("set_up_panel.parts['set_up']")
                 host.xdo("mousemove", WIDE - 1, HIGH - 1)
                 host.wait("service.set_up.job.shown().steps[0].done > 225000000", seconds=120)
                 time.sleep(2)

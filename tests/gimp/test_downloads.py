@@ -29,12 +29,12 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.select(image, 60, 50, 40, 40)
     before, tree = shop.pixels(image), shop.tree(image)
     shop.choose(TOY)
-    text = shop.host.run("window.download.about.get_text()")
+    text = shop.host.run("window.download.parts['download_about'].get_text()")
     for part in ("By words, a toy is not installed.", LICENCE, "4.0 MB", REPOSITORY):
         assert part in text
-    shop.host.wait("window.download.accept.get_mapped()")
+    shop.host.wait("window.download.parts['accept'].get_mapped()")
     assert shown(shop, "accept", "start", "bar", "stop") == [True, True, False, False]
-    assert not shop.host.run("window.download.start.get_sensitive()"), "the licence first"
+    assert not shop.host.run("window.download.parts['download'].get_sensitive()"), "the licence first"
     assert shop.host.run("window.fields['prompt'].get_mapped() and window.fields['guidance'].button.get_mapped()")
     shop.press(image)
     assert "download it first" in shop.status()
@@ -42,26 +42,28 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     assert not (models() / ".downloads").exists(), "nothing unasked"
 
     hub.pace = 0.1
-    shop.click("download.accept")
-    shop.host.wait("window.download.start.get_sensitive()")
+    shop.click("download.parts['accept']")
+    shop.host.wait("window.download.parts['download'].get_sensitive()")
     shop.host.screenshot("licence")
-    shop.click("download.start")
+    shop.click("download.parts['download']")
     shop.host.wait("flow.downloads.now is not None and flow.downloads.now.done > 300000", what="progress")
-    shop.host.wait("window.download.stop.get_mapped()")
+    shop.host.wait("window.download.parts['stop_download'].get_mapped()")
     assert shown(shop, "accept", "start", "bar", "stop") == [False, False, True, True]
-    first = shop.host.run("window.download.bar.get_fraction()")
-    assert f"of {SIZE / 1e6:.1f} MB" in shop.host.run("window.download.bar.get_text()")
-    shop.host.wait(f"window.download.bar.get_fraction() > {first}", what="it goes on")
+    first = shop.host.run("window.download.parts['download_progress'].get_fraction()")
+    assert f"of {SIZE / 1e6:.1f} MB" in shop.host.run("window.download.parts['download_progress'].get_text()")
+    shop.host.wait(f"window.download.parts['download_progress'].get_fraction() > {first}", what="it goes on")
     shop.host.screenshot("downloading")
-    shop.click("download.stop")
+    shop.click("download.parts['stop_download']")
     shop.host.wait("flow.downloads.now is None", what="it has stopped")
-    assert "are kept, and Download continues from there" in shop.host.run("window.download.sentence.get_text()")
+    assert "are kept, and Download continues from there" in shop.host.run(
+        "window.download.parts['download_sentence'].get_text()"
+    )
     kept = sum(part.stat().st_size for part in (models() / ".downloads" / TOY).rglob("*.part"))
     assert 0 < kept < SIZE
 
     asked, hub.pace = len(hub.ranges), 0.0
-    shop.host.wait("window.download.start.get_mapped()")
-    shop.click("download.start")
+    shop.host.wait("window.download.parts['download'].get_mapped()")
+    shop.click("download.parts['download']")
     shop.host.wait(f"flow.model({TOY!r}).installed", seconds=90, what="it is installed")
     assert hub.ranges[asked].startswith("bytes="), "it went on where it stopped"  # type: ignore[union-attr]
     assert shop.status() == "By words, a toy is installed."
@@ -90,11 +92,11 @@ def test_what_goes_wrong_is_said_beside_the_button(
 ) -> None:
     shop.choose(model)
     hub.statuses["unet/config.json"] = status
-    shop.host.run("window.download.accept.set_active(True)\nwindow.download.start.clicked()\nNone")
-    shop.host.wait("window.download.sentence.get_mapped()", seconds=60, what="how it ended")
-    assert says in shop.host.run("window.download.sentence.get_text()")
+    shop.host.run("window.download.parts['accept'].set_active(True)\nwindow.download.parts['download'].clicked()\nNone")
+    shop.host.wait("window.download.parts['download_sentence'].get_mapped()", seconds=60, what="how it ended")
+    assert says in shop.host.run("window.download.parts['download_sentence'].get_text()")
     assert says in shop.status()
-    assert shop.host.run("window.download.start.get_sensitive()"), "it can be tried again"
+    assert shop.host.run("window.download.parts['download'].get_sensitive()"), "it can be tried again"
 
 
 def test_learning_and_guidance_are_offered_where_a_model_can(desk: Desk) -> None:

@@ -62,7 +62,9 @@ def opened(host: GimpHost) -> Desk:
     host.start()
     desk = Desk(host)
     desk.open_window()
-    host.wait(f"{PANEL}.main.get_sensitive() and {PANEL}.main.get_visible()", what="the plan is made")
+    host.wait(
+        f"{PANEL}.parts['set_up'].get_sensitive() and {PANEL}.parts['set_up'].get_visible()", what="the plan is made"
+    )
     return desk
 
 
@@ -77,20 +79,21 @@ def test_from_the_zip_to_a_fill(work: Path, display: Display, packaged: Path, mo
     try:
         desk = opened(host)
         assert not host.run("window.halves.get_visible()"), "there is nothing to paint with yet"
-        text = host.run(f"{PANEL}.about.get_text()")
+        text = host.run(f"{PANEL}.parts['set_up_about'].get_text()")
         for part in ("not set up yet", "Download: ", "home of RePaint/data/engines", "GPL-3.0"):
             assert part in text
-        desk.click("set_up_panel.take_from")
+        desk.click("set_up_panel.parts['from_folder']")
         host.window_of("The folder with all packages")
         time.sleep(1)
         host.keys("Escape")  # GTK completes paths while they are typed: what is chosen is told by the test
         place = str(host.gimp.inside(wheels))
         host.run(f"import pathlib\npump.do('test', lambda: {PAGE}.take_from(pathlib.Path({place!r})))\nNone")
-        host.wait(f"'without a download' in {PANEL}.about.get_text() and {PANEL}.main.get_sensitive()")
+        ready = f"{PANEL}.parts['set_up'].get_sensitive()"
+        host.wait(f"'without a download' in {PANEL}.parts['set_up_about'].get_text() and {ready}")
         remember(host, PAGE)
         began = time.monotonic()
-        desk.click("set_up_panel.main")
-        host.wait(f"{PANEL}.bar.get_visible()")
+        desk.click("set_up_panel.parts['set_up']")
+        host.wait(f"{PANEL}.parts['set_up_progress'].get_visible()")
         host.wait("seen and '▸ Try a small fill' in seen[-1]", seconds=300, what="the engine is tried")
         host.screenshot("trying")
         host.wait("flow.connected and flow.engine == 'ready'", seconds=400, what="the engine is ready")
@@ -107,9 +110,9 @@ def test_from_the_zip_to_a_fill(work: Path, display: Display, packaged: Path, mo
 
 def take_the_tour(desk: Desk) -> None:
     """By mouse, through its four steps; the fill arrives and one undo removes it."""
-    host, text = desk.host, "window.tour.text.get_text()"
+    host, text = desk.host, "window.tour.parts['tour'].get_text()"
     host.wait("window.tour.get_visible()", what="the tour is offered")
-    desk.click("tour.begin")
+    desk.click("tour.parts['tour_begin']")
     host.wait(f"{text}.startswith('1 of 4')")
     host.run("images['tour'] = Gimp.Image.get_by_id(int(host.image))\ntour = images['tour']\nNone")
     assert host.run("[tour.get_width(), tour.get_height()]") == [600, 450]
@@ -139,7 +142,7 @@ def take_the_tour(desk: Desk) -> None:
     desk.keys("ctrl+z")
     host.wait(f"{text}.startswith('That is all')", what="the undo was seen")
     assert host.run("tree(tour)") == before
-    desk.click("tour.close_button")
+    desk.click("tour.parts['tour_no']")
     host.wait("not window.tour.get_visible()")
 
 
@@ -160,7 +163,7 @@ class Shop:
     def begin(self, hold: bool = False) -> None:
         """Clicks the main button; with ``hold`` the index stops in the middle."""
         self.index.stop_after = self.index.sent + KEPT if hold else -1
-        self.desk.click("set_up_panel.main")
+        self.desk.click("set_up_panel.parts['set_up']")
         if hold:
             self.host.wait(f"{PAGE}.job.shown().steps[0].done >= {KEPT}", what="it downloads")
 
@@ -181,16 +184,23 @@ def test_cancel_kill_and_go_on(shop: Shop) -> None:
     host = shop.host
     shop.begin(hold=True)
     host.screenshot("downloading")
-    shop.desk.click("set_up_panel.stop")
-    host.wait(f"{PANEL}.main.get_visible() and {PANEL}.main.get_sensitive()", seconds=5, what="it has stopped")
+    shop.desk.click("set_up_panel.parts['stop_set_up']")
+    host.wait(
+        f"{PANEL}.parts['set_up'].get_visible() and {PANEL}.parts['set_up'].get_sensitive()",
+        seconds=5,
+        what="it has stopped",
+    )
     said = "Stopped; what has arrived is kept. Click Continue to go on from there."
-    assert host.run(f"[{PANEL}.sentence.get_text(), {PANEL}.main.get_label()]") == [said, "_Continue"]
+    assert host.run(f"[{PANEL}.parts['set_up_sentence'].get_text(), {PANEL}.parts['set_up'].get_label()]") == [
+        said,
+        "_Continue",
+    ]
     shop.index.stop_after = shop.index.sent + 1_000_000
-    shop.desk.click("set_up_panel.main")
+    shop.desk.click("set_up_panel.parts['set_up']")
     host.wait(f"{PAGE}.job.shown().steps[0].done > {KEPT} + 900000", what="it goes on")
     host.kill()
     shop.desk = opened(host)
-    assert "begun and not finished" in host.run(f"{PANEL}.about.get_text()")
+    assert "begun and not finished" in host.run(f"{PANEL}.parts['set_up_about'].get_text()")
     sent, whole = shop.index.sent, sum(path.stat().st_size for path in shop.kit.wheels.iterdir())
     shop.begin()
     shop.wait_done()
@@ -202,15 +212,15 @@ def test_what_goes_wrong_is_a_sentence_in_the_window(shop: Shop) -> None:
     host, index = shop.host, shop.index
     index.harm = True
     shop.begin()
-    host.wait(f"'is not the file that it should be' in {PANEL}.sentence.get_text()", seconds=30)
-    host.wait(f"{PANEL}.main.get_sensitive()", what="it can be tried again")
-    shop.desk.click("set_up_panel.log_button")
-    host.wait(f"'set-up of' in {PAGE}.shown().log and {PANEL}.log.get_visible()", what="the log")
+    host.wait(f"'is not the file that it should be' in {PANEL}.parts['set_up_sentence'].get_text()", seconds=30)
+    host.wait(f"{PANEL}.parts['set_up'].get_sensitive()", what="it can be tried again")
+    shop.desk.click("set_up_panel.parts['show_log']")
+    host.wait(f"'set-up of' in {PAGE}.shown().log and {PANEL}.parts['set_up_log'].get_visible()", what="the log")
     host.screenshot("wrong-hash")
     index.shutdown()
     index.server_close()
-    shop.desk.click("set_up_panel.main")
-    host.wait(f"'cannot be reached: check the network' in {PANEL}.sentence.get_text()", seconds=60)
+    shop.desk.click("set_up_panel.parts['set_up']")
+    host.wait(f"'cannot be reached: check the network' in {PANEL}.parts['set_up_sentence'].get_text()", seconds=60)
     host.stop()
 
 
@@ -219,14 +229,20 @@ def test_the_line_of_another_machine(shop: Shop) -> None:
     host = shop.host
     key = "b" * 52
     for line, told in (
-        ("connect box:5560", f"'This is not the line of another machine' in {PANEL}.sentence.get_text()"),
-        (f"repaint-bridge connect box:5560 {key}", f"'The machine box:5560 does the work' in {PANEL}.about.get_text()"),
+        (
+            "connect box:5560",
+            f"'This is not the line of another machine' in {PANEL}.parts['set_up_sentence'].get_text()",
+        ),
+        (
+            f"repaint-bridge connect box:5560 {key}",
+            f"'The machine box:5560 does the work' in {PANEL}.parts['set_up_about'].get_text()",
+        ),
     ):
-        shop.desk.click("set_up_panel.box")
+        shop.desk.click("set_up_panel.parts['use_box']")
         host.window_of("Use another machine")
         host.xdo("type", "--delay", "5", line)
         host.screenshot("another-machine")
         host.keys("Return")
         host.wait(told)
-        host.wait(f"{PANEL}.main.get_sensitive()", what="the plan is made")
+        host.wait(f"{PANEL}.parts['set_up'].get_sensitive()", what="the plan is made")
     host.stop()

@@ -287,11 +287,11 @@ def test_memory_is_told_before(desk: Desk) -> None:
 def test_another_machine_is_connected_on_the_more_page(desk: Desk) -> None:
     """What the command says is Krita's test: the root in which GIMP may run here has no engine."""
     desk.host.run("window.pages.set_visible_child_name('more')\nNone")
-    desk.host.run("window.box.line.set_text('box:5560')\nwindow.box.connect_button.clicked()\nNone")
-    assert "This is not the line" in desk.host.run("window.box.text.get_text()")
+    desk.host.run("window.box.parts['box_line'].set_text('box:5560')\nwindow.box.parts['box_connect'].clicked()\nNone")
+    assert "This is not the line" in desk.host.run("window.box.parts['box'].get_text()")
     desk.host.run("window.box._page._run = lambda *words: 'Asked to ' + ' '.join(words)\nNone")
-    desk.host.run(f"window.box.line.set_text('repaint-bridge connect box:5560 {52 * 'a'}')\nNone")
-    desk.host.run("window.box.connect_button.clicked()\nNone")
-    desk.host.wait(f"window.box.text.get_text() == 'Asked to connect box:5560 {52 * 'a'}'")
-    desk.host.run("window.box.alone.clicked()\nNone")
-    desk.host.wait("window.box.text.get_text() == 'Asked to disconnect'")
+    desk.host.run(f"window.box.parts['box_line'].set_text('repaint-bridge connect box:5560 {52 * 'a'}')\nNone")
+    desk.host.run("window.box.parts['box_connect'].clicked()\nNone")
+    desk.host.wait(f"window.box.parts['box'].get_text() == 'Asked to connect box:5560 {52 * 'a'}'")
+    desk.host.run("window.box.parts['box_disconnect'].clicked()\nNone")
+    desk.host.wait("window.box.parts['box'].get_text() == 'Asked to disconnect'")

@@ -39,11 +39,12 @@ made.panel.maps.rows = [Row(kind, "a layer with a name that is long: " + kind, T
 made.maps.on.setChecked(True)
 """,
     "removal": "for part in made.removal.findChildren(QtWidgets.QWidget): part.show()",
-    "tour": "made.tour.show()\nmade.tour.begin.show()\nmade.tour.text.setText(words.tr(sentences.TOUR_OFFER))",
+    "tour": "made.tour.show()\nmade.tour.parts['tour_begin'].show()\n"
+    "made.tour.parts['tour'].setText(words.tr(sentences.TOUR_OFFER))",
     "set-up": """
 made.tour.hide()
 made.set_up_panel.show()
-made.set_up_panel._rest.hide()
+made.rest.hide()
 for part in made.set_up_panel.children():
     if part.isWidgetType():
         part.show()

@@ -218,7 +218,8 @@ def _take_download(host: KritaHost, folder: Path, chosen: argparse.Namespace, hu
     desk.choose(toy_hub.TOY, seed=chosen.seed)
     hub.pace = 0.5
     host.run(
-        "dock().fields['prompt'].setText('a red circle')\ndock().download.accept.click()\ndock().download.start.click()"
+        "dock().fields['prompt'].setText('a red circle')\n"
+        "dock().download.parts['accept'].click()\ndock().download.parts['download'].click()"
     )
     host.wait(f"flow.downloads.now.done > {toy_hub.SIZE // 4}", seconds=60)
     _take_docker(host, folder, chosen, "downloading", 0)
@@ -263,12 +264,12 @@ def _walk(host: KritaHost, folder: Path, chosen: argparse.Namespace, index: Inde
     desk = Desk(host)
     host.run(ARRANGE)
     host.run("app.activeWindow().qwindow().findChild(QtWidgets.QDockWidget, 'KisLayerBox').hide()")
-    host.wait("dock().set_up_panel.main.isEnabled()")
+    host.wait("dock().set_up_panel.parts['set_up'].isEnabled()")
     document = desk.open(REPOSITORY / "engine/assets/demo.jpg")
     host.run("canvas().setFocus()")
     host.keys("2")  # the whole picture
     index.stop_after, index.stop = 230_000_000, "drip"
-    desk.click("set_up_panel.main")
+    desk.click("set_up_panel.parts['set_up']")
     host.xdo("mousemove", ROAD[0] - 1, ROAD[1] - 1)
     host.wait("dock()._page.job.shown().steps[0].done > 225000000", seconds=60)
     time.sleep(2)
@@ -278,7 +279,7 @@ def _walk(host: KritaHost, folder: Path, chosen: argparse.Namespace, index: Inde
     index.stop_after = -1
     host.wait("flow.connected and flow.engine == 'ready'", seconds=600)
     _take_docker(host, folder, chosen, "tour", 0, height=420)
-    host.run("dock().setFloating(False)\ndock().tour.tour.close()")
+    host.run("dock().setFloating(False)\ndock().guide.close()")
     _select(host, document)
     desk.choose(chosen.model, seed=chosen.seed)
     desk.repaint(900)

@@ -287,15 +287,15 @@ def test_another_machine_is_connected_on_the_more_page(desk: Desk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one:
         address = f"127.0.0.1:{one.getsockname()[1]}"  # where nothing listens afterwards
     desk.host.run("dock().pages.setCurrentIndex(3)")
-    assert desk.host.run("dock().box.text.isVisible()") is False
-    desk.host.run("dock().box.line.setText('box:5560')\ndock().box.connect_button.click()")
-    assert "This is not the line" in desk.host.run("dock().box.text.text()")
-    desk.host.run(f"dock().box.line.setText('repaint-bridge connect {address} {52 * 'a'}')")
-    desk.host.run("dock().box.connect_button.click()")
-    desk.host.wait("'Nothing answers at' in dock().box.text.text()", seconds=30, what="the sentence")
-    assert len(fingerprints(desk.host.run("dock().box.text.text()"))) == 2
-    desk.host.run("dock().box.alone.click()")
-    desk.host.wait("dock().box.text.text() == 'There was no box.'", seconds=30, what="the sentence")
+    assert desk.host.run("dock().box.parts['box'].isVisible()") is False
+    desk.host.run("dock().box.parts['box_line'].setText('box:5560')\ndock().box.parts['box_connect'].click()")
+    assert "This is not the line" in desk.host.run("dock().box.parts['box'].text()")
+    desk.host.run(f"dock().box.parts['box_line'].setText('repaint-bridge connect {address} {52 * 'a'}')")
+    desk.host.run("dock().box.parts['box_connect'].click()")
+    desk.host.wait("'Nothing answers at' in dock().box.parts['box'].text()", seconds=30, what="the sentence")
+    assert len(fingerprints(desk.host.run("dock().box.parts['box'].text()"))) == 2
+    desk.host.run("dock().box.parts['box_disconnect'].click()")
+    desk.host.wait("dock().box.parts['box'].text() == 'There was no box.'", seconds=30, what="the sentence")
 
 
 # ---------------------------------------------------------------- choices and words

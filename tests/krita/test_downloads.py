@@ -47,24 +47,24 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     assert not (models() / ".downloads").exists(), "nothing unasked"
 
     hub.pace = 0.1
-    shop.click("download.accept")
+    shop.click("download.parts['accept']")
     shop.host.wait(f"{PANEL}.start.isEnabled()")
     shop.screenshot("licence")
-    shop.click("download.start")
+    shop.click("download.parts['download']")
     shop.host.wait("flow.downloads.now is not None and flow.downloads.now.done > 300000", what="progress")
     assert shown(shop, "accept", "start", "bar", "stop") == [False, False, True, True]
     first = shop.host.run(f"{PANEL}.bar.value()")
     assert f"of {SIZE / 1e6:.1f} MB" in shop.host.run(f"{PANEL}.bar.format()")
     shop.host.wait(f"{PANEL}.bar.value() > {first}", what="it goes on")
     shop.screenshot("downloading")
-    shop.click("download.stop")
+    shop.click("download.parts['stop_download']")
     shop.host.wait("flow.downloads.now is None", what="it has stopped")
     assert "are kept, and Download continues from there" in shop.host.run(f"{PANEL}.sentence.text()")
     kept = sum(part.stat().st_size for part in (models() / ".downloads" / TOY).rglob("*.part"))
     assert 0 < kept < SIZE
 
     asked, hub.pace = len(hub.ranges), 0.0
-    shop.click("download.start")
+    shop.click("download.parts['download']")
     shop.host.wait(f"flow.model({TOY!r}).installed", seconds=90, what="it is installed")
     assert hub.ranges[asked].startswith("bytes="), "it went on where it stopped"  # type: ignore[union-attr]
     assert shop.status() == "By words, a toy is installed."

@@ -52,7 +52,7 @@ def test_packaged_zip_through_kritas_importer_offers_the_set_up(
         host.start()
         desk = Desk(host)
         host.wait("not dock()._page._waiting and dock().set_up_panel.isVisible()", seconds=30, what="the set-up page")
-        assert "not set up yet: click Set up" in host.run("dock().set_up_panel.about.text()")
+        assert "not set up yet: click Set up" in host.run("dock().set_up_panel.parts['set_up_about'].text()")
         assert not host.run("dock().button.isVisible()")
         assert "set up" in desk.repaint(), "the action of the menu, too, says what is missing"
         desk.screenshot("no-engine")

@@ -78,20 +78,24 @@ def test_from_the_zip_to_a_fill(
         assert "enable_repaint_krita=true" in settings.read_text()
         host.start()
         desk = Desk(host)
-        host.wait(f"{PANEL}.main.isEnabled() and {PANEL}.main.isVisible()", what="the plan is made")
+        host.wait(
+            f"{PANEL}.parts['set_up'].isEnabled() and {PANEL}.parts['set_up'].isVisible()", what="the plan is made"
+        )
         assert not host.run("dock().button.isVisible()"), "there is nothing to paint with yet"
-        text = host.run(f"{PANEL}.about.text()")
+        text = host.run(f"{PANEL}.parts['set_up_about'].text()")
         for part in ("not set up yet", "Download: ", "On the disk: ", str(home / "data/engines"), "GPL-3.0"):
             assert part in text
         if not DOWNLOADED:
-            desk.click("set_up_panel.take_from")
+            desk.click("set_up_panel.parts['from_folder']")
             type_folder(host, wheels)
-            host.wait(f"'without a download' in {PANEL}.about.text() and {PANEL}.main.isEnabled()")
+            host.wait(
+                f"'without a download' in {PANEL}.parts['set_up_about'].text() and {PANEL}.parts['set_up'].isEnabled()"
+            )
         remember(host, PAGE)
         host.run("driver.gaps.clear()\ndriver.record_gaps = True")
         began = time.monotonic()
-        desk.click("set_up_panel.main")
-        host.wait(f"{PANEL}.bar.isVisible()")
+        desk.click("set_up_panel.parts['set_up']")
+        host.wait(f"{PANEL}.parts['set_up_progress'].isVisible()")
         host.wait("'▸ Try a small fill' in seen[-1]", seconds=500, what="the engine is tried")
         desk.screenshot("trying")
         host.wait("flow.connected and flow.engine == 'ready'", seconds=400, what="the engine is ready")
@@ -122,12 +126,12 @@ def test_from_the_zip_to_a_fill(
         )
         find_again(desk, picture, shown)
         host.run("dock().pages.setCurrentIndex(3)")
-        desk.click("removal.ask")
-        host.wait("'This goes:' in dock().removal.text.text()", what="what goes and what stays")
-        assert "The history" in host.run("dock().removal.text.text()").partition("This stays:")[2]
-        desk.click("removal.remove")
-        host.wait("dock().removal.text.text().startswith('Removed.')", seconds=60, what="it is gone")
-        host.wait(f"{PANEL}.isVisible() and {PANEL}.main.isEnabled()", what="it could be set up again")
+        desk.click("removal.parts['remove']")
+        host.wait("'This goes:' in dock().removal.parts['removal'].text()", what="what goes and what stays")
+        assert "The history" in host.run("dock().removal.parts['removal'].text()").partition("This stays:")[2]
+        desk.click("removal.parts['remove_now']")
+        host.wait("dock().removal.parts['removal'].text().startswith('Removed.')", seconds=60, what="it is gone")
+        host.wait(f"{PANEL}.isVisible() and {PANEL}.parts['set_up'].isEnabled()", what="it could be set up again")
         assert not (home / "data/engines").exists()
         host.stop()
     finally:
@@ -149,14 +153,16 @@ def paint_once(desk: Desk, folder: Path) -> tuple[str, Path]:
 def update(desk: Desk, wheels: Path) -> None:
     """By mouse, while the old engine goes on."""
     host = desk.host
-    host.wait(f"{PANEL}.main.isVisible() and {PANEL}.main.isEnabled()", what="the update is offered")
-    assert host.run(f"{PANEL}.main.text()") == "&Update"
-    assert "99.1 came with this plug-in" in host.run(f"{PANEL}.about.text()")
+    host.wait(
+        f"{PANEL}.parts['set_up'].isVisible() and {PANEL}.parts['set_up'].isEnabled()", what="the update is offered"
+    )
+    assert host.run(f"{PANEL}.parts['set_up'].text()") == "&Update"
+    assert "99.1 came with this plug-in" in host.run(f"{PANEL}.parts['set_up_about'].text()")
     assert host.run("dock().button.isVisible()"), "one can go on painting"
-    desk.click("set_up_panel.take_from")
+    desk.click("set_up_panel.parts['from_folder']")
     type_folder(host, wheels)
-    host.wait(f"'without a download' in {PANEL}.about.text() and {PANEL}.main.isEnabled()")
-    desk.click("set_up_panel.main")
+    host.wait(f"'without a download' in {PANEL}.parts['set_up_about'].text() and {PANEL}.parts['set_up'].isEnabled()")
+    desk.click("set_up_panel.parts['set_up']")
     host.wait(f"{PAGE}.job is not None")
     desk.screenshot("update")
     host.wait(f"{PAGE}.job is None", seconds=300, what="the update is done")
@@ -180,9 +186,9 @@ def find_again(desk: Desk, picture: Path, shown: str) -> None:
 
 def take_the_tour(desk: Desk) -> None:
     """By mouse, through its four steps; the fill arrives and one undo removes it."""
-    host, text = desk.host, "dock().tour.text.text()"
+    host, text = desk.host, "dock().tour.parts['tour'].text()"
     host.wait("dock().tour.isVisible()", what="the tour is offered")
-    desk.click("tour.begin")
+    desk.click("tour.parts['tour_begin']")
     host.wait("app.activeDocument() is not None", what="its picture")
     host.wait(f"{text}.startswith('1 of 4')")
     host.run("documents['tour'] = app.activeDocument()\ndocuments['tour'].waitForDone()")
@@ -210,7 +216,7 @@ def take_the_tour(desk: Desk) -> None:
     host.keys("ctrl+z")
     host.wait(f"{text}.startswith('That is all')", what="the undo was seen")
     assert host.run("hashlib.sha256(shown(documents['tour'])).hexdigest()") == before
-    desk.click("tour.close_button")
+    desk.click("tour.parts['tour_no']")
     host.wait("not dock().tour.isVisible()")
     host.run("documents['tour'].setModified(False)")
 
@@ -228,22 +234,34 @@ def test_another_machine_paints(display: Display, packaged: Path, tmp_path: Path
         host.stop()
         host.start()
         desk = Desk(host)
-        host.wait(f"{PANEL}.main.isEnabled() and {PANEL}.main.isVisible()", what="the plan is made")
-        desk.click("set_up_panel.box")
+        host.wait(
+            f"{PANEL}.parts['set_up'].isEnabled() and {PANEL}.parts['set_up'].isVisible()", what="the plan is made"
+        )
+        desk.click("set_up_panel.parts['use_box']")
         host.wait("isinstance(QtWidgets.QApplication.activeModalWidget(), QtWidgets.QInputDialog)")
         host.xdo("type", "--delay", "5", f"repaint-bridge connect {box.address} {box.key}")
         desk.screenshot("another-machine")
         host.keys("Return")
-        host.wait(f"'The machine {box.address} does the work' in {PANEL}.about.text() and {PANEL}.main.isEnabled()")
-        desk.click("set_up_panel.take_from")
+        told = f"'The machine {box.address} does the work' in {PANEL}.parts['set_up_about'].text()"
+        host.wait(f"{told} and {PANEL}.parts['set_up'].isEnabled()")
+        desk.click("set_up_panel.parts['from_folder']")
         type_folder(host, wheels)
-        host.wait(f"'without a download' in {PANEL}.about.text() and {PANEL}.main.isEnabled()")
-        desk.click("set_up_panel.main")
-        host.wait(f"'does not let this computer in yet' in {PANEL}.sentence.text()", seconds=90)
-        host.wait(f"{PANEL}.main.isVisible() and {PANEL}.main.isEnabled()", what="it can be tried again")
+        host.wait(
+            f"'without a download' in {PANEL}.parts['set_up_about'].text() and {PANEL}.parts['set_up'].isEnabled()"
+        )
+        desk.click("set_up_panel.parts['set_up']")
+        host.wait(f"'does not let this computer in yet' in {PANEL}.parts['set_up_sentence'].text()", seconds=90)
+        host.wait(
+            f"{PANEL}.parts['set_up'].isVisible() and {PANEL}.parts['set_up'].isEnabled()", what="it can be tried again"
+        )
         desk.screenshot("not-let-in")
-        assert command("allow", fingerprints(host.run(f"{PANEL}.sentence.text()"))[0], home=box.home).returncode == 0
-        desk.click("set_up_panel.main")
+        assert (
+            command(
+                "allow", fingerprints(host.run(f"{PANEL}.parts['set_up_sentence'].text()"))[0], home=box.home
+            ).returncode
+            == 0
+        )
+        desk.click("set_up_panel.parts['set_up']")
         host.wait("flow.connected and flow.engine == 'ready'", seconds=90, what="the box's workers")
         document = desk.new(96, 96)
         desk.select(document, 30, 30, 40, 40)
@@ -285,15 +303,18 @@ class Shop:
         """And waits until the page can be clicked."""
         self.host.start()
         self.desk = Desk(self.host)
-        self.host.wait(f"{PANEL}.main.isEnabled() and {PANEL}.main.isVisible()", what="the plan is made")
+        self.host.wait(
+            f"{PANEL}.parts['set_up'].isEnabled() and {PANEL}.parts['set_up'].isVisible()", what="the plan is made"
+        )
 
     def begin(self, hold: bool = False) -> None:
         """Clicks the main button; with ``hold`` the index stops in the middle."""
         self.index.stop_after = self.index.sent + KEPT if hold else -1
-        self.desk.click("set_up_panel.main")
+        self.desk.click("set_up_panel.parts['set_up']")
         if hold:
             self.host.wait(
-                f"' of ' in {PANEL}.steps.text() and {PANEL}.bar.value() > 100", what="the download is under way"
+                f"' of ' in {PANEL}.parts['set_up_steps'].text() and {PANEL}.parts['set_up_progress'].value() > 100",
+                what="the download is under way",
             )
 
     def go_on(self) -> None:
@@ -307,7 +328,7 @@ class Shop:
         self.host.wait(f"{PAGE}.state == 'ready'", seconds=90, what="it is set up")
 
     def said(self) -> str:
-        return str(self.host.run(f"{PANEL}.sentence.text()"))
+        return str(self.host.run(f"{PANEL}.parts['set_up_sentence'].text()"))
 
 
 @pytest.fixture
@@ -324,10 +345,12 @@ def test_cancel_and_go_on(shop: Shop) -> None:
     host = shop.host
     shop.begin(hold=True)
     shop.desk.screenshot("downloading")
-    shop.desk.click("set_up_panel.stop")
-    host.wait(f"{PANEL}.main.isVisible() and {PANEL}.main.isEnabled()", seconds=5, what="it has stopped")
+    shop.desk.click("set_up_panel.parts['stop_set_up']")
+    host.wait(
+        f"{PANEL}.parts['set_up'].isVisible() and {PANEL}.parts['set_up'].isEnabled()", seconds=5, what="it has stopped"
+    )
     assert shop.said() == "Stopped; what has arrived is kept. Click Continue to go on from there."
-    assert host.run(f"{PANEL}.main.text()") == "&Continue"
+    assert host.run(f"{PANEL}.parts['set_up'].text()") == "&Continue"
     shop.go_on()
     host.stop()
 
@@ -337,8 +360,8 @@ def test_killed_while_it_sets_up_and_gone_on(shop: Shop) -> None:
     shop.begin(hold=True)
     shop.host.kill()
     shop.start()
-    assert shop.host.run(f"{PANEL}.main.text()") == "&Continue"
-    assert "begun and not finished" in shop.host.run(f"{PANEL}.about.text()")
+    assert shop.host.run(f"{PANEL}.parts['set_up'].text()") == "&Continue"
+    assert "begun and not finished" in shop.host.run(f"{PANEL}.parts['set_up_about'].text()")
     shop.go_on()
     shop.host.stop()
 
@@ -350,9 +373,9 @@ def test_two_editors_at_once(shop: Shop, display: Display, packaged: Path, tmp_p
     second = Shop(tmp_path / "second", display, zip_of(packaged), shop.kit, shop.index, shop.folder)
     try:
         second.host.xdo("windowraise", second.host.xdo("search", "--pid", second.host.process.pid).split()[-1])
-        second.host.run(f"{PANEL}.main.click()")
-        second.host.wait(f"'Another program is setting the engine up' in {PANEL}.sentence.text()")
-        second.host.wait(f"' of ' in {PANEL}.steps.text()", what="how far the first is")
+        second.host.run(f"{PANEL}.parts['set_up'].click()")
+        second.host.wait(f"'Another program is setting the engine up' in {PANEL}.parts['set_up_sentence'].text()")
+        second.host.wait(f"' of ' in {PANEL}.parts['set_up_steps'].text()", what="how far the first is")
         second.desk.screenshot("another")
         shop.index.stop_after = -1
         shop.index.let_go.set()
@@ -369,17 +392,17 @@ def test_what_goes_wrong_is_a_sentence_in_the_page(shop: Shop) -> None:
     host = shop.host
     shop.index.harm = True
     shop.begin()
-    host.wait(f"'is not the file that it should be' in {PANEL}.sentence.text()", seconds=30)
-    host.wait(f"{PANEL}.main.isEnabled()", what="it can be tried again")
-    assert host.run(f"{PANEL}.steps.text()").startswith("✗ Download the packages")
-    shop.desk.click("set_up_panel.log_button")
-    host.wait(f"'set-up of' in {PANEL}.log.toPlainText()", what="the log")
+    host.wait(f"'is not the file that it should be' in {PANEL}.parts['set_up_sentence'].text()", seconds=30)
+    host.wait(f"{PANEL}.parts['set_up'].isEnabled()", what="it can be tried again")
+    assert host.run(f"{PANEL}.parts['set_up_steps'].text()").startswith("✗ Download the packages")
+    shop.desk.click("set_up_panel.parts['show_log']")
+    host.wait(f"'set-up of' in {PANEL}.parts['set_up_log'].toPlainText()", what="the log")
     shop.desk.screenshot("wrong-hash")
     shop.index.harm = False
     shop.index.shutdown()
     shop.index.server_close()
-    shop.desk.click("set_up_panel.main")
-    host.wait(f"'cannot be reached: check the network' in {PANEL}.sentence.text()", seconds=60)
+    shop.desk.click("set_up_panel.parts['set_up']")
+    host.wait(f"'cannot be reached: check the network' in {PANEL}.parts['set_up_sentence'].text()", seconds=60)
     host.stop()
 
 
@@ -393,10 +416,14 @@ def test_repair(shop: Shop) -> None:
     host.stop()
     shutil.rmtree(numpy)
     shop.start()
-    assert host.run(f"{PANEL}.main.text()") == "&Repair"
-    assert "Parts of the engine are missing (numpy)" in host.run(f"{PANEL}.about.text()")
+    assert host.run(f"{PANEL}.parts['set_up'].text()") == "&Repair"
+    assert "Parts of the engine are missing (numpy)" in host.run(f"{PANEL}.parts['set_up_about'].text()")
     shop.desk.screenshot("repair")
     shop.begin()
     until((numpy / "core.bin").exists, "the package is there again", patience=90)
-    host.wait(f"'numpy' not in {PANEL}.about.text() and not {PANEL}.stop.isVisible()", seconds=60, what="the end of it")
+    host.wait(
+        f"'numpy' not in {PANEL}.parts['set_up_about'].text() and not {PANEL}.parts['stop_set_up'].isVisible()",
+        seconds=60,
+        what="the end of it",
+    )
     host.stop()

@@ -18,7 +18,7 @@ figures    how well a variant joins; choosing: the grid's order, search, favouri
            split: the same in the layer
 live       fills each selection as soon as it is finished; script: a run without a window, for scripts
 panel      what a window's buttons do, without widgets
-view       what a window shows, to be drawn
+view       what a window shows, to be drawn; sections: parts of it that are alike everywhere, piece by piece
 setup      the engine is set up; removal: and removed; tour: the first fill is shown
 box        another machine paints for this one
 download   models that are not installed; frame: the frame to drag; schedule: the walk through the noise levels;

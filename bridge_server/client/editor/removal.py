@@ -17,10 +17,13 @@ from .words import tr
 
 @dataclass(frozen=True)
 class Shown:
-    """What a window draws below its button "remove". ``asks``: with the boxes and the buttons below the text."""
+    """What a window draws below its button "remove". ``asks``: with the boxes and the buttons below the text;
+    ``models``, ``history``: of the boxes."""
 
     asks: bool
     text: str
+    models: bool = False
+    history: bool = False
 
 
 class RemovalPage:
@@ -59,7 +62,7 @@ class RemovalPage:
         goes, stays = [*self._found.goes, *also], [row for row in self._found.stays if row not in also]
         lines = [tr(sentences.REMOVAL_GOES), *map(_line, goes)]
         lines += ["", tr(sentences.REMOVAL_STAYS), *map(_line, stays)] if stays else []
-        return Shown(True, "\n".join(lines))
+        return Shown(True, "\n".join(lines), self._with_models, self._with_history)
 
     def _listed(self, found: setup.Removal) -> None:
         self._found = found

@@ -66,7 +66,7 @@ class SetUpPage:
         self._told = ""  # what was done before
         self._last: Optional[setup.Shown] = None  # how the last job ended
         self._log: Optional[Path] = None
-        self._log_wanted = False
+        self.wants_log = False
         self._sentence, self._is_error = "", False
         self._source: Optional[Path] = None
         self._box = ""  # the line of another machine that is to paint
@@ -119,7 +119,7 @@ class SetUpPage:
         self.look()
 
     def show_log(self, wanted: bool) -> None:
-        self._log_wanted = wanted
+        self.wants_log = wanted
         self._changed()
 
     def close(self) -> None:
@@ -268,7 +268,7 @@ class SetUpPage:
         ]
 
     def _log_end(self) -> str:
-        if not self._log_wanted or self._log is None:
+        if not self.wants_log or self._log is None:
             return ""
         try:
             with open(self._log, "rb") as file:
