@@ -176,15 +176,13 @@ def test_gtk_is_imported_by_the_window_only():
         "window",
         "branches",
         "choosing",
-        "downloads",
         "forms",
         "framing",
         "gallery",
         "live",
         "map_list",
         "pages",
-        "setup",
-        "tour",
+        "section",
         "widgets",
     }
     users = {
