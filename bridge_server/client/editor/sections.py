@@ -61,7 +61,7 @@ class Asking(Protocol):
 
 
 def text(words: str) -> Look:
-    """Of a note, which is there only with something to say."""
+    """How a note looks, which is there only with something to say."""
     return Look(bool(words), words)
 
 
