@@ -16,7 +16,11 @@ from .desk import Desk, Image
 def switch(desk: Desk, on: bool) -> None:
     if bool(desk.host.run("window.live.on.get_active()")) != on:
         desk.host.run(f"window.live.on.set_active({on})\nNone")
-    time.sleep(0.5)  # what is selected already is no news
+    if on:
+        desk.host.wait(
+            "window.live.shared._document == (flow.host.selected() or [None])[0]",
+            what="it has looked at this picture: what is selected already is no news",
+        )
 
 
 @pytest.fixture

@@ -17,6 +17,11 @@ def switch(desk: Desk, on: bool) -> None:
     if bool(desk.host.run("dock().live.on.isChecked()")) != on:
         desk.click("live.on")
         desk.host.wait(f"dock().live.on.isChecked() == {on}")
+    if on:
+        desk.host.wait(
+            "dock().live.shared._document == (flow.host.selected() or [None])[0]",
+            what="it has looked at this picture: what is selected already is no news",
+        )
 
 
 def lasso(desk: Desk, x: float, y: float, side: float) -> None:
