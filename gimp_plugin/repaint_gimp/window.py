@@ -94,7 +94,8 @@ class Window(Gtk.Window):
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.selection_page, self.extend_page, self.tile_page, self.more_page = self.page.values()
-        self.box = SectionPanel(sections.box(BoxPage(self._pump), self._pump))
+        self.box_page = BoxPage(self._pump)
+        self.box = SectionPanel(sections.box(self.box_page, self._pump))
         self.removal = SectionPanel(sections.removal(RemovalPage(self._pump, self._set_up), self._pump))
         for part in (self.box, self.removal):
             self.more_page.pack_start(part, False, False, 0)

@@ -95,7 +95,8 @@ class RePaintDocker(DockWidget):
         kinds = {"extend": ExtendPage, "tile": TilePage, "more": MorePage}
         self.page = {page.name: kinds.get(page.name, PageWidget)(page, self.panel) for page in fields.PAGES}
         self.extend_page, self.tile_page, self.more_page = (self.page[name] for name in ("extend", "tile", "more"))
-        self.box = SectionPanel(sections.box(BoxPage(self._pump), self._pump))
+        self.box_page = BoxPage(self._pump)
+        self.box = SectionPanel(sections.box(self.box_page, self._pump))
         self.removal = SectionPanel(sections.removal(RemovalPage(self._pump, self._page), self._pump))
         for part in (self.box, self.removal):
             self.more_page.column.insertWidget(self.more_page.column.count() - 1, part)

@@ -289,7 +289,7 @@ def test_another_machine_is_connected_on_the_more_page(desk: Desk) -> None:
     desk.host.run("window.pages.set_visible_child_name('more')\nNone")
     desk.host.run("window.box.parts['box_line'].set_text('box:5560')\nwindow.box.parts['box_connect'].clicked()\nNone")
     assert "This is not the line" in desk.host.run("window.box.parts['box'].get_text()")
-    desk.host.run("window.box._page._run = lambda *words: 'Asked to ' + ' '.join(words)\nNone")
+    desk.host.run("window.box_page.run = lambda *words: 'Asked to ' + ' '.join(words)\nNone")
     desk.host.run(f"window.box.parts['box_line'].set_text('repaint-bridge connect box:5560 {52 * 'a'}')\nNone")
     desk.host.run("window.box.parts['box_connect'].clicked()\nNone")
     desk.host.wait(f"window.box.parts['box'].get_text() == 'Asked to connect box:5560 {52 * 'a'}'")

@@ -290,7 +290,7 @@ def test_another_machine_is_connected_on_the_more_page(desk: Desk) -> None:
     key = 52 * "a"
     if desk.host.krita.root is not None:  # it has no engine: what the command says is heard outside
         heard = {words: command(*words) for words in (("connect", address, key), ("disconnect",))}
-        desk.host.run(f"heard = {heard!r}\ndock().box._page._run = lambda *words: heard[words]")
+        desk.host.run(f"heard = {heard!r}\ndock().box_page.run = lambda *words: heard[words]")
     desk.host.run("dock().pages.setCurrentIndex(3)")
     assert desk.host.run("dock().box.parts['box'].isVisible()") is False
     desk.host.run("dock().box.parts['box_line'].setText('box:5560')\ndock().box.parts['box_connect'].click()")

@@ -41,10 +41,11 @@ def command(*words: str) -> str:
 
 
 class BoxPage:
-    """``text`` is what a window draws below the line and the buttons; ``listeners`` are called after each change."""
+    """``text`` is what a window draws below the line and the buttons; ``listeners`` are called after each change.
+    ``run``: asks the engine, as `command` does."""
 
     def __init__(self, pump: Pump, run: Callable[..., str] = command) -> None:
-        self._pump, self._run = pump, run
+        self._pump, self.run = pump, run
         self.listeners: List[Callable[[], None]] = []
         self._busy = False
         place = boxes.connected()
@@ -65,7 +66,7 @@ class BoxPage:
             return
         self._busy = True
         self._show(tr(sentences.BOX_ASKED))
-        self._pump.aside("box", lambda: self._run(*words), self._answered, lambda why: self._answered(tr(why)))
+        self._pump.aside("box", lambda: self.run(*words), self._answered, lambda why: self._answered(tr(why)))
 
     def _answered(self, said: str) -> None:
         self._busy = False
