@@ -13,6 +13,7 @@ from tests.toy_hub import GATED, LICENCE, REPOSITORY, SIZE, TOY, as_before, mode
 from .desk import Desk
 
 PANEL = "dock().download"
+PARTS = PANEL + ".parts"
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def shop(desk: Desk, hub: StandIn) -> Iterator[Desk]:
 
 
 def shown(desk: Desk, *names: str) -> list[bool]:
-    return [bool(desk.host.run(f"{PANEL}.{name}.isVisibleTo(dock())")) for name in names]
+    return [bool(desk.host.run(f"{PARTS}[{name!r}].isVisibleTo(dock())")) for name in names]
 
 
 def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: Desk, hub: StandIn) -> None:
@@ -33,11 +34,11 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.select(document, 60, 50, 40, 40)
     before, tree = shop.pixels(document), shop.tree(document)
     shop.choose(TOY)
-    text = shop.host.run(f"{PANEL}.about.text()")
+    text = shop.host.run(f"{PARTS}['download_about'].text()")
     for part in ("By words, a toy is not installed.", LICENCE, "4.0 MB", REPOSITORY):
         assert part in text
-    assert shown(shop, "accept", "start", "bar", "stop") == [True, True, False, False]
-    assert not shop.host.run(f"{PANEL}.start.isEnabled()"), "the licence first"
+    assert shown(shop, "accept", "download", "download_progress", "stop_download") == [True, True, False, False]
+    assert not shop.host.run(f"{PARTS}['download'].isEnabled()"), "the licence first"
     assert shop.host.run(
         "dock().fields['prompt'].isVisibleTo(dock()) and dock().fields['guidance'].isVisibleTo(dock())"
     )
@@ -48,18 +49,18 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
 
     hub.pace = 0.1
     shop.click("download.parts['accept']")
-    shop.host.wait(f"{PANEL}.start.isEnabled()")
+    shop.host.wait(f"{PARTS}['download'].isEnabled()")
     shop.screenshot("licence")
     shop.click("download.parts['download']")
     shop.host.wait("flow.downloads.now is not None and flow.downloads.now.done > 300000", what="progress")
-    assert shown(shop, "accept", "start", "bar", "stop") == [False, False, True, True]
-    first = shop.host.run(f"{PANEL}.bar.value()")
-    assert f"of {SIZE / 1e6:.1f} MB" in shop.host.run(f"{PANEL}.bar.format()")
-    shop.host.wait(f"{PANEL}.bar.value() > {first}", what="it goes on")
+    assert shown(shop, "accept", "download", "download_progress", "stop_download") == [False, False, True, True]
+    first = shop.host.run(f"{PARTS}['download_progress'].value()")
+    assert f"of {SIZE / 1e6:.1f} MB" in shop.host.run(f"{PARTS}['download_progress'].format()")
+    shop.host.wait(f"{PARTS}['download_progress'].value() > {first}", what="it goes on")
     shop.screenshot("downloading")
     shop.click("download.parts['stop_download']")
     shop.host.wait("flow.downloads.now is None", what="it has stopped")
-    assert "are kept, and Download continues from there" in shop.host.run(f"{PANEL}.sentence.text()")
+    assert "are kept, and Download continues from there" in shop.host.run(f"{PARTS}['download_sentence'].text()")
     kept = sum(part.stat().st_size for part in (models() / ".downloads" / TOY).rglob("*.part"))
     assert 0 < kept < SIZE
 
@@ -96,11 +97,11 @@ def test_what_goes_wrong_is_said_beside_the_button(
 ) -> None:
     shop.choose(model)
     hub.statuses["unet/config.json"] = status
-    shop.host.run(f"if not {PANEL}.accept.isChecked(): {PANEL}.accept.click()\n{PANEL}.start.click()")
-    shop.host.wait(f"{PANEL}.sentence.isVisibleTo(dock())", seconds=60, what="how it ended")
-    assert says in shop.host.run(f"{PANEL}.sentence.text()")
+    shop.host.run(f"if not {PARTS}['accept'].isChecked(): {PARTS}['accept'].click()\n{PARTS}['download'].click()")
+    shop.host.wait(f"{PARTS}['download_sentence'].isVisibleTo(dock())", seconds=60, what="how it ended")
+    assert says in shop.host.run(f"{PARTS}['download_sentence'].text()")
     assert says in shop.status()
-    assert shop.host.run(f"{PANEL}.start.isEnabled()"), "it can be tried again"
+    assert shop.host.run(f"{PARTS}['download'].isEnabled()"), "it can be tried again"
 
 
 def test_learning_is_offered_where_a_model_can(desk: Desk) -> None:
