@@ -21,7 +21,7 @@ def shop(desk: Desk, hub: StandIn) -> Iterator[Desk]:
 
 
 def shown(desk: Desk, *names: str) -> list[bool]:
-    return [bool(desk.host.run(f"window.download.{name}.get_mapped()")) for name in names]
+    return [bool(desk.host.run(f"window.download.parts[{name!r}].get_mapped()")) for name in names]
 
 
 def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: Desk, hub: StandIn) -> None:
@@ -33,7 +33,7 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     for part in ("By words, a toy is not installed.", LICENCE, "4.0 MB", REPOSITORY):
         assert part in text
     shop.host.wait("window.download.parts['accept'].get_mapped()")
-    assert shown(shop, "accept", "start", "bar", "stop") == [True, True, False, False]
+    assert shown(shop, "accept", "download", "download_progress", "stop_download") == [True, True, False, False]
     assert not shop.host.run("window.download.parts['download'].get_sensitive()"), "the licence first"
     assert shop.host.run("window.fields['prompt'].get_mapped() and window.fields['guidance'].button.get_mapped()")
     shop.press(image)
@@ -48,7 +48,7 @@ def test_a_model_is_downloaded_after_its_licence_and_paints_what_is_asked(shop: 
     shop.click("download.parts['download']")
     shop.host.wait("flow.downloads.now is not None and flow.downloads.now.done > 300000", what="progress")
     shop.host.wait("window.download.parts['stop_download'].get_mapped()")
-    assert shown(shop, "accept", "start", "bar", "stop") == [False, False, True, True]
+    assert shown(shop, "accept", "download", "download_progress", "stop_download") == [False, False, True, True]
     first = shop.host.run("window.download.parts['download_progress'].get_fraction()")
     assert f"of {SIZE / 1e6:.1f} MB" in shop.host.run("window.download.parts['download_progress'].get_text()")
     shop.host.wait(f"window.download.parts['download_progress'].get_fraction() > {first}", what="it goes on")
