@@ -90,6 +90,11 @@ class Driven:
         """Whether it has died or left a command without an answer."""
         return self._silent or self.process is None or self.process.poll() is not None
 
+    @property
+    def fell(self) -> bool:
+        """Whether it died of a memory error of its own."""
+        return self.process is not None and self.process.poll() == -signal.SIGSEGV
+
     def kill(self) -> None:
         """Ends it as a crash would."""
         if self.process is not None:

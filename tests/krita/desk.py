@@ -11,10 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from tests.desk import EditorDesk
+from tests.driven import HostFailure
 
 from .host import KritaHost
 
 SETTLE_SECONDS = 0.35
+SETTLE_TURNS = 12
+"""Of Krita's event loop, beside those seconds; on a busy machine they take longer."""
+CLOSES_BADLY = (5, 3)
+"""From this version on Krita may die of closing a picture, see `Desk.settle`."""
+
+
+class DiedClosing(HostFailure):
+    """Krita's own crash, with or without the plug-in, see `Desk.settle`."""
+
 
 PRELUDE = """
 import base64, hashlib, krita
@@ -81,6 +91,8 @@ class Desk(EditorDesk[KritaHost]):
         super().__init__(host)
         self.host.run(PRELUDE, seconds=90)  # a busy machine goes on starting Krita behind its window
         self.host.run("app.activeWindow().qwindow().showMaximized()\ndock().show()")
+        version = self.host.run("app.version()")
+        self.closes_badly = tuple(map(int, version.split("-")[0].split(".")[:2])) >= CLOSES_BADLY
 
     # ---- documents ----
     def open(self, path: Path) -> Document:
@@ -129,8 +141,15 @@ documents[{name!r}] = add(d)
         Krita 5.1.5 tells its layer list of a changed node (a selection set, a layer renamed) a tick of a tenth of a
         second later and crashes in it (`KisNodeModel::processUpdateQueue`) if that picture was closed in between,
         whoever closed it. No hand is that quick, a test is.
+
+        Krita 5.3.4 crashes if a picture is closed a tenth of a second after a change, or later on a busy machine
+        (`KisView::~KisView` speaks to a tool that is gone): one time in four without any plug-in, by its own menu as by
+        its API, and not once in 13 times when its event loop had turned in peace as long as here.
         """
         time.sleep(SETTLE_SECONDS)
+        if self.closes_badly:
+            for _ in range(SETTLE_TURNS):
+                self.host.run("None")
 
     def close(self, document: Document) -> None:
         self.settle()
@@ -143,8 +162,13 @@ documents[{name!r}] = add(d)
         self.host.wait("not flow.busy and not flow.has_steps", seconds=15)
         self.host.run("for d in app.documents(): d.waitForDone(); d.setModified(False)")
         self.settle()
-        while self.host.run("len(app.documents())"):
-            self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
+        try:
+            while self.host.run("len(app.documents())"):
+                self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
+        except HostFailure as failure:
+            if self.closes_badly and self.host.fell:
+                raise DiedClosing(str(failure)) from failure
+            raise
         self.host.run(
             "documents.clear()\nflow.forget_all()\nflow.say('')\ndock().pages.setCurrentIndex(0)\n"
             "dock().choosing.order.setCurrentIndex(0)\ndock().choosing.search.clear()\ndock().live.on.setChecked(False)"
