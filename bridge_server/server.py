@@ -41,7 +41,7 @@ log = logging.getLogger("bridge.server")
 
 STANDSTILL = 2.0  # seconds by which the loop may be late before nobody is blamed for silence
 FOREIGN = (
-    "Something else lay where RePaint keeps its files; it is now called {names} in {folder}: look whether you need it."
+    "Something else was where RePaint keeps its files; it is now called {names} in {folder}: check whether you need it."
 )
 _DOMAIN = b"client"
 

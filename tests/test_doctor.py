@@ -182,7 +182,7 @@ def test_doctor_does_not_offer_repair_for_an_engine_that_set_up_did_not_make(che
     engine.write_launch(place / ".venv/bin/python")
     _, todo, _ = engine.doctor()
     again = f"delete the folder {place / '.venv'}, then run “python3 installer.py krita” (or gimp) in {place}."
-    by_tool = "install the package repaint-bridge again, by the tool that installed it."
+    by_tool = "install the package repaint-bridge again, with the tool that installed it."
     assert todo == [f"The Python that the engine needs is gone: {again if checkout else by_tool}"]
 
 

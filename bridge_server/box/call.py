@@ -16,12 +16,12 @@ from bridge_server.client.codec import Buffer, decode, encode
 from bridge_server.client.errors import BridgeError
 
 NOBODY = (
-    "Nothing answers at {place} ({why}): look whether “repaint-bridge serve-workers” runs there and whether a firewall "
-    "is between."
+    "Nothing answers at {place} ({why}): check that “repaint-bridge serve-workers” is running there and that no "
+    "firewall is in between."
 )
-ANOTHER = "At {place} something else listens, no RePaint box: check the address and the port."
+ANOTHER = "Another program listens at {place}, not a RePaint box: check the address and the port."
 WRONG_KEY = (
-    "The box at {place} does not prove the key {words} that was given for it: compare the fingerprint that it shows "
+    "The box at {place} cannot prove that it has the key {words}: compare the fingerprint that it shows "
     "there, and connect again with its line."
 )
 UNKNOWN = (

@@ -12,8 +12,8 @@ from bridge_server.client import launch
 from bridge_server.client.errors import BridgeError
 from bridge_server.client.locks import FileLock
 
-NO_ADDRESS = "“{words}” is no address: write HOST:PORT, such as 192.168.1.7:5560."
-RUNS = "This user lends workers here already: stop the other “repaint-bridge serve-workers” first."
+NO_ADDRESS = "“{words}” is not an address: write HOST:PORT, such as 192.168.1.7:5560."
+RUNS = "“repaint-bridge serve-workers” is already running for this user: stop that one first."
 EVERYWHERE = ("0.0.0.0", "::", "*")
 
 
@@ -49,7 +49,7 @@ def serve_workers(listen: str, count: int | None, warm: str) -> int:
     key = keys.own().public
     shown = keys.Box(socket.gethostname() if host in EVERYWHERE else host, server.port, keys.text(key))
     print(f"This box lends {number} worker(s) and has the fingerprint {keys.fingerprint(key)}")
-    print(f"On the computer that is to use it:\n\n  repaint-bridge connect {shown.place} {shown.key}\n", flush=True)
+    print(f"On the computer that should use it:\n\n  repaint-bridge connect {shown.place} {shown.key}\n", flush=True)
     server.serve()
     lock.release()
     return 0
@@ -96,7 +96,7 @@ def allow(who: str | None) -> int:
 def forbid(who: str) -> int:
     """Let a computer use this one no more."""
     was = keys.forbid(who)
-    print(f"{who} may use this box no more." if was else f"{who} was not allowed.")
+    print(f"{who} may no longer use this box." if was else f"{who} was not allowed.")
     return 0
 
 

@@ -26,7 +26,7 @@ from bridge_server.client.locks import FileLock
 
 ASKED = 300  # computers that are remembered as having asked, the newest: one a second leaves five minutes to compare
 LONGEST = 1 << 20  # bytes of a file
-NO_KEY = "This is no key of RePaint’s: copy the whole line that “repaint-bridge serve-workers” shows on the box."
+NO_KEY = "This is not a RePaint key: copy the whole line that “repaint-bridge serve-workers” shows on the box."
 NOT_ASKED = (
     "No computer with the fingerprint {words} has asked, or many others have since: run “repaint-bridge connect” "
     "there, compare the fingerprint that it shows, then run this again at once."

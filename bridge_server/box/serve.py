@@ -32,8 +32,8 @@ OTHER_VERSION = (
     "The box runs RePaint {there} and this computer {here}: install the same version on both, then connect again."
 )
 TAKEN = "All workers of the other machine are busy with other computers: wait, or disconnect one of those."
-FORGOTTEN = "The other machine was started again, or waited too long: what it had in hand is run again."
-IN_USE = "{listen} cannot be listened on ({why}): choose another port or an address of this computer."
+FORGOTTEN = "The other machine was started again, or waited too long: its unfinished part is run again."
+IN_USE = "RePaint cannot listen on {listen} ({why}): choose another port or an address of this computer."
 KNOCK = 1.0  # seconds between two strangers who are shown
 UNWANTED = ("preview", "chunk", "progress")  # after a cancel
 _CLIENT, _WORKER = b"box", b"worker"

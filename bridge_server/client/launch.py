@@ -30,8 +30,8 @@ NAME = "repaint-bridge"
 HOME_VARIABLE = "REPAINT_BRIDGE_HOME"
 NOT_INSTALLED = "The RePaint engine is not set up for this user yet: open RePaint in Krita or GIMP and click Set up."
 LAUNCH_OF_OTHERS = (
-    "Another user of this computer owns or can change {place}, by which RePaint is started: delete it or make it yours "
-    "alone (“chmod go-w”), then open RePaint and click Set up."
+    "Another user of this computer owns or can change {place}, from which RePaint is started: delete it or make it "
+    "yours alone (“chmod go-w”), then open RePaint and click Set up."
 )
 FOLDER_OF_OTHERS = (
     "The folder {place}, where RePaint keeps its files, belongs to another user: move it away or make it yours, then "

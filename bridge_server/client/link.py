@@ -90,7 +90,7 @@ class Link:
                     if isinstance(answer, messages.Error):
                         raise Refused(answer.sentence, answer.details, answer.code)
                     if not isinstance(answer, messages.Welcome):
-                        raise WireError("Something else than the RePaint bridge answers.", "no welcome")
+                        raise WireError("Another program answers instead of the RePaint bridge.", "no welcome")
                     if not secrets.compare_digest(answer.proof, proof.bridge_proof(address.secret, nonce)):
                         raise Refused("Another program answers on the RePaint bridge's port.", "wrong proof")
                     return cls(dealer, answer, arrived[1:])

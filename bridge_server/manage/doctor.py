@@ -130,7 +130,7 @@ def _mended(sentence: str) -> str:
         return sentence
     project = environment.parent
     again = f": delete the folder {environment}, then run “python3 installer.py krita” (or gimp) in {project}."
-    by_tool = ": install the package repaint-bridge again, by the tool that installed it."
+    by_tool = ": install the package repaint-bridge again, with the tool that installed it."
     return sentence.replace(REPAIR, again if (project / "installer.py").is_file() else by_tool)
 
 

@@ -18,8 +18,8 @@ GIMP_STARTS = "repaint_gimp/repaint_gimp.py"
 LIB, KIT = "_lib", "kit"
 TICK = "Settings ▸ Configure Krita ▸ Python Plugin Manager, tick RePaint, start Krita again."
 SANDBOXED = (
-    "Not installed into {folder}: an editor from {sandbox} cannot start programs outside of its sandbox. Install the "
-    "plug-in's zip in it instead; it brings an engine of its own."
+    "Not installed into {folder}: an editor from {sandbox} cannot start programs outside its sandbox. Install the "
+    "plug-in's zip in it instead; it brings its own engine."
 )
 
 
@@ -200,4 +200,4 @@ def _too_old_gimp() -> str:
 def write_launch_file() -> None:
     """Tell the plug-ins to start the bridge by this interpreter."""
     path = launch.write_launch_file(sys.executable, ["-m", "bridge_server", "serve"], launch.user_folders().state)
-    print(f"Plug-ins start the bridge by {path}.")
+    print(f"Plug-ins start the bridge through {path}.")

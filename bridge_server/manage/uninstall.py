@@ -36,7 +36,7 @@ def uninstall(models: bool, history: bool, sure: bool) -> int:
         if plugins.enabled_in_krita(settings):
             plugins.enable_in_krita(settings, enabled=False)
     print("Removed.")
-    print(f"The program itself stays in {ROOT}: delete it yourself, or by the tool that installed it.")
+    print(f"The program itself stays in {ROOT}: delete it yourself, or with the tool that installed it.")
     return 0
 
 

@@ -47,9 +47,9 @@ AGAIN_SECONDS = 30.0  # until a node that did not do is asked again
 CRASHED = "The RePaint engine crashed again and again on this picture: try a smaller selection or another model."
 NODE_WITHOUT = "The Ray node {host} has no RePaint Bridge {version}: install it there, where Ray runs."
 NODE_OTHER = "The Ray node {host} has RePaint Bridge {found}, this computer {version}: install the same version there."
-NODE_FULL = "The Ray node {host} had no free place for the engine: it is asked again soon; ask who else uses it."
-NODE_FAILED = "The engine cannot start on the Ray node {host}: look into logs/ray.log beside the jobs for the reason."
-NODE_NO_ROOM = "The disk of the Ray node {host} is full: make room there, and it is asked again."
+NODE_FULL = "The Ray node {host} had no free place for the engine: it is tried again soon; find out who else uses it."
+NODE_FAILED = "The engine cannot start on the Ray node {host}: see logs/ray.log beside the jobs for the reason."
+NODE_NO_ROOM = "The disk of the Ray node {host} is full: make room there, and it is tried again."
 NODE_WEIGHTS = (
     "The model {model} on the Ray node {host} is not the one that the other nodes have: copy its folder there again."
 )

@@ -154,9 +154,9 @@ def _text(name: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or "\0" in value:
-        raise BadInput("bad_list", f"The field {name!r} is a text, not {value!r}.")
+        raise BadInput("bad_list", f"The field {name!r} must be text, not {value!r}.")
     if any("\ud800" <= each <= "\udfff" for each in value):
-        raise BadInput("bad_list", f"The name {value!r} holds bytes that are no text in UTF-8; rename the file.")
+        raise BadInput("bad_list", f"The name {value!r} contains bytes that are not UTF-8 text; rename the file.")
     return value.strip()
 
 
@@ -204,7 +204,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput("bad_list", f"{path.name} is no text in UTF-8; save it again as that.", repr(error)) from error
+        raise BadInput("bad_list", f"{path.name} is not UTF-8 text; save it as UTF-8.", repr(error)) from error
 
 
 def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
@@ -225,7 +225,7 @@ def _pictures(jobs: Sequence[str], common: Common) -> tuple[list[Path], Path]:
             roots.append(Path(*takewhile(lambda part: not glob.has_magic(part), path.parts)))
         elif path.exists():
             if not _is_picture(path):
-                why = f"{job} is no picture, and no list; end a list's name in .jsonl or .csv, and name it alone."
+                why = f"{job} is neither a picture nor a list; a list ends in .jsonl or .csv and is given alone."
                 raise BadInput("bad_list", why)
             found.append(path)
             roots.append(path.parent)

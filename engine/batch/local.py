@@ -124,7 +124,7 @@ class _Worker:
         how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
         return EngineError(
             "worker_died",
-            f"The process that painted it ended with {how}, perhaps for want of memory; use fewer --workers.",
+            f"The process that painted it ended with {how}, perhaps because memory ran out; use fewer --workers.",
         )
 
     def end(self) -> None:

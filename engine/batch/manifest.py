@@ -53,7 +53,7 @@ class Manifest:
         except OSError as error:
             raise BadInput("bad_output", f"{path} cannot be read; choose another folder.", repr(error)) from error
         if lines and _line(lines[0]) != {"format": FORMAT}:
-            raise BadInput("bad_output", f"{path} is no manifest of this version; choose another folder.")
+            raise BadInput("bad_output", f"{path} is not a manifest of this version; choose another folder.")
         for values in map(_line, lines[1:]):
             found._take(values)
         return found
@@ -159,7 +159,7 @@ def not_written(name: str, error: OSError) -> EngineError:
     """What to raise where a line could not be added to a file."""
     if error.errno in (28, 122):
         return EngineError("disk_full", f"{name} was not written: the disk is full.", repr(error))
-    return EngineError("not_written", f"{name} was not written; look at its folder.", repr(error))
+    return EngineError("not_written", f"{name} was not written; check its folder.", repr(error))
 
 
 def _line(line: bytes) -> Any:

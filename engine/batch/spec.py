@@ -187,7 +187,7 @@ def file_digest(path: Path) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise EngineError("no_file", f"{path} cannot be read; check the name and its rights.", repr(error)) from error
+        raise EngineError("no_file", f"{path} cannot be read; check its name and permissions.", repr(error)) from error
 
 
 @cache

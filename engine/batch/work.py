@@ -129,7 +129,9 @@ class _Failures:
         try:
             heading = ",".join(HEADING).encode()
             if path.exists() and not heading.startswith(path.read_bytes()[: len(heading)]):  # cut short on a full disk
-                raise BadInput("bad_output", f"{path} is not of a batch; move it away, or choose another folder.")
+                raise BadInput(
+                    "bad_output", f"{path} does not belong to a batch; move it away, or choose another folder."
+                )
             path.unlink(missing_ok=True)
         except OSError as error:
             raise BadInput("bad_output", f"{path} cannot be removed; choose another folder.", repr(error)) from error

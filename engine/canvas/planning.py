@@ -99,8 +99,8 @@ def checked_size(height: int, width: int) -> None:
     if area > MAX_LOOKED:
         megapixels, most = math.ceil(area / 1e6), MAX_LOOKED // 1_000_000
         sentence = (
-            f"The selection with its surroundings has {megapixels} megapixels, and {most} is the most; select less at "
-            "a time, or make the picture smaller."
+            f"The selection with its surroundings has {megapixels} megapixels, but at most {most} are possible; select "
+            "less at a time, or make the picture smaller."
         )
         raise BadInput("too_large", sentence)
 

@@ -31,24 +31,24 @@ SHOWN = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "jobs", nargs="+", metavar="JOBS",
-        help="a list (.jsonl or .csv) with a job a line, or a folder, a pattern or pictures, with the options below",
+        help="a list (.jsonl or .csv) with one job a line, or a folder, a pattern or pictures, with the options below",
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where the results go")
     parser.add_argument(
         "--task", choices=sorted(TASKS), default="inpaint",
-        help="what is done where a job does not say; inpaint takes X-mask.png beside each X.png (default: inpaint)",
+        help="what to do where a job does not say; inpaint uses X-mask.png beside each X.png (default: inpaint)",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="jobs at a time (default: by cores, memory and devices)"
+        "--workers", type=int, metavar="N", help="jobs at a time (default: as cores, memory and devices allow)"
     )
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="T", help="of each worker; changes pixels (default 1)"
+        "--threads", type=int, default=1, metavar="T", help="threads of each worker; this changes pixels (default 1)"
     )
-    parser.add_argument("--ray", metavar="auto|ADDRESS", help="in this Ray cluster, whose nodes see the same files")
+    parser.add_argument("--ray", metavar="auto|ADDRESS", help="run in this Ray cluster, whose nodes see the same files")
     parser.add_argument(
         "--ray-without-token", action="store_true", help="also in a cluster that lets anybody in (only if only you can)"
     )
-    parser.add_argument("--again", action="store_true", help="do everything anew, and overwrite what is there")
+    parser.add_argument("--again", action="store_true", help="do everything again, and overwrite what is there")
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, try a few jobs, say what it will take"
     )
@@ -95,7 +95,7 @@ def main(arguments: argparse.Namespace) -> int:
         finally:
             _report(arguments, tally, notes, time.monotonic() - began)
     if interrupts.any():
-        print("Cancelled; the same command goes on where this ended.", file=sys.stderr)
+        print("Cancelled; run the same command to continue.", file=sys.stderr)
         return CANCELLED
     return SOME_FAILED if tally.failed else 0
 
@@ -114,7 +114,7 @@ def _refuse(entries: Iterable[batch.Entry]) -> None:
         print(f"… and {len(problems) - SHOWN} more", file=sys.stderr)
     if problems:
         number = "One job" if len(problems) == 1 else f"{len(problems)} jobs"
-        raise BadInput("bad_list", f"{number} cannot be done, and nothing was; correct what is said above.")
+        raise BadInput("bad_list", f"{number} cannot be done, so nothing was done; correct the problems above.")
 
 
 def _executor(
@@ -150,9 +150,9 @@ def _check_folders(out: Path, specs: Sequence[batch.Spec], make: bool) -> None:
                 folder.mkdir(parents=True, exist_ok=True)
             place = next(each for each in (folder, *folder.parents) if each.exists())
         except OSError as error:
-            raise BadInput("bad_output", f"There can be no folder {folder}; choose another.", repr(error)) from error
+            raise BadInput("bad_output", f"The folder {folder} cannot be made; choose another.", repr(error)) from error
         if not place.is_dir():
-            raise BadInput("bad_output", f"There can be no folder {folder}: {place} is a file; choose another.")
+            raise BadInput("bad_output", f"The folder {folder} cannot be made: {place} is a file; choose another.")
         imagefile.check_place(place / "result.png")
 
 

@@ -39,11 +39,9 @@ def add_commands(commands: Any) -> None:
     jury.add_argument("--model", default="exemplar,texture", metavar="IDS", help="whose presets (default: %(default)s)")
     jury.add_argument("--device", choices=devices.KINDS)
     jury.add_argument(
-        "--out", type=Path, default=Path("jury"), metavar="DIR", help="results; a run there is gone on with"
+        "--out", type=Path, default=Path("jury"), metavar="DIR", help="results; continues a run that is there"
     )
-    jury.add_argument(
-        "--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture after this"
-    )
+    jury.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="start no new picture after this")
     jury.add_argument("--no-perceptual", action="store_true", help="leave ST-LPIPS out")
     jury.add_argument("--beside", type=Path, metavar="JURY.json", help="show the rows of an earlier release too")
     jury.set_defaults(run=_jury)
@@ -58,8 +56,10 @@ def add_commands(commands: Any) -> None:
     texture.add_argument("--pictures", default=None, metavar="NAMES", help="only these")
     texture.add_argument("--model", default="exemplar,texture", metavar="IDS", help="default: %(default)s")
     texture.add_argument("--device", choices=devices.KINDS)
-    texture.add_argument("--out", type=Path, default=Path("texture"), metavar="DIR", help="a run there is gone on with")
-    texture.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture then")
+    texture.add_argument(
+        "--out", type=Path, default=Path("texture"), metavar="DIR", help="continues a run that is there"
+    )
+    texture.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="start no new picture after this")
     texture.add_argument("--budget", action="store_true", help="measure the time and memory budgets too")
     texture.set_defaults(run=_texture)
 
@@ -85,9 +85,9 @@ def add_commands(commands: Any) -> None:
     photo.add_argument("--rivals", default=None, metavar="NAMES", help="default: the four that fit; 'none' for none")
     photo.add_argument("--seeds", type=int, default=1, metavar="N", help="default: %(default)s")
     photo.add_argument("--device", choices=devices.KINDS)
-    photo.add_argument("--out", type=Path, default=Path("photo"), metavar="DIR", help="a run there is gone on with")
+    photo.add_argument("--out", type=Path, default=Path("photo"), metavar="DIR", help="continues a run that is there")
     photo.add_argument("--pictures", type=Path, default=None, metavar="DIR", help="cache of the pictures")
-    photo.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="begin no further picture then")
+    photo.add_argument("--limit", type=float, default=None, metavar="SECONDS", help="start no new picture after this")
     photo.add_argument("--again", action="store_true", help="make ours anew even where they fit")
     photo.add_argument("--no-perceptual", action="store_true", help="leave ST-LPIPS out")
     photo.set_defaults(run=_photo)
@@ -99,7 +99,9 @@ def add_commands(commands: Any) -> None:
     )
     latent.add_argument("--calls", type=int, default=3, metavar="N", help="network calls that are timed (default 3)")
     latent.add_argument("--device", choices=devices.KINDS)
-    latent.add_argument("--out", type=Path, metavar="FILE.json", help="rows as they come; a run there is gone on with")
+    latent.add_argument(
+        "--out", type=Path, metavar="FILE.json", help="rows as they come; continues a run that is there"
+    )
     latent.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     latent.set_defaults(run=_latent)
 

@@ -85,7 +85,7 @@ def _say(error: EngineError, code: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engine", description="RePaint inpainting: files in, files out.")
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument(VERBOSE, action="store_true", help="print details of failures; anywhere in the line")
+    parser.add_argument(VERBOSE, action="store_true", help="print details of errors; can be anywhere in the line")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     for name, task in TASKS.items():
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     batch_command.add_arguments(batch)
     batch.set_defaults(run=batch_command.main)
 
-    branch = commands.add_parser("branch", help="go on from a saved state, or branch from it")
+    branch = commands.add_parser("branch", help="continue from a saved state, or branch from it")
     branch.add_argument("state", type=Path, metavar="STATE")
     branch.add_argument("--jump", metavar="small|medium|large|N", help="go back up by this many levels, and down again")
     branch.add_argument("--times", type=int, default=1, metavar="R", help="how many times")
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     results.add_output(branch)
     branch.set_defaults(run=_branch)
 
-    learn = commands.add_parser("learn", help="write a texture model that knows this picture")
+    learn = commands.add_parser("learn", help="make a texture model that has learned this picture")
     learn_command.add_arguments(learn)
     learn.set_defaults(run=learn_command.main)
     model_commands.add_commands(commands)

@@ -40,10 +40,8 @@ def _add_shared(parser: argparse.ArgumentParser, folder: Path) -> None:
     parser.add_argument("--model", default="", metavar="IDS", help="default: all that are installed and suit")
     parser.add_argument("--device", choices=devices.KINDS)
     parser.add_argument("--small", action="store_true", help="as little as shows that it runs")
-    parser.add_argument("--out", type=Path, default=folder, metavar="DIR", help="a run there is gone on with")
-    parser.add_argument(
-        "--limit", type=float, metavar="SECONDS", help="begin no further cell of an experiment after this"
-    )
+    parser.add_argument("--out", type=Path, default=folder, metavar="DIR", help="continues a run that is there")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="start no new cell of an experiment after this")
     parser.add_argument("--watch", action="store_true", help="show the run in work on a page of this computer")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's event files while it runs")
 

@@ -13,13 +13,13 @@ from engine.tasks import News, masks, source
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, metavar="IN")
-    parser.add_argument("--page", metavar="N", help="of a file with several pages or frames")
-    parser.add_argument("-m", "--mask", type=Path, help="white = not to be learned from")
+    parser.add_argument("--page", metavar="N", help="which page or frame of a file with several")
+    parser.add_argument("-m", "--mask", type=Path, help="white = do not learn from this")
     masks.add_options(parser)
     parser.add_argument("--seconds", type=float, metavar="S", help="5 … 600")
-    parser.add_argument("--steps", type=int, metavar="N", help="instead of --seconds: the same result every time")
+    parser.add_argument("--steps", type=int, metavar="N", help="instead of --seconds; gives the same result every time")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL_FOLDER", help="a new folder")
-    parser.add_argument("--model", default="texture", help="where to begin: id from 'models list', or a folder")
+    parser.add_argument("--model", default="texture", help="model to start from: id from 'models list', or a folder")
     parser.add_argument("--device", choices=devices.KINDS)
     parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
 

@@ -14,14 +14,14 @@ from engine.errors import BadInput, EngineError
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Hang ``models`` and its actions under the engine's command line. Heavy imports happen when one runs."""
-    parser = commands.add_parser("models", help="what models are here, and more of them")
+    parser = commands.add_parser("models", help="list, download and convert models")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
     listing = actions.add_parser("list", help="list the models")
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(run=_list)
 
-    get = actions.add_parser("get", help="download a model of the catalogue; goes on where it was interrupted")
+    get = actions.add_parser("get", help="download a model of the catalogue; continues where it was interrupted")
     get.add_argument("id", metavar="ID", help="from 'models list'")
     get.add_argument("--classifier", action="store_true", help="also the classifier for classifier guidance")
     get.add_argument("--watched", action="store_true", help="for programs: JSON lines; stops when standard input ends")
@@ -36,7 +36,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--like", metavar="MODEL", help="of a Stable Diffusion file: an installed latent model of the same kind"
     )
     convert.add_argument("-o", "--out", metavar="NAME", help="name of the new model; of the old one for a classifier")
-    convert.add_argument("--attention", choices=("legacy", "new"), help="row order where it departs from its kind's")
+    convert.add_argument(
+        "--attention", choices=("legacy", "new"), help="row order, if it differs from that of its kind"
+    )
     convert.set_defaults(run=_convert)
 
     lora = actions.add_parser("lora", help="add a LoRA file, as a model of its own that changes a latent model")
@@ -46,11 +48,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     lora.add_argument("-o", "--out", metavar="NAME", help="name of the new model; the file's name if absent")
     lora.set_defaults(run=_lora)
 
-    verify = actions.add_parser("verify", help="compare a model's files with how they arrived, load it, call it once")
+    verify = actions.add_parser("verify", help="check a model's files, load it and run it once")
     verify.add_argument("id", metavar="ID")
     verify.set_defaults(run=_verify)
 
-    remove = actions.add_parser("remove", help="delete an installed model and what was downloaded of it")
+    remove = actions.add_parser("remove", help="delete an installed model and its downloads")
     remove.add_argument("id", metavar="ID")
     remove.set_defaults(run=_remove)
 

@@ -188,7 +188,7 @@ def as_srgb(picture: Picture) -> Picture:
     if profile is None:
         return picture
     if picture.is_data:
-        sentence = "Integers of 32 bits or with a sign are data, which no profile converts; leave --profile srgb out."
+        sentence = "Integers of 32 bits or with a sign are data and cannot be converted; leave --profile srgb out."
         raise BadInput("bad_profile", sentence)
     into, channels = (gray(), 1) if is_gray else (srgb(), 3)
 

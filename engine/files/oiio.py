@@ -152,7 +152,7 @@ def _in_display_window(pixels: np.ndarray, spec: Any) -> tuple[np.ndarray, list[
     bottom, right = min(y + height, spec.full_height), min(x + width, spec.full_width)
     if bottom > top and right > left:
         shown[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
-    return shown, ["The picture's data window is another than its display window; the result has the latter alone."]
+    return shown, ["The picture's data window differs from its display window; the result has only the display window."]
 
 
 def write(path: Path, suffix: str, picture: Picture) -> None:

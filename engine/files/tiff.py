@@ -124,7 +124,8 @@ def _picture(page: Any, samples: np.ndarray, path: Path) -> Picture:
     extra = samples.shape[2] - (colours or 0)
     if colours is None or extra not in (0, 1):
         raise BadInput(
-            "bad_file", f"{path.name} has channels that a picture has not; save it as gray or RGB, at most with alpha."
+            "bad_file",
+            f"{path.name} has channels that a picture cannot have; save it as gray or RGB, at most with alpha.",
         )
     if extra:
         associated = tuple(page.extrasamples)[:1] == (1,)

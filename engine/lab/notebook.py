@@ -219,5 +219,5 @@ def _key(settings: Mapping[str, Setting]) -> str:
 
 def _unwritten(folder: Path, error: OSError) -> EngineError:
     if error.errno in (28, 122):
-        return EngineError("disk_full", f"The disk is full: {folder} keeps what was done until now.", repr(error))
+        return EngineError("disk_full", f"The disk is full: {folder} keeps what has been done so far.", repr(error))
     return BadInput("not_written", f"{folder} cannot be written; choose another folder with --out.", repr(error))

@@ -169,7 +169,7 @@ def _verify(remote: Remote, part: Path, name: str, md5: str | None) -> None:
         raise EngineError(
             "checksum",
             f"{name} arrived damaged or is not the published file, and was deleted; "
-            "try again, and if it stays so use another mirror (HF_ENDPOINT).",
+            "try again, and if that does not help, use another mirror (HF_ENDPOINT).",
             details,
         )
 

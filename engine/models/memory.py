@@ -99,7 +99,7 @@ def within_memory(model: str = "") -> Iterator[None]:
 
 def out_of_memory(details: str, model: str = "") -> EngineError:
     """What to raise where memory does not suffice: for that model, or for a selection."""
-    sentence = "There is not enough memory for this selection; select a smaller region or fewer variants."
+    sentence = "There is not enough memory for this selection; select a smaller region or paint fewer variants."
     if model:
         sentence = f"There is not enough memory for the model {model}; close other programs or choose a smaller model."
     return EngineError("out_of_memory", sentence, details)

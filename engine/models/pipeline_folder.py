@@ -188,7 +188,7 @@ def _check_part(info: ModelInfo, part: str) -> None:
 def _incomplete(info: ModelInfo, part: str, details: str) -> EngineError:
     return EngineError(
         "model_missing",
-        f"The model {info.title} is only half here: weights of its {part} are missing; install it again.",
+        f"The model {info.title} is incomplete: the weights of its {part} are missing; install it again.",
         details,
     )
 

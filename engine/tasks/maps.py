@@ -55,12 +55,12 @@ class Companion:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with", action="append", metavar="MAP[:KIND]",
-        help="a map of the same size, done from the same places and written beside OUT; KIND is colour, normal or "
-        "values (default: by its name); may come several times",
+        help="a map of the same size, filled from the same places and written beside OUT; KIND is colour, normal or "
+        "values (default: guessed from its name); can be given several times",
     )  # fmt: skip
     parser.add_argument(
         "--with-weight", action="append", type=float, metavar="W",
-        help="how much a map counts beside the picture, 0.01 … 100 (default 1); one for all, or one for each",
+        help="how much a map counts compared with the picture, 0.01 … 100 (default 1); one for all, or one for each",
     )  # fmt: skip
 
 

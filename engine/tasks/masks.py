@@ -13,10 +13,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--invert-mask",
         action=argparse.BooleanOptionalAction,
-        help="black counts instead of white; --no-invert-mask: white, even where that is nearly everything",
+        help="repaint the black part instead of the white; --no-invert-mask: the white one, even if it is nearly all",
     )
-    parser.add_argument("--mask-channel", choices=maskfile.CHANNELS, default="auto", help="which channel counts")
-    parser.add_argument("--mask-threshold", type=int, metavar="N", help="values from N on count wholly, others do not")
+    parser.add_argument(
+        "--mask-channel", choices=maskfile.CHANNELS, default="auto", help="which channel of the mask to use"
+    )
+    parser.add_argument(
+        "--mask-threshold",
+        type=int,
+        metavar="N",
+        help="repaint fully where the mask is at least N, and nothing elsewhere",
+    )
 
 
 def read(arguments: argparse.Namespace, page: int = 0) -> np.ndarray:

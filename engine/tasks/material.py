@@ -16,17 +16,26 @@ HALF = 128
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", type=Path, metavar="PICTURE", help="take what is painted from this picture only")
     parser.add_argument(
-        "--source-mask", type=Path, metavar="MASK", help="of --source, or of the picture itself: white = use only this"
+        "--source", type=Path, metavar="PICTURE", help="copy everything that is painted from this picture"
     )
-    parser.add_argument("--invert-source-mask", action="store_true", help="black = use only this")
     parser.add_argument(
-        "--source-share", type=int, default=100, metavar="PERCENT", help="of what is painted; the rest is from around"
+        "--source-mask",
+        type=Path,
+        metavar="MASK",
+        help="use only the white part, of --source or else of the picture itself",
+    )
+    parser.add_argument("--invert-source-mask", action="store_true", help="use only the black part")
+    parser.add_argument(
+        "--source-share",
+        type=int,
+        default=100,
+        metavar="PERCENT",
+        help="how much comes from the source; the rest is from around",
     )
     parser.add_argument(
         "--share-mask", type=Path, metavar="MASK",
-        help="of the size of the result: white = all of that share, black = nothing from the source",
+        help="of the size of the result: white = the full share, black = nothing from the source",
     )  # fmt: skip
 
 

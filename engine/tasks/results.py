@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 def add_output(command: argparse.ArgumentParser) -> None:
     """Where one picture goes, and the report of it."""
     command.add_argument(
-        "-o", "--out", type=Path, required=True, help="K > 1 writes OUT-1.png, OUT-2.png …; - is standard output"
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        help="the result; with several variants OUT-1.png, OUT-2.png …; - is standard output",
     )
     command.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     command.set_defaults(streamed=False)
@@ -35,19 +39,19 @@ def add_output(command: argparse.ArgumentParser) -> None:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """What all commands that write a picture have in common."""
-    command.add_argument("--seed", type=int, metavar="S", help="0 … 2^53 - 1; drawn and reported if absent")
-    command.add_argument("--variants", type=int, default=1, metavar="K")
+    command.add_argument("--seed", type=int, metavar="S", help="0 … 2^53 - 1 (default: a random one, which is printed)")
+    command.add_argument("--variants", type=int, default=1, metavar="K", help="how many (default 1)")
     command.add_argument(
         "--alpha", choices=("keep", "opaque"), default="keep",
-        help="keep what is partly transparent so under a soft selection, or make all that is selected opaque",
+        help="under a soft selection, keep partly transparent parts so, or make everything selected opaque",
     )  # fmt: skip
     command.add_argument(
         "--palette", choices=("keep", "free"),
-        help="whether the fill has the picture's own colours only (default: where it has few)",
+        help="use only the picture's own colours, or any (default: only its own if it has few)",
     )  # fmt: skip
     command.add_argument("--device", choices=devices.KINDS)
     command.add_argument(
-        "--vae", metavar="DIR|ID", help="another autoencoder for a latent model, also an asymmetric one"
+        "--vae", metavar="DIR|ID", help="another autoencoder for a latent model; can be an asymmetric one"
     )
     command.add_argument("--previews", type=Path, metavar="DIR", help="also write ten previews of each variant")
 

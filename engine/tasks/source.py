@@ -21,7 +21,7 @@ STREAM = Path("-")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--page", metavar="N|all", help="of a file with several pages or frames")
+    command.add_argument("--page", metavar="N|all", help="which page or frame of a file with several")
     command.add_argument(
         "--profile", choices=("keep", "srgb"), default="keep",
         help="keep the picture's colour profile, or convert to sRGB first",

@@ -69,12 +69,16 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_inpaint(parser: argparse.ArgumentParser) -> None:
     masks.add_options(parser)
-    parser.add_argument("--padding", type=int, metavar="PX", help="surroundings the model sees (default: chosen)")
-    parser.add_argument("--scale", type=float, metavar="F", help="model pixels per picture pixel (default: chosen)")
+    parser.add_argument(
+        "--padding", type=int, metavar="PX", help="surroundings that the model sees (default: automatic)"
+    )
+    parser.add_argument("--scale", type=float, metavar="F", help="model pixels per picture pixel (default: automatic)")
     parser.add_argument("--hard", action="store_true", help="ignore the mask's soft edge")
     parser.add_argument("--save-state", type=Path, metavar="FILE", help="keep a state of variant 1 to branch from")
-    parser.add_argument("--save-at", type=int, default=50, metavar="PERCENT", help="of the run (default 50)")
-    parser.add_argument("--plot-schedule", type=Path, metavar="FILE", help="draw the schedule")
+    parser.add_argument(
+        "--save-at", type=int, default=50, metavar="PERCENT", help="… at this point of the run (default 50)"
+    )
+    parser.add_argument("--plot-schedule", type=Path, metavar="FILE", help="write a drawing of the schedule")
 
 
 def _add_extend(parser: argparse.ArgumentParser) -> None:
@@ -83,9 +87,17 @@ def _add_extend(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_tile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--axis", choices=("both", "x", "y"), default="both", help="along which it repeats")
-    parser.add_argument("--size", metavar="WxH", help="of the tile, in pixels; smaller or larger than the picture")
-    parser.add_argument("--band", type=int, default=extend.TILE_BAND, metavar="PX", help="repainted across each seam")
+    parser.add_argument("--axis", choices=("both", "x", "y"), default="both", help="direction in which it repeats")
+    parser.add_argument(
+        "--size", metavar="WxH", help="size of the tile in pixels; can be smaller or larger than the picture"
+    )
+    parser.add_argument(
+        "--band",
+        type=int,
+        default=extend.TILE_BAND,
+        metavar="PX",
+        help="width of the band that is repainted across each seam",
+    )
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -95,30 +107,38 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         help="id from 'models list', or a folder in diffusers layout (default: exemplar; with --learn: texture)",
     )
     parser.add_argument("--preset", choices=sorted(PRESETS), default=DEFAULT_PRESET)
-    parser.add_argument("--steps", type=int, metavar="N", help="respaced timesteps T, 2 … 1000")
-    parser.add_argument("--jump-length", type=int, metavar="L")
-    parser.add_argument("--jump-samples", type=int, metavar="R")
-    parser.add_argument("--schedule", default="uniform", metavar="|".join(schedule.NAMED) + "|FILE.json")
+    parser.add_argument("--steps", type=int, metavar="N", help="levels of noise, 2 … 1000")
+    parser.add_argument("--jump-length", type=int, metavar="L", help="levels that each jump goes back up")
+    parser.add_argument("--jump-samples", type=int, metavar="R", help="how often each stretch between jumps is painted")
+    parser.add_argument(
+        "--schedule", default="uniform", metavar="|".join(schedule.NAMED) + "|FILE.json", help="where the jumps are"
+    )
     parser.add_argument("--start-resampling", type=int, metavar="N", help="jump only below this level")
-    parser.add_argument("--label", metavar="NAME|N", help="class of a class-conditional model")
-    parser.add_argument("--classifier-scale", type=float, default=1.0, metavar="S", help="classifier guidance")
-    parser.add_argument("--prompt", default="", metavar="TEXT", help="what is to be seen, for models that read")
-    parser.add_argument("--negative", default="", metavar="TEXT", help="what is not to be seen")
-    parser.add_argument("--guidance", type=float, metavar="G", help="how strongly the prompt acts, 0 … 30; 1: plainly")
+    parser.add_argument("--label", metavar="NAME|N", help="class, for models that know classes")
+    parser.add_argument(
+        "--classifier-scale", type=float, default=1.0, metavar="S", help="how strongly a classifier guides"
+    )
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="what should appear, for models that take prompts")
+    parser.add_argument("--negative", default="", metavar="TEXT", help="what should not appear")
+    parser.add_argument(
+        "--guidance", type=float, metavar="G", help="how strongly the prompt acts, 0 … 30; 1 adds nothing"
+    )
     parser.add_argument(
         "--guidance-interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO"),
-        help="part of the way within which guidance acts, 0 (noise) … 1 (picture)",
+        help="part of the run in which guidance acts, 0 (noise) … 1 (picture)",
     )  # fmt: skip
     parser.add_argument(
         "--pag-scale", type=float, default=0.0, metavar="P",
-        help="perturbed-attention guidance, 0 … 30, for models that read; a third evaluation a call (default: none)",
+        help="perturbed-attention guidance, 0 … 30, for models that take prompts; half as much time again (default: 0)",
     )  # fmt: skip
     parser.add_argument(
         "--known-noise", type=float, default=0.0, metavar="N",
-        help="noise in what is known, 0 … 128 of 255, that a network's fill is not to copy (default: none)",
+        help="how noisy the picture is, 0 … 128 on a scale of 255, so that a network does not copy it (default: 0)",
     )  # fmt: skip
-    parser.add_argument("--learn", type=float, metavar="SECONDS", help="learn the known pixels first, 5 … 600")
-    parser.add_argument("--ring", action="store_true", help="bring the fill's colour into agreement with a ring around")
+    parser.add_argument(
+        "--learn", type=float, metavar="SECONDS", help="learn the rest of the picture first, for 5 … 600 seconds"
+    )
+    parser.add_argument("--ring", action="store_true", help="match the fill's colours to a ring around it")
 
 
 def model_id(arguments: argparse.Namespace) -> str:

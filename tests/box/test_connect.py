@@ -61,13 +61,13 @@ def test_a_computer_that_the_box_does_not_know_and_how_it_gets_in(box: Box) -> N
 
 def test_a_box_with_another_key(box: Box) -> None:
     other = keys.text(keys.own().public)
-    assert "does not prove the key" in refused("connect", box.address, other)
+    assert "cannot prove that it has the key" in refused("connect", box.address, other)
 
 
 def test_a_line_that_was_not_copied_whole(box: Box) -> None:
     assert "copy the whole line" in refused("connect", box.address, box.key[:-3])
     assert "copy the whole line" in refused("connect", box.address)
-    assert "is no address" in refused("connect", "box", box.key)
+    assert "is not an address" in refused("connect", "box", box.key)
 
 
 def test_nothing_listens(box: Box) -> None:
@@ -90,7 +90,7 @@ def test_an_address_that_is_something_else(box: Box, greeting: bytes) -> None:
 
         threading.Thread(target=serve, daemon=True).start()
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        assert "something else listens, no RePaint box" in refused("connect", address, box.key)
+        assert "not a RePaint box" in refused("connect", address, box.key)
 
 
 def test_the_bridge_of_an_editor_is_no_box(box: Box) -> None:
@@ -99,7 +99,7 @@ def test_the_bridge_of_an_editor_is_no_box(box: Box) -> None:
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.plain_server = True
         port = router.bind_to_random_port("tcp://127.0.0.1")
-        assert "something else listens" in refused("connect", f"127.0.0.1:{port}", box.key)
+        assert "Another program listens" in refused("connect", f"127.0.0.1:{port}", box.key)
 
 
 def test_a_box_of_another_version() -> None:
@@ -115,9 +115,9 @@ def test_a_box_of_another_version() -> None:
 
 def test_serving_where_it_cannot(box: Box, tmp_path: Path) -> None:
     taken = refused("serve-workers", "--listen", box.address, home=tmp_path)
-    assert "cannot be listened on" in taken
-    assert "lends workers here already" in refused("serve-workers", "--listen", "127.0.0.1:0", home=box.home)
-    assert "is no address" in refused("serve-workers", "--listen", "5560", home=tmp_path)
+    assert "RePaint cannot listen on" in taken
+    assert "is already running for this user" in refused("serve-workers", "--listen", "127.0.0.1:0", home=box.home)
+    assert "is not an address" in refused("serve-workers", "--listen", "5560", home=tmp_path)
     assert "has asked" in refused("allow", "aaaa-bbbb-cccc-dddd-eeee", home=tmp_path)
 
 

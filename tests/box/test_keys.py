@@ -96,5 +96,5 @@ def test_addresses() -> None:
         "x;tcp:1",
         "box:²",
     ):
-        with pytest.raises(BridgeError, match="is no address"):
+        with pytest.raises(BridgeError, match="is not an address"):
             commands.split(wrong)

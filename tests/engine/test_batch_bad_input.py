@@ -34,7 +34,7 @@ GOOD = {"picture": "in/a.png", "mask": "in/a-mask.png"}
         ({"task": "tile", "mask": "", "size": "9x9"}, "of a tile of this picture must be"),
         ({"mask": ""}, "The task inpaint needs a mask"),
         ({"picture": ""}, "It names no picture"),
-        ({"picture": 3}, "The field 'picture' is a text, not 3"),
+        ({"picture": 3}, "The field 'picture' must be text, not 3"),
         ({"picture": "in/gone.png"}, "There is no file"),
         ({"picture": "jobs.jsonl"}, "cannot be read as a picture"),
         ({"mask": "in/gone-mask.png"}, "There is no file"),
@@ -43,7 +43,7 @@ GOOD = {"picture": "in/a.png", "mask": "in/a-mask.png"}
         ({"output": "../b.png"}, "lies outside the folder of the results"),
         ({"output": "b.jpg"}, "b.jpg would lose detail"),
         ({"save_state": "/etc/b.state"}, "lies outside the folder of the results"),
-        ({"output": "\ud800.png"}, "holds bytes that are no text in UTF-8; rename the file"),
+        ({"output": "\ud800.png"}, "contains bytes that are not UTF-8 text; rename the file"),
         ({"output": "b" * 252 + ".png"}, "is too long for a file; give it a shorter output"),
         ({"schedule": "gone.json"}, "There is no file"),
         ({"model": "nothing"}, "There is no model named 'nothing'"),
@@ -69,7 +69,7 @@ def test_a_bad_line(tmp_path, capsys, second, says):
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith("jobs.jsonl, line 2: ")
     assert says in first
-    assert last == "error: One job cannot be done, and nothing was; correct what is said above."
+    assert last == "error: One job cannot be done, so nothing was done; correct the problems above."
     assert not (tmp_path / "out").exists()
 
 
@@ -94,7 +94,7 @@ def test_many_problems_are_counted(tmp_path, capsys):
     assert len(said) == 22
     assert said[-2:] == [
         "… and 10 more",
-        "error: 30 jobs cannot be done, and nothing was; correct what is said above.",
+        "error: 30 jobs cannot be done, so nothing was done; correct the problems above.",
     ]
 
 
@@ -102,7 +102,7 @@ def test_many_problems_are_counted(tmp_path, capsys):
     ("name", "content", "says"),
     [
         ("jobs.csv", b"picture,mask\nin/a.png,in/a-mask.png,surplus\n", "It has 3 cells, the heading has 2"),
-        ("jobs.csv", "picture\nä.png\n".encode("latin-1"), "no text in UTF-8"),
+        ("jobs.csv", "picture\nä.png\n".encode("latin-1"), "not UTF-8 text"),
         ("jobs.csv", b"", "There is no job in"),
         ("jobs.csv", b"picture,mask\n\n,\n", "There is no job in"),
         ("jobs.jsonl", b"\n\n", "There is no job in"),
@@ -125,7 +125,7 @@ def test_a_list_that_is_none(tmp_path, capsys, name, content, says):
         (["gone.jsonl"], "There is no file gone.jsonl"),
         (["gone/*.png"], "There is no job in gone/*.png"),
         (["in/a.png", "gone.png"], "There is no file or folder gone.png"),
-        (["jobs.json"], "jobs.json is no picture, and no list; end a list's name in .jsonl or .csv"),
+        (["jobs.json"], "jobs.json is neither a picture nor a list; a list ends in .jsonl or .csv"),
         (["in", "--left", "8"], "The option 'left' is for extend, not for inpaint"),
         (["in", "--workers", "0"], "must be at least 1"),
         (["in", "--page", "3"], "--page must be"),
@@ -196,7 +196,7 @@ def test_a_manifest_cut_short_or_of_something_else(tmp_path, capsys):
     assert "0 of 2 jobs done" in capsys.readouterr().out
     manifest.write_text('{"name": "a web app"}')
     assert run(pictures, "-o", out, *ALONE) == 2
-    assert "is no manifest of this version" in capsys.readouterr().err
+    assert "is not a manifest of this version" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
@@ -234,5 +234,5 @@ def test_a_table_of_somebody_elses_stays(tmp_path, capsys):
     out.mkdir()
     (out / "failures.csv").write_text("mine")
     assert run(pictures, "-o", out, *ALONE) == 2
-    assert "failures.csv is not of a batch; move it away" in capsys.readouterr().err
+    assert "failures.csv does not belong to a batch; move it away" in capsys.readouterr().err
     assert (out / "failures.csv").read_text() == "mine"

@@ -108,7 +108,7 @@ def test_ctrl_c(tmp_path, workers, times):
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert said.splitlines()[0] == "Finishing the jobs in progress; Ctrl+C again stops at once."
-    assert said.splitlines()[-1] == "Cancelled; the same command goes on where this ended."
+    assert said.splitlines()[-1] == "Cancelled; run the same command to continue."
     made = results(out)
     assert 0 < len(made) < 8
     for name in made:

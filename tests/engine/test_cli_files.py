@@ -282,7 +282,7 @@ def test_ten_variants_sort(mask, capsys):
         (["-o", "out.jpg"], "would lose detail"),
         (["-o", "in.png", "--save-state", "no/a.state"], "There is no folder"),
         (["-o", "out.png", "--plot-schedule", "a.txt"], "a.txt would lose detail"),
-        (["-o", "out.png", "--previews", "in.png"], "There can be no folder"),
+        (["-o", "out.png", "--previews", "in.png"], "cannot be made"),
         (["-o", "in.png/out.png"], "cannot be a file's name"),
         (["-o", "-", "--variants", "2"], "Standard output holds one picture"),
     ],

@@ -164,7 +164,7 @@ def test_tiff_of_other_programs(tmp_path):
     for number, (pixels, says) in enumerate(
         [
             (ramp(1)[..., 0].astype(np.int64), "type int64"),
-            (np.zeros((9, 9, 7), np.uint8), "channels that a picture has not"),
+            (np.zeros((9, 9, 7), np.uint8), "channels that a picture cannot have"),
         ]
     ):
         tifffile.imwrite(tmp_path / f"x{number}.tif", pixels, photometric="minisblack", planarconfig=number or None)

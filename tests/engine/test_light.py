@@ -360,7 +360,7 @@ def test_places_beyond_what_floats_count_are_spread_evenly():
 
 def test_too_much_to_look_at_is_said_with_its_number(model, monkeypatch):
     canvas.checked_size(10_000, 10_000)
-    with pytest.raises(BadInput, match="has 101 megapixels, and 100 is the most"):
+    with pytest.raises(BadInput, match="has 101 megapixels, but at most 100 are possible"):
         canvas.checked_size(10_001, 10_000)
     monkeypatch.setattr(planning, "MAX_LOOKED", 10_000)
     image = picture(np.random.default_rng(0).random((130, 130)))

@@ -105,7 +105,7 @@ def test_out_of_memory(desk: Desk) -> None:
     with memory_left(desk, 40 << 20):  # one at 64² 64 MiB
         said = desk.repaint()
     desk.screenshot("out-of-memory")
-    assert said == "There is not enough memory for this selection; select a smaller region or fewer variants."
+    assert said == "There is not enough memory for this selection; select a smaller region or paint fewer variants."
     assert desk.host.run("flow.is_error and not flow.can_restart")
     assert desk.names(document) == names
     assert desk.fingerprint(document) == before
