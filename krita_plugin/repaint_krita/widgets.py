@@ -10,7 +10,7 @@ from krita import Krita
 from bridge_server.client.editor.labels import BUTTONS, TIPS
 from bridge_server.client.editor.words import tr
 
-from .qt import QtCore, QtWidgets, scoped
+from .qt import QtCore, QtGui, QtWidgets, scoped
 
 NARROW = 226  # pixels: the room in a docker of 250 beside its scroll bar and within its margins
 SPACE = 4  # pixels between the parts of a form
@@ -108,7 +108,7 @@ def main_button(name: str, text: str, tip: str, clicked: Callable[[], Any]) -> A
 
 def broken(text: str) -> str:
     """A check box's text, in two lines where 250 pixels are too few for one: Qt breaks none."""
-    metrics = QtWidgets.QApplication.fontMetrics()
+    metrics = QtGui.QFontMetrics(QtWidgets.QApplication.font())
     lines = [""]
     for word in text.split(" "):
         longer = (lines[-1] + " " + word).strip()
