@@ -1,7 +1,7 @@
 """Runs the tests and says how they went: what `python3 installer.py test` starts when the environment is there.
 
-    python -m tests.run                    everything: the tests in editors, the engine's and all others side by side;
-                                           then the essential tests in Debian 13's Krita
+    python -m tests.run                    everything: the tests in Krita, in GIMP, the bridge's, the engine's and all
+                                           others side by side, and the essential ones once more in Debian 13's Krita
     python -m tests.run --quick            no editors, nothing that takes long: what one runs while working
     python -m tests.run --soak             the promises (tests/promises.py) at length, and a table of them
     python -m tests.run --hosts own|all    without, or with, the editors of other Debian releases (tests/hosts.py)
@@ -20,10 +20,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
@@ -79,8 +82,9 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/setup/test_running.py",
 )
 QUICK = ["-q", "-m", "not slow", *(f"--ignore={path}" for path in LONG)]
-HOUSE = [f"--ignore=tests/{folder}" for folder in ("engine", *EDITORS)]
-NOTHING_SELECTED = 5  # exit status of pytest
+BRIDGE = ["tests/bridge", "tests/ray"]
+HOUSE = ["tests", "--ignore=tests/engine", *(f"--ignore={path}" for path in (*BRIDGE, "tests/krita", "tests/gimp"))]
+TESTS_FAILED, NOTHING_SELECTED = 1, 5  # exit statuses of pytest
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 SLOWEST = 10
 REAL = tuple(f"tests.{folder}." for folder in ("krita", "gimp", "box", "bridge", "ray", "setup"))
@@ -212,13 +216,43 @@ def in_other_editor(host: str, editor: str, words: Sequence[str]) -> Part:
         return Part(name, 0, "skipped, see above")
     if built:
         return Part(name, built, "not tested: its root file system could not be built, see above")
-    return Run(name, words, {f"REPAINT_BRIDGE_{editor.upper()}": host}).part()
+    return Run(name, words, {f"REPAINT_BRIDGE_{editor.upper()}": host}, later=True).part()
 
 
-def beside_engine(words: Sequence[str], others: Callable[[], list[Part]]) -> list[Part]:
-    """The engine's tests, with one thread, while ``others`` runs what waits much."""
-    engine = Run("Engine", ["tests/engine", *words], {"OMP_NUM_THREADS": "1"}, later=True, patience=True)
-    return [*others(), engine.part()]
+Lane = Sequence[Callable[[], Part]]
+
+
+def side_by_side(lanes: Sequence[Lane]) -> list[Part]:
+    """The lanes all at once, the parts of each one after the other. Ctrl+C ends the runs of pytest that are under way;
+    then no other one begins."""
+    over = threading.Event()
+
+    def walk(lane: Lane) -> list[Part]:
+        return [part() for part in lane if not over.is_set()]
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        walks = [pool.submit(walk, lane) for lane in lanes]
+        try:
+            return [part for each in walks for part in each.result()]
+        except BaseException:
+            over.set()
+            raise
+
+
+def one(name: str, words: Sequence[str], chooses: dict[str, str] | None = None, later: bool = True) -> Lane:
+    """A lane of one run."""
+    return [lambda: Run(name, words, chooses, later).part()]
+
+
+def engine(words: Sequence[str]) -> list[Lane]:
+    """The engine's tests in two halves, each with one thread. They wait for nothing but the processor."""
+    files = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/engine").glob("test_*.py"))
+
+    def half(number: int) -> Part:
+        chosen = ["tests/engine", *(f"--ignore={path}" for path in files[1 - number :: 2]), *words]
+        return Run(f"Engine {number + 1}", chosen, {"OMP_NUM_THREADS": "1"}, later=True, patience=True).part()
+
+    return [[partial(half, number)] for number in (0, 1)]
 
 
 def everything(hosts: str, words: Sequence[str]) -> list[Part]:
@@ -226,25 +260,26 @@ def everything(hosts: str, words: Sequence[str]) -> list[Part]:
     prepare_editors()
     prepare_ray()
     chooses = {"REPAINT_BRIDGE_TEST_DOWNLOADS": "1"} if hosts == "all" else {}
-
-    def in_editors(name: str, tests: Sequence[str]) -> list[Part]:
-        chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else [])]
-        parts = [Run(name, [*tests, *words], chooses).part()]
-        parts += [in_other_editor(host, "krita", [*chosen, *words]) for host in HOSTS[hosts]]
-        return parts + [in_other_editor(host, "gimp", ["tests/gimp", *words]) for host in OTHER_GIMPS[hosts]]
-
-    def others() -> list[Part]:
-        house = Run("Bridge and house", [*HOUSE, *words], chooses, later=True)
-        return [*in_editors("Editors", ["tests/gimp", "tests/krita"]), house.part()]
-
-    return in_editors("Chosen tests", []) if _name_tests(words) else beside_engine(words, others)
+    chosen = ["tests/krita", *(ESSENTIAL if hosts != "all" else []), *words]
+    kritas = [partial(in_other_editor, host, "krita", chosen) for host in HOSTS[hosts]]
+    gimps = [partial(in_other_editor, host, "gimp", ["tests/gimp", *words]) for host in OTHER_GIMPS[hosts]]
+    if _name_tests(words):
+        return side_by_side([[*one("Chosen tests", words, chooses, later=False), *kritas, *gimps]])
+    lanes: list[Lane] = [
+        [*one("Krita", ["tests/krita", *words], chooses, later=False), *gimps],
+        [*one("GIMP", ["tests/gimp", *words], chooses), *kritas],
+        one("Bridge", [*BRIDGE, *words], chooses),
+        one("House", [*HOUSE, *words], chooses),
+    ]
+    return side_by_side([*lanes, *engine(words)])
 
 
 def quick(words: Sequence[str]) -> list[Part]:
     words = [*QUICK, *words]
     if _name_tests(words):
         return [Run("Chosen tests", words).part()]
-    return beside_engine(words, lambda: [Run("Bridge and house", [*HOUSE, *words]).part()])
+    lanes = [one("Bridge", [*BRIDGE, *words], later=False), one("House", [*HOUSE, *words])]
+    return side_by_side([*lanes, *engine(words)])
 
 
 def _name_tests(words: Sequence[str]) -> bool:
@@ -254,8 +289,13 @@ def _name_tests(words: Sequence[str]) -> bool:
 def once_more(part: Part) -> Part:
     """Tests of `REAL` editors and processes that failed are run a second time, alone on the machine: a window manager
     or a busy machine can lose a click, and make a process wait too long. What passes then is named and does not fail
-    the run; more than `UNSTEADY` are no accident, and neither is a failure of any other test."""
-    if not 0 < len(part.failed) <= UNSTEADY or not all(name.startswith(REAL) for name in part.failed):
+    the run; more than `UNSTEADY` are no accident, and neither is a failure of any other test, or of a run that did not
+    come to its end."""
+    if (
+        part.status != TESTS_FAILED
+        or not 0 < len(part.failed) <= UNSTEADY
+        or not all(name.startswith(REAL) for name in part.failed)
+    ):
         return part
     tests = [re.sub(r"^([^:]*)::", lambda found: found[1].replace(".", "/") + ".py::", name) for name in part.failed]
     print(f"\n{part.name}: once more, alone: {', '.join(tests)}", flush=True)
@@ -323,3 +363,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except environment.Stop as stop:
         sys.exit(f"error: {stop}")
+    except KeyboardInterrupt:
+        sys.exit(130)

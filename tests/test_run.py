@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests import run
+from tests.bridge.home import until
 
 UNSTEADY = """
 import pathlib
@@ -58,3 +62,50 @@ def test_a_run_that_was_killed_has_failed(tmp_path: Path, monkeypatch: pytest.Mo
     part = run.Run("Tests", ["-q", "-p", "no:cacheprovider", str(tmp_path)]).part()
     assert part.status == 128 + 9, "not below 0, which the largest of several would be no failure"
     assert run.once_more(part).status == part.status
+
+
+def test_a_run_that_was_broken_off_is_not_tried_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "tests/krita"
+    place.mkdir(parents=True)
+    for folder in (place, place.parent):
+        (folder / "__init__.py").touch()
+    (place / "test_a.py").write_text(UNSTEADY + "\ndef test_b():\n    raise KeyboardInterrupt\n")
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    part = run.Run("Tests", ["-q", "-p", "no:cacheprovider", str(place)]).part()
+    assert (part.status, len(part.failed)) == (2, 2)
+    assert run.once_more(part) == part
+
+
+LANES = """
+import pathlib, sys
+from tests import run
+run.ROOT = pathlib.Path(sys.argv[1])
+words = ["-q", "-p", "no:cacheprovider"]
+first = run.one("First", [*words, "test_first.py"])
+second = run.one("Second", [*words, "test_second.py"])
+beside = run.one("Beside", [*words, "test_beside.py"])
+print([part.name for part in run.side_by_side([[*first, *second], beside])])
+"""
+WAITING = """
+import pathlib, time
+
+def test_it():
+    pathlib.Path(__file__).with_suffix(".seen").touch()
+    time.sleep({seconds})
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no groups of processes")
+@pytest.mark.parametrize("seconds", [0, 600], ids=["to the end", "Ctrl+C"])
+def test_lanes_run_side_by_side_and_end_at_ctrl_c(tmp_path: Path, seconds: int) -> None:
+    for name in ("first", "second", "beside"):
+        (tmp_path / f"test_{name}.py").write_text(WAITING.format(seconds=seconds))
+    seen = [tmp_path / f"test_{name}.seen" for name in ("first", "beside")]
+    command = [sys.executable, "-c", LANES, str(tmp_path)]
+    lanes = subprocess.Popen(command, cwd=Path(__file__).parents[1], start_new_session=True, stdout=-1, text=True)
+    if seconds:
+        until(lambda: all(path.exists() for path in seen), "both lanes")
+        os.killpg(lanes.pid, signal.SIGINT)
+    told = lanes.communicate(timeout=60)[0]
+    assert ("['First', 'Second', 'Beside']" in told, lanes.returncode == 0) == (not seconds, not seconds)
+    assert (tmp_path / "test_second.seen").exists() == (not seconds)
