@@ -39,6 +39,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory, packaged: Path) -> Path:
     return environment
 
 
+@pytest.fixture(scope="session")
+def tried(whole: Path) -> Path:
+    """The same after the fill that set-up tries: the loops are compiled."""
+    python = whole / "bin/python"
+    subprocess.run([str(python), "-m", "bridge_server.check"], check=True, capture_output=True, cwd=whole)
+    return whole
+
+
 class Engine:
     """A copy of such an environment that can be broken, in a home, and a plug-in with a kit."""
 
@@ -85,8 +93,10 @@ class Engine:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, whole: Path, packaged: Path) -> Engine:
-    return Engine(tmp_path, whole, packaged / "kit")
+def engine(request: pytest.FixtureRequest, tmp_path: Path, packaged: Path) -> Engine:
+    """One that has painted before where the test is slow because it paints."""
+    slow = request.node.get_closest_marker("slow") is not None
+    return Engine(tmp_path, request.getfixturevalue("tried" if slow else "whole"), packaged / "kit")
 
 
 def _without(package: str) -> Callable[[Engine], None]:

@@ -145,6 +145,7 @@ def wanted(selection: np.ndarray, dtype: Any = np.uint8, **fields: Any) -> tuple
     return replace(request, **fields), pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "dtype"), [(corners, np.uint8), (line, np.uint16)])
 def test_the_same_pixels_come_back_as_of_the_whole_picture(
     shared: Home, shape: Callable[[int, int], np.ndarray], dtype: Any

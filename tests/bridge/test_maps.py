@@ -107,6 +107,7 @@ def test_what_is_kept_of_a_stopped_run_has_its_maps(shared: Home) -> None:
     assert height[colour[..., 3] > 0][:, 0].std() > 0
 
 
+@pytest.mark.slow
 def test_a_job_with_maps_survives_the_engine_and_the_bridge(home: Home) -> None:
     watched, one = home.session("studio", preview_interval=0.0), wanted(options={"steps": 80, "jump_samples": 1})
     (before,) = watched.run(one)
@@ -125,6 +126,7 @@ def test_a_job_with_maps_survives_the_engine_and_the_bridge(home: Home) -> None:
     until(lambda: not list((home.state / "spool").glob("*/map-*")), "the end of the maps' files")
 
 
+@pytest.mark.slow
 def test_results_with_maps_are_handed_to_the_next_editor(home: Home) -> None:
     first = home.session("studio", history=True)
     job = first.session.submit(wanted(variants=2))

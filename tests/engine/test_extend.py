@@ -147,6 +147,7 @@ def test_a_picture_too_small_to_tile_is_refused():
     assert extend.tile(_pixels(20, 100), "x").selection.any()
 
 
+@pytest.mark.slow
 def test_constant_colour_stays_that_colour_with_the_texture_model():
     """The real model, a few steps: no smudge of another brightness where there is nothing to see."""
     pixels = np.full((64, 48, 3), (120, 130, 110), np.uint8)
@@ -159,6 +160,7 @@ def test_constant_colour_stays_that_colour_with_the_texture_model():
     assert np.abs(new.mean(axis=(0, 1)) - pixels[0, 0]).max() < 45
 
 
+@pytest.mark.slow
 def test_the_texture_model_makes_a_tile_without_a_seam():
     rng = np.random.default_rng(0)
     noise = rng.normal(128, 30, (96, 96, 3))

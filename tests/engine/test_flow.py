@@ -57,6 +57,7 @@ def _divergence(preset, shift: float) -> tuple[float, float]:
     return float(np.linalg.norm(shift_) / np.linalg.norm(mean)), float(divergence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_fifty_calls_do_better_than_seventy_five_of_the_usual(shift):
     assert FAST.flow is not None
