@@ -108,8 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.add_argument("--target", type=Path, metavar="DIR", help=text)
             command.add_argument("--uninstall", action="store_true")
         if name == "uninstall":
-            command.add_argument("--models", action="store_true", help="also the models that were downloaded")
-            command.add_argument("--history", action="store_true", help="also the pictures of the histories")
+            command.add_argument("--models", action="store_true", help="also remove the downloaded models")
+            command.add_argument("--history", action="store_true", help="also remove the pictures of the histories")
             command.add_argument("--yes", action="store_true", help="do not ask")
         if name == "package":
             command.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR")

@@ -1,16 +1,16 @@
 """repaint-bridge COMMAND, or python -m bridge_server COMMAND
 
-serve   run the bridge in the foreground; plug-ins start it by themselves, so this is for looking on
-status  one line per fact about the running bridge; exit status 1 if there is none
-stop    shut it down in order; jobs that were not finished stay in the journal
-workers how many of them run variants side by side; with a number, that many from the bridge's next start on
-ray     which Ray cluster they are in instead; with an address, in that one from the bridge's next start on
+serve   run the bridge in the foreground; plug-ins start it by themselves, so this is for watching it
+status  facts about the running bridge, one per line; exit status 1 if there is none
+stop    shut the bridge down in order; unfinished jobs stay in the journal
+workers how many workers run variants side by side; with a number, set it (used when the bridge starts next)
+ray     the Ray cluster that paints instead; with an address, set it (used when the bridge starts next)
 krita   install the plug-in into Krita, with this engine
 gimp    install the plug-in into GIMP 3, with this engine
-connect, disconnect   have another machine's workers paint, or no more
-serve-workers, allow, forbid   lend this machine's workers to other computers, and to which
+connect, disconnect   start or stop painting on another machine's workers
+serve-workers, allow, forbid   lend this machine's workers to other computers, and choose to which
 doctor  what is here, what is missing, what to do; exit status 1 if something must be done
-uninstall   remove everything, told before it goes: plug-ins, the engine that set-up made, settings
+uninstall   remove everything, after listing it: plug-ins, the engine that set-up made, settings
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def workers(number: int | str | None) -> int:
     if number is not None:
         settings.write("workers", None if number == "auto" else number)
     chosen = "as set" if settings.read().get("workers") else f"by itself; GPUs: {len(machine.gpus())}"
-    print(f"{machine.workers()} ({chosen}), from the bridge's next start on")
+    print(f"{machine.workers()} ({chosen}), when the bridge starts next")
     return 0
 
 
@@ -173,7 +173,7 @@ def ray(chosen: argparse.Namespace) -> int:
         backend.keep(_cluster(chosen))
     found = backend.kept()
     text = "no Ray cluster" if found is None else ", ".join(f"{name} {value}" for name, value in vars(found).items())
-    print(f"{text}; from the bridge's next start on")
+    print(f"{text}; takes effect when the bridge starts next")
     return 0
 
 
@@ -186,15 +186,15 @@ def _gpus(text: str) -> float:
 
 def _add_ray(command: argparse.ArgumentParser, name: str, **fields: Any) -> None:
     """The options on a Ray cluster."""
-    text = "HOST:PORT of its head, “auto” for the one that this computer belongs to, “off” for none"
+    text = "HOST:PORT of its head; “auto”: the cluster that this computer belongs to; “off”: none"
     command.add_argument(name, metavar="ADDRESS", help=text, **fields)
-    text = "enter a cluster that lets anybody in: only where nobody else can reach it"
+    text = "join a cluster without a token; only if nobody else can reach it"
     command.add_argument("--ray-without-token", action="store_true", help=text)
     text = "GPUs for each worker, 0.5 for two workers on each"
     command.add_argument("--ray-gpus", type=_gpus, default=1.0, metavar="GPUS", help=text)
     text = "processors for each worker, where no node has a GPU"
     command.add_argument("--ray-cpus", type=_count, default=4, metavar="CPUS", help=text)
-    text = "without work, after which a worker gives its share of the cluster back"
+    text = "give a worker's share of the cluster back after this long without work"
     command.add_argument("--ray-idle", type=float, default=300.0, metavar="SECONDS", help=text)
 
 
@@ -212,24 +212,24 @@ def main(arguments: list[str] | None = None) -> int:
             text = "folder of the connection file"
             command.add_argument("--state", type=Path, default=launch.user_folders().state, help=text)
         if name == "serve":
-            text = "leave after so long without use"
+            text = "stop after this long without use"
             command.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help=text)
             command.add_argument("--warm", default="exemplar", help="model to load at the start")
-            text = "how many run side by side; as “repaint-bridge workers” has set it, or one for each NVIDIA GPU"
+            text = "how many run side by side (default: as set by “repaint-bridge workers”, or one for each NVIDIA GPU)"
             command.add_argument("--workers", type=_count, metavar="N", help=text)
             _add_ray(command, "--ray")
         if name == "ray":
             _add_ray(command, "ray", nargs="?")
         if name == "workers":
-            text = "from its next start on; “auto”: one for each NVIDIA GPU, else one"
+            text = "used when the bridge starts next; “auto”: one for each NVIDIA GPU, or one"
             command.add_argument("number", nargs="?", type=_count_or_auto, metavar="N", help=text)
         if name in ("krita", "gimp"):
             folder = "Krita's resource folder" if name == "krita" else "GIMP's configuration folder, such as …/GIMP/3.0"
             command.add_argument("--target", type=Path, metavar="DIR", help=folder)
-            command.add_argument("--uninstall", action="store_true", help="take it away again")
+            command.add_argument("--uninstall", action="store_true", help="remove it again")
         if name == "uninstall":
-            command.add_argument("--models", action="store_true", help="also the models that were downloaded")
-            command.add_argument("--history", action="store_true", help="also the pictures of the histories")
+            command.add_argument("--models", action="store_true", help="also remove the downloaded models")
+            command.add_argument("--history", action="store_true", help="also remove the pictures of the histories")
             command.add_argument("--yes", action="store_true", help="do not ask")
     chosen = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):

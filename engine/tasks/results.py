@@ -269,7 +269,7 @@ def _check(arguments: argparse.Namespace, names: list[Path], pictures: Sequence[
             arguments.previews.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(
-                "bad_output", f"There can be no folder {arguments.previews}; choose another.", repr(error)
+                "bad_output", f"The folder {arguments.previews} cannot be made; choose another.", repr(error)
             ) from error
         imagefile.check_place(arguments.previews / "preview.png")
     arguments.places = {place: _state(place) for place in places}

@@ -283,9 +283,9 @@ def test_the_number_of_workers_is_remembered(home: Home) -> None:
         done = subprocess.run([sys.executable, BRIDGE, "workers", *arguments], capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 
-    alone = f"{machine.workers()} (by itself; GPUs: {len(machine.gpus())}), from the bridge's next start on\n"
+    alone = f"{machine.workers()} (by itself; GPUs: {len(machine.gpus())}), when the bridge starts next\n"
     assert said() == (0, alone)
-    assert said("3") == (0, "3 (as set), from the bridge's next start on\n")
+    assert said("3") == (0, "3 (as set), when the bridge starts next\n")
     assert said("0")[0] == 2
     home.ready()
     until(lambda: len(workers(home)) == 3, "three workers", pause=0.1)
