@@ -168,7 +168,7 @@ def _install_torch(python: Path, flavour: str) -> None:
         command = [*uv(python), "pip", "install", "--python", str(python), "--torch-backend", backend]
         if _stream([*command, requirement], f"torch ({flavour})") == 0:
             return
-        print(f"The {flavour} build of torch is out of reach; taking the registry's default build.", flush=True)
+        print(f"The {flavour} build of torch cannot be reached; taking the registry's default build.", flush=True)
     _pip(python, ["install", requirement], "torch")
 
 

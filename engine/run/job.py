@@ -119,7 +119,7 @@ def resolve(job: Job, preset: Preset | None = None) -> tuple[schedule.Schedule, 
     """
     preset = preset or preset_of(job)
     if not 0 <= job.known_noise <= MAX_KNOWN_NOISE:
-        sentence = f"The noise of what is known must be 0 to {MAX_KNOWN_NOISE:g}, not {job.known_noise:g}."
+        sentence = f"The known noise must be 0 to {MAX_KNOWN_NOISE:g}, not {job.known_noise:g}."
         raise BadInput("bad_noise", sentence)
     if not isinstance(job.schedule, str):
         return schedule.Schedule(job.schedule), preset.settings
@@ -170,9 +170,9 @@ def check_source(job: Job) -> None:
         raise BadInput("bad_source", f"The source's share must be 1 to 100 percent, not {job.source_share}.")
     if job.share_mask is not None:
         if source is None:
-            raise BadInput("bad_source", "A mask of shares mixes two materials; name a source as well.")
+            raise BadInput("bad_source", "A share mask mixes a source with what is around; name a source as well.")
         if job.share_mask.shape != job.selection.shape or job.share_mask.dtype != np.uint8:
-            sentence = "The mask of shares has another size than the picture; make both the same size."
+            sentence = "The share mask has another size than the picture; make both the same size."
             raise BadInput("bad_source", sentence)
     if source is None:
         return
@@ -204,7 +204,7 @@ def _own_colours(job: Job, image: np.ndarray) -> np.ndarray | None:
         return few if few is not None and len(few) > 1 else None
     found = palette.colours(image, known & canvas.opaque(image), palette.MOST)
     if found is None:
-        sentence = f"There are more than {palette.MOST} colours around the selection; leave the palette free."
+        sentence = f"There are more than {palette.MOST} colours around the selection; do not limit the fill to them."
         raise BadInput("bad_palette", sentence)
     return found[0]
 

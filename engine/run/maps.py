@@ -86,7 +86,7 @@ def check(job: Job) -> None:
     for wanted, what in (
         (job.source is not None, "sources"),
         (bool(job.palette), "a palette"),
-        (job.ring, "the colour of the ring"),
+        (job.ring, "matching of surrounding colours"),
         (job.learn is not None, "learning"),
     ):
         if job.maps and wanted:
@@ -183,7 +183,9 @@ def usable(maps: Sequence[Map], near: canvas.Box, known: np.ndarray, scale: floa
         BadInput: nothing is left, or too small a part for patches.
     """
     if scale * min(near.width, near.height) < 2 * SIDE:
-        raise BadInput("bad_maps", f"Maps are filled from {2 * SIDE} × {2 * SIDE} pixels on; take a larger picture.")
+        raise BadInput(
+            "bad_maps", f"Maps need a picture of at least {2 * SIDE} × {2 * SIDE} pixels; take a larger one."
+        )
     for each in maps:
         there = canvas.opaque(each.pixels[near.slices])
         if known.any() and not (known & there).any():

@@ -91,7 +91,7 @@ def read(arguments: argparse.Namespace, picture: Picture, selection: np.ndarray 
     if own and selection is not None:
         if usable.any() and not usable[selection == 0].any():
             raise BadInput(
-                "bad_source", "What may be used lies wholly inside the selection; mark something outside of it."
+                "bad_source", "What may be used lies entirely inside the selection; mark something outside it."
             )
         usable &= selection == 0
     pixels[~usable, 3] = 0

@@ -208,7 +208,7 @@ class Results:
             return
         for variant in self.variants:
             ring = variant.get("ring")
-            told = f"  colour of the ring: ΔE00 {ring[0]} before, {ring[1]} after" if ring else ""
+            told = f"  colour difference at the edge: ΔE00 {ring[0]} before, {ring[1]} after" if ring else ""
             print(f"{variant['file']}  seed {variant['seed']}{told}", file=place)
             for file in variant.get("maps", ()):
                 print(f"{file}  a map", file=place)

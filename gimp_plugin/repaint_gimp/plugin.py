@@ -98,7 +98,7 @@ class RePaint(Gimp.PlugIn):
     def do_create_procedure(self, name: str) -> Any:
         if name == EXTENSION:
             procedure = Gimp.Procedure.new(self, name, Gimp.PDBProcType.PERSISTENT, self._extend_gimp, None)
-            procedure.set_documentation("Keeps RePaint running", "Started by GIMP; nothing to be called.", name)
+            procedure.set_documentation("Keeps RePaint running", "Started by GIMP; not meant to be called.", name)
             return procedure
         gesture = GESTURES[name]
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, self._run, None)
@@ -160,7 +160,7 @@ def _help(gesture: Gesture) -> str:
     if gesture.area is None:
         return "Opens the window with the pictures that were painted."
     return (
-        "Interactive: opens the window and returns. With last values: starts at once with the window's choices and "
+        "Interactive: opens the window and returns. With last values: starts at once with the window's settings and "
         "returns. Non-interactive: runs to the end and returns the new layer, in one undo step."
     )
 

@@ -312,7 +312,7 @@ EMPTY[..., 3] = 0
         ([api.Map("n.png", ZERO_NORMALS, "normal")], {}, "normals of length 0"),
         ([api.Map("n.png", EMPTY)], {}, "n.png is empty around the selection"),
         ([api.Map("n.png", NORMALS)], {"source": IMAGE}, "together with sources"),
-        ([api.Map("n.png", NORMALS)], {"ring": True}, "together with the colour of the ring"),
+        ([api.Map("n.png", NORMALS)], {"ring": True}, "together with matching of surrounding colours"),
         ([api.Map("n.png", NORMALS)], {"palette": True}, "together with a palette"),
         ([api.Map("n.png", NORMALS)], {"learn": 5.0}, "together with learning"),
         ([api.Map("n.png", NORMALS, "bump")], {}, "not 'bump'"),

@@ -81,4 +81,4 @@ def test_it_is_off_unless_it_is_asked_for_and_told_on_the_command_line(tmp_path,
     before, after = json.loads(capsys.readouterr().out)["variants"][0]["ring"]
     assert after < before / 4
     assert cli.main([*run[:-1], "--ring"]) == 0
-    assert "colour of the ring: ΔE00" in capsys.readouterr().out
+    assert "colour difference at the edge: ΔE00" in capsys.readouterr().out

@@ -342,7 +342,7 @@ def test_extend_and_tile_take_sources(folder):
         (["--source", "text.png"], "text.png"),
         (["--source-mask", "text.png"], "text.png"),
         (["--source-mask", "none.png"], "nothing of it is marked"),
-        (["--source-mask", "mask.png"], "wholly inside the selection"),
+        (["--source-mask", "mask.png"], "entirely inside the selection"),
         (["--source-mask", "small.png"], "make both the same size"),
         (["--source", "small.png"], "smaller than a patch"),
         (["--source", "pages.tif"], "several pages"),
