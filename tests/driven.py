@@ -1,5 +1,8 @@
 """An editor that a test drives: a private X server, code run inside by the driver's files, mouse, keys, screenshots.
 
+Server and editor are sessions of their own: Linux shares the processor among sessions, so that an editor gets on
+however many other tests run.
+
 The driver, a part of each editor's tests that is loaded inside the editor, executes the files that `Driven.run` drops
 into a folder and answers with files. The mouse and the keyboard are xdotool's.
 """
@@ -42,6 +45,7 @@ class Display:
             pass_fds=[write_end],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         os.close(write_end)
         with os.fdopen(read_end) as pipe:

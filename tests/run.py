@@ -51,6 +51,8 @@ KRITA_PACKAGES = [
 ]
 KRITA_PROGRAMS = ("krita", "Xvfb", "xdotool", "openbox", "import")
 EDITORS = {"krita": "Krita", "gimp": "GIMP"}
+KRITA_SET_UP = "tests/krita/test_set_up.py"
+"""It starts a Krita for each test, and takes a third of the time of all Krita's tests."""
 ESSENTIAL = ["-m", "essential", "-k", "not texture"]  # of tests/krita, for Debian 13's Krita in the usual run
 HOSTS = {"own": [], "usual": ["trixie"], "all": ["trixie", "sid", "experimental"]}
 OTHER_GIMPS = {"own": [], "usual": [], "all": ["sid"]}  # Debian 13's is always tested
@@ -267,9 +269,11 @@ def everything(hosts: str, words: Sequence[str]) -> list[Part]:
     gimps = [partial(in_other_editor, host, "gimp", ["tests/gimp", *words]) for host in OTHER_GIMPS[hosts]]
     if _name_tests(words):
         return side_by_side([[*one("Chosen tests", words, chooses, later=False), *kritas, *gimps]])
+    in_krita = one("Krita", ["tests/krita", f"--ignore={KRITA_SET_UP}", *words], chooses, later=False)
+    in_gimp = one("GIMP", ["tests/gimp", *words], chooses)
     lanes: list[Lane] = [
-        [*one("Krita", ["tests/krita", *words], chooses, later=False), *gimps],
-        [*one("GIMP", ["tests/gimp", *words], chooses), *kritas],
+        [*in_krita, *kritas],
+        [*in_gimp, *one("Krita, set-up", [KRITA_SET_UP, *words], chooses), *gimps],
         one("Bridge", [*BRIDGE, *words], chooses),
         one("House", [*HOUSE, *words], chooses),
     ]

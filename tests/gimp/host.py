@@ -206,6 +206,7 @@ class GimpHost(Driven):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.work,
+                start_new_session=True,
             )
         try:
             self.run("1", seconds=seconds)

@@ -180,6 +180,7 @@ class KritaHost(Driven):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.work,
+                start_new_session=True,
             )
         try:
             self.wait(
