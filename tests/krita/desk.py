@@ -91,8 +91,8 @@ class Desk(EditorDesk[KritaHost]):
         super().__init__(host)
         self.host.run(PRELUDE, seconds=90)  # a busy machine goes on starting Krita behind its window
         self.host.run("app.activeWindow().qwindow().showMaximized()\ndock().show()")
-        version = self.host.run("app.version()")
-        self.closes_badly = tuple(map(int, version.split("-")[0].split(".")[:2])) >= CLOSES_BADLY
+        version = str(self.host.run("app.version()"))
+        self.version = tuple(map(int, version.split("-")[0].split(".")[:2]))
 
     # ---- documents ----
     def open(self, path: Path) -> Document:
@@ -147,7 +147,7 @@ documents[{name!r}] = add(d)
         its API, and not once in 13 times when its event loop had turned in peace as long as here.
         """
         time.sleep(SETTLE_SECONDS)
-        if self.closes_badly:
+        if self.version >= CLOSES_BADLY:
             for _ in range(SETTLE_TURNS):
                 self.host.run("None")
 
@@ -166,7 +166,7 @@ documents[{name!r}] = add(d)
             while self.host.run("len(app.documents())"):
                 self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
         except HostFailure as failure:
-            if self.closes_badly and self.host.fell:
+            if self.version >= CLOSES_BADLY and self.host.fell:
                 raise DiedClosing(str(failure)) from failure
             raise
         self.host.run(
