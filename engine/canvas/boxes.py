@@ -58,6 +58,7 @@ class Geometry:
         most: model pixels in all. A model of scenes with this number paints regions larger than ``window`` at the
             picture's own scale, in windows, up to so many; 0: the usual limit, and it scales them down.
         grid: the sides of a picture that wraps are multiples of this, as its windows' places are: a latent cell.
+        drafted: wide new areas are begun with a draft made of the picture itself.
         together: largest windows, or as much in smaller ones, that go into one network call.
     """
 
@@ -71,6 +72,7 @@ class Geometry:
     sight: int = 0
     together: int = 4
     grid: int = 1
+    drafted: bool = False
 
 
 def check(image: np.ndarray, selection: np.ndarray) -> None:

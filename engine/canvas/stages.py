@@ -36,6 +36,7 @@ import torch
 
 from engine import canvas
 from engine.canvas.boxes import NO_WRAP, Geometry, Wraps
+from engine.canvas.smooth import smooth_fill
 
 BLOCK = 512
 """Side in pixels of the blocks that a band is cut into where it is too large for one plan."""
@@ -43,7 +44,9 @@ LONG = 2 * BLOCK
 """A picture that wraps is cut into blocks along the sides longer than this."""
 
 
-def order(selection: np.ndarray, solid: np.ndarray, geometry: Geometry, wraps: Wraps = NO_WRAP) -> np.ndarray:
+def order(
+    selection: np.ndarray, solid: np.ndarray, geometry: Geometry, wraps: Wraps = NO_WRAP, drafted: bool = False
+) -> np.ndarray:
     """When each pixel is painted: (H, W) int32, −1 where nothing is selected, else the number of its stage, 0 ….
 
     It depends on the selection and on what lies around it only, so that a picture and a crop of it give the same.
@@ -53,12 +56,15 @@ def order(selection: np.ndarray, solid: np.ndarray, geometry: Geometry, wraps: W
         solid: (H, W) bool; known is what is solid and not selected.
         geometry: of the model; models of whole scenes paint everything in one stage.
         wraps: (along y, along x): whether the picture is periodic.
+        drafted: there is a draft of all of it, so that no bands are needed.
     """
     selected = selection > 0
     out = np.where(selected, np.int32(0), np.int32(-1))
     if not geometry.any_scale:
         return out
-    number = _bands(selected, selected | ~solid, wraps, geometry)
+    number = np.zeros(np.count_nonzero(selected), np.int64)
+    if not drafted:
+        number = _bands(selected, selected | ~solid, wraps, geometry)
     box = canvas.bounds(selection)
     long = [wrapped and length > LONG for wrapped, length in zip(wraps, selection.shape, strict=True)]
     margin = 2 * canvas.context(box, geometry)
@@ -121,16 +127,26 @@ class Part:
         Args:
             painted: (region.height, region.width, 3) float32 in the picture's unit.
         """
+        return self._input(painted, self.stage)
+
+    def draft(self, painted: np.ndarray) -> torch.Tensor:
+        """The model's picture (1, 3, H, W) with all that is painted, by later stages, too; where there is nothing it
+        goes on smoothly."""
+        y, keep = self._input(painted, int(self.order.max()) + 1)
+        whole = smooth_fill(y[0].permute(1, 2, 0).numpy(), keep[0, 0].numpy() > 0)
+        return torch.from_numpy(whole).permute(2, 0, 1)[None].contiguous()
+
+    def _input(self, painted: np.ndarray, until: int) -> tuple[torch.Tensor, torch.Tensor]:
         box = self.plan.region
         rows = (np.arange(box.y, box.y + box.height) - self.rolled[0]) % self.order.shape[0]
         columns = (np.arange(box.x, box.x + box.width) - self.rolled[1]) % self.order.shape[1]
         place = np.ix_(rows, columns)
         image, order = self.image[place], self.order[place]
-        y, x = np.nonzero((order >= 0) & (order < self.stage))
+        y, x = np.nonzero((order >= 0) & (order < until))
         colours = painted[rows[y] - self.region.y, columns[x] - self.region.x]
         image[y, x, :3] = canvas.stored(colours, image.dtype)
         image[y, x, 3] = canvas.stored(np.ones(1), image.dtype)
-        unknown = np.where(order >= self.stage, np.uint8(255), np.uint8(0))
+        unknown = np.where(order >= until, np.uint8(255), np.uint8(0))
         plan = replace(self.plan, region=canvas.Box(0, 0, box.width, box.height))
         return canvas.model_input(image, unknown, plan, self.light)
 
@@ -172,13 +188,7 @@ def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: Wraps, geometry: Ge
     none = np.zeros(np.count_nonzero(selected), np.int64)
     if unknown.all():
         return none
-    pads = [
-        (min(LONG, length),) * 2 if wrapped else (0, 0) for length, wrapped in zip(unknown.shape, wraps, strict=True)
-    ]
-    padded = np.pad(unknown.astype(np.uint8), pads, mode="wrap")
-    around = cv2.distanceTransform(padded, cv2.DIST_C, 3)
-    inside = around[tuple(slice(before, before + n) for (before, _), n in zip(pads, unknown.shape, strict=True))]
-    distance = np.rint(inside[selected])
+    distance = _distance(selected, unknown, wraps)
     # What reaches a border of the picture is known on one side only.
     open_y = not wraps[0] and bool(selected[[0, -1]].any())
     open_x = not wraps[1] and bool(selected[:, [0, -1]].any())
@@ -186,3 +196,20 @@ def _bands(selected: np.ndarray, unknown: np.ndarray, wraps: Wraps, geometry: Ge
         return none
     count = max(1, round(float(distance.max()) / geometry.band))
     return none if count == 1 else np.ceil(distance * (count / distance.max())).astype(np.int64) - 1
+
+
+def depth(selected: np.ndarray, unknown: np.ndarray, wraps: Wraps) -> float:
+    """How far the farthest selected pixel lies from what is known, by the chessboard; 0 where nothing is known."""
+    return 0.0 if unknown.all() else float(_distance(selected, unknown, wraps).max())
+
+
+def _distance(selected: np.ndarray, unknown: np.ndarray, wraps: Wraps) -> np.ndarray:
+    """The distance to what is known of each selected pixel, in the order of ``selected[selected]``."""
+    pads = [
+        (min(LONG, length),) * 2 if wrapped else (0, 0) for length, wrapped in zip(unknown.shape, wraps, strict=True)
+    ]
+    padded = np.pad(unknown.astype(np.uint8), pads, mode="wrap")
+    around = cv2.distanceTransform(padded, cv2.DIST_C, 3)
+    inside = around[tuple(slice(before, before + n) for (before, _), n in zip(pads, unknown.shape, strict=True))]
+    distance: np.ndarray = np.rint(inside[selected])
+    return distance

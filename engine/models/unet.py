@@ -148,7 +148,7 @@ def _geometry(unet: Any, config: dict[str, Any]) -> Geometry:
     multiple = 2 ** (len(unet.config.block_out_channels) - 1)
     sample_size = config.get("sample_size") or 64
     if config.get("any_scale"):
-        return Geometry(multiple, sample_size, int(config.get("window", MAX_ATTENTION_WINDOW)), True)
+        return Geometry(multiple, sample_size, int(config.get("window", MAX_ATTENTION_WINDOW)), True, drafted=True)
     return Geometry(multiple, sample_size, sample_size, False)
 
 

@@ -12,7 +12,7 @@ from engine.errors import BadInput
 from engine.exemplar import octave_run
 from engine.learning import Learning, adapt
 from engine.models import Model, digest, within_memory
-from engine.run import by_octaves
+from engine.run import by_octaves, drafting, drafts
 from engine.run.attempts import Attempt
 from engine.run.events import Event, Note
 from engine.run.job import Job, seeds
@@ -106,7 +106,17 @@ def _events(painting: Painting, attempt: Attempt, start: Kept | None) -> Iterato
         raise not_its_own()
     if octaves:
         return by_octaves.events(painting, attempt, start)
+    if start is not None and drafts.led_to(start.settings) and not painting.model.geometry.drafted:
+        raise not_its_own()
+    anew = start is not None and drafts.led_to(start.settings) and start.painted is None
+    if anew or (start is None and drafting.suits(painting)):
+        return _drafted(painting, attempt)
     return Staged(painting, attempt, start).events()
+
+
+def _drafted(painting: Painting, attempt: Attempt) -> Iterator[Event]:
+    begun = yield from drafting.drafts(painting, attempt)
+    yield from Staged(painting, attempt, None, begun).events()
 
 
 def warm_up(model: Model) -> torch.Tensor:

@@ -18,6 +18,7 @@ from engine.errors import EngineError
 from engine.exemplar import Exemplar
 from engine.learning import adapt
 from engine.models import Model, digest, out_of_memory, within_memory
+from engine.run import drafts
 from engine.run.attempts import Attempt
 from engine.run.events import Event, Finished, Halves, Note, Step
 from engine.run.painting import Painting
@@ -101,18 +102,27 @@ class Staged:
 
     Args:
         start: where to go on; its stage walks its schedule with its settings, the later ones those of the job.
+        begun: a draft of each variant, (region.height, region.width, 3) float32 in the picture's unit.
     """
 
-    def __init__(self, painting: Painting, attempt: Attempt, start: Kept | None) -> None:
+    def __init__(
+        self, painting: Painting, attempt: Attempt, start: Kept | None, begun: list[np.ndarray] | None = None
+    ) -> None:
         self._painting, self._attempt, self._start = painting, attempt, start
         self._seeds = attempt.seeds
         canvas.checked_size(*painting.selected.shape)
         solid = canvas.solid(painting.image)
-        self._order = stages.order(painting.selected, solid, painting.model.geometry, painting.wraps)
+        self._drafted = begun is not None or (start is not None and drafts.led_to(start.settings))
+        self._schedule, self._settings = painting.schedule, painting.settings
+        if self._drafted:
+            self._schedule, self._settings = drafts.plan(painting.finer, painting.settings.clip)
+        self._order = stages.order(painting.selected, solid, painting.model.geometry, painting.wraps, self._drafted)
         region = painting.region
         nothing = np.zeros((region.height, region.width, 3), np.float32)
-        self._painted = [nothing if start is None or start.painted is None else start.painted] * len(self._seeds)
-        self._draws = attempt.draws if start is None else start.state.draws
+        painted = nothing if start is None or start.painted is None else start.painted
+        self._painted = begun or [painted] * len(self._seeds)
+        first = attempt.draws + (drafts.FIRST_DRAW if self._drafted else 0)
+        self._draws = first if start is None else start.state.draws
         if start is not None:
             further = int(self._order.max()) - start.stage
             if further < 0 or start.after != further * self._calls:
@@ -142,10 +152,10 @@ class Staged:
     @property
     def _calls(self) -> int:
         """Network calls of a stage that is walked from its beginning."""
-        return self._painting.settings.calls(self._painting.schedule)
+        return self._settings.calls(self._schedule)
 
     def _walks(self) -> Iterator[Walk]:
-        start, schedule, settings = self._start, self._painting.schedule, self._painting.settings
+        start, schedule, settings = self._start, self._schedule, self._settings
         first, last = start.stage if start else 0, int(self._order.max())
         made = start.before if start else self._attempt.calls
         for stage in range(first, last + 1):
@@ -216,13 +226,21 @@ class Staged:
             guidance=self._guidance(part.plan),
             known_noise=self._painting.known_noise,
         )
+        drafted = None
+        if self._drafted and walk.start is None:
+            drafted = torch.cat([part.draft(each) for each in self._painted]).to(model.device)
         runs = []
         for first in range(0, len(seeds), together):
             rows, known = seeds[first : first + together], y[first : first + together]
-            diffusion = model.diffusion(walk.schedule.steps, settings)
+            diffusion, start, draws = model.diffusion(walk.schedule.steps, settings), walk.start, self._draws
+            if drafted is not None:
+                draft = drafted[first : first + together]
+                x = diffusion.noised(draft, diffusion.steps - 1, Noise(rows, draws).draw(draft))
+                draws += 1
+                start = State(0, 0, x, draft, draws)
             if settings.anchored and model.anchor and entered.keep.any():
                 diffusion = replace(diffusion, hold=Anchor.of(known, entered.keep, model.anchor, wraps))
-            runs.append(_sampled(partial(sampler, diffusion=diffusion), known, rows, self._draws, walk.start))
+            runs.append(_sampled(partial(sampler, diffusion=diffusion), known, rows, draws, start))
         return runs
 
     def _entered(self, walk: Walk, part: stages.Part) -> Entered:
@@ -294,7 +312,8 @@ class Staged:
         with torch.inference_mode():
             picture = self._leave(part, painted, x0_hat) if full else space.glance(x0_hat, part.plan.wraps)[0]
         out, near = np.zeros_like(painting.job.image), painting.near.slices
-        shown = np.where(self._order <= part.stage, painting.selected, 0)
+        done = self._drafted or self._order <= part.stage
+        shown = np.where(done, painting.selected, 0)
         out[near] = canvas.layer(part.put(painted, picture), shown, part.region, painting.job.image[near])
         return out
 
@@ -321,7 +340,7 @@ class Staged:
         return Kept(
             job, digest(info), walk.schedule, walk.settings, self._seeds[variant],
             state.mapped(lambda tensor: tensor.cpu().clone()), walk.stage, walk.before, walk.after,
-            painted if walk.stage else None, self._attempt.most,
+            painted if walk.stage or self._drafted else None, self._attempt.most,
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from engine import canvas
 from engine.exemplar import octave_run
-from engine.run import maps
+from engine.run import drafts, maps
 from engine.run.job import check_source, checked_selection, preset_of, resolve
 from engine.run.painting import ATTEMPT_DRAWS, ATTEMPTS
 from engine.sampling import MAX_SEED, CorrectorSettings
@@ -132,7 +132,7 @@ def _check_settings(kept: Kept) -> None:
     if isinstance(settings, CorrectorSettings) and isinstance(preset, CorrectorSettings):
         _require(1 <= settings.corrections <= preset.corrections, "the corrections")
         preset = replace(preset, corrections=settings.corrections)
-    usual = [preset, preset.with_eta(None), octave_run.FINE_SETTINGS]
+    usual = [preset, preset.with_eta(None), octave_run.FINE_SETTINGS, drafts.SETTINGS]
     flow = preset_of(kept.job).flow
     if flow is not None:
         usual.append(flow.settings)

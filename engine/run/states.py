@@ -21,9 +21,10 @@ import torch
 from safetensors.torch import save_file
 
 from engine.errors import BadInput, EngineError
-from engine.run import state_file
-from engine.run.job import Job, resolve
+from engine.run import drafts, state_file
+from engine.run.job import Job, preset_of, resolve
 from engine.run.maps import Map
+from engine.run.painting import ATTEMPT_DRAWS, ATTEMPTS
 from engine.sampling import CorrectorSettings, RePaintSettings, Schedule, Settings, State, calls_left
 from engine.untrusted import fields
 from engine.version import __version__
@@ -137,6 +138,8 @@ def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) ->
     length = _jump_length(jump, kept.schedule.steps)
     if not 1 <= times <= MAX_JUMPS:
         raise BadInput("bad_jump", f"The number of jumps must be 1 to {MAX_JUMPS}, not {times}.")
+    if not late and drafts.led_to(kept.settings):
+        return _before_draft(kept)
     if levels[position] < 0 and kept.after:
         return kept
     if levels[position] < 0:
@@ -178,6 +181,18 @@ def _at_coarsest(kept: Kept) -> Kept:
     return replace(
         kept, schedule=schedule, settings=settings, state=state, stage=0, before=kept.call - first * call,
         after=kept.octave.finer, octave=octave,
+    )  # fmt: skip
+
+
+def _before_draft(kept: Kept) -> Kept:
+    """The beginning of a run that begins with a draft, without one: what is a new idea is decided there. It draws other
+    noise than the run did."""
+    schedule, settings = drafts.plan(preset_of(kept.job).finer, kept.settings.clip)
+    calls = settings.calls(schedule)
+    draws = (kept.state.draws // ATTEMPT_DRAWS + 1) % ATTEMPTS * ATTEMPT_DRAWS
+    return replace(
+        kept, schedule=schedule, settings=settings, state=replace(kept.state, call=0, position=0, draws=draws), stage=0,
+        before=0, after=calls * (kept.stage + kept.after // calls), painted=None,
     )  # fmt: skip
 
 
