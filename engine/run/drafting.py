@@ -20,10 +20,12 @@ log = logging.getLogger(__name__)
 
 
 def suits(painting: Painting) -> bool:
-    """Whether the area is deeper than the model paints at once, and the model one that begins with a draft there."""
-    if not painting.model.geometry.drafted or painting.job.known_noise:
+    """Whether the area is deeper than the model paints at once, and the model one that begins with a draft there; a
+    hand-written schedule is walked as it stands, from pure noise."""
+    job = painting.job
+    if not painting.model.geometry.drafted or job.known_noise or not isinstance(job.schedule, str):
         return False
-    scale = painting.job.scale or 1.0
+    scale = job.scale or 1.0
     return scale * stages.depth(painting.selected > 0, ~painting.known, painting.wraps) > painting.model.geometry.deep
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.sampling import RePaintSettings, Schedule, Settings, uniform
+from engine.run.job import Job
+from engine.sampling import RePaintSettings, Schedule, Settings, named
 
 SIGMA = 0.3
 """Deviation of the noise on the draft, of a picture in [−1, 1]; at .5 more of its detail is lost."""
@@ -22,15 +23,22 @@ FIRST_DRAW = 1 << 31
 """Noise draws of an attempt that count as made by its draft."""
 
 
-def plan(more: float, clip: bool) -> tuple[Schedule, Settings]:
-    """Schedule and settings of the network's run.
+def plan(job: Job, more: float, clip: bool) -> tuple[Schedule, Settings]:
+    """Schedule and settings of the network's run. What the job says of steps and jumps holds from the draft's noise on.
 
     Args:
         more: levels, over the usual number.
         clip: estimates are limited to [−1, 1].
+
+    Raises:
+        BadInput: values out of range.
     """
+    assert isinstance(job.schedule, str)
     steps, length, samples = SCHEDULE
-    return uniform(max(length + 1, round(steps * more)), length, samples), replace(SETTINGS, clip=clip)
+    length, samples = job.jump_length or length, job.jump_samples or samples
+    steps = job.steps or max(length + 1, round(steps * more))
+    start = None if job.start_resampling is None else min(job.start_resampling, steps)
+    return named(job.schedule, steps, length, samples, start), replace(SETTINGS, clip=clip)
 
 
 def led_to(settings: Settings) -> bool:

@@ -115,7 +115,7 @@ class Staged:
         self._drafted = begun is not None or (start is not None and drafts.led_to(start.settings))
         self._schedule, self._settings = painting.schedule, painting.settings
         if self._drafted:
-            self._schedule, self._settings = drafts.plan(painting.finer, painting.settings.clip)
+            self._schedule, self._settings = drafts.plan(painting.job, painting.finer, painting.settings.clip)
         self._order = stages.order(painting.selected, solid, painting.model.geometry, painting.wraps, self._drafted)
         region = painting.region
         nothing = np.zeros((region.height, region.width, 3), np.float32)

@@ -187,7 +187,7 @@ def _at_coarsest(kept: Kept) -> Kept:
 def _before_draft(kept: Kept) -> Kept:
     """The beginning of a run that begins with a draft, without one: what is a new idea is decided there. It draws other
     noise than the run did."""
-    schedule, settings = drafts.plan(preset_of(kept.job).finer, kept.settings.clip)
+    schedule, settings = drafts.plan(kept.job, preset_of(kept.job).finer, kept.settings.clip)
     calls = settings.calls(schedule)
     draws = (kept.state.draws // ATTEMPT_DRAWS + 1) % ATTEMPTS * ATTEMPT_DRAWS
     return replace(

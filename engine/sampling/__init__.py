@@ -16,7 +16,7 @@ from engine.sampling.guidance import Guide, Words, conditioned, left_out
 from engine.sampling.noise import MAX_SEED, Noise
 from engine.sampling.presets import DEFAULT_PRESET, PRESETS, Preset
 from engine.sampling.sampler import Guidance, RePaintSettings, Settings, State, calls_left
-from engine.sampling.schedule import Schedule, plain, uniform
+from engine.sampling.schedule import Schedule, named, plain
 from engine.sampling.space import Entered, Known, Pixels, Space
 
 __all__ = [
@@ -48,8 +48,8 @@ __all__ = [
     "flow_alpha_bar",
     "left_out",
     "linear_alpha_bar",
+    "named",
     "plain",
     "sampler_of",
-    "uniform",
     "windowed",
 ]

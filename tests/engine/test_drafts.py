@@ -13,9 +13,10 @@ from engine.canvas import stages
 from engine.errors import BadInput
 from engine.run import drafting, drafts, states
 from engine.run.painting import Painting
+from engine.sampling import schedule
 
 SIDE, HOLE = 200, 100
-WAY = drafts.plan(1.0, True)
+WAY = drafts.plan(api.Job(np.zeros((1, 1, 4), np.uint8), np.zeros((1, 1), np.uint8)), 1.0, True)
 CALLS = WAY[1].calls(WAY[0])
 
 
@@ -56,6 +57,7 @@ def test_only_wide_areas_of_networks_that_ask_for_it_have_a_draft(model):
     assert not drafting.suits(Painting.of(_job(60), model))
     assert drafting.suits(Painting.of(_job(60, scale=2.0), model))
     assert not drafting.suits(Painting.of(_job(known_noise=5), model))
+    assert not drafting.suits(Painting.of(_job(schedule=(3, 2, 1, 0, -1)), model))
     plain = replace(model, geometry=replace(model.geometry, drafted=False))
     assert not drafting.suits(Painting.of(_job(), plain))
     nothing = replace(_job(), selection=np.full((SIDE, SIDE), 255, np.uint8))
@@ -81,6 +83,15 @@ def test_the_picture_s_structure_goes_on_and_the_network_finishes_it_in_one_stag
     assert alike(fills[0]) > 0.9 > 0.6 > alike(others[0])
     shown = steps[0].preview()
     assert (shown[..., 3][_job().selection > 0] == 255).all(), "the first preview is of all of it"
+
+
+def test_steps_and_jumps_of_the_job_hold_from_the_draft_s_noise_on():
+    way, settings = drafts.plan(_job(steps=6, jump_length=2, jump_samples=3, start_resampling=40), 1.0, True)
+    assert way == schedule.named("uniform", 6, 2, 3)
+    assert drafts.led_to(settings)
+    assert drafts.plan(_job(schedule="none"), 2.0, True)[0] == schedule.named("none", 20, 1, 1)
+    with pytest.raises(BadInput, match="number of steps"):
+        drafts.plan(_job(steps=5000), 1.0, True)
 
 
 def test_a_seed_is_a_picture_and_variants_are_single_runs(model, whole):
@@ -153,8 +164,8 @@ def test_a_draft_s_state_of_another_kind_of_model_is_refused(model, whole):
 
 
 def test_the_noise_hides_the_draft_as_far_as_it_should(model):
-    schedule, settings = WAY
-    diffusion = model.diffusion(schedule.steps, settings)
+    levels, settings = WAY
+    diffusion = model.diffusion(levels.steps, settings)
     sigma = float(np.sqrt(1 / diffusion.alpha_bars[-1] - 1))
     assert sigma == pytest.approx(drafts.SIGMA, rel=0.05)
     draft = torch.zeros(1, 3, 64, 64)
