@@ -91,6 +91,9 @@ HOUSE = ["tests", "--ignore=tests/engine", *(f"--ignore={path}" for path in (*BR
 TESTS_FAILED, NOTHING_SELECTED = 1, 5  # exit statuses of pytest
 CANNOT_HERE = 3  # exit status of tests/hosts.py where no root file system can be made
 SLOWEST = 10
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+"""Several threads wait for each other on a busy machine, and burn up to ten times the processor's time. numba's loops
+raise the number for torch, too, so that one of the two is not enough."""
 REAL = tuple(f"tests.{folder}." for folder in ("krita", "gimp", "box", "bridge", "ray", "setup"))
 """Tests of real editors and of other processes that run by themselves."""
 UNSTEADY = 5  # failures of these in one part that may be accidents
@@ -254,7 +257,7 @@ def engine(words: Sequence[str]) -> list[Lane]:
 
     def half(number: int) -> Part:
         chosen = ["tests/engine", *(f"--ignore={path}" for path in files[1 - number :: 2]), *words]
-        return Run(f"Engine {number + 1}", chosen, {"OMP_NUM_THREADS": "1"}, later=True, patience=True).part()
+        return Run(f"Engine {number + 1}", chosen, ONE_THREAD, later=True, patience=True).part()
 
     return [[partial(half, number)] for number in (0, 1)]
 
