@@ -77,13 +77,12 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/engine/test_bench_photo.py",
     "tests/engine/test_bench_texture.py",
     "tests/engine/test_forecast.py",
-    "tests/engine/test_guided.py",
-    "tests/engine/test_hub_pipelines.py",
     "tests/engine/test_latent_words.py",
     "tests/engine/test_octaves.py",
     "tests/engine/test_train.py",
     "tests/setup/test_disk.py",
     "tests/setup/test_running.py",
+    "tests/test_run.py",
 )
 QUICK = ["-q", "-m", "not slow", *(f"--ignore={path}" for path in LONG)]
 BRIDGE = ["tests/bridge", "tests/ray"]

@@ -139,7 +139,6 @@ def test_a_regular_pattern_runs_through_the_hole(model, preset):
     assert np.array_equal(out[selection == 0], image[selection == 0][:, :3])
 
 
-@pytest.mark.slow
 def test_detail_repeats_nothing_of_the_picture(model):
     """Fills are made of patches, but none of these stands in the picture pixel by pixel."""
     rng = np.random.default_rng(4)
@@ -245,7 +244,6 @@ def test_nothing_known_is_a_sentence(model):
     assert "select less" in caught.value.sentence
 
 
-@pytest.mark.slow
 def test_kept_and_gone_on_with_is_the_same(model):
     noise = np.random.default_rng(2).integers(0, 256, (80, 80, 3))
     image, selection = np.dstack([noise, np.full((80, 80), 255)]).astype(np.uint8), boxed((80, 80), 30, 30, 20, 20)

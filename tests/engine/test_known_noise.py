@@ -67,7 +67,6 @@ def test_repaint_with_fresh_noise_takes_it_as_well():
     assert x[:, 1].var().item() == pytest.approx(0.595, rel=0.25)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fast", "quality"])
 def test_each_value_may_have_its_own_and_none_is_none(name):
     each = _preset(name, torch.tensor([0.3, 0.0]))
@@ -85,7 +84,6 @@ def test_resumed_in_the_middle_equals_uninterrupted(name):
         assert torch.equal(end.x, whole[-1].x)
 
 
-@pytest.mark.slow
 def test_a_job_has_it_and_what_is_known_comes_back_bit_for_bit():
     plain, none, noisy = (last(toy(), known_noise=noise) for noise in (0.0, 0, 25.0))
     assert np.array_equal(plain.fill, none.fill)
@@ -118,7 +116,6 @@ def test_the_default_model_has_none():
         list(api.run(job(model, known_noise=3.0), model))
 
 
-@pytest.mark.slow
 def test_the_command_line_has_it(tmp_path):
     Image.fromarray(image()).save(tmp_path / "in.png")
     Image.fromarray(hole(128, 40, 36, 48)).save(tmp_path / "mask.png")
