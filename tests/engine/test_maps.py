@@ -338,5 +338,5 @@ def test_another_model_refuses_maps() -> None:
 def test_a_picture_that_is_too_thin_for_maps(model) -> None:
     thin, selection = _stored(np.full((12, 100), 0.5), np.uint8), np.zeros((12, 100), np.uint8)
     selection[4:8, 40:60] = 255
-    with pytest.raises(BadInput, match="from 16 × 16 pixels on"):
+    with pytest.raises(BadInput, match="at least 16 × 16 pixels"):
         next(api.run(_job([api.Map("h", thin)], thin, selection), model))
