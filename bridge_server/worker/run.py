@@ -111,7 +111,8 @@ class Run:
     # ------------------------------------------------------------------------------------ one method for each event
 
     def _on_pause(self, _event: api.Pause) -> None:
-        """It was looked whether to stop; that is all."""
+        """It was looked whether to stop, so the run goes on."""
+        self._line.last_step = time.monotonic()
 
     def _on_learning(self, event: api.Learning) -> None:
         now = self._line.last_step = time.monotonic()

@@ -23,7 +23,8 @@ and wants bands of 64: courses of bricks keep their joints.) A strip of the sour
 paint towards was tried on one picture and did not help. Nor did a draft of the whole area at half the scale, enlarged,
 noised to ᾱ = .1 and finished at once: ST-LPIPS 1.10 of the best rival's instead of 1.07 after learning (seven held-out
 textures of 120 × 120, extended by 60, four seeds; two seeds had said .98).
-Nor did octave by octave at 512² (docs/reports/texture.md).
+Nor did octave by octave at 512². Networks therefore begin deep holes with a draft made of the picture, which is then
+finished in one stage (:mod:`engine.run.drafts`, docs/reports/texture.md); bands are for runs that begin with none.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.canvas import stages
-from engine.errors import BadInput
+from engine.errors import BadInput, EngineError
 from engine.models import load
 from engine.run import by_octaves
 from engine.run.attempts import Attempt
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 def suits(painting: Painting) -> bool:
-    """Whether the area is deeper than the model paints at once, and the model one that begins with a draft there; a
+    """Whether the area is deeper than the model paints at once, and model and preset begin with a draft there; a
     hand-written schedule is walked as it stands, from pure noise."""
-    job = painting.job
-    if not painting.model.geometry.drafted or job.known_noise or not isinstance(job.schedule, str):
+    job, drafted = painting.job, painting.model.geometry.drafted and painting.drafted
+    if not drafted or job.known_noise or not isinstance(job.schedule, str):
         return False
     scale = job.scale or 1.0
     return scale * stages.depth(painting.selected > 0, ~painting.known, painting.wraps) > painting.model.geometry.deep
@@ -31,18 +31,20 @@ def suits(painting: Painting) -> bool:
 
 def drafts(painting: Painting, attempt: Attempt) -> Generator[Pause, None, list[np.ndarray] | None]:
     """A draft for each of the attempt's seeds, (region.height, region.width, 3) float32 in the picture's unit; None
-    where too little of the picture is known."""
+    where too little of the picture is known, or memory is too short."""
     found: dict[int, np.ndarray] = {}
     try:
         own = _from_picture(painting)
-        if not by_octaves.suits(own):
+        if not by_octaves.suits(own) or not np.array_equal(own.selection, painting.selection):
             return None
         only = Attempt(own, list(range(len(attempt.seeds))), attempt.seeds, attempt.number, attempt.number + 1)
         for event in by_octaves.events(own, only, None):
             if isinstance(event, Finished):
                 found[event.variant] = event.fill
             yield Pause()
-    except BadInput as error:
+    except EngineError as error:
+        if not isinstance(error, BadInput) and error.code != "out_of_memory":
+            raise
         log.info("no draft: %s", error.sentence)
         return None
     return [found[number] for number in range(len(found))]

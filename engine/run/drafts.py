@@ -35,8 +35,8 @@ def plan(job: Job, more: float, clip: bool) -> tuple[Schedule, Settings]:
     """
     assert isinstance(job.schedule, str)
     steps, length, samples = SCHEDULE
-    length, samples = job.jump_length or length, job.jump_samples or samples
     steps = job.steps or max(length + 1, round(steps * more))
+    length, samples = job.jump_length or length, job.jump_samples or samples
     start = None if job.start_resampling is None else min(job.start_resampling, steps)
     return named(job.schedule, steps, length, samples, start), replace(SETTINGS, clip=clip)
 

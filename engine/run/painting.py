@@ -60,6 +60,7 @@ class Painting:
     schedule: Schedule
     settings: Settings
     finer: float
+    drafted: bool
     label: int | None
     guide: Guide | None
 
@@ -70,6 +71,7 @@ class Painting:
         Raises:
             BadInput: the job cannot be carried out, or not by this model.
         """
+        drafted = preset is None and preset_of(job).drafted
         preset = preset or preset_of(job).of(model.prediction)
         schedule, settings = resolve(job, preset)
         seen = job.image if model.exemplar is None else looked_at(job)
@@ -102,7 +104,8 @@ class Painting:
             settings = replace(settings, clip=False)
         painting = cls(
             job, model, selection, near, image, selected, canvas.cover(image), light, colours,
-            canvas.bounds(selection), wraps, schedule, settings, preset.finer, model.label_number(job.label), guide,
+            canvas.bounds(selection), wraps, schedule, settings, preset.finer, drafted, model.label_number(job.label),
+            guide,
         )  # fmt: skip
         if job.maps and painting.known.any():
             assert painting.stack is not None

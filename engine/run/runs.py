@@ -108,13 +108,16 @@ def _events(painting: Painting, attempt: Attempt, start: Kept | None) -> Iterato
         return by_octaves.events(painting, attempt, start)
     if start is not None and drafts.led_to(start.settings) and not painting.model.geometry.drafted:
         raise not_its_own()
-    anew = start is not None and drafts.led_to(start.settings) and start.painted is None
-    if anew or (start is None and drafting.suits(painting)):
+    if start is not None and drafts.led_to(start.settings) and start.painted is None:  # it begins with another draft
+        return _drafted(painting, replace(attempt, calls=start.before))
+    if start is None and drafting.suits(painting):
         return _drafted(painting, attempt)
     return Staged(painting, attempt, start).events()
 
 
 def _drafted(painting: Painting, attempt: Attempt) -> Iterator[Event]:
+    canvas.checked_size(*painting.selected.shape)
+    drafts.plan(painting.job, painting.finer, painting.settings.clip)
     begun = yield from drafting.drafts(painting, attempt)
     yield from Staged(painting, attempt, None, begun).events()
 

@@ -136,6 +136,7 @@ def _check_settings(kept: Kept) -> None:
     flow = preset_of(kept.job).flow
     if flow is not None:
         usual.append(flow.settings)
+    _require(not drafts.led_to(settings) or isinstance(kept.job.schedule, str), "a draft's schedule")
     _require(settings in [replace(each, clip=settings.clip) for each in usual], "the settings")
 
 

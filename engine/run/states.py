@@ -125,7 +125,8 @@ def branched(kept: Kept, jump: int | str, times: int = 1, late: bool = False) ->
 
     A jump at once changes what has formed since the level it reaches ("new idea" for a large one); with ``late`` the
     jumps come at the clean end and only harmonise. Jumps are cut to the schedule's top. The part already walked stays
-    as it is. At the end of a stage there is nothing to jump in: the next stage begins, with the branch's own noise.
+    as it is. At the end of a stage there is nothing to jump in: the next stage begins, with the branch's own noise. A
+    jump at once in a run that began with a draft begins anew with another draft, whatever its length.
 
     What the jumps cost is saved on the rest of the way, down to what the rest would have cost without them or half of
     this stage, whichever is more, and 5 % of this stage: first of the Langevin steps per level all but one can go, then
@@ -192,7 +193,7 @@ def _before_draft(kept: Kept) -> Kept:
     draws = (kept.state.draws // ATTEMPT_DRAWS + 1) % ATTEMPTS * ATTEMPT_DRAWS
     return replace(
         kept, schedule=schedule, settings=settings, state=replace(kept.state, call=0, position=0, draws=draws), stage=0,
-        before=0, after=calls * (kept.stage + kept.after // calls), painted=None,
+        before=kept.call, after=calls * (kept.stage + kept.after // calls), painted=None,
     )  # fmt: skip
 
 

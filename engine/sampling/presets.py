@@ -17,6 +17,7 @@ class Preset:
     Attributes:
         finer: network calls at the finer octaves of :mod:`engine.exemplar.octave_run`, over the usual number.
         flow: in its place for flow models; None: it is for these as well.
+        drafted: networks of textures begin deep holes with a draft (:mod:`engine.run.drafts`).
     """
 
     name: str
@@ -27,6 +28,7 @@ class Preset:
     settings: Settings
     finer: float = 1.0
     flow: Preset | None = None
+    drafted: bool = True
 
     def of(self, prediction: Prediction) -> Preset:
         """The preset as a model of this prediction is sampled with it."""
@@ -81,7 +83,16 @@ PRESETS = {
             CorrectorSettings(spacing="karras", corrections=5),
             finer=1.5,
         ),
-        Preset("repaint", "RePaint, the paper's reference", 250, 10, 10, RePaintSettings(variance="auto"), 3.0),
+        Preset(
+            "repaint",
+            "RePaint, the paper's reference",
+            250,
+            10,
+            10,
+            RePaintSettings(variance="auto"),
+            3.0,
+            drafted=False,
+        ),
     )
 }
 DEFAULT_PRESET = "fast"

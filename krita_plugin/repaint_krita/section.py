@@ -87,9 +87,11 @@ class SectionPanel(QtWidgets.QWidget):
 
     def refresh(self) -> None:
         self._quiet = True
-        for name, look in self._section.looks().items():
-            self._draw(self.parts[name] if name else self, look)
-        self._quiet = False
+        try:
+            for name, look in self._section.looks().items():
+                self._draw(self.parts[name] if name else self, look)
+        finally:
+            self._quiet = False
 
     def _draw(self, widget: Any, look: Look) -> None:
         widget.setVisible(look.visible)

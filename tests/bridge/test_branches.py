@@ -91,6 +91,18 @@ def test_kinds_cost_what_was_told_and_give_different_pictures(shared: Home, kind
     assert grandchild != child
 
 
+def test_a_new_idea_of_a_run_over_a_draft_takes_another_draft(shared: Home) -> None:
+    watched = shared.session()
+    job = watched.session.submit(request("texture", side=399))
+    assert isinstance(watched.end(job), events.Done)
+    result = watched.of(job, events.Result)[0]
+    step = next(step for step in steps_of(watched, job) if step.call > result.calls // 2)
+    child, pictures = branch(watched, BranchRequest(job, 0, step.call, "idea"))
+    assert pictures[0].calls == step.idea == result.calls
+    assert watched.of(child, events.Progress)[0].call >= 1
+    assert pictures[0].rgba != result.rgba
+
+
 def test_a_branch_from_what_is_not_there_is_one_sentence(shared: Home) -> None:
     watched = shared.session()
     job, _ = finished(watched)

@@ -10,8 +10,8 @@ import torch
 
 from engine import api, canvas
 from engine.canvas import stages
-from engine.errors import BadInput
-from engine.run import drafting, drafts, states
+from engine.errors import BadInput, EngineError
+from engine.run import by_octaves, drafting, drafts, states
 from engine.run.painting import Painting
 from engine.sampling import schedule
 
@@ -58,6 +58,9 @@ def test_only_wide_areas_of_networks_that_ask_for_it_have_a_draft(model):
     assert drafting.suits(Painting.of(_job(60, scale=2.0), model))
     assert not drafting.suits(Painting.of(_job(known_noise=5), model))
     assert not drafting.suits(Painting.of(_job(schedule=(3, 2, 1, 0, -1)), model))
+    assert not drafting.suits(Painting.of(_job(preset="repaint"), model))
+    assert drafting.suits(Painting.of(_job(preset="quality"), model))
+    assert not drafting.suits(Painting.of(_job(), model, api.PRESETS["fast"]))  # a trial
     plain = replace(model, geometry=replace(model.geometry, drafted=False))
     assert not drafting.suits(Painting.of(_job(), plain))
     nothing = replace(_job(), selection=np.full((SIDE, SIDE), 255, np.uint8))
@@ -90,6 +93,7 @@ def test_steps_and_jumps_of_the_job_hold_from_the_draft_s_noise_on():
     assert way == schedule.named("uniform", 6, 2, 3)
     assert drafts.led_to(settings)
     assert drafts.plan(_job(schedule="none"), 2.0, True)[0] == schedule.named("none", 20, 1, 1)
+    assert drafts.plan(_job(jump_length=500), 1.0, True)[0] == schedule.named("none", 10, 1, 1)
     with pytest.raises(BadInput, match="number of steps"):
         drafts.plan(_job(steps=5000), 1.0, True)
 
@@ -117,6 +121,8 @@ def test_a_new_idea_takes_another_draft_and_harmonising_keeps_it(model, whole):
         apart[late] = np.abs(fills[0] - whole[1][0]).mean()
     assert 0 < apart[True] < 0.7 * apart[False]
     assert states.branched(kept, "large").remaining == CALLS
+    events, _ = _all(api.resume(kept, model, jump="large"))
+    assert next(e for e in events if isinstance(e, api.Step)).call == kept.call + 1
     with pytest.raises(BadInput, match="number of jumps"):
         states.branched(kept, "large", times=0)
 
@@ -143,6 +149,17 @@ def test_a_tile_is_drafted_across_its_seam(model):
     shown = first.preview()[..., :3].astype(float)
     steps = np.abs(shown[50:-50] - np.roll(shown[50:-50], 1, axis=1)).mean(axis=(0, 2))
     assert steps[0] < 1.2 * steps[1:].max(), "no more than the border of a stripe"
+
+
+def test_where_memory_is_too_short_for_a_draft_there_are_bands(model, monkeypatch):
+    def short(*_):
+        raise EngineError("out_of_memory", "There is too little memory.")
+        yield
+
+    monkeypatch.setattr(by_octaves, "events", short)
+    steps = [event for event in api.run(_job(steps=4, jump_length=4), model) if isinstance(event, api.Step)]
+    assert steps[-1].calls % 4 == 0
+    assert steps[-1].calls > 4
 
 
 def test_where_too_little_is_known_there_are_bands(model):
