@@ -77,8 +77,9 @@ def test_a_run_that_was_broken_off_is_not_tried_once_more(tmp_path: Path, monkey
 
 
 LANES = """
-import pathlib, sys
+import pathlib, signal, sys
 from tests import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also in a background job
 run.ROOT = pathlib.Path(sys.argv[1])
 words = ["-q", "-p", "no:cacheprovider"]
 first = run.one("First", [*words, "test_first.py"])
@@ -87,9 +88,10 @@ beside = run.one("Beside", [*words, "test_beside.py"])
 print([part.name for part in run.side_by_side([[*first, *second], beside])])
 """
 WAITING = """
-import pathlib, time
+import pathlib, signal, time
 
 def test_it():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     pathlib.Path(__file__).with_suffix(".seen").touch()
     time.sleep({seconds})
 """

@@ -278,7 +278,7 @@ def test_a_run_in_the_window_with_undo_redo_and_a_cancel(desk: Desk, case: str) 
     desk.redo(image)
     assert desk.names(image)[0].startswith("RePaint") or "RePaint" in desk.names(image)[1]
     desk.undo(image)
-    desk.choose("test/gaussian", "quality", seed=8)
+    desk.choose("test/gaussian-slow", "quality", seed=8)
     desk.press(image)
     desk.host.wait(f"any(name.startswith('RePaint') for name, _ in tree({image.code}))", what="the layer is there")
     desk.host.run("pump.cancel()")

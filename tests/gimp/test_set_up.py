@@ -83,7 +83,7 @@ def test_from_the_zip_to_a_fill(work: Path, display: Display, packaged: Path, mo
         for part in ("not set up yet", "Download: ", "home of RePaint/data/engines", "GPL-3.0"):
             assert part in text
         desk.click("set_up_panel.parts['from_folder']")
-        host.window_of("The folder with all packages")
+        host.window_of("The folder with all packages", 40)  # on a busy machine GTK's dialogue takes long to come
         time.sleep(1)
         host.keys("Escape")  # GTK completes paths while they are typed: what is chosen is told by the test
         place = str(host.gimp.inside(wheels))
