@@ -1,7 +1,7 @@
 """Runs the tests and says how they went: what `python3 installer.py test` starts when the environment is there.
 
-    python -m tests.run                    everything: the tests in Krita, in GIMP, the bridge's, the engine's and all
-                                           others side by side, and the essential ones once more in Debian 13's Krita
+    python -m tests.run                    everything: the tests in Krita, in GIMP, the engine's and all others side by
+                                           side, and the essential ones once more in Debian 13's Krita
     python -m tests.run --quick            no editors, nothing that takes long: what one runs while working
     python -m tests.run --soak             the promises (tests/promises.py) at length, and a table of them
     python -m tests.run --hosts own|all    without, or with, the editors of other Debian releases (tests/hosts.py)
@@ -250,15 +250,9 @@ def one(name: str, words: Sequence[str], chooses: dict[str, str] | None = None, 
     return [lambda: Run(name, words, chooses, later).part()]
 
 
-def engine(words: Sequence[str]) -> list[Lane]:
-    """The engine's tests in two halves, each with one thread. They wait for nothing but the processor."""
-    files = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/engine").glob("test_*.py"))
-
-    def half(number: int) -> Part:
-        chosen = ["tests/engine", *(f"--ignore={path}" for path in files[1 - number :: 2]), *words]
-        return Run(f"Engine {number + 1}", chosen, ONE_THREAD, later=True, patience=True).part()
-
-    return [[partial(half, number)] for number in (0, 1)]
+def engine(words: Sequence[str]) -> Lane:
+    """The engine's tests, with one thread. They wait for nothing but the processor."""
+    return [lambda: Run("Engine", ["tests/engine", *words], ONE_THREAD, later=True, patience=True).part()]
 
 
 def everything(hosts: str, words: Sequence[str]) -> list[Part]:
@@ -276,10 +270,10 @@ def everything(hosts: str, words: Sequence[str]) -> list[Part]:
     lanes: list[Lane] = [
         [*in_krita, *kritas],
         [*in_gimp, *one("Krita, set-up", [KRITA_SET_UP, *words], chooses), *gimps],
-        one("Bridge", [*BRIDGE, *words], chooses),
-        one("House", [*HOUSE, *words], chooses),
+        [*one("House", [*HOUSE, *words], chooses), *one("Bridge", [*BRIDGE, *words], chooses)],
+        engine(words),
     ]
-    return side_by_side([*lanes, *engine(words)])
+    return side_by_side(lanes)
 
 
 def quick(words: Sequence[str]) -> list[Part]:
@@ -287,7 +281,7 @@ def quick(words: Sequence[str]) -> list[Part]:
     if _name_tests(words):
         return [Run("Chosen tests", words).part()]
     lanes = [one("Bridge", [*BRIDGE, *words], later=False), one("House", [*HOUSE, *words])]
-    return side_by_side([*lanes, *engine(words)])
+    return side_by_side([*lanes, engine(words)])
 
 
 def _name_tests(words: Sequence[str]) -> bool:

@@ -117,6 +117,11 @@ def click(widget):
         x, y = x + place.x, y + place.y
     return [x + place.width // 2, y + place.height // 2]
 
+def under_mouse(widget):
+    # whether the mouse is over the widget's window, with no other program's above it
+    found = widget.get_display().get_default_seat().get_pointer().get_window_at_position()[0]
+    return found is not None and found.get_toplevel() == widget.get_toplevel().get_window()
+
 def call(name, image, **arguments):
     # a procedure, non-interactively: status, message, ids of returned layers
     procedure = pdb.lookup_procedure(name)
@@ -282,8 +287,9 @@ class Desk(EditorDesk[GimpHost]):
 
     def click(self, widget: str) -> None:
         """A click of the real mouse on one of the window's widgets."""
-        self.host.xdo("windowactivate", "--sync", self.host.window_of("^RePaint$"))
-        self.host.click_on(f"click(window.{widget})", widget)
+        own = self.host.window_of("^RePaint$")
+        self.host.xdo("windowactivate", "--sync", own, "windowraise", own)
+        self.host.click_on(f"click(window.{widget})", widget, f"under_mouse(window.{widget})")
 
     def status(self) -> str:
         return str(self.host.run("window.status.get_text()"))
