@@ -280,7 +280,7 @@ def quick(words: Sequence[str]) -> list[Part]:
     words = [*QUICK, *words]
     if _name_tests(words):
         return [Run("Chosen tests", words).part()]
-    lanes = [one("Bridge", [*BRIDGE, *words], later=False), one("House", [*HOUSE, *words])]
+    lanes = [one("Bridge", ["tests/bridge", *words], later=False), one("House", [*HOUSE, *words])]
     return side_by_side([*lanes, engine(words)])
 
 
