@@ -206,11 +206,5 @@ def depth(selected: np.ndarray, unknown: np.ndarray, wraps: Wraps) -> float:
 
 def _distance(selected: np.ndarray, unknown: np.ndarray, wraps: Wraps) -> np.ndarray:
     """The distance to what is known of each selected pixel, in the order of ``selected[selected]``."""
-    pads = [
-        (min(LONG, length),) * 2 if wrapped else (0, 0) for length, wrapped in zip(unknown.shape, wraps, strict=True)
-    ]
-    padded = np.pad(unknown.astype(np.uint8), pads, mode="wrap")
-    around = cv2.distanceTransform(padded, cv2.DIST_C, 3)
-    inside = around[tuple(slice(before, before + n) for (before, _), n in zip(pads, unknown.shape, strict=True))]
-    distance: np.ndarray = np.rint(inside[selected])
+    distance: np.ndarray = np.rint(canvas.distance_to_known(~unknown, wraps, cv2.DIST_C)[selected])
     return distance

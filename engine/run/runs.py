@@ -106,10 +106,11 @@ def _events(painting: Painting, attempt: Attempt, start: Kept | None) -> Iterato
         raise not_its_own()
     if octaves:
         return by_octaves.events(painting, attempt, start)
-    if start is not None and drafts.led_to(start.settings) and not painting.model.geometry.drafted:
-        raise not_its_own()
-    if start is not None and drafts.led_to(start.settings) and start.painted is None:  # it begins with another draft
-        return _drafted(painting, replace(attempt, calls=start.before))
+    if start is not None and drafts.led_to(start.settings):
+        if not painting.model.geometry.drafted:
+            raise not_its_own()
+        if start.painted is None:  # it begins with another draft
+            return _drafted(painting, replace(attempt, calls=start.before))
     if start is None and drafting.suits(painting):
         return _drafted(painting, attempt)
     return Staged(painting, attempt, start).events()
