@@ -170,8 +170,8 @@ def test_a_part_that_kills_two_workers_ends_its_job_and_no_other(pool: Home) -> 
     job = watched.session.submit(request(SLOW, variants=1, options={**PLAIN_RUN, "steps": 200}))
     other = watched.session.submit(request(SLOW, variants=1, options={**PLAIN_RUN, "steps": 200}, seed=5))
     for kill in range(2):
-        given = until(lambda kill=kill: (parts(pool, job) + [None] * 2)[kill], "it is at work")
-        time.sleep(0.3)
+        given = until(lambda kill=kill: (parts(pool, job) + [None] * 2)[kill], "it has a worker")
+        watched.wait(job, events.Progress, count=len(watched.of(job, events.Progress)) + 1)  # it is at work
         os.kill(workers(pool)[given[2]], signal.SIGKILL)
     end = watched.end(job)
     assert isinstance(end, events.Failed)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -80,9 +81,9 @@ def _dies_over_a(pipe, _device):
         pipe.send(batch.Outcome(spec.number))
 
 
-def _process(*arguments: str | Path) -> subprocess.Popen[str]:
+def _process(*arguments: str | Path, stderr: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "engine", "batch", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 def _wait_for(what, seconds: float = 120) -> None:
@@ -99,12 +100,15 @@ def test_ctrl_c(tmp_path, workers, times):
     """Once: what is in progress is finished. Twice: at once. No result is half there; the same command goes on."""
     pictures, out = make(tmp_path / "in", "abcdefgh"), tmp_path / "out"
     command = [pictures, "-o", out, "--workers", workers, *SLOW]
-    process = _process(*command)
+    log = tmp_path / "said"
+    with log.open("w", encoding="utf-8") as stream:
+        process = _process(*command, stderr=stream)
     _wait_for(lambda: list(out.glob("*.png")))
     for _ in range(times):
         process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-    told, said = process.communicate(timeout=60)
+        _wait_for(lambda: "Ctrl+C again" in log.read_text(encoding="utf-8"))
+    told, _ = process.communicate(timeout=60)
+    said = log.read_text(encoding="utf-8")
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert said.splitlines()[0] == "Finishing the jobs in progress; Ctrl+C again stops at once."

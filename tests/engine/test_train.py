@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import queue
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -154,12 +154,16 @@ def test_the_learning_rate_rises_stays_and_falls(corpus: Path, tmp_path: Path) -
 def test_it_rests_while_pause_is_there(corpus: Path, tmp_path: Path) -> None:
     trainer = Trainer(corpus, tmp_path, TINY, device="cpu")
     (tmp_path / "PAUSE").touch()
-    thread = threading.Thread(target=lambda: trainer.run(steps=2, report=quiet))
+    said: queue.Queue[str] = queue.Queue()
+    thread = threading.Thread(target=lambda: trainer.run(steps=2, report=said.put))
     thread.start()
-    time.sleep(0.6)
+    assert said.get(timeout=60) == "resting: PAUSE is there"
+    thread.join(0.3)  # it looks five times a second
     assert trainer.state.step == 0
+    assert said.empty()
     (tmp_path / "PAUSE").unlink()
     thread.join(60)
+    assert said.get(timeout=0) == "going on"
     assert trainer.state.step == 2
     assert trainer.state.seconds < 60
 

@@ -38,6 +38,7 @@ class Index(ThreadingHTTPServer):
         self.asked: list[tuple[str, str]] = []  # path and range
         self.passwords: list[tuple[str, str]] = []  # path and header
         self.let_go = threading.Event()
+        self.hangs = threading.Event()  # it has sent what it should
         self.guard = threading.Lock()
 
     @property
@@ -133,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.connection.close()
                     return
                 if index.stop == "hang":
+                    index.hangs.set()
                     index.let_go.wait(30)
                     return
                 for number in range(len(piece)):  # "drip"

@@ -22,8 +22,10 @@ import torch, numpy
 from engine import WEIGHTS
 if pathlib.Path(__file__).with_name("fails").exists():
     sys.exit("error: The small picture could not be painted.")
-if pathlib.Path(__file__).with_name("sleeps").exists():
+sleeps = pathlib.Path(__file__).with_name("sleeps")
+if sleeps.exists():
     import time
+    pathlib.Path(sleeps.read_text()).touch()
     time.sleep(100)
 assert len(WEIGHTS.read_bytes()) == 16384
 print("painted through the bridge")

@@ -22,6 +22,7 @@ from bridge_server.client.errors import BridgeError
 from bridge_server.client.link import find_or_start
 from bridge_server.client.setup import environments, fetch, running, web
 from bridge_server.client.setup.programs import interpreter_in
+from tests.bridge.home import until
 from tests.setup.index import Index, serving
 from tests.setup.kits import HERE, UV, SmallKit, wheel
 
@@ -73,11 +74,8 @@ def program(kit: SmallKit) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
 
 
-def until(shown: setup.SetUp, label: str) -> None:
-    deadline = time.monotonic() + 30
-    while not any(step.label == label and step.state == "running" for step in shown.shown().steps):
-        assert time.monotonic() < deadline, shown.shown()
-        time.sleep(0.005)
+def until_step(shown: setup.SetUp, label: str) -> None:
+    until(lambda: any(step.label == label and step.state == "running" for step in shown.shown().steps), label)
 
 
 def test_from_a_folder_of_wheels_to_an_engine(home: Path, kit: SmallKit) -> None:
@@ -146,8 +144,7 @@ def test_a_kit_that_is_not_whole(kit: SmallKit) -> None:
 def test_cancel_and_go_on(kit: SmallKit, index: Index) -> None:
     index.stop_after = 20_000_000
     one = begin(kit)
-    while index.sent < index.stop_after:
-        time.sleep(0.01)
+    assert index.hangs.wait(30)
     began = time.monotonic()
     one.cancel()
     one.join(10)
@@ -159,7 +156,7 @@ def test_cancel_and_go_on(kit: SmallKit, index: Index) -> None:
     assert setup.plan(kit.folder).download < sum(p.stat().st_size for p in kit.wheels.iterdir()) - 19_000_000
     index.stop_after = -1
     one = begin(kit)
-    until(one, STEPS[1])
+    until_step(one, STEPS[1])
     one.cancel()
     one.join(5)
     assert one.shown().state == "cancelled"
@@ -168,10 +165,11 @@ def test_cancel_and_go_on(kit: SmallKit, index: Index) -> None:
 
 
 def test_cancel_while_it_is_tried(tmp_path: Path) -> None:
-    kit = SmallKit(tmp_path / "slow", project={"bridge_server/sleeps": "x"})
+    asleep = tmp_path / "asleep"
+    kit = SmallKit(tmp_path / "slow", project={"bridge_server/sleeps": str(asleep)})
     one = begin(kit, kit.wheels)
-    until(one, STEPS[2])
-    time.sleep(0.5)
+    until(asleep.exists, "its engine is tried")
+    assert one.shown().steps[2].state == "running"
     began = time.monotonic()
     one.cancel()
     one.join(10)
@@ -214,10 +212,7 @@ def test_two_at_once(kit: SmallKit, index: Index) -> None:
 def test_the_second_shows_the_first_ones_progress(kit: SmallKit, index: Index) -> None:
     index.stop_after = 1_000_000
     first, second = begin(kit), begin(kit)
-    deadline = time.monotonic() + 10
-    while not second.shown().steps or second.shown().steps[0].done < 500_000:
-        assert time.monotonic() < deadline, second.shown()
-        time.sleep(0.05)
+    until(lambda: second.shown().steps and second.shown().steps[0].done >= 500_000, "the first one's progress", 10)
     second.cancel()
     second.join(5)
     assert second.shown().state == "cancelled"
@@ -426,9 +421,10 @@ def test_use_an_engine_that_is_there(kit: SmallKit, tmp_path: Path, monkeypatch:
 def test_the_progress_file_is_read_by_anybody(kit: SmallKit, index: Index) -> None:
     index.stop_after = 100
     one = begin(kit)
-    until(one, STEPS[0])
-    time.sleep(0.2)
-    told = json.loads((launch.user_folders().data / "setup.json").read_text())
+    until_step(one, STEPS[0])
+    path = launch.user_folders().data / "setup.json"
+    until(path.exists, "the progress file")
+    told = json.loads(path.read_text())
     assert [step["label"] for step in told["steps"]] == STEPS
     one.cancel()
     one.join(5)
