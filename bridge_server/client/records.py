@@ -28,6 +28,8 @@ from bridge_server.client.geometry import PLACE, SIDE, Box
 MAX_PIXELS = 8192 * 8192
 MAX_VARIANTS = 16
 MAX_MAPS = 7
+MAP_KINDS = ("colour", "normal", "values")
+LONGEST_MAP_NAME = 200
 MAX_PIECES = 256  # of one picture, sent or received
 MAX_SEED = MAX_INTEGER - 1
 PIXEL_BYTES = {"u8": 4, "u16": 8, "f16": 8, "f32": 16}  # of four samples, by depth
@@ -45,7 +47,7 @@ COUNT = integer(0, MAX_INTEGER, "integer 0 … 2^53")
 OFFSET = integer(0, (1 + MAX_MAPS) * MAX_PIXELS * max(PIXEL_BYTES.values()))
 KIND = one_of("continue", "harmonise", "idea")
 DEPTH = one_of(*PIXEL_BYTES)
-MAP_KIND = one_of("colour", "normal", "values")
+MAP_KIND = one_of(*MAP_KINDS)
 BOXES = array(nested(Box), MAX_PIECES)
 STATE = one_of("queued", "running", "done", "failed", "cancelled", "unknown")
 
@@ -151,7 +153,7 @@ class Map:
     such as height or roughness.  ``weight``: how much it counts where the job's own pixels have 1.
     """
 
-    name: str = value(text(200))
+    name: str = value(text(LONGEST_MAP_NAME))
     kind: str = value(MAP_KIND, default="values")
     weight: float = value(NUMBER, default=1.0)
     depth: str = value(DEPTH, default="u8")

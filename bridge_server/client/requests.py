@@ -12,6 +12,7 @@ from bridge_server.client.errors import BridgeError, WireError
 from bridge_server.client.geometry import Box
 from bridge_server.client.messages import CHUNK, Blob, Branch, Submit
 from bridge_server.client.records import (
+    LONGEST_MAP_NAME,
     MAX_MAPS,
     MAX_SEED,
     MAX_VARIANTS,
@@ -180,7 +181,7 @@ def _check_maps(request: JobRequest) -> None:
         raise BridgeError(TOO_MANY_MAPS, "", "bad_request")
     pixels = sum(piece.area for piece in request.pieces) or request.width * request.height
     for each in request.maps:
-        if not 0 < len(each.name) <= 200:
+        if not 0 < len(each.name) <= LONGEST_MAP_NAME:
             raise BridgeError(NO_NAME, repr(each.name), "bad_request")
         size = PIXEL_BYTES.get(each.depth)  # of none it is out of range
         if size and memoryview(each.pixels).nbytes != pixels * size:

@@ -14,12 +14,12 @@ import numpy as np
 from engine import canvas
 from engine.errors import BadInput
 from engine.files import Picture, containers, imagefile
+from engine.run import Map, maps
 
 if TYPE_CHECKING:
     from engine.canvas import extend
-    from engine.run import Finished, Job, Map
+    from engine.run import Finished, Job
 
-KINDS = ("colour", "normal", "values")
 _NORMAL = re.compile(r"(?i)(^|[^a-z])(n|nor|norm|nrm|normals?(gl|dx|ogl)?)([^a-z]|$)")
 _COLOUR = re.compile(
     r"(?i)(^|[^a-z])(albedo|basecolou?r|col|colou?r|diff|diffuse|emissive|emission|specular)([^a-z]|$)"
@@ -46,8 +46,6 @@ class Companion:
 
     def map(self, framed: extend.Framed | None = None) -> Map:
         """As a job takes it; ``framed``: in a frame, as the picture is."""
-        from engine.run import Map
-
         pixels = self.picture.rgba()
         return Map(self.path.name, pixels if framed is None else framed.rgba(pixels), self.kind, self.weight)
 
@@ -78,10 +76,10 @@ def parted(text: str) -> tuple[Path, str]:
     name, colon, kind = text.rpartition(":")
     if not colon or not name or "/" in kind or "\\" in kind or Path(text).is_file():
         return Path(text), _kind(Path(text).stem)
-    if kind not in KINDS:
+    if kind not in maps.KINDS:
         if "." in kind or len(name) == 1:  # a name that holds a colon, or a drive
             return Path(text), _kind(Path(text).stem)
-        raise BadInput("bad_maps", f"The kind of a map is {', '.join(KINDS)}, not {kind!r}.")
+        raise BadInput("bad_maps", f"The kind of a map is {', '.join(maps.KINDS)}, not {kind!r}.")
     return Path(name), kind
 
 
@@ -207,8 +205,6 @@ def framed(
 
 def finished(event: Finished, companions: Sequence[Companion], alpha: str) -> list[Picture]:
     """The maps with what was painted; normals keep unit length under a soft edge, too."""
-    from engine.run import maps
-
     made = []
     for each, fill in zip(companions, event.map_fills, strict=True):
         picture = each.picture

@@ -30,6 +30,7 @@ from bridge_server.worker import line, options, process
 from bridge_server.worker.shelf import JUMPS
 from engine.errors import BadInput
 from engine.run import job as engine_job
+from engine.run import maps as engine_maps
 from engine.sampling import noise
 from tests.bridge.home import FAST, ROOT, Ear, Home, alive, request, submit, until
 from tests.bridge.test_gate import record
@@ -434,5 +435,8 @@ def test_what_is_no_option_is_refused() -> None:
 def test_what_stands_on_both_sides_is_the_same() -> None:
     """The engine knows no bridge, and the bridge no engine."""
     assert records.MAX_SEED == noise.MAX_SEED
+    assert records.MAX_MAPS == engine_maps.MAX_MAPS
+    assert records.MAP_KINDS == engine_maps.KINDS
+    assert records.LONGEST_MAP_NAME == engine_maps.LONGEST_NAME
     assert records.MAX_VARIANTS <= engine_job.MAX_VARIANTS
     assert {"continue", *JUMPS} == set(records.KIND.spec.split(" \\| "))

@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Generator, Iterable, List, NamedTuple, Sequence, Tuple
 
-from bridge_server.client.records import MAX_MAPS, PIXEL_BYTES
+from bridge_server.client.records import MAP_KINDS, MAX_MAPS, PIXEL_BYTES
 
 from . import sentences
 from .host import Layer
 from .model import GONE, THERE, Capture, MapTarget, Picture, Refused
 from .words import tr
 
-COLOUR, NORMAL, VALUES = "colour", "normal", "values"  # as in `records.Map`
+COLOUR, NORMAL, VALUES = MAP_KINDS
 KINDS: Tuple[Tuple[str, str], ...] = ((COLOUR, "Colours"), (NORMAL, "Normals"), (VALUES, "Values"))
 WITH_MAPS, MAPS = "with_maps", "maps"  # fields
 LEAST, USUAL, MOST = 10, 100, 1000  # per cent: how much one counts beside the active layer
