@@ -37,13 +37,13 @@ from bridge_server.work import STATE_GONE
 log = logging.getLogger("bridge.desk")
 
 NOT_WHOLE = "The picture did not arrive completely: click RePaint again."
-SPOOL_LOST = "The picture is gone from the bridge's folder: click RePaint again."
-VERSIONS_DIFFER = "The plug-in and the bridge have different versions: close all editors, then install both again."
-NAME_IN_USE = "Another window of this editor uses the RePaint bridge under the same name: close it, or wait a moment."
+SPOOL_LOST = "The picture is gone from RePaint's folder: click RePaint again."
+VERSIONS_DIFFER = "The plug-in and the engine have different versions: close all editors, then install both again."
+NAME_IN_USE = "Another window of this editor uses the RePaint engine under the same name: close it, or wait a moment."
 TOO_MANY = (
     f"{MAX_UNENDED} pictures are already waiting: wait until one is done, or cancel some, then click RePaint again."
 )
-OWN_FAULT = "The RePaint bridge had an internal error: try again."
+OWN_FAULT = "The RePaint engine had an internal error: try again."
 FIRST_FINAL = 4  # plug-ins of earlier protocols take only the code `in_use` for a last word and would try for 45 s
 
 

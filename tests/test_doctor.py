@@ -201,7 +201,7 @@ def test_doctor_says_that_the_bridge_does_not_start(engine: Engine) -> None:
     (engine.packages / "more.pth").write_text("import sys; sys.modules['bridge_server.server'] = None")
     status, todo, _ = engine.doctor()
     assert (status, len(todo)) == (1, 1), todo
-    assert todo[0].startswith("The engine does not paint: The RePaint bridge could not be started: ")
+    assert todo[0].startswith("The engine does not paint: The RePaint engine could not be started: ")
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ def test_uninstall_tells_first_and_keeps_what_was_not_asked_for(engine: Engine) 
     assert plugins.enabled_in_krita(engine.settings)
     (base / "data/notes.txt").touch()
     stays = engine.run("uninstall", answer="n\n").stdout.partition("--history is given:")[2]
-    models, others = stays.split("This stays:")
+    models, others = stays.split("Will be kept:")
     assert ("data/models" in models, "Files that RePaint did not make" in others) == (True, True)
     (base / "data/notes.txt").unlink()
     done = engine.run("uninstall", answer="y\n")

@@ -88,7 +88,7 @@ def test_the_wheel_alone_installs_plug_ins_that_start_its_own_engine(packaged, o
         assert plugins.krita_place(target, name).read_bytes() == source.read_bytes()
     interpreter = json.loads((own_home / "rb/config/launch.json").read_text(encoding="utf-8"))["interpreter"]
     assert Path(interpreter).parent == program.parent
-    assert run("status").stdout == "The RePaint bridge is not running.\n"
+    assert run("status").stdout == "The RePaint engine is not running.\n"
     assert "Removed from" in run("krita", "--target", str(target), "--uninstall").stdout
 
 

@@ -25,7 +25,7 @@ log = logging.getLogger("relay.lane")
 SOON, LATER = 0.5, 5.0  # seconds until the next call, within a session and without one
 WAITS = "The other machine does not answer: the run waits for it for half a minute, then it starts over."
 GOES_ON = "The other machine answers again: the run goes on."
-CRASHED = "A RePaint worker on the other machine stopped unexpectedly; its part is run again."
+CRASHED = "An engine on the other machine stopped unexpectedly; its part is run again."
 ENGINE_BROKEN = "The engine on the box at {place} cannot start: look at the box, or disconnect it."
 NONSENSE = "The box at {place} and this computer do not understand each other: install the same RePaint on both."
 

@@ -31,7 +31,7 @@ log = logging.getLogger("box")
 OTHER_VERSION = (
     "The box runs RePaint {there} and this computer {here}: install the same version on both, then connect again."
 )
-TAKEN = "All workers of the other machine are busy with other computers: wait, or disconnect one of those."
+TAKEN = "The other machine is busy with other computers: wait, or disconnect one of those."
 FORGOTTEN = "The other machine was started again, or waited too long: its unfinished part is run again."
 IN_USE = "RePaint cannot listen on {listen} ({why}): choose another port or an address of this computer."
 KNOCK = 1.0  # seconds between two strangers who are shown

@@ -22,7 +22,7 @@ else:  # Python 3.8
 T = TypeVar("T")
 
 MAX_INTEGER = 2**53
-NOT_UNDERSTOOD = "The bridge and the plug-in do not understand each other: install both again."
+NOT_UNDERSTOOD = "The engine and the plug-in do not understand each other: install both again."
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def decode(frames: Sequence[Buffer], wire: Registry) -> Tuple[Any, Buffer | None
     content = parse_header(bytes(frames[1][: MAX_HEADER + 1]))
     cls = wire.types.get(content.get("type", "")) if isinstance(content.get("type"), str) else None
     if cls is None:
-        raise WireError("The plug-in and the bridge have different versions: install both again.", "unknown type")
+        raise WireError("The plug-in and the engine have different versions: install both again.", "unknown type")
     payloads = frames[2:]
     if len(payloads) != int(cls.PAYLOAD):
         raise refused(f"{cls.TYPE} with {int(cls.PAYLOAD)} payload(s)")

@@ -26,7 +26,7 @@ log = logging.getLogger("repaint.session")
 
 ENDING = ("submit", "branch", "attach", "cancel", "pull")  # an error about one of these ends its job
 WISHES = ("keep", "look", "download", "stop-download", "restart-engine")  # the artist hears of an error about these
-LOST = "The RePaint bridge lost this picture: click RePaint again."
+LOST = "The RePaint engine lost this picture: click RePaint again."
 
 
 class Job:

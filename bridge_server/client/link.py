@@ -16,7 +16,7 @@ from typing import Any, List, Tuple
 from bridge_server.client import codec, launch, messages, proof
 from bridge_server.client.errors import BridgeError, CannotStart, ConnectionLost, Refused, WireError
 from bridge_server.client.locks import FileLock
-from bridge_server.client.zmtp import Dealer
+from bridge_server.client.zmtp import STRANGER, Dealer
 
 CONNECTION_FILE = "connection.json"
 START_LOCK = "start.lock"  # held while a client starts the bridge
@@ -25,7 +25,7 @@ IN_USE, PROTOCOL, NO_HELLO = "in_use", "protocol", "no_hello"  # codes of the br
 FINAL = (IN_USE, PROTOCOL)  # there is a bridge, and another try or another bridge would not help
 HELLO_SECONDS = 2.0  # the whole of connecting, handshake and welcome
 START_SECONDS = 45.0
-NOT_STARTED = "The RePaint bridge could not be started: open RePaint and click Repair, or restart the computer."
+NOT_STARTED = "The RePaint engine could not be started: open RePaint and click Repair, or restart the computer."
 
 children: List[subprocess.Popen[bytes]] = []  # bridges that this process has started: kept to be reaped
 
@@ -51,14 +51,14 @@ def read_connection_file(state: Path) -> Address:
             if os.name == "posix":
                 status = os.fstat(file.fileno())
                 if status.st_uid != os.getuid() or status.st_mode & 0o077:
-                    raise ConnectionLost("The RePaint bridge is not running.", f"{path} is not private to this user")
+                    raise ConnectionLost("The RePaint engine is not running.", f"{path} is not private to this user")
             content = json.loads(file.read(4096))
         host, port, secret = content["host"], content["port"], bytes.fromhex(content["secret"])
         if host != "127.0.0.1" or type(port) is not int or not 0 < port < 65536 or len(secret) != 32:
             raise ValueError("values out of range")
         return Address(host, port, secret, str(content["instance"]), int(content["pid"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConnectionLost("The RePaint bridge is not running.", f"{path}: {type(error).__name__}") from None
+        raise ConnectionLost("The RePaint engine is not running.", f"{path}: {type(error).__name__}") from None
 
 
 class Link:
@@ -81,7 +81,7 @@ class Link:
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise ConnectionLost("The RePaint bridge does not answer.", "no welcome in time")
+                    raise ConnectionLost("The RePaint engine does not answer.", "no welcome in time")
                 if not dealer.wait(left):
                     continue
                 arrived = dealer.receive()
@@ -90,9 +90,9 @@ class Link:
                     if isinstance(answer, messages.Error):
                         raise Refused(answer.sentence, answer.details, answer.code)
                     if not isinstance(answer, messages.Welcome):
-                        raise WireError("Another program answers instead of the RePaint bridge.", "no welcome")
+                        raise WireError(STRANGER, "no welcome")
                     if not secrets.compare_digest(answer.proof, proof.bridge_proof(address.secret, nonce)):
-                        raise Refused("Another program answers on the RePaint bridge's port.", "wrong proof")
+                        raise Refused(STRANGER, "wrong proof")
                     return cls(dealer, answer, arrived[1:])
         except BaseException:
             dealer.close()
@@ -129,7 +129,7 @@ class Link:
                 for found, _ in self.receive():
                     if isinstance(found, answer):
                         return found
-        raise ConnectionLost("The RePaint bridge does not answer.", f"no {answer.TYPE}")
+        raise ConnectionLost("The RePaint engine does not answer.", f"no {answer.TYPE}")
 
     def close(self) -> None:
         self.dealer.close()
@@ -166,7 +166,7 @@ def _start(recipe: launch.Launch, client: str, app: str, give_up: Callable[[], b
     launch.private_folder(recipe.state)
     lock = FileLock(recipe.state / START_LOCK)
     if not lock.acquire(timeout, give_up):
-        raise CannotStart("The RePaint bridge was started but does not answer yet: try again in a minute.")
+        raise CannotStart("The RePaint engine was started but does not answer yet: try again in a minute.")
     try:
         process: subprocess.Popen[bytes] | None = None
         stale = ""  # the instance of a connection file that outlived its bridge

@@ -228,7 +228,7 @@ class Session:
                 self._lost(error)
             except Exception:  # a fault of ours must not leave the editor without a word
                 log.exception("the session stumbled")
-                self._lost(ConnectionLost("The RePaint plug-in lost its bridge; it is reconnecting.", "see the log"))
+                self._lost(ConnectionLost("RePaint lost the connection to its engine; reconnecting.", "see the log"))
             until = time.monotonic() + pause
             while not self._run_commands() and time.monotonic() < until:
                 self._wait(None, until)
@@ -275,7 +275,7 @@ class Session:
         while not self._run_commands():
             now = time.monotonic()
             if now - heard > messages.LOST_SECONDS and not link.wait(0.0):
-                raise ConnectionLost("The RePaint bridge no longer answers; reconnecting.", "silent")
+                raise ConnectionLost("The RePaint engine no longer answers; reconnecting.", "silent")
             if now - pinged >= PING_SECONDS:
                 pinged, number = now, number + 1
                 link.send(messages.Ping(number))
@@ -338,11 +338,11 @@ class Session:
 
     def _on_bye(self, message: messages.Bye, _: Any) -> None:
         self._resting, self._again = not self._jobs and not self._again, False
-        raise ConnectionLost("The RePaint bridge has stopped; it starts again when it is needed.", message.reason)
+        raise ConnectionLost("The RePaint engine has stopped; it starts again when it is needed.", message.reason)
 
     def _on_error(self, message: messages.Error, _: Any) -> None:
         if message.code == NO_HELLO:
-            raise ConnectionLost("The RePaint bridge lost this editor; reconnecting.", message.details)
+            raise ConnectionLost("The RePaint engine lost this editor; reconnecting.", message.details)
         self._jobs.on_error(message, None)
 
     def _on_catalogue(self, page: messages.Catalogue, _: Any) -> None:

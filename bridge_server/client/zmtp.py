@@ -17,6 +17,8 @@ from typing import Deque, List, Union
 
 from bridge_server.client.errors import ConnectionLost, Refused, WireError
 
+STRANGER = "Another program answers instead of the RePaint engine: restart the engine, or the computer."
+
 Buffer = Union[bytes, bytearray, memoryview]
 
 _GREETING_SIZE = 64
@@ -42,7 +44,7 @@ def _command(name: bytes, body: bytes) -> bytes:
 
 
 def _foreign(details: str) -> WireError:
-    return WireError("Another program answers on the RePaint bridge's port; starting it again may help.", details)
+    return WireError(STRANGER, details)
 
 
 class Protocol:
@@ -146,7 +148,7 @@ class Protocol:
         name, rest = body[1 : 1 + size], body[1 + size :]
         # libzmq up to 4.3.5 writes "\\x5ERROR" in its source, which C reads as the letter ^ and RROR
         if (name == b"ERROR" or body[:5] == b"^RROR") and not self.ready:
-            raise Refused("The RePaint bridge refused this plug-in: its connection file is out of date.", repr(rest))
+            raise Refused("The RePaint engine refused this plug-in: its connection file is out of date.", repr(rest))
         if name == b"WELCOME" and self._state == "welcome":
             metadata = b"\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
             self.output.append(memoryview(_command(b"INITIATE", metadata)))
@@ -179,7 +181,7 @@ class Dealer:
         try:
             connection = socket.create_connection((host, port), timeout=timeout)
         except OSError as error:
-            raise ConnectionLost("The RePaint bridge is not running.", repr(error)) from None
+            raise ConnectionLost("The RePaint engine is not running.", repr(error)) from None
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             dealer = cls(connection, Protocol(username, password))
@@ -187,7 +189,7 @@ class Dealer:
                 dealer.flush()
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise ConnectionLost("The RePaint bridge does not answer.", "handshake timed out")
+                    raise ConnectionLost("The RePaint engine does not answer.", "handshake timed out")
                 if dealer.wait(left):
                     dealer._arrived += dealer._read()
             return dealer
@@ -220,7 +222,7 @@ class Dealer:
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
-            raise ConnectionLost("The connection to the RePaint bridge broke.", repr(error)) from None
+            raise ConnectionLost("The connection to the RePaint engine broke.", repr(error)) from None
         return True
 
     def receive(self) -> List[List[bytes]]:
@@ -264,4 +266,4 @@ class Dealer:
     def _ended(self, messages: List[List[bytes]], details: str) -> List[List[bytes]]:
         if messages:  # the last words first; the next read meets the end again
             return messages
-        raise ConnectionLost("The RePaint bridge closed the connection.", details)
+        raise ConnectionLost("The RePaint engine closed the connection.", details)

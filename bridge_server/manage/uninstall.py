@@ -17,12 +17,12 @@ def uninstall(models: bool, history: bool, sure: bool) -> int:
     asked = [row for row in removal.stays if chosen.get(row[0])]
     goes, stays = [*removal.goes, *asked], [row for row in removal.stays if row not in asked]
     editors = _plugins()
-    print("This goes:" if goes or editors else "There is nothing to remove.")
+    print("Will be removed:" if goes or editors else "There is nothing to remove.")
     for folder in editors:
         print(f"  the plug-in in {folder}")
     _list(goes)
-    _list([row for row in stays if row[0] in chosen], "This stays, unless --models or --history is given:")
-    _list([row for row in stays if row[0] not in chosen], "This stays:")
+    _list([row for row in stays if row[0] in chosen], "Will be kept, unless --models or --history is given:")
+    _list([row for row in stays if row[0] not in chosen], "Will be kept:")
     if not goes and not editors:
         return 0
     if not sure and input("Remove it? [y/N] ").strip().lower() not in ("y", "yes"):

@@ -26,7 +26,7 @@ log = logging.getLogger("bridge.pool")
 
 _DOMAIN = b"worker"
 NOBODY = "Nothing paints on this computer, and no other machine is connected: open RePaint and click Set up."
-OTHERS_GO_ON = "A RePaint worker stopped unexpectedly; the others go on with its part, and it is being started again."
+OTHERS_GO_ON = "A RePaint engine stopped unexpectedly; the others go on with its part, and it is being started again."
 
 
 class Listener(Protocol):

@@ -304,15 +304,15 @@ def test_what_goes_and_what_stays_is_listed_before_anything_is_removed(room: Roo
     assert page.shown().text == "Looking at this computer …"
     room.turn()
     assert page.shown().text.splitlines() == [
-        "This goes:",
+        "Will be removed:",
         "· The engine with its packages, 1.8 GB: /e",
         "",
-        "This stays:",
+        "Will be kept:",
         "· Models that you downloaded, 2.1 GB: /m",
         "· The history: your pictures and their steps, 34.0 MB: /h",
     ]
     page.include(True, False)
-    assert page.shown().text.index("Models") < page.shown().text.index("stays")
+    assert page.shown().text.index("Models") < page.shown().text.index("kept")
     page.leave()
     assert (page.shown().text, room.door.removed) == ("", [])
     page.ask()

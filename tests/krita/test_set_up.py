@@ -127,8 +127,8 @@ def test_from_the_zip_to_a_fill(
         find_again(desk, picture, shown)
         host.run("dock().pages.setCurrentIndex(3)")
         desk.click("removal.parts['remove']")
-        host.wait("'This goes:' in dock().removal.parts['removal'].text()", what="what goes and what stays")
-        assert "The history" in host.run("dock().removal.parts['removal'].text()").partition("This stays:")[2]
+        host.wait("'Will be removed:' in dock().removal.parts['removal'].text()", what="what goes and what stays")
+        assert "The history" in host.run("dock().removal.parts['removal'].text()").partition("Will be kept:")[2]
         desk.click("removal.parts['remove_now']")
         host.wait("dock().removal.parts['removal'].text().startswith('Removed.')", seconds=60, what="it is gone")
         host.wait(f"{PANEL}.isVisible() and {PANEL}.parts['set_up'].isEnabled()", what="it could be set up again")

@@ -263,7 +263,7 @@ MORE: Tuple[Field, ...] = (
         entries=(("uniform", "everywhere"), ("early", "early"), ("late", "late"), ("none", "nowhere")),
     ),
     Number(
-        "padding", 0, "Padding", "Pixels of surroundings that the model sees on each side", "", True,
+        "padding", 0, "Surroundings", "How far around the selection the model looks; farther takes longer", "", True,
         low=8, high=1024, unit="px", zero="automatic",
     ),
     Number(
@@ -275,8 +275,8 @@ MORE: Tuple[Field, ...] = (
         low=5, high=600, unit="s", zero="off",
     ),
     Number(
-        "known_noise", 0, "Known noise",
-        "Strength, on a scale of 255, of grain or compression noise around the selection; the fill does not copy it",
+        "known_noise", 0, "Ignore grain",
+        "How strong the grain or compression noise around the selection is, of 255; the fill does not copy it",
         "network", True, low=1, high=128, zero="none",
     ),
     Flag("hard", False, "&Hard edge", "No soft edge: what is at least half selected is repainted fully", "", True),

@@ -61,7 +61,7 @@ TIPS: Dict[str, str] = {
     "set_up_log": "What has been done so far, line by line",
     "schedule_picture": "How a run goes: from noise (top) to the picture (bottom), with jumps back up",
 }
-IN_LAYER = "In the layer, too"
+IN_LAYER = "Show in the layer"
 ACCEPT = "I accept this licence"
 WITH_MODELS = "Also the models"
 WITH_HISTORY = "Also the history of painted pictures"

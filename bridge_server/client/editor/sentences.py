@@ -117,7 +117,7 @@ DONE_OF_TOTAL = "{done} of {total}"
 MEGABYTES = "{number} MB"
 GIGABYTES = "{number} GB"
 DOWNLOAD_STOPPED = "Stopped; {done} are kept, and Download continues from there."
-DOWNLOAD_LOST = "The bridge stopped, and the download with it; click Download again to continue."
+DOWNLOAD_LOST = "The engine stopped, and the download with it; click Download again to continue."
 INSTALLED = "{model} is installed."
 
 # ---- memory, history, choices ----
@@ -140,8 +140,8 @@ SET_UP_DEVICE = "Device: {device}"
 SET_UP_PYTHON = "Runs on: {python}"
 TRYING_ENGINE = "Trying that engine …"
 NO_KIT = "This copy of the plug-in cannot set up an engine: install it from its zip file, or use an existing engine."
-REMOVAL_GOES = "This goes:"
-REMOVAL_STAYS = "This stays:"
+REMOVAL_GOES = "Will be removed:"
+REMOVAL_STAYS = "Will be kept:"
 REMOVAL_LINE = "{what}, {size}: {place}"
 REMOVING = "Removing …"
 REMOVED = "Removed. To remove the plug-in itself, delete its folder."
@@ -168,30 +168,30 @@ HINT_GALLERY = "What you paint appears here."
 # ---- said by the bridge and the engine, and passed on ----
 HEARD = (
     "The RePaint engine is not set up for this user yet: open RePaint in Krita or GIMP and click Set up.",
-    "The RePaint bridge could not be started: open RePaint and click Repair, or restart the computer.",
-    "The RePaint bridge was started but does not answer yet: try again in a minute.",
+    "The RePaint engine could not be started: open RePaint and click Repair, or restart the computer.",
+    "The RePaint engine was started but does not answer yet: try again in a minute.",
     "The RePaint engine's own Python is gone: open RePaint and click Repair.",
-    "The RePaint bridge does not answer.",
-    "The RePaint bridge is not running.",
-    "Another program answers on the RePaint bridge's port.",
-    "The RePaint bridge no longer answers; reconnecting.",
-    "The RePaint plug-in lost its bridge; it is reconnecting.",
-    "The RePaint bridge has stopped; it starts again when it is needed.",
-    "The RePaint bridge lost this editor; reconnecting.",
-    "The RePaint bridge closed the connection.",
-    "The connection to the RePaint bridge broke.",
-    "The plug-in and the bridge have different versions: install both again.",
+    "The RePaint engine does not answer.",
+    "The RePaint engine is not running.",
+    "Another program answers instead of the RePaint engine: restart the engine, or the computer.",
+    "The RePaint engine no longer answers; reconnecting.",
+    "RePaint lost the connection to its engine; reconnecting.",
+    "The RePaint engine has stopped; it starts again when it is needed.",
+    "The RePaint engine lost this editor; reconnecting.",
+    "The RePaint engine closed the connection.",
+    "The connection to the RePaint engine broke.",
+    "The plug-in and the engine have different versions: install both again.",
     "A picture did not arrive whole; connecting again.",
     "The other machine does not answer: the run waits for it for half a minute, then it starts over.",
     "The other machine answers again: the run goes on.",
-    "A RePaint worker on the other machine stopped unexpectedly; its part is run again.",
-    "All workers of the other machine are busy with other computers: wait, or disconnect one of those.",
+    "An engine on the other machine stopped unexpectedly; its part is run again.",
+    "The other machine is busy with other computers: wait, or disconnect one of those.",
     "The other machine was started again, or waited too long: its unfinished part is run again.",
     "The RePaint engine crashed again and again on this picture: try a smaller selection or another model.",
     "Ray is not installed here: run “python -m pip install 'ray>=2.60'” in RePaint's environment, then try again.",
     "Another model is being downloaded: wait until it is there, or stop it.",
     "Memory was short, so this was painted in smaller parts; a smaller selection may look better.",
-    "A RePaint worker stopped unexpectedly; the others go on with its part, and it is being started again.",
+    "A RePaint engine stopped unexpectedly; the others go on with its part, and it is being started again.",
     "The RePaint engine stopped unexpectedly; it is being started again.",
     "The download cannot start: make sure that the disk is not full, then click Download again.",
     "The download ended unexpectedly: click Download again, and it continues where it stopped.",
