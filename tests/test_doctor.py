@@ -252,7 +252,7 @@ def test_uninstall_tells_first_and_keeps_what_was_not_asked_for(engine: Engine) 
     before = sorted(base.rglob("*"))
     done = engine.run("uninstall", answer="n\n")
     assert done.returncode == 1
-    told, stays = done.stdout.split("This stays, unless --models or --history is given:")
+    told, stays = done.stdout.split("Will be kept, unless --models or --history is given:")
     assert f"the plug-in in {engine.plugin.parents[1]}" in told
     assert str(base / "data/engines") in told
     assert str(base / "data/models") in stays
