@@ -206,6 +206,7 @@ class Driven:
                 self.xdo("click", 1)
                 return
             if time.monotonic() > end:
+                self.screenshot("not-under-the-mouse")
                 raise HostFailure(f"{what} does not come to lie under the mouse in {self.name}\n{self.shown()}")
 
     def drag(self, x0: float, y0: float, x1: float, y1: float) -> None:

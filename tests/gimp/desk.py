@@ -110,6 +110,10 @@ def click(widget):
     if not (widget.get_mapped() and widget.is_sensitive()):
         return None
     widget.get_toplevel().check_resize()  # lay out now what would be laid out with the next frame
+    scrolled = widget.get_ancestor(Gtk.ScrolledWindow)
+    if scrolled is not None:
+        _, y = widget.translate_coordinates(scrolled.get_child().get_child(), 0, 0)
+        scrolled.get_vadjustment().clamp_page(y, y + widget.get_allocated_height())
     window = widget.get_window()
     _, x, y = window.get_origin()
     place = widget.get_allocation()

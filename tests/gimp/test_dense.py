@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 
 import numpy as np
@@ -45,23 +46,28 @@ def test_small_pictures_are_sharp(work: Path, display: Display) -> None:
             if name == "step":  # below the split view, and with it below the screen's edge
                 host.run("window.marks.split.set_active(False)\nwindow.resize(700, 400)\nNone")
                 host.wait("not window.split_view.get_mapped()")
-            shot = host.screenshot(f"dense-{name}")
-            assert shot is not None
-            with Pillow.open(shot) as screen:
-                x, y, *size = host.run(
-                    f"w = {widget}\n_, x, y = w.get_window().get_origin()\na = w.get_allocation()\n"
-                    "if not w.get_has_window(): x, y = x + a.x, y + a.y\n[x, y, a.width, a.height]"
-                )
-                box = (2 * x, 2 * y, 2 * (x + size[0]), 2 * (y + size[1]))
-                shown = np.asarray(screen.convert("RGB").crop(box))
-            assert found(shown, part), f"{name}: not drawn pixel by pixel"
+            end = time.monotonic() + 20.0  # what is laid out anew is drawn with one of the next frames
+            while not found(shown(host, name, widget), part):
+                assert time.monotonic() < end, f"{name}: not drawn pixel by pixel"
         host.stop()
     finally:
         host.kill()
 
 
-def found(shown: np.ndarray, part: np.ndarray) -> bool:
+def shown(host: GimpHost, name: str, widget: str) -> np.ndarray:
+    """The widget's pixels on the screen."""
+    shot = host.screenshot(f"dense-{name}")
+    assert shot is not None
+    x, y, *size = host.run(
+        f"w = {widget}\n_, x, y = w.get_window().get_origin()\na = w.get_allocation()\n"
+        "if not w.get_has_window(): x, y = x + a.x, y + a.y\n[x, y, a.width, a.height]"
+    )
+    with Pillow.open(shot) as screen:
+        return np.asarray(screen.convert("RGB").crop((2 * x, 2 * y, 2 * (x + size[0]), 2 * (y + size[1]))))
+
+
+def found(screen: np.ndarray, part: np.ndarray) -> bool:
     """Whether ``part`` stands somewhere in it as it is."""
-    places = np.argwhere((shown[: 1 - len(part), : 1 - part.shape[1]] == part[0, 0]).all(axis=2))
+    places = np.argwhere((screen[: 1 - len(part), : 1 - part.shape[1]] == part[0, 0]).all(axis=2))
     height, width = part.shape[:2]
-    return any(np.array_equal(shown[y : y + height, x : x + width], part) for y, x in places)
+    return any(np.array_equal(screen[y : y + height, x : x + width], part) for y, x in places)

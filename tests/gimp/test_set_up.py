@@ -35,6 +35,15 @@ NO_SETTINGS = {"PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
 KEPT = 15_000_000  # bytes that have come when the index is held; uv alone is larger
 
 
+@pytest.fixture(scope="module")
+def display(work: Path) -> Iterator[Display]:
+    """A screen without the shared GIMP, whose windows may come to lie over those of another one."""
+    del work  # says what is missing
+    shown = Display()
+    yield shown
+    shown.close()
+
+
 def stranger(work: Path, display: Display, packaged: Path, **environment: str) -> GimpHost:
     """A GIMP into whose plug-ins the zip was unpacked, with a home where the engine has never been."""
     host = GimpHost(work, display)
