@@ -8,8 +8,11 @@ import sys
 def start() -> int:
     """Run the command line; Ctrl+C is one line also while the program is being loaded."""
     try:
-        from engine.commands.cli import main
+        from engine.loading import without_looking_for_garbage
         from engine.untrusted import own_input
+
+        with without_looking_for_garbage():
+            from engine.commands.cli import main
 
         own_input()
         return main()

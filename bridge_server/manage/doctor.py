@@ -3,6 +3,7 @@ packages are loaded, files are written, and a bridge of its own paints a small p
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 import subprocess
@@ -21,9 +22,11 @@ ROOM = 200_000_000
 """Bytes that must be free where jobs, models and what was learned are kept."""
 REPAIR = ": click Repair."
 FACTS = """
-import torch
+import json, torch
 from engine.devices import chosen
-print(f"torch {torch.__version__} on {chosen().type}, {torch.get_num_threads()} threads")
+from engine.models import catalogue
+facts = f"torch {torch.__version__} on {chosen().type}, {torch.get_num_threads()} threads"
+print(json.dumps([facts, [info.id for info in catalogue() if info.installed]]))
 """
 
 
@@ -141,21 +144,19 @@ def _box(findings: Findings, interpreter: str, box: str) -> None:
 
 
 def _own(findings: Findings, interpreter: str) -> None:
-    _device(findings, interpreter)
-    listed = _ask(interpreter, "-m", "engine", "models", "list").stdout.splitlines()
-    installed = [line.split()[0] for line in listed if line.endswith(" installed") and "not installed" not in line]
-    findings.say("models", ", ".join(installed))
-    if not findings.todo:
-        _paint(findings, interpreter)
-
-
-def _device(findings: Findings, interpreter: str) -> None:
-    facts = _last_line(_ask(interpreter, "-c", FACTS))
+    done = _ask(interpreter, "-c", FACTS)
+    try:
+        facts, models = json.loads(done.stdout.strip().rpartition("\n")[2])
+    except ValueError:
+        facts, models = _last_line(done), []
     findings.say("engine", f"{facts} ({interpreter})")
     tool = shutil.which("nvidia-smi")
     nvidia = tool is not None and subprocess.run([tool], capture_output=True).returncode == 0
     choice = "The engine does not use the NVIDIA card: set it up again, so that it gets the build for it."
     findings.say("GPU", "NVIDIA" if nvidia else "none seen", choice=choice if nvidia and " on cpu" in facts else "")
+    findings.say("models", ", ".join(models))
+    if not findings.todo:
+        _paint(findings, interpreter)
 
 
 def _krita(findings: Findings) -> list[Path]:

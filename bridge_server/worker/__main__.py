@@ -19,6 +19,7 @@ from bridge_server.client.checks import shortened
 from bridge_server.client.codec import encode
 from bridge_server.worker.line import SocketLine
 from bridge_server.worker.process import begin, leave
+from engine.loading import without_looking_for_garbage
 from engine.untrusted import own_input
 
 log = logging.getLogger("worker")
@@ -49,7 +50,8 @@ def main() -> None:
     line = SocketLine(orders["address"], orders["password"], orders["ticket"], leave)
     line.start()
     try:
-        from bridge_server.worker.runner import Runner  # seconds: torch
+        with without_looking_for_garbage():
+            from bridge_server.worker.runner import Runner  # seconds: torch
 
         runner = Runner(line, Path(orders["scratch"]), Path(orders["spool"]), leave)
         ready = runner.prepare(orders["warm"])
