@@ -146,10 +146,14 @@ def _opened(wish: Wish) -> Gimp.Image:
     """A file as an image that no one sees."""
     if not wish.name or not Path(wish.name).is_file():
         raise wish.gone()
+    plug_in = Gimp.get_plug_in()
+    plug_in.set_pdb_error_handler(Gimp.PDBErrorHandler.PLUGIN)  # or GIMP shows a message of its own, too
     try:
         found = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(wish.name))
     except GLib.Error:
         found = None
+    finally:
+        plug_in.set_pdb_error_handler(Gimp.PDBErrorHandler.INTERNAL)
     if found is None:
         raise wish.refusal(sentences.UNREADABLE_FILE)
     return found

@@ -225,23 +225,25 @@ class GimpHost(Driven):
             time.sleep(0.02)
 
     def window_of(self, title: str, seconds: float = 10.0) -> str:
-        """The X id of this GIMP's visible window whose title matches; waits for it. Others may stand on the display."""
-        assert self.display is not None
+        """The X id of this GIMP's visible window whose title matches; waits for it."""
         deadline = time.monotonic() + seconds
-        while True:
-            done = subprocess.run(
-                ["xdotool", "search", "--onlyvisible", "--name", title],
-                env={**os.environ, "DISPLAY": self.display.name},
-                capture_output=True,
-                text=True,
-            )
-            mine = [window for window in done.stdout.split() if self._is_mine(window)]
-            if mine:
-                return mine[-1]
+        while not (found := self.windows(title)):
             if time.monotonic() > deadline:
                 self.screenshot("no-window")
                 raise HostFailure(f"no window “{title}” within {seconds} s")
             time.sleep(0.05)
+        return found[-1]
+
+    def windows(self, title: str) -> list[str]:
+        """The X ids of all such windows. Another GIMP's may stand on the display, too."""
+        assert self.display is not None
+        done = subprocess.run(
+            ["xdotool", "search", "--onlyvisible", "--name", title],
+            env={**os.environ, "DISPLAY": self.display.name},
+            capture_output=True,
+            text=True,
+        )
+        return [window for window in done.stdout.split() if self._is_mine(window)]
 
     def _is_mine(self, window: str) -> bool:
         """Whether it belongs to GIMP's process or to a plug-in's below it."""

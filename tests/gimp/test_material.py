@@ -160,6 +160,7 @@ def test_what_cannot_be_used_is_one_sentence_and_changes_nothing(desk: Desk, ima
     choose(desk, "file", str(desk.host.gimp.inside(text)))
     desk.host.expected = re.compile("text.png|PNG")
     assert "“text.png” cannot be read as a picture" in desk.repaint(image)
+    assert not desk.host.windows("GIMP Message"), "GIMP says nothing of its own"
     choose(desk, "layer")
     desk.choose("test/gaussian", seed=7)
     assert "paints what it has learned" in desk.repaint(image)
