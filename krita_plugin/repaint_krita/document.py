@@ -29,7 +29,7 @@ from bridge_server.client.geometry import Box, clipped, grown_box, selection_bou
 from . import colours, maps, material, sentences
 from .colours import Space
 from .layer import PreviewLayer
-from .lookup import find_document, find_node, is_mask, layer_of, layers
+from .lookup import find_document, find_node, is_mask, layer_of, layers, root_id
 from .undo import Top, take_back, top
 
 ANNOTATION = "repaint_bridge"
@@ -57,15 +57,17 @@ class KritaHost:
 
     def identity(self) -> Optional[Identity]:
         document = self.in_front()
-        if document is None or document.rootNode() is None:
+        document_id = root_id(document)
+        if document is None or document_id is None:
             return None
-        return Identity(document.rootNode().uniqueId().toString(), _key(document), str(document.fileName() or ""))
+        return Identity(document_id, _key(document), str(document.fileName() or ""))
 
     def canvas_size(self) -> Optional[Tuple[str, int, int]]:
         document = self.in_front()
-        if document is None or document.rootNode() is None:
+        document_id = root_id(document)
+        if document is None or document_id is None:
             return None
-        return document.rootNode().uniqueId().toString(), document.width(), document.height()
+        return document_id, document.width(), document.height()
 
     def extent(self, padding: int = 0) -> Tuple[int, int]:
         found, size, document = self.selected(), self.canvas_size(), self.in_front()
@@ -77,8 +79,8 @@ class KritaHost:
 
     def selected(self) -> Optional[Tuple[str, Optional[Box]]]:
         document = self.in_front()
-        root = document.rootNode() if document is not None else None
-        return (root.uniqueId().toString(), _selected(document)) if document is not None and root is not None else None
+        document_id = root_id(document)
+        return (document_id, _selected(document)) if document is not None and document_id is not None else None
 
     def thumbnail(self, side: int) -> Any:
         """A QImage of the document in front, at most ``side`` pixels each way; None if there is none."""
@@ -91,18 +93,18 @@ class KritaHost:
 
     def materials(self, kind: str) -> List[str]:
         document = Krita.instance().activeDocument()
-        return material.names(document, kind) if document is not None and document.rootNode() is not None else []
+        return material.names(document, kind) if document is not None else []
 
     def material_picture(self, wish: Wish, side: int) -> Any:
         document = Krita.instance().activeDocument()
-        if document is None or document.rootNode() is None:
+        if document is None or root_id(document) is None:
             return None
         with self.probe.host():
             return material.picture(document, wish, side)
 
     def maps(self) -> List[Candidate]:
         document = self.in_front()
-        if document is None or document.rootNode() is None:
+        if document is None or root_id(document) is None:
             return []
         return maps.candidates(document, self.active_layer(document))
 
@@ -119,7 +121,8 @@ class KritaHost:
         Capture. For an `Extend` the canvas is enlarged first: one undo step. Raises `Refused`.
         """
         document = self.in_front()
-        if document is None:
+        document_id = root_id(document)
+        if document is None or document_id is None:
             raise Refused(shared.NO_DOCUMENT)
         active = self.active_layer(document)
         for wish in settings.maps:
@@ -127,7 +130,6 @@ class KritaHost:
         source = active if settings.source == "layer" else None
         if settings.source == "layer" and active is None:
             raise Refused(shared.NO_LAYER)
-        document_id = document.rootNode().uniqueId().toString()
         grown, places = None, None
         if isinstance(settings.area, Extend):
             box, bounds, grown, chosen = self._extended(document, settings.area, settings.padding)

@@ -9,11 +9,22 @@ from krita import Document, Krita, Node
 from .qt import QtCore
 
 
+def root_id(document: Optional[Document]) -> Optional[str]:
+    """The id of the document's root node, by which a document is known; None of one that is being closed."""
+    root = document.rootNode() if document is not None else None
+    return str(root.uniqueId().toString()) if root is not None else None
+
+
+def top_nodes(document: Document) -> List[Node]:
+    """The layers and masks at the top of the tree, the lowest first; none of a document that is being closed."""
+    root = document.rootNode()
+    return list(root.childNodes()) if root is not None else []
+
+
 def find_document(document_id: str) -> Optional[Document]:
     """The open document whose root node has this id, else None. Never the active document by mistake."""
     for document in Krita.instance().documents():
-        root = document.rootNode()
-        if root is not None and root.uniqueId().toString() == document_id:
+        if root_id(document) == document_id:
             return document
     return None
 
@@ -52,7 +63,7 @@ def layer_of(node: Optional[Node]) -> Optional[Node]:
 def layers(document: Document) -> List[Node]:
     """All of them, also those in groups, the highest first."""
     found: List[Node] = []
-    waiting = list(document.rootNode().childNodes())
+    waiting = top_nodes(document)
     while waiting:
         node = waiting.pop()
         if not is_mask(node):

@@ -18,7 +18,7 @@ from bridge_server.client.geometry import Box, selection_bounds
 
 from . import colours
 from .colours import Space
-from .lookup import is_mask, layer_of
+from .lookup import is_mask, layer_of, root_id, top_nodes
 from .pixels import RGBA, image
 
 MASKS = ("selectionmask", "transparencymask", "filtermask")  # those that say how much of a pixel
@@ -30,7 +30,7 @@ SLICE_SECONDS = 0.015
 def names(document: Document, kind: str) -> List[str]:
     """Names of what is there of that kind, each once, the highest first; saved selections' masks and layers' alike."""
     if kind == material.PICTURE:
-        found = [name_of(each) for each in Krita.instance().documents() if not _same(each, document)]
+        found = [name_of(each) for each in _others(document)]
     else:
         active = layer_of(document.activeNode())
         skipped = active.uniqueId().toString() if active is not None else ""
@@ -145,7 +145,7 @@ def _marked(document: Document, mark: Node, inverted: bool, side: int) -> Any:
 def _nodes(document: Document, marks: bool) -> List[Node]:
     """All masks that mark something, or all layers, the highest first."""
     found: List[Node] = []
-    waiting = [node for node in document.rootNode().childNodes() if not _selects(node, document)]
+    waiting = [node for node in top_nodes(document) if not _selects(node, document)]
     while waiting:
         node = waiting.pop()
         if (marks and node.type() in MASKS) or (not marks and not is_mask(node)):
@@ -172,14 +172,16 @@ def _found(nodes: List[Node], wish: Wish) -> Node:
 
 def _open(document: Document, wish: Wish) -> Document:
     """Another open one. Raises `Refused`."""
-    for each in Krita.instance().documents():
-        if not _same(each, document) and name_of(each) == wish.name:
+    for each in _others(document):
+        if name_of(each) == wish.name:
             return each
     raise wish.gone()
 
 
-def _same(one: Document, other: Document) -> bool:
-    return bool(one.rootNode().uniqueId() == other.rootNode().uniqueId())
+def _others(document: Document) -> List[Document]:
+    """The other documents that are open."""
+    own = None, root_id(document)
+    return [each for each in Krita.instance().documents() if root_id(each) not in own]
 
 
 def _opened(wish: Wish) -> Document:
@@ -193,7 +195,7 @@ def _opened(wish: Wish) -> Document:
         found = krita.openDocument(wish.name)
     finally:
         krita.setBatchmode(before)
-    if found is None or found.width() < 1 or found.rootNode() is None:
+    if found is None or found.width() < 1 or root_id(found) is None:
         raise wish.refusal(sentences.UNREADABLE_FILE)
     found.waitForDone()
     return found

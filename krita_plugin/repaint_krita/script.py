@@ -31,7 +31,7 @@ from bridge_server.client.session import Session
 from .docker import RePaintDocker
 from .document import KritaHost
 from .layer import PreviewLayer
-from .lookup import find_document, find_node, layer_of
+from .lookup import find_document, find_node, layer_of, root_id
 from .qt import QtCore
 
 SETTLE_SECONDS = 0.1  # between two looks whether Krita has made the new layer the active one
@@ -134,8 +134,7 @@ class _Host(KritaHost):
 
     def __init__(self, document: Document, layer: Optional[Node]) -> None:
         super().__init__(Probe(), lambda _name, _work: None)
-        root = document.rootNode() if document is not None else None
-        self._document = root.uniqueId().toString() if root is not None else ""
+        self._document = root_id(document) or ""
         self._layer = layer.uniqueId().toString() if layer is not None else ""
 
     def in_front(self) -> Optional[Document]:
