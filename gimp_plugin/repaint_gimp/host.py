@@ -7,7 +7,6 @@ hold GIMP up; slices keep the plug-in's own window alive. Nothing here needs a d
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
@@ -15,13 +14,13 @@ from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 from gi.repository import Gimp, Gio
 
 from bridge_server.client.editor import sentences as shared
-from bridge_server.client.editor.apart import apart
-from bridge_server.client.editor.areas import extended, frame, grown_size, marks, selected_pixels, slices
+from bridge_server.client.editor.areas import grown_size, selected_pixels
 from bridge_server.client.editor.host import Identity
 from bridge_server.client.editor.maps import Candidate, MapWish, Together, map_name
 from bridge_server.client.editor.material import LAYER, Wish, checked
-from bridge_server.client.editor.model import Capture, Extend, Refused, Settings, Target, Tile
+from bridge_server.client.editor.model import Capture, Refused, Settings, Target
 from bridge_server.client.editor.probe import Probe
+from bridge_server.client.editor.reading import Wanted, in_slices, wanted
 from bridge_server.client.geometry import Box, grown_box
 
 from . import maps, material, pixels, sentences
@@ -31,7 +30,6 @@ from .seen import filtered, outside_filters
 
 PARASITE = "repaint-bridge"
 OURS = "RePaint "  # how the names of the plug-in's layers begin
-SLICE_SECONDS = 0.015
 SLICE = 1 << 18  # pixels read at a time (2 to 10 ms)
 KINDS = {
     Gimp.ImageBaseType.RGB: Gimp.ImageType.RGBA_IMAGE,
@@ -120,27 +118,27 @@ class GimpHost:
             raise Refused(shared.NO_LAYER)
         for each in settings.maps:
             maps.found(image, each)
-        box, bounds, grown, chosen = self._area(image, settings)
-        places = (yield from apart(bounds, box, settings.padding, chosen)) if settings.apart else None
+        want = yield from self._wanted(image, settings)
         below = active if settings.source == "layer" else outside_filters(active)
         target = Target(
             self.image,
             str(below.get_id()) if below is not None else "",
-            box,
-            bounds,
+            want.box,
+            want.bounds,
             key=_key(image, make=True),
             path=_path(image),
-            grown=grown,
-            **(places._asdict() if places is not None else {}),
+            grown=want.grown,
+            pieces=want.pieces,
+            parts=want.parts,
         )
         if settings.source == "layer" and active is not None:
             with filtered(active) as seen:
-                yield from self._read(image, seen, target, chosen, active, wish, settings.maps)
+                yield from self._read(image, seen, target, want.marks, active, wish, settings.maps)
             return
         with self.probe.host():
             visible = Gimp.Layer.new_from_visible(image, image, OURS)  # never enters the image
         try:
-            yield from self._read(image, visible, target, chosen, active, wish)
+            yield from self._read(image, visible, target, want.marks, active, wish)
         finally:
             if visible.is_valid():
                 visible.delete()
@@ -163,19 +161,16 @@ class GimpHost:
         if target.grown is not None:  # the canvas is to grow by so much
             x, y = x + target.grown.x, y + target.grown.y
         buffer = source.get_buffer()
-        colours: List[bytes] = []
-        chosen_bytes: List[bytes] = []
-        began = time.monotonic()
-        for part in (part for piece in target.pieces or (target.box,) for part in slices(piece, SLICE)):
+        marked: List[bytes] = []
+
+        def read(part: Box) -> bytes:
             if not image.is_valid() or not source.is_valid():
                 raise Refused(shared.CHANGED)
-            inside = Box(part.x - x, part.y - y, part.width, part.height)
-            colours.append(pixels.outgoing(buffer, inside, form.name, form.depth))
-            chosen_bytes.append(chosen(part))
-            if time.monotonic() - began > SLICE_SECONDS:
-                yield None
-                began = time.monotonic()
-        capture = Capture(target, b"".join(colours), b"".join(chosen_bytes))
+            marked.append(chosen(part))
+            return pixels.outgoing(buffer, Box(part.x - x, part.y - y, part.width, part.height), form.name, form.depth)
+
+        colours = yield from in_slices(target.pieces or [target.box], SLICE, read)
+        capture = Capture(target, colours, b"".join(marked))
         if wish is not None:
             around = active if wish.kind == LAYER and active is not None else source
             for found in material.read(image, around, wish, target, chosen):
@@ -188,27 +183,12 @@ class GimpHost:
                 capture = replace(capture, source=replace(capture.source, shares=shares))
         yield (yield from maps.read(image, along, capture))
 
-    def _area(self, image: Gimp.Image, settings: Settings) -> Tuple[Box, Box, Optional[Box], Callable[[Box], bytes]]:
-        """What is sent, the bounding box of what is repainted, the canvas before it grows, the marks of a part."""
-        canvas = Box(0, 0, image.get_width(), image.get_height())
-        if isinstance(settings.area, Extend):
-            box, bounds, old = extended(canvas.width, canvas.height, settings.area, settings.padding)
-            return box, bounds, old, lambda part: marks(part, old)
-        if isinstance(settings.area, Tile):
-            return canvas, canvas, None, frame(canvas, settings.area)
-        selected = _selected(image)
-        if selected is None:
-            raise Refused(shared.NO_SELECTION)
-        bounds = selected
-        buffer = image.get_selection().get_buffer()
-        if settings.feather:
+    def _wanted(self, image: Gimp.Image, settings: Settings) -> Generator[None, None, Wanted]:
+        bounds, buffer = _selected(image), image.get_selection().get_buffer()
+        if settings.feather and settings.area is None and bounds is not None:
             buffer = pixels.softened(buffer, bounds, settings.feather)
-        return (
-            grown_box(bounds, canvas.width, canvas.height, settings.padding),
-            bounds,
-            None,
-            lambda part: pixels.read(buffer, part, pixels.MARKS),
-        )
+        size = image.get_width(), image.get_height()
+        return wanted(*size, settings, bounds, lambda part: pixels.read(buffer, part, pixels.MARKS))
 
     # ---- writing ----
     def add_layer(self, target: Target, name: str, above_active: bool = False, deselect: bool = False) -> Any:

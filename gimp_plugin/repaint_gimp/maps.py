@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from typing import Generator, List, Optional, Tuple
 
 from gi.repository import Gimp
 
 from bridge_server.client.editor import sentences
-from bridge_server.client.editor.areas import marks, slices
-from bridge_server.client.editor.maps import Candidate, MapWish, uncovered
+from bridge_server.client.editor.areas import marks
+from bridge_server.client.editor.maps import Candidate, MapWish, Reading, along
 from bridge_server.client.editor.material import masked, usable
 from bridge_server.client.editor.model import Capture, MapTarget, Refused, Target
+from bridge_server.client.editor.reading import in_slices
 from bridge_server.client.geometry import Box
 
 from . import pixels
@@ -21,7 +20,6 @@ from .seen import filtered, outside_filters
 
 OURS = "RePaint "  # how the names of the plug-in's layers begin
 SLICE = 1 << 18  # pixels read at a time, as in `host`
-SLICE_SECONDS = 0.015
 
 
 def candidates(image: Gimp.Image) -> List[Candidate]:
@@ -51,38 +49,35 @@ def found(image: Gimp.Image, wish: MapWish) -> Gimp.Layer:
 
 def read(image: Gimp.Image, wishes: Tuple[MapWish, ...], capture: Capture) -> Generator[None, None, Capture]:
     """The capture with the layers that are painted along, each in its own depth and colours. Raises `Refused`."""
-    targets, made = [], []
-    for wish in wishes:
+
+    def one(wish: MapWish) -> Reading:
         layer = found(image, wish)
         with filtered(layer) as seen:
             form = pixels.Form.of(seen)
-            made.append((yield from _read(seen, form, wish, capture)))
+            rgba = yield from _read(seen, form, wish, capture)
         below = outside_filters(layer)
         above = str(below.get_id()) if below is not None else wish.layer
-        targets.append(wish.target(above, form.depth, form.linear, form.name, layer.get_visible()))
-    target = replace(capture.target, maps=tuple(targets))
-    return replace(capture, target=target, maps=tuple(made)) if wishes else capture
+        return wish.target(above, form.depth, form.linear, form.name, layer.get_visible()), rgba
+
+    return (yield from along(capture, wishes, one))
 
 
 def _read(layer: Gimp.Layer, form: pixels.Form, wish: MapWish, capture: Capture) -> Generator[None, None, bytes]:
     _, x, y = layer.get_offsets()
-    box, grown = capture.target.box, capture.target.grown or Box(0, 0, 0, 0)  # the canvas is to grow by so much
+    grown = capture.target.grown or Box(0, 0, 0, 0)  # the canvas is to grow by so much
     own = Box(x + grown.x, y + grown.y, layer.get_width(), layer.get_height())
-    buffer, made, began = layer.get_buffer(), [], time.monotonic()
-    for part in slices(box, SLICE):
+    buffer = layer.get_buffer()
+
+    def read(part: Box) -> bytes:
         if not layer.is_valid():
             raise Refused(sentences.CHANGED)
-        inside = Box(part.x - x - grown.x, part.y - y - grown.y, part.width, part.height)
+        inside = Box(part.x - own.x, part.y - own.y, part.width, part.height)
         rgba = pixels.outgoing(buffer, inside, form.name, form.depth)
         if not own.holds(part):  # without an alpha channel a layer reads as black there
             rgba = masked(rgba, form.depth, usable(marks(part, own)))
-        if uncovered(capture, rgba, form.depth, box.width * (part.y - box.y)):
-            raise wish.refusal(sentences.MAP_SMALLER)
-        made.append(rgba)
-        if time.monotonic() - began > SLICE_SECONDS:
-            yield None
-            began = time.monotonic()
-    return b"".join(made)
+        return wish.checked(rgba, form.depth, capture, part)
+
+    return (yield from in_slices([capture.target.box], SLICE, read))
 
 
 def layer_of(image: Gimp.Image, target: Target, one: MapTarget) -> Optional[Gimp.Layer]:

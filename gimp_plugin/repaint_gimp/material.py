@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, Callable, Generator, Iterator, List, Optional
 
 from gi.repository import GdkPixbuf, Gimp, Gio, GLib
 
 from bridge_server.client.editor import material, sentences
-from bridge_server.client.editor.areas import around, slices
 from bridge_server.client.editor.material import Source, Wish
 from bridge_server.client.editor.model import Refused, Target
-from bridge_server.client.geometry import Box, selection_bounds
+from bridge_server.client.editor.reading import in_slices, marked
+from bridge_server.client.geometry import Box
 
 from . import pixels
 from .lookup import layers_of, selected_layer
 from .seen import filtered
 
 SLICE = 1 << 18  # pixels read at a time, as in `host`
-SLICE_SECONDS = 0.015
 
 
 def names(image: Gimp.Image, kind: str) -> List[str]:
@@ -60,7 +58,7 @@ def read(
     else:
         marks = _marks(image, wish, target)
         canvas = Box(grown.x, grown.y, image.get_width(), image.get_height())
-        place = target.box if inverted else (yield from _bounds(marks, canvas))
+        place = target.box if inverted else (yield from marked(canvas, SLICE, marks))
         if place is None:
             raise wish.refusal(sentences.MATERIAL_EMPTY)
         yield from _of_canvas(seen, place, target, lambda part: material.usable(chosen(part), marks(part), inverted))
@@ -68,11 +66,7 @@ def read(
 
 def shares(image: Gimp.Image, wish: Wish, target: Target) -> Generator[None, None, bytes]:
     """A byte for each pixel of what is sent, see `Source`. Raises `Refused`."""
-    marks, made = _marks(image, wish.of_shares, target), []
-    for part in slices(target.box, SLICE):
-        made.append(marks(part))
-        yield None
-    return b"".join(made)
+    return in_slices([target.box], SLICE, _marks(image, wish.of_shares, target))
 
 
 def _marks(image: Gimp.Image, wish: Wish, target: Target) -> Callable[[Box], bytes]:
@@ -186,25 +180,13 @@ def _read(
     free: Optional[Callable[[Box], bytes]] = None,
 ) -> Iterator[Optional[Source]]:
     """``place`` of a layer that lies at ``offset``; ``free``: of a part, 255 for each pixel that may be used."""
-    buffer, made, began = layer.get_buffer(), [], time.monotonic()
-    for part in slices(place, SLICE):
+    buffer = layer.get_buffer()
+
+    def read(part: Box) -> bytes:
         if not layer.is_valid():
             raise Refused(sentences.CHANGED)
         inside = Box(part.x - offset[0], part.y - offset[1], part.width, part.height)
         rgba = pixels.outgoing(buffer, inside, target.space, target.depth)
-        made.append(rgba if free is None else material.masked(rgba, target.depth, free(part)))
-        if time.monotonic() - began > SLICE_SECONDS:
-            yield None
-            began = time.monotonic()
-    yield Source(place.width, place.height, b"".join(made))
+        return rgba if free is None else material.masked(rgba, target.depth, free(part))
 
-
-def _bounds(marks: Callable[[Box], bytes], canvas: Box) -> Generator[None, None, Optional[Box]]:
-    """The smallest box on the canvas that holds everything marked."""
-    found: List[Box] = []
-    for part in slices(canvas, SLICE):
-        inside = selection_bounds(marks(part), part.width, part.height)
-        if inside is not None:
-            found.append(Box(part.x + inside.x, part.y + inside.y, inside.width, inside.height))
-        yield None
-    return around(found)
+    yield Source(place.width, place.height, (yield from in_slices([place], SLICE, read)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import secrets
-import time
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +16,14 @@ from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 from krita import Document, Krita, Node, Selection
 
 from bridge_server.client.editor import sentences as shared
-from bridge_server.client.editor.apart import apart
-from bridge_server.client.editor.areas import around, extended, frame, marks, selected_pixels, slices
+from bridge_server.client.editor.areas import selected_pixels
 from bridge_server.client.editor.host import Identity
-from bridge_server.client.editor.maps import Candidate, MapWish, map_name, uncovered
+from bridge_server.client.editor.maps import Candidate, MapWish, Reading, along, map_name
 from bridge_server.client.editor.material import LAYER, Wish, checked
-from bridge_server.client.editor.model import Capture, Extend, MapTarget, Refused, Settings, Target, Tile
+from bridge_server.client.editor.model import Capture, Extend, MapTarget, Refused, Settings, Target
 from bridge_server.client.editor.probe import Probe
-from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
+from bridge_server.client.editor.reading import Wanted, in_slices, marked, wanted
+from bridge_server.client.geometry import Box, clipped, grown_box
 
 from . import colours, maps, material, sentences
 from .colours import Space
@@ -34,7 +33,6 @@ from .undo import Top, take_back, top
 
 ANNOTATION = "repaint_bridge"
 OURS = "RePaint "  # how the names of the plug-in's layers begin
-SLICE_SECONDS = 0.015
 PLAIN_SLICE = 1 << 18  # pixels read at a time without conversion (1 to 6 ms)
 SELECTION_SLICE = 1 << 20  # selection bytes looked through at a time (some 4 ms)
 CONVERTED_SLICE = 1 << 15  # pixels converted by Krita at a time (10 to 30 ms, of which up to 20 are spent once a slice)
@@ -130,57 +128,40 @@ class KritaHost:
         source = active if settings.source == "layer" else None
         if settings.source == "layer" and active is None:
             raise Refused(shared.NO_LAYER)
-        grown, places = None, None
+        want = yield from self._wanted(document, document_id, settings)
         if isinstance(settings.area, Extend):
-            box, bounds, grown, chosen = self._extended(document, settings.area, settings.padding)
-        elif isinstance(settings.area, Tile):
-            bounds = box = Box(0, 0, document.width(), document.height())
-            chosen = frame(box, settings.area)
-        else:
-            selection = self._selection(document, settings.feather)
-            self._selecting = _selected(document), top(document_id)
-            bounds = yield from self._bounds(document, selection)
-            box = grown_box(bounds, document.width(), document.height(), settings.padding)
-
-            def chosen(part: Box) -> bytes:
-                if document.selection() is None:
-                    raise Refused(shared.CHANGED)
-                return bytes(selection.pixelData(part.x, part.y, part.width, part.height))
-
-            if settings.apart:
-                places = yield from apart(bounds, box, settings.padding, chosen)
-
+            self._enlarge(document, settings.area)
         space = Space.of(source or document)
         target = Target(
             document_id,
             active.uniqueId().toString() if active is not None else "",
-            box,
-            bounds,
+            want.box,
+            want.bounds,
             _key(document, make=True),
             str(document.fileName() or ""),
-            grown,
+            want.grown,
             space.sent_depth,
             colours.is_linear(space),
             space.travelling.name,
-            *(places or ()),
+            want.pieces,
+            want.parts,
         )
-        read, marked = io.BytesIO(), io.BytesIO()  # these grow and are handed over without being copied
-        began = time.monotonic()
+        chosen = io.BytesIO()
+
+        def read(part: Box) -> bytes:
+            if find_document(document_id) is None:
+                raise Refused(shared.CHANGED)
+            pixels = self._slice(document, source, part, reader)
+            chosen.write(want.marks(part))
+            return pixels
+
         with closing(colours.Reader(space)) as reader:
-            size = PLAIN_SLICE if space.travelling == space else CONVERTED_SLICE
-            for part in (part for piece in target.pieces or (box,) for part in slices(piece, size)):
-                if find_document(document_id) is None:
-                    raise Refused(shared.CHANGED)
-                read.write(self._slice(document, source, part, reader))
-                marked.write(chosen(part))
-                if time.monotonic() - began > SLICE_SECONDS:
-                    yield None
-                    began = time.monotonic()
+            pixels = yield from in_slices(target.pieces or [want.box], _at_a_time(space), read)
             yield None
-        capture = Capture(target, read.getvalue(), marked.getvalue())
+        capture = Capture(target, pixels, chosen.getvalue())
         try:
             if settings.material is not None:
-                capture = yield from self._with_source(capture, settings.material, document, active, source, chosen)
+                capture = yield from self._with_source(capture, settings.material, document, active, source, want.marks)
             capture = yield from self._with_maps(capture, settings.maps, document)
         except Refused:
             self._grown = top(document_id)
@@ -221,29 +202,37 @@ class KritaHost:
         self, capture: Capture, wishes: Tuple[MapWish, ...], document: Document
     ) -> Generator[None, None, Capture]:
         """The capture with the layers that are painted along, each in its own depth and colours."""
-        targets, found, box = [], [], capture.target.box
-        for wish in wishes:
-            node, read, began = self._map(document, wish), io.BytesIO(), time.monotonic()
+
+        def one(wish: MapWish) -> Reading:
+            node = self._map(document, wish)
             space = Space.of(node)
+
+            def read(part: Box) -> bytes:
+                if find_document(capture.target.document) is None:
+                    raise Refused(shared.CHANGED)
+                return wish.checked(self._slice(document, node, part, reader), space.sent_depth, capture, part)
+
             with closing(colours.Reader(space)) as reader:
-                for part in slices(box, PLAIN_SLICE if space.travelling == space else CONVERTED_SLICE):
-                    if find_document(capture.target.document) is None:
-                        raise Refused(shared.CHANGED)
-                    rgba = self._slice(document, node, part, reader)
-                    if uncovered(capture, rgba, space.sent_depth, box.width * (part.y - box.y)):
-                        raise wish.refusal(shared.MAP_SMALLER)
-                    read.write(rgba)
-                    if time.monotonic() - began > SLICE_SECONDS:
-                        yield None
-                        began = time.monotonic()
-            targets.append(
-                wish.target(
-                    wish.layer, space.sent_depth, colours.is_linear(space), space.travelling.name, node.visible()
-                )
-            )
-            found.append(read.getvalue())
-        target = replace(capture.target, maps=tuple(targets))
-        return replace(capture, target=target, maps=tuple(found)) if wishes else capture
+                rgba = yield from in_slices([capture.target.box], _at_a_time(space), read)
+            linear, shown = colours.is_linear(space), node.visible()
+            return wish.target(wish.layer, space.sent_depth, linear, space.travelling.name, shown), rgba
+
+        return (yield from along(capture, wishes, one))
+
+    def _wanted(self, document: Document, document_id: str, settings: Settings) -> Generator[None, None, Wanted]:
+        size = document.width(), document.height()
+        if settings.area is not None:
+            return (yield from wanted(*size, settings))
+        selection = self._selection(document, settings.feather)
+        self._selecting = _selected(document), top(document_id)
+
+        def selected(part: Box) -> bytes:
+            if document.selection() is None:
+                raise Refused(shared.CHANGED)
+            return bytes(selection.pixelData(part.x, part.y, part.width, part.height))
+
+        bounds = yield from self._bounds(document, selection)
+        return (yield from wanted(*size, settings, bounds, selected))
 
     def _selection(self, document: Document, feather: int) -> Selection:
         """The document's selection; with ``feather`` a copy whose edge fades inwards over so many pixels."""
@@ -259,16 +248,14 @@ class KritaHost:
             soft.intersect(selection)  # never outwards
         return soft
 
-    def _extended(self, document: Document, area: Extend, padding: int) -> Tuple[Box, Box, Box, Callable[[Box], bytes]]:
-        """Enlarges the canvas; what is sent, the new area's bounding box, the old canvas in the new one, its marks."""
-        box, bounds, old = extended(document.width(), document.height(), area, padding)
-        width, height = old.width + area.left + area.right, old.height + area.top + area.bottom
+    def _enlarge(self, document: Document, area: Extend) -> None:
+        """The canvas: one undo step. Raises `Refused`."""
+        width, height = document.width() + area.left + area.right, document.height() + area.top + area.bottom
         with self.probe.host():
             document.resizeImage(-area.left, -area.top, width, height)
             document.waitForDone()
         if (document.width(), document.height()) != (width, height):
             raise Refused(sentences.NO_GROWTH)
-        return box, bounds, old, lambda part: marks(part, old)
 
     def withdraw(self, target: Target) -> None:
         """After a cancel: takes back what `capture` did to the canvas, if nothing else has changed its size since."""
@@ -290,15 +277,7 @@ class KritaHost:
         area = clipped(extent, document.width(), document.height())
         if area is None:
             raise Refused(shared.OUTSIDE)
-        found: List[Box] = []
-        for part in slices(area, SELECTION_SLICE):
-            data = bytes(selection.pixelData(part.x, part.y, part.width, part.height))
-            inside = selection_bounds(data, part.width, part.height)
-            if inside is not None:
-                found.append(Box(part.x + inside.x, part.y + inside.y, inside.width, inside.height))
-            if part.y + part.height < area.y + area.height:
-                yield None
-        bounds = around(found)
+        bounds = yield from marked(area, SELECTION_SLICE, lambda part: bytes(selection.pixelData(*vars(part).values())))
         if bounds is None:
             raise Refused(shared.EMPTY)
         return bounds
@@ -395,6 +374,11 @@ class KritaHost:
             if _selected(document) is not None:
                 document.setSelection(None)
         return selection
+
+
+def _at_a_time(space: Space) -> int:
+    """Pixels that are read in one slice."""
+    return PLAIN_SLICE if space.travelling == space else CONVERTED_SLICE
 
 
 def _selected(document: Document) -> Optional[Box]:

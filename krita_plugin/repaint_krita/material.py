@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Generator, Iterator, List, Optional
@@ -11,10 +9,10 @@ from typing import Any, Callable, Generator, Iterator, List, Optional
 from krita import Document, Krita, Node
 
 from bridge_server.client.editor import material, sentences
-from bridge_server.client.editor.areas import around, slices
 from bridge_server.client.editor.material import Source, Wish
 from bridge_server.client.editor.model import Refused
-from bridge_server.client.geometry import Box, selection_bounds
+from bridge_server.client.editor.reading import in_slices, marked
+from bridge_server.client.geometry import Box
 
 from . import colours
 from .colours import Space
@@ -24,7 +22,6 @@ from .pixels import RGBA, image
 MASKS = ("selectionmask", "transparencymask", "filtermask")  # those that say how much of a pixel
 PLAIN_SLICE, CONVERTED_SLICE = 1 << 18, 1 << 15  # pixels read at a time, as in `document`
 MARKS_SLICE = 1 << 20
-SLICE_SECONDS = 0.015
 
 
 def names(document: Document, kind: str) -> List[str]:
@@ -70,7 +67,7 @@ def read(
         yield from _read(seen, box, into, lambda part: material.usable(chosen(part)))
     else:
         mark = _found(_nodes(document, marks=True), wish)
-        place = box if inverted else (yield from _bounds(mark, canvas))
+        place = box if inverted else (yield from marked(canvas, MARKS_SLICE, lambda part: _marks(mark, part)))
         if place is None:
             raise wish.refusal(sentences.MATERIAL_EMPTY)
         yield from _read(seen, place, into, lambda part: material.usable(chosen(part), _marks(mark, part), inverted))
@@ -80,27 +77,13 @@ def shares(document: Document, wish: Wish, box: Box) -> Generator[None, None, by
     """A byte for each pixel of what is sent, see `Source`; nothing where no mask is wished. Raises `Refused`."""
     if not wish.shares:
         return b""
-    mark, made = _found(_nodes(document, marks=True), wish.of_shares), io.BytesIO()
-    for part in slices(box, MARKS_SLICE):
-        made.write(_marks(mark, part))
-        yield None
-    return made.getvalue()
+    mark = _found(_nodes(document, marks=True), wish.of_shares)
+    return (yield from in_slices([box], MARKS_SLICE, lambda part: _marks(mark, part)))
 
 
 def _marks(mark: Node, part: Box) -> bytes:
     """A byte for each pixel of the canvas: 255 is marked."""
     return bytes(mark.pixelData(part.x, part.y, part.width, part.height))
-
-
-def _bounds(mark: Node, canvas: Box) -> Generator[None, None, Optional[Box]]:
-    """The smallest box on the canvas that holds everything marked."""
-    found: List[Box] = []
-    for part in slices(canvas, MARKS_SLICE):
-        inside = selection_bounds(_marks(mark, part), part.width, part.height)
-        if inside is not None:
-            found.append(Box(part.x + inside.x, part.y + inside.y, inside.width, inside.height))
-        yield None
-    return around(found)
 
 
 def picture(document: Document, wish: Wish, side: int) -> Any:
@@ -205,18 +188,18 @@ def _read(
     thing: Any, box: Box, into: Space, free: Optional[Callable[[Box], bytes]] = None
 ) -> Iterator[Optional[Source]]:
     """``box`` of a document or of a layer; ``free``: of a part, 255 for each pixel that may be used."""
-    space, made, began = Space.of(thing), io.BytesIO(), time.monotonic()
+    space = Space.of(thing)
+
+    def read(part: Box) -> bytes:
+        if Space.of(thing) != space:
+            raise Refused(sentences.CHANGED)
+        rgba = reader.outgoing(_pixels(thing, part), part.width, part.height)
+        return rgba if free is None else material.masked(rgba, into.sent_depth, free(part))
+
     with closing(colours.Reader(space, into)) as reader:
-        for part in slices(box, PLAIN_SLICE if space == into else CONVERTED_SLICE):
-            if Space.of(thing) != space:
-                raise Refused(sentences.CHANGED)
-            rgba = reader.outgoing(_pixels(thing, part), part.width, part.height)
-            made.write(rgba if free is None else material.masked(rgba, into.sent_depth, free(part)))
-            if time.monotonic() - began > SLICE_SECONDS:
-                yield None
-                began = time.monotonic()
+        made = yield from in_slices([box], PLAIN_SLICE if space == into else CONVERTED_SLICE, read)
         yield None
-    yield Source(box.width, box.height, made.getvalue())
+    yield Source(box.width, box.height, made)
 
 
 def _pixels(thing: Any, part: Box) -> Any:

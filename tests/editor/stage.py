@@ -15,7 +15,8 @@ from bridge_server.client import events
 from bridge_server.client.editor import flow as flow_module
 from bridge_server.client.editor import model
 from bridge_server.client.editor.host import Identity, Layer
-from tests.editor.files import FileHost, FileLayer
+from tests.editor.file_layer import FileLayer
+from tests.editor.files import FileHost
 
 SIZE = 4
 RGBA = [bytes([shade]) * (SIZE * SIZE * 4) for shade in range(10)]

@@ -14,7 +14,8 @@ from bridge_server.client.editor.maps import MapWish
 from bridge_server.client.editor.model import Area, Extend, Settings, Tile, layer_name
 from bridge_server.client.session import Session
 from tests.bridge.home import Home, until
-from tests.editor.files import FileHost, read
+from tests.editor.files import FileHost
+from tests.editor.folders import read
 
 MODEL, SLOW = "test/gaussian", "test/gaussian-slow"
 WIDTH, HEIGHT = 96, 72

@@ -15,7 +15,8 @@ from bridge_server.client.editor.choices import Choices
 from bridge_server.client.editor.flow import request
 from bridge_server.client.editor.material import Source, Wish, checked, masked, usable
 from bridge_server.client.editor.model import Refused, Settings
-from tests.editor.files import DEPTHS, FileHost
+from tests.editor.files import FileHost
+from tests.editor.folders import DEPTHS
 from tests.editor.test_panel import Room
 
 SETTINGS = Settings("exemplar", "fast", 7)

@@ -9,7 +9,7 @@ library    the runs and their pictures, in memory and on disk; history: those of
 layers     which picture stands in which layer; painting: how it gets there
 areas      which pixels are sent and which are repainted: selection, extended canvas, tile; samples: pixels of every
            depth as bytes; material: where what is painted comes from; apart: far-apart places of a selection; maps:
-           layers that are painted along
+           layers that are painted along; reading: what is the same in every `Host.capture`
 
 fields     every field of a window: name, default, range, unit, label, tip
 labels     every button and tip that is no field; sentences: all that is said besides

@@ -1,7 +1,7 @@
 """What an editor offers to the shared part: a `Host`, and a `Layer` for each picture that it puts into a document.
 
 A new editor writes these two, an event loop (`pump.Pump`) and, if it wants one, a window (`view` says what to draw).
-tests/editor/files.py is a complete host in a hundred lines: its documents are folders with picture files.
+tests/editor/files.py is a complete host in 150 lines, file_layer.py its layer: documents are folders of pictures.
 
 Everything here is called on the editor's own (GUI) thread. What may take long is a generator: it does some 15 ms of
 work, yields, and goes on in a later turn of the event loop. Coordinates are canvas pixels, origin at the top left.

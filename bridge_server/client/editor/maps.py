@@ -7,9 +7,10 @@ which come and go as one (`Together`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Generator, Iterable, List, NamedTuple, Sequence, Tuple
 
+from bridge_server.client.geometry import Box
 from bridge_server.client.records import MAP_KINDS, MAX_MAPS, PIXEL_BYTES
 
 from . import sentences
@@ -30,6 +31,7 @@ _GUESSES = (
     (VALUES, r"metal|spec|occlu|(?<![a-z])(ao|ior)(?![a-z])"),
     (COLOUR, r"colou?r|couleur|farbe|albedo|diffuse|base|emiss"),
 )
+Reading = Generator[None, None, Tuple[MapTarget, bytes]]
 _NOT_NOTHING = b"\0" + b"\xff" * 255
 _NOTHING = _NOT_NOTHING.translate(bytes(range(255, -1, -1)))
 _ALPHA_BYTES = {"u8": (3,), "u16": (6, 7), "f16": (6, 7), "f32": (12, 13, 14, 15)}  # of a pixel
@@ -57,6 +59,13 @@ class MapWish:
     def refusal(self, sentence: str) -> Refused:
         """With its name filled in."""
         return Refused(tr(sentence).format(name=self.name))
+
+    def checked(self, rgba: bytes, depth: str, capture: Capture, part: Box) -> bytes:
+        """The pixels, of whole rows of what is sent; raises `Refused` where they do not cover the picture's."""
+        box = capture.target.box
+        if uncovered(capture, rgba, depth, box.width * (part.y - box.y)):
+            raise self.refusal(sentences.MAP_SMALLER)
+        return rgba
 
     def target(self, layer: str, depth: str, linear: bool, space: str, shown: bool) -> MapTarget:
         return MapTarget(self.name, self.kind, self.weight / 100, layer, depth, linear, space, shown)
@@ -183,6 +192,17 @@ def refusal(wishes: Sequence[MapWish], paints: bool, source: bool) -> str:
     if source:
         return sentences.MAPS_OR_SOURCE
     return sentences.TOO_MANY_MAPS if len(wishes) > MAX_MAPS else ""
+
+
+def along(
+    capture: Capture, wishes: Sequence[MapWish], read: Callable[[MapWish], Reading]
+) -> Generator[None, None, Capture]:
+    """The capture with the maps that ``read`` reads."""
+    found = []
+    for wish in wishes:
+        found.append((yield from read(wish)))
+    target = replace(capture.target, maps=tuple(target for target, _ in found))
+    return replace(capture, target=target, maps=tuple(rgba for _, rgba in found))
 
 
 def uncovered(capture: Capture, rgba: bytes, depth: str, first: int = 0) -> bool:
