@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,19 @@ class HostFailure(AssertionError):
     """The editor showed or printed an error, died, or did not answer in time."""
 
 
+def mortal(*command: str) -> list[str]:
+    """The command so that its process ends when this one does, even by SIGKILL, where the system can do so (Linux)."""
+    found = shutil.which("setpriv") if sys.platform == "linux" else None
+    return [found, "--pdeathsig", "KILL", "--", *command] if found else [*command]
+
+
 class Display:
     """An Xvfb with openbox on a display number that the X server chooses itself."""
 
     def __init__(self, width: int = 1600, height: int = 1000) -> None:
         read_end, write_end = os.pipe()
         self.server = subprocess.Popen(
-            [
+            mortal(
                 "Xvfb",
                 "-displayfd",
                 str(write_end),
@@ -41,7 +49,7 @@ class Display:
                 "-nolisten",
                 "tcp",
                 "-noreset",
-            ],
+            ),
             pass_fds=[write_end],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -54,7 +62,10 @@ class Display:
             raise HostFailure("Xvfb did not start")
         self.name = f":{number}"
         self.manager = subprocess.Popen(
-            ["openbox"], env={**os.environ, "DISPLAY": self.name}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            mortal("openbox"),
+            env={**os.environ, "DISPLAY": self.name},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def close(self) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from . import hosts
+from .bridge.home import alive, until
+from .driven import mortal
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -86,3 +88,19 @@ def test_a_second_builder_waits(cache: Path) -> None:
         assert not (cache / "root-trixie").exists()
     finally:
         holder.communicate(b"\n")
+
+
+@pytest.mark.skipif(mortal("true") == ["true"], reason="no setpriv")
+def test_what_tests_start_ends_with_them() -> None:
+    """However they end; in a session of its own, too."""
+    code = "import subprocess; from tests.driven import mortal; "
+    code += (
+        "started = subprocess.Popen(mortal('sleep', '600'), start_new_session=True); print(started.pid, flush=True); "
+    )
+    code += "started.wait()"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        until(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n", "it runs")
+        parent.kill()
+    until(lambda: not alive(pid), "its end", patience=20)

@@ -29,7 +29,7 @@ sys.path.append(str(REPOSITORY))
 
 from bridge_server.client import launch  # noqa: E402
 from bridge_server.manage import plugins  # noqa: E402
-from tests.driven import Display, Driven, HostFailure, end  # noqa: E402
+from tests.driven import Display, Driven, HostFailure, end, mortal  # noqa: E402
 from tests.hosts import ROOTS, CannotBuild, hosts_cache  # noqa: E402
 
 CHOICE_VARIABLE = "REPAINT_BRIDGE_GIMP"
@@ -200,7 +200,9 @@ class GimpHost(Driven):
         words += ["--batch-interpreter", "python-fu-eval", "--batch", touch]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.gimp.command(console, self.binds), *words, *(str(self.gimp.inside(path)) for path in files)],
+                mortal(
+                    *self.gimp.command(console, self.binds), *words, *(str(self.gimp.inside(path)) for path in files)
+                ),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -27,7 +27,7 @@ REPOSITORY = HERE.parent.parent
 sys.path.append(str(REPOSITORY))
 
 from bridge_server.manage import plugins  # noqa: E402
-from tests.driven import Display, Driven, HostFailure, end  # noqa: E402
+from tests.driven import Display, Driven, HostFailure, end, mortal  # noqa: E402
 from tests.hosts import CannotBuild, Krita, chosen_krita, hosts_cache  # noqa: E402
 
 PROGRAMS = ("Xvfb", "openbox", "xdotool", "import")
@@ -175,7 +175,7 @@ class KritaHost(Driven):
         """Starts Krita and returns when the driver inside answers and the main window stands."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.krita.command, "--nosplash", *(str(self.lend(path)) for path in files)],
+                mortal(*self.krita.command, "--nosplash", *(str(self.lend(path)) for path in files)),
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
