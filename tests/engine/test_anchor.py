@@ -109,7 +109,7 @@ def test_extensions_keep_the_colours_of_the_picture(texture):
         model = texture if held else replace(texture, anchor=0.0)
         found = []
         for seed in (3, 4):
-            job = _extension(seed, steps=20)
+            job = _extension(seed, steps=6)
             known = job.selection == 0
             painted = np.where(known[..., None], job.image[..., :3], _layer(job, model)[..., :3])
             goal = smooth_fill(job.image[..., :3].astype(np.float32), known)
@@ -118,7 +118,7 @@ def test_extensions_keep_the_colours_of_the_picture(texture):
             drawn, wanted = rows @ pair @ columns.T
             found.append(float((drawn - wanted)[:, ~torch.from_numpy(known)].square().mean().sqrt()))
         off[held] = np.mean(found)
-    assert off[True] < 0.7 * off[False], off
+    assert off[True] < 0.4 * off[False], off
 
 
 def test_only_the_fast_preset_holds_and_nothing_that_has_learned(texture):

@@ -11,7 +11,7 @@ from tests.engine.toys import pictures, study, train
 
 COUNT = 4
 COLOURS = list(pictures.COLOURS)
-WAY = study.resampled(3, 20, 4)
+WAY = study.resampled(3, 12, 4)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_colours_move_in_the_asked_direction(asked):
 def test_a_negative_prompt_takes_away(judge, grounds, asked):
     """The very same words against the picture: what they name is hardly seen."""
     words = [f"a {colour} square" for colour in COLOURS for _ in range(COUNT)]
-    refused = study.paint(toy(), grounds, [""] * len(words), 4.0, study.plain(20), 5, against=words, held=False)
+    refused = study.paint(toy(), grounds, [""] * len(words), 4.0, study.plain(12), 5, against=words, held=False)
     assert _seen(refused, judge).mean() < _seen(asked, judge).mean() - 0.5
 
 
@@ -93,10 +93,10 @@ def test_the_known_pixels_stay_bit_for_bit_through_the_whole_engine(grounds):
     assert np.abs(out[~known].astype(int) - picture[~known]).mean() > 5
 
 
-def test_resampling_joins_the_hole_to_its_surroundings(grounds):
+def test_resampling_joins_the_hole_to_its_surroundings():
     """Where the words ask for the ground itself: a smaller error in the rim than by plain masking, same steps."""
-    errors = {}
+    bare, errors = study.grounds(8, 300)[0], {}
     for way in (study.plain(20), study.resampled(4, 20, 4)):
-        painted = study.paint(toy(), grounds, [""] * len(grounds), 1.0, way, 7)
-        errors[way.name] = study.rim_error(painted, grounds)
-    assert errors["resampled 4 times"] < 0.9 * errors["plain masking"]
+        painted = study.paint(toy(), bare, [""] * len(bare), 1.0, way, 7)
+        errors[way.name] = study.rim_error(painted, bare)
+    assert errors["resampled 4 times"] < 0.7 * errors["plain masking"]
