@@ -69,16 +69,26 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/bridge/test_downloads.py",
     "tests/bridge/test_endurance.py",
     "tests/bridge/test_faults.py",
+    "tests/bridge/test_latent.py",
     "tests/bridge/test_learning.py",
     "tests/bridge/test_pool.py",
     "tests/engine/test_adapt.py",
     "tests/engine/test_anchor.py",
     "tests/engine/test_batch_processes.py",
+    "tests/engine/test_bench.py",
     "tests/engine/test_bench_photo.py",
     "tests/engine/test_bench_texture.py",
+    "tests/engine/test_diffusers_scheduler.py",
     "tests/engine/test_forecast.py",
+    "tests/engine/test_hub_pipelines.py",
+    "tests/engine/test_lab_benchmarks.py",
+    "tests/engine/test_lab_report.py",
+    "tests/engine/test_latent_bench.py",
+    "tests/engine/test_latent_perturbed.py",
     "tests/engine/test_latent_words.py",
+    "tests/engine/test_network_class.py",
     "tests/engine/test_octaves.py",
+    "tests/engine/test_rough.py",
     "tests/engine/test_train.py",
     "tests/setup/test_disk.py",
     "tests/setup/test_running.py",
@@ -250,9 +260,19 @@ def one(name: str, words: Sequence[str], chooses: dict[str, str] | None = None, 
     return [lambda: Run(name, words, chooses, later).part()]
 
 
-def engine(words: Sequence[str]) -> Lane:
+def engine(words: Sequence[str], name: str = "Engine") -> Lane:
     """The engine's tests, with one thread. They wait for nothing but the processor."""
-    return [lambda: Run("Engine", ["tests/engine", *words], ONE_THREAD, later=True, patience=True).part()]
+    return [lambda: Run(name, ["tests/engine", *words], ONE_THREAD, later=True, patience=True).part()]
+
+
+def halves(words: Sequence[str]) -> list[Lane]:
+    """The engine's quick tests in two runs, every other module in each."""
+    modules = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "tests/engine").glob("test_*.py"))]
+    modules = [path for path in modules if path not in LONG]
+    return [
+        engine([*words, *(f"--ignore={path}" for path in modules[1 - half :: 2])], f"Engine {half + 1}")
+        for half in (0, 1)
+    ]
 
 
 def everything(hosts: str, words: Sequence[str]) -> list[Part]:
@@ -281,7 +301,7 @@ def quick(words: Sequence[str]) -> list[Part]:
     if _name_tests(words):
         return [Run("Chosen tests", words).part()]
     lanes = [one("Bridge", ["tests/bridge", *words], later=False), one("House", [*HOUSE, *words])]
-    return side_by_side([*lanes, engine(words)])
+    return side_by_side([*lanes, *halves(words)])
 
 
 def _name_tests(words: Sequence[str]) -> bool:

@@ -170,7 +170,7 @@ BROKEN: dict[str, tuple[Callable[[Engine], object], str]] = {
     "older engine": (_older, f"The engine's version is 0.0.9, and {version()} came with this plug-in: click Update."),
     "half a plug-in": (lambda engine: (engine.plugin / "docker.py").unlink(), "install its zip again"),
 }
-PAINTS = ("other weights", "wrong kit", "older engine", "half a plug-in")
+PAINTS = ("a package deleted", "other weights", "wrong kit", "older engine", "half a plug-in")
 """Here packages are loaded, which takes some seconds."""
 
 

@@ -209,6 +209,7 @@ def test_pieces_that_do_not_fit_are_refused(shared: Home, fields: dict[str, Any]
     assert end.code == "bad_request"
 
 
+@pytest.mark.slow
 def test_places_are_branched_from(shared: Home) -> None:
     """A branch has its parent's places; another idea is another fill of the same ones."""
     one, _ = wanted(corners(1500, 2000), options={"steps": 20, "jump_samples": 1})

@@ -183,6 +183,7 @@ def test_maps_that_are_functions_of_the_colour_stay_these_functions(desk: Desk, 
     functions_hold(desk)
 
 
+@pytest.mark.slow
 def test_more_variants_and_branches_have_the_maps_too(desk: Desk) -> None:
     add_maps(desk)
     desk.flow.start(Settings("exemplar", "fast", 5, 1, "layer", maps=MAPS))

@@ -56,6 +56,7 @@ def single(task: str, picture: Path, out: Path, *more: str) -> bytes:
     return out.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_folder(tmp_path, capsys):
     pictures = make(tmp_path / "in", "abc")
     assert run(pictures, "-o", tmp_path / "out", *GAUSSIAN, "--seed", "7", "--json") == 0

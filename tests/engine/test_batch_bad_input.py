@@ -73,6 +73,7 @@ def test_a_bad_line(tmp_path, capsys, second, says):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_mask_of_another_size_in_line_7312(tmp_path, capsys):
     make(tmp_path / "in", "a")
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "in" / "small.png")

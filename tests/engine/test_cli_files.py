@@ -309,6 +309,7 @@ def _process(folder: Path, *command: str, **more: object) -> subprocess.Popen[by
     )
 
 
+@pytest.mark.slow
 def test_streams(mask):
     imagefile.write(mask.with_name("in.png"), Picture(_noise(3, np.uint16), colour.rgb(2.2, WIDE)))
     process = _process(mask.parent, "--verbose", "inpaint", "-", "--mask", "mask.png", "-o", "-", "--json", *QUICK)

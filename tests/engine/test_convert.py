@@ -229,6 +229,7 @@ def test_damaged_pickles(content, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_wrapped_half_precision_and_safetensors_checkpoints(tmp_path, home):
     shape = Shape()
     weights = weights_of(shape)

@@ -76,6 +76,7 @@ def test_gaussian_process():
     assert np.abs(x[:, known] - np.array(y)[known]).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_quality_beats_plain_masking_at_the_same_cost():
     """The same problem without any harmonising: the measure must be able to tell."""
     network, y, known, mean, spread = _gp()

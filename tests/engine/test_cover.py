@@ -104,6 +104,7 @@ def test_known_pixels_are_compared_by_their_weight():
     assert other == pytest.approx(one * np.where(whole._clear, 0.5, 1))
 
 
+@pytest.mark.slow
 def test_a_fill_goes_on_with_what_is_partly_transparent(model):
     """On a slope of light, at its middle and at both ends: a fill that did not see the soft edge was up to 40 off."""
     ramp = _ramp()
@@ -132,6 +133,7 @@ def test_what_is_almost_transparent_may_have_any_colour(model):
     assert np.array_equal(*filled)
 
 
+@pytest.mark.slow
 def test_a_layer_that_covers_little_everywhere_is_filled_like_an_opaque_one(model):
     ramp = _ramp()
     opaque, thin = (_fill(_layer(ramp, np.full_like(SOFT, alpha)), model) for alpha in (1, 0.3))

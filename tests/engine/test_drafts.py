@@ -112,6 +112,7 @@ def test_a_kept_run_goes_on_bit_for_bit(model, whole, tmp_path, call):
     assert np.array_equal(_all(api.resume(kept, model))[1][0], whole[1][0])
 
 
+@pytest.mark.slow
 def test_a_new_idea_takes_another_draft_and_harmonising_keeps_it(model, whole):
     kept = next(event for event in whole[0] if isinstance(event, api.Step) and event.call == 9).keep()
     apart = {}

@@ -139,6 +139,7 @@ def test_a_regular_pattern_runs_through_the_hole(model, preset):
     assert np.array_equal(out[selection == 0], image[selection == 0][:, :3])
 
 
+@pytest.mark.slow
 def test_detail_repeats_nothing_of_the_picture(model):
     """Fills are made of patches, but none of these stands in the picture pixel by pixel."""
     rng = np.random.default_rng(4)

@@ -174,6 +174,7 @@ def test_a_height_map_has_no_terraces(model):
     assert 0.7 * relief(heights) < relief(out) < 1.3 * relief(heights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [1, 2])
 def test_an_extremely_smooth_map_shows_no_joints(model, levels):
     """Relief of one or two levels of 65535 on hills of hundreds: joints of pieces were three times as rough."""
@@ -191,6 +192,7 @@ def test_an_extremely_smooth_map_shows_no_joints(model, levels):
     assert 0.7 * relief(heights) < relief(out) < 1.4 * relief(heights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("levels", "apart"), [(400, 60), (6000, 60), (3000, 40), (9000, 90)])
 def test_hills_go_on_in_a_height_map(model, levels, apart):
     """Patches bring slopes of other places: relief was up to 2.9 times the truth's, and heights 400 levels off."""
@@ -270,6 +272,7 @@ def test_floats_go_beyond_white_and_black(model, radius):
     assert np.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_extensions_and_tiles_have_full_depth(model):
     shape = (64, 72)
     texture = picture(0.5 + 0.02 * smooth(shape, 2, 3), "uint16")[..., :3]

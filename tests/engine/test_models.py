@@ -243,6 +243,7 @@ def test_learned_variance_model_runs(tmp_path):
     assert last.calls == 3
 
 
+@pytest.mark.slow
 def test_the_shipped_model_learns_within_its_memory(tmp_path, monkeypatch):
     monkeypatch.setenv("REPAINT_BRIDGE_HOME", str(tmp_path / "home"))
     Image.fromarray(procedural.generate(1_000_012, 192)).save(tmp_path / "in.png")

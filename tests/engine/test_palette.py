@@ -86,6 +86,7 @@ def test_a_fill_has_the_pictures_own_colours(model, colours, dtype, radius):
     assert (found[inside] == image[inside]).all(1).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_it_can_be_switched_off_and_on(model):
     image = picture(LINES)
     free = layer(model, image, 15, palette=False)

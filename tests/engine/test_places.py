@@ -182,6 +182,7 @@ def test_fills_go_on_with_the_pattern(model, shape, dtype):
     assert np.quantile(miss, 0.99) < 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [spots, wire])
 def test_a_run_goes_on_bit_for_bit_and_can_be_branched(model, shape, tmp_path: Path):
     job = api.Job(picture(600, 900), shape(600, 900), **QUICK)

@@ -102,6 +102,7 @@ def test_it_ends_though_every_seam_shows(model, job, monkeypatch):
     assert not np.array_equal(layers[1], layers[2])
 
 
+@pytest.mark.slow
 def test_only_the_variants_that_need_it_are_painted_again(model, job, monkeypatch):
     monkeypatch.setattr(seam, "SHOWS_ABOVE", np.inf)
     plain = finished(api.run(replace(job, variants=3), model))
@@ -116,6 +117,7 @@ def test_only_the_variants_that_need_it_are_painted_again(model, job, monkeypatc
         assert np.array_equal(alone.layer(), again[each.variant].layer())
 
 
+@pytest.mark.slow
 def test_states_of_every_attempt_go_on_to_the_same_tile_and_branches_are_what_they_are(
     model, job, monkeypatch, tmp_path
 ):
