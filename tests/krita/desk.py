@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -20,10 +21,18 @@ SETTLE_TURNS = 12
 """Of Krita's event loop, beside those seconds; on a busy machine they take longer."""
 CLOSES_BADLY = (5, 3)
 """From this version on Krita may die of closing a picture, see `Desk.settle`."""
+OF_CLOSING = re.compile(r"_ZN7KisViewD\dEv|_ZN12KisNodeModel18processUpdateQueueEv")
+"""Where it does so, in the stack that the driver lets Python write into Krita's output."""
 
 
 class DiedClosing(HostFailure):
     """Krita's own crash, with or without the plug-in, see `Desk.settle`."""
+
+
+def died_of_closing(log: str) -> bool:
+    """Whether the last thing in Krita's output is the stack of such a death."""
+    _, died, stack = log.rpartition("Fatal Python error: Segmentation fault")
+    return bool(died and OF_CLOSING.search(stack))
 
 
 PRELUDE = """
@@ -166,7 +175,7 @@ documents[{name!r}] = add(d)
             while self.host.run("len(app.documents())"):
                 self.host.run("d = app.documents()[0]\nd.setModified(False)\nd.close()")
         except HostFailure as failure:
-            if self.version >= CLOSES_BADLY and self.host.fell:
+            if self.version >= CLOSES_BADLY and self.host.fell and died_of_closing(self.host.log()):
                 raise DiedClosing(str(failure)) from failure
             raise
         self.host.run(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .desk import Desk
+from .desk import Desk, died_of_closing
 
 
 def kill_worker(desk: Desk) -> None:
@@ -114,3 +114,29 @@ def test_out_of_memory(desk: Desk) -> None:
     assert desk.bridge().worker_pid == worker, "the engine has lived through it"
     desk.undo()
     assert desk.names(document) == names
+
+
+FELL = """
+Fatal Python error: Segmentation fault
+
+Current thread's C stack trace (most recent call first):
+  Binary file "/usr/lib/x86_64-linux-gnu/libc.so.6", at +0x406b0 [0x7f74d024a6b0]
+  Binary file "/usr/lib/x86_64-linux-gnu/libkritaui.so.20", at {} [0x7f74d2b885a1]
+  Binary file "/usr/lib/x86_64-linux-gnu/libQt5Core.so.5", at _ZN7QObject5eventEP6QEvent+0x193 [0x7f74d0b3eb03]
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "forgiven"),
+    [
+        (FELL.format("_ZN12KisNodeModel18processUpdateQueueEv+0xc1"), True),
+        (FELL.format("_ZN7KisViewD1Ev+0x2f"), True),
+        (FELL.format("_ZN7KisView8setModeEv+0x2f"), False),
+        (FELL.format("_ZN7KisViewD1Ev+0x2f") + FELL.format("_ZN8KisImage4sizeEv+0x10"), False),
+        ("Segmentation fault in _ZN7KisViewD1Ev", False),
+        ("", False),
+    ],
+    ids=["layer list", "view", "view in use", "another one later", "no stack", "nothing"],
+)
+def test_only_known_deaths_of_closing_are_forgiven(log: str, forgiven: bool) -> None:
+    assert died_of_closing(log) == forgiven

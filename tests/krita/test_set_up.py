@@ -42,7 +42,7 @@ def zip_of(packaged: Path) -> Path:
 def type_folder(host: KritaHost, folder: Path) -> None:
     """Into the dialogue that asks for a folder or a file."""
     host.wait("QtWidgets.QApplication.activeModalWidget() is not None", what="the dialogue")
-    time.sleep(0.5)
+    host.wait("isinstance(QtWidgets.QApplication.focusWidget(), QtWidgets.QLineEdit)", what="it takes what is typed")
     host.xdo("type", "--delay", "5", str(folder))
     host.keys("Return")
     host.wait(

@@ -8,6 +8,7 @@ what a test cannot see from outside: Krita's "Script error" window, and the larg
 """
 
 import ast
+import faulthandler
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ if "PyQt6.QtCore" in sys.modules:  # Krita has imported its own binding
 else:
     from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
+faulthandler.enable(2)  # where it died goes to Krita's output, from Python 3.14 on with Krita's own functions
 FOLDER = Path(os.environ.get("REPAINT_DRIVER_DIR", ""))
 TICK_MS = 20
 
