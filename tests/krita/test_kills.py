@@ -105,9 +105,8 @@ def test_variants_come_back_after_a_crash_of_krita(display: Display, tmp_path: P
         host.start()
         desk = Desk(host)
         host.wait("flow.connected", seconds=60)
-        other = desk.new(64, 64)
+        desk.new(64, 64)  # stays open: Krita may die of closing it, see `Desk.settle`
         assert host.run("len(flow.runs)") == 0, "they belong to another picture"
-        desk.close(other)
         document = desk.open(picture)
         host.wait("sum(v.finished for r in flow.runs for v in r.variants) == 4", seconds=60, what="all four pictures")
         host.wait("dock().gallery.count() == 4")
