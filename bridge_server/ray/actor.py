@@ -19,6 +19,7 @@ from bridge_server.client import messages
 from bridge_server.client.codec import Buffer, decode, encode, pages
 from bridge_server.client.launch import private_folder, user_folders
 from bridge_server.worker.line import BEAT_SECONDS, Line, Request, frames
+from engine.loading import without_looking_for_garbage
 from engine.version import __version__
 
 LARGE = 64 << 10  # bytes from which a payload travels as an array, which Ray's object store takes without a copy
@@ -59,7 +60,8 @@ class Engine:
     """
 
     def __init__(self, name: str, warm: str, idle_seconds: float) -> None:
-        from bridge_server.worker.runner import Runner  # seconds: torch
+        with without_looking_for_garbage():
+            from bridge_server.worker.runner import Runner  # seconds: torch
 
         self._line = Stream()
         self._idle_seconds, self._used = idle_seconds, time.monotonic()

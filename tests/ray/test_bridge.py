@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bridge_server.client import events
-from tests.bridge.home import FAST, SLOW, Home, alive, request, until
+from tests.bridge.home import FAST, PLAIN_RUN, SLOW, Home, alive, request, until
 from tests.ray.cluster import ROOT, Loopback, Nodes
 
 VARIANTS = 4
@@ -87,7 +87,8 @@ def test_a_cancel_ends_a_part_within_one_call(home: Home):
 
 def test_parts_follow_each_other_at_once(home: Home):
     watched = home.session()
-    submitted = [watched.session.submit(request(FAST, side=32, variants=2)) for _ in range(40)]
+    jobs = [request(FAST, side=32, variants=2, options=PLAIN_RUN)] * 40
+    submitted = [watched.session.submit(job) for job in jobs]
     assert all(isinstance(watched.end(job), events.Done) for job in submitted)
     watched.check_ends()
 
