@@ -9,10 +9,6 @@ them is taken, so that weak texture differs from none as strong from weak, but l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
 
 import cv2
 import numpy as np
@@ -44,37 +40,21 @@ def features(
     """
     side = max(1, 2 * round((math.sqrt(6 * spread**2 + 1) - 1) / 2) + 1)
     gray = cv2.transform(np.ascontiguousarray(pixels[..., :3]), np.full((1, 3), 1 / 3, np.float32))
-    given = known.astype(np.uint8)
-    along = partial(_along, gray, given, wraps, shape, side)
-    with ThreadPoolExecutor(CHANNELS) as pool:
-        return np.stack(list(pool.map(along, (0, 1))), axis=2)
-
-
-def _along(
-    gray: np.ndarray, given: np.ndarray, wraps: tuple[bool, bool], shape: tuple[int, int], side: int, axis: int
-) -> np.ndarray:
-    """How rough it is along one axis, (h, w)."""
-    slopes, both = _beside(cv2.absdiff, gray, axis), _beside(cv2.bitwise_and, given, axis)
-    if not wraps[axis]:
-        both.swapaxes(0, axis)[-1] = 0
-    told = both.astype(np.float32)
-    cv2.multiply(slopes, told, dst=slopes)
-    sums, share = (_blurred(_smaller(each, shape), side, wraps) for each in (slopes, told))
-    mean = sums / np.maximum(share, np.float32(1e-6))
-    rough = WEIGHT * (np.sqrt(mean + np.float32(NOISE)) - np.float32(NOISE**0.5))
-    limited: np.ndarray = LIMIT * np.tanh(rough / np.float32(LIMIT))
-    return limited
-
-
-def _beside(function: Callable[..., Any], values: np.ndarray, axis: int) -> np.ndarray:
-    """(H, W): a function of OpenCV, of each value and the next one along the axis; the last one's next is the first."""
-    out = np.empty_like(values)
-    if axis == 0:
-        function(values[:-1], values[1:], dst=out[:-1])
-        function(values[-1:], values[:1], dst=out[-1:])
-    else:
-        function(values[:, :-1], values[:, 1:], dst=out[:, :-1])
-        function(values[:, -1:], values[:, :1], dst=out[:, -1:])
+    out = np.empty((*shape, CHANNELS), np.float32)
+    slopes, told = np.empty_like(gray), np.empty_like(gray)
+    for axis in (0, 1):
+        here, there = gray.swapaxes(0, axis), known.swapaxes(0, axis)
+        across, both = slopes.swapaxes(0, axis), told.swapaxes(0, axis)  # the last line's next is the first
+        np.subtract(here[1:], here[:-1], out=across[:-1])
+        np.subtract(here[0], here[-1], out=across[-1])
+        np.abs(slopes, out=slopes)
+        np.logical_and(there[1:], there[:-1], out=both[:-1])
+        both[-1] = there[0] & there[-1] & wraps[axis]
+        np.multiply(slopes, told, out=slopes)
+        sums, share = (_blurred(_smaller(each, shape), side, wraps) for each in (slopes, told))
+        mean = sums / np.maximum(share, np.float32(1e-6))
+        rough = WEIGHT * (np.sqrt(mean + np.float32(NOISE)) - np.float32(NOISE**0.5))
+        out[..., axis] = LIMIT * np.tanh(rough / np.float32(LIMIT))
     return out
 
 
