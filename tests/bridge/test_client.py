@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from bridge_server.client import launch
 from bridge_server.client.geometry import Box, clipped, grown_box, selection_bounds
 from engine import canvas
-from tests.bridge.home import FAST, ROOT, Home
+from tests.bridge.home import ROOT, SLOW, Home
 
 CLIENT = sorted((ROOT / "bridge_server" / "client").glob("*.py"))
 
@@ -85,7 +85,7 @@ def test_it_runs_a_job_under_other_pythons(shared: Home, tmp_path: Path, version
         pytest.skip(f"no Python {version} here")
     shutil.copytree(ROOT / "bridge_server" / "client", tmp_path / "bridge_server" / "client")
     (tmp_path / "bridge_server" / "__init__.py").touch()
-    command = [interpreter, "-I", "-W", "error", "-c", _JOB, str(tmp_path), FAST]
+    command = [interpreter, "-I", "-W", "error", "-c", _JOB, str(tmp_path), SLOW]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "4096" in done.stdout
