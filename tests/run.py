@@ -79,6 +79,7 @@ LONG = (  # what --quick leaves out, beside tests that are marked slow
     "tests/engine/test_bench.py",
     "tests/engine/test_bench_photo.py",
     "tests/engine/test_bench_texture.py",
+    "tests/engine/test_cli_files.py",
     "tests/engine/test_diffusers_scheduler.py",
     "tests/engine/test_forecast.py",
     "tests/engine/test_guided.py",

@@ -75,6 +75,8 @@ def test_a_wide_selection_in_a_photograph(desk: Desk) -> None:
     """512 × 512 of 4000 × 3000: the first preview shows the whole selection; what lies outside stays as it is."""
     image = desk.open(photograph(desk.host.work / "photograph.png", 4000, 3000))
     desk.choose("exemplar", seed=7)
+    desk.select(image, 100, 100, 32, 32)
+    assert desk.repaint(image).startswith("Done")  # the engine has loaded this model, as it has after a usual start
     desk.select(image, 1700, 1200, 512, 512)
     before = desk.pixels(image)
     desk.host.run("""

@@ -62,6 +62,8 @@ def test_a_wide_selection_in_a_photograph(desk: Desk, tmp_path: Path) -> None:
     """512 × 512 of 4000 × 3000: the first preview shows the whole selection; what lies outside stays as it is."""
     document = desk.open(photograph(tmp_path / "photograph.png", 4000, 3000))
     desk.choose("exemplar", seed=7)
+    desk.select(document, 100, 100, 32, 32)
+    assert desk.repaint().startswith("Done")  # the engine has loaded this model, as it has after a usual start
     box = (1700, 1200, 512, 512)
     desk.select(document, *box)
     before = desk.pixels(document)
