@@ -68,6 +68,12 @@ class Display:
             stderr=subprocess.DEVNULL,
         )
 
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         for process in (self.manager, self.server):
             end(process, 3.0)

@@ -67,9 +67,8 @@ def work(hub: StandIn) -> Iterator[Path]:
 @pytest.fixture(scope="package")
 def display(work: Path) -> Iterator[Display]:
     del work  # says what is missing
-    shown = Display()
-    yield shown
-    shown.close()
+    with Display() as shown:
+        yield shown
 
 
 @pytest.fixture(scope="package")

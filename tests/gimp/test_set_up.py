@@ -39,9 +39,8 @@ KEPT = 15_000_000  # bytes that have come when the index is held; uv alone is la
 def display(work: Path) -> Iterator[Display]:
     """A screen without the shared GIMP, whose windows may come to lie over those of another one."""
     del work  # says what is missing
-    shown = Display()
-    yield shown
-    shown.close()
+    with Display() as shown:
+        yield shown
 
 
 def stranger(work: Path, display: Display, packaged: Path, **environment: str) -> GimpHost:

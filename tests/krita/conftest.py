@@ -34,9 +34,8 @@ def display() -> Iterator[Display]:
         if os.environ.get("CI") == "true":
             pytest.fail(sentence)
         pytest.skip(sentence)
-    shown = Display()
-    yield shown
-    shown.close()
+    with Display() as shown:
+        yield shown
 
 
 def start_krita(work: Path, display: Display, **environment: str) -> KritaHost:

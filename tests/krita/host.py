@@ -119,13 +119,10 @@ def warmed_home(krita: Krita, seconds: float = 240.0) -> Path:
             home.mkdir()
             _write_settings(home)
             _install_driver(home)
-            display = Display()
-            try:
+            with Display() as display:
                 host = KritaHost(Path(folder) / "work", display=display, home=home, plugin=False, krita=krita)
                 host.start(seconds=seconds)
                 host.stop()
-            finally:
-                display.close()
             for name in ("run", "tmp"):
                 shutil.rmtree(home / name, ignore_errors=True)
             shutil.rmtree(home / ".local/share/krita/pykrita", ignore_errors=True)

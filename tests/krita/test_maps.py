@@ -138,8 +138,8 @@ def test_the_maps_of_a_group_are_painted_together_and_go_with_one_undo(desk: Des
 
 def layers_of_the_list(desk: Desk, *names: str) -> None:
     """Selects layers in Krita's list by the mouse: a click, then Ctrl+clicks. The first one is the active layer then:
-    before Krita 5.3 the one that was clicked last is, so it is clicked last."""
-    if desk.version < (5, 3):
+    before Krita 5.2 the one that was clicked last is, so it is clicked last."""
+    if desk.version < (5, 2):
         names = (*names[1:], names[0])
     desk.host.run("""
 def line_of(name):
