@@ -90,8 +90,9 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             with closing(batch.work(todo, executor, manifest, tally, interrupts.any)) as outcomes:
                 _work(outcomes, tally, notes)
+            interrupts.too_late = True
         except KeyboardInterrupt:
-            interrupts.count = 2
+            interrupts.count, interrupts.too_late = 2, True
         finally:
             _report(arguments, tally, notes, time.monotonic() - began)
     if interrupts.any():
@@ -222,6 +223,7 @@ class _Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
+        self.too_late = False  # nothing is in progress any more
 
     def any(self) -> bool:
         return self.count > 0
@@ -236,7 +238,10 @@ class _Interrupts:
         signal.signal(signal.SIGINT, signal.SIG_IGN if self.count else self._before)  # it ends anyway
 
     def _take(self, _number: int, _frame: FrameType | None) -> None:
+        if self.too_late:
+            return
         self.count += 1
-        if self.count > 1:
+        if self.count == 1:
+            tqdm.write("Finishing the jobs in progress; Ctrl+C again stops at once.", sys.stderr)
+        elif self.count == 2:
             raise KeyboardInterrupt
-        tqdm.write("Finishing the jobs in progress; Ctrl+C again stops at once.", sys.stderr)

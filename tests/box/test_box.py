@@ -16,6 +16,7 @@ from tests.box.road import Box, command
 from tests.bridge.home import PLAIN_RUN, SLOW, Home, Watched, alive, request, until
 
 LONG = {"model": SLOW, "options": {**PLAIN_RUN, "steps": 100, "jump_length": 100}}  # 2 s
+ENDLESS = {"steps": 1000, "jump_length": 10, "jump_samples": 20}  # 6 minutes: no test takes as long
 
 
 def release(pair: Pair, watched: Watched) -> None:
@@ -47,7 +48,7 @@ def on_box(pair: Pair, job: str) -> int:
 
 def begun(pair: Pair, watched: Watched, **fields: object) -> str:
     """A job that the box has begun to run, for the worker here is busy; ``release`` makes that one idle."""
-    pair.busy = watched.session.submit(request(SLOW, options={**PLAIN_RUN, "steps": 1000, "jump_length": 1000}))
+    pair.busy = watched.session.submit(request(SLOW, options={**PLAIN_RUN, **ENDLESS}))
     watched.wait(pair.busy, events.Progress)
     job = watched.session.submit(request(**{**LONG, **fields}))
     watched.wait(job, events.Progress, count=3)

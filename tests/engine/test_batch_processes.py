@@ -103,7 +103,7 @@ def test_ctrl_c(tmp_path, workers, times):
     log = tmp_path / "said"
     with log.open("w", encoding="utf-8") as stream:
         process = _process(*command, stderr=stream)
-    _wait_for(lambda: list(out.glob("*.png")))
+    _wait_for(lambda: list(out.glob("[!.]*.png")))  # a whole one: what is being written has a dot in front
     for _ in range(times):
         process.send_signal(signal.SIGINT)
         _wait_for(lambda: "Ctrl+C again" in log.read_text(encoding="utf-8"))
