@@ -24,16 +24,21 @@ SAMPLES = {"u8": "u1", "u16": "<u2", "f16": "<f2", "f32": "<f4"}  # numpy's name
 
 
 class Pace:
-    """Seconds per unit of progress (a network call), a running mean that forgets the slow first ones."""
+    """Seconds per unit of progress, of the last calls above all: the first ones are slow."""
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self.seconds = 0.0
+        self._seconds = self._units = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """0 while it cannot be told."""
+        return self._seconds / self._units if self._units else 0.0
 
     def step(self, now: float, units: int) -> None:
         if self._last is not None:
-            taken = (now - self._last) / max(1, units)
-            self.seconds = taken if not self.seconds else 0.9 * self.seconds + 0.1 * taken
+            self._seconds = 0.9 * self._seconds + now - self._last
+            self._units = 0.9 * self._units + max(1, units)
         self._last = now
 
 

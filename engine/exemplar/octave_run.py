@@ -180,8 +180,8 @@ class Run:
     def weights(self) -> list[int]:
         """Units of progress of a call, by octave."""
         work = [len(octave.rows) * octave.rounds / octaves.ROUNDS for octave in self._octaves]
-        times = [self._octaves[0].pairs / groups.MOST_PAIRS, *((n / octaves.UNIT) ** octaves.GROWTH for n in work[1:])]
-        return [max(1, round(octaves.UNITS * time)) for time in times]
+        coarsest = octaves.UNITS * self._octaves[0].pairs / groups.MOST_PAIRS
+        return [max(1, round(units)) for units in (coarsest, *(octaves.CALL + n / octaves.PIXELS for n in work[1:]))]
 
     def units(self, plan: tuple[Schedule, Settings]) -> list[int]:
         """Units of progress of each octave, the coarsest with its ``plan``."""

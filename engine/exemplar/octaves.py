@@ -62,11 +62,11 @@ difference of their roots. So flat places do not creep in at a hole's border."""
 VOTE_SIGMA, LAST_VOTE_SIGMA = 2.5, 1.0
 """Deviation in pixels of the weights with which a patch votes for its pixels; in the last call of all they are
 narrower, because votes that do not agree blur the grain."""
-UNITS = 5
-"""Units of progress in a call of the coarsest octave that compares :data:`engine.exemplar.groups.MOST_PAIRS`."""
-UNIT, GROWTH = 24_000, 1.05
-"""Pixels that a call of a finer octave paints in about that time; and the power with which its time grows, because more
-pixels miss the caches more often."""
+UNITS = 9
+"""Units of progress in a call of the coarsest octave that compares :data:`engine.exemplar.groups.MOST_PAIRS`; a unit is
+a millisecond or so of one core."""
+CALL, PIXELS = 2, 1000
+"""Units of progress in any call of a finer octave, and pixels that are painted in one unit more."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bridge_server import work
 from bridge_server.client import messages
 from bridge_server.pool.progress import pace
 from bridge_server.worker.line import Line, Request
-from bridge_server.worker.run import Run
+from bridge_server.worker.run import Pace, Run
 from bridge_server.worker.shelf import Shelf
 from engine import api
 from tests.bridge.home import FAST, PLAIN_RUN, request
@@ -44,3 +44,16 @@ def test_a_worker_keeps_to_it_and_tells_all_steps_in_the_end(tmp_path: Path, sec
     assert progress == ([1, 50] if seconds else list(range(1, 51)))
     assert len(steps[-1]) > 20
     assert (len(steps) == 1) == bool(seconds)
+
+
+def test_the_time_of_a_unit_follows_the_last_calls_and_counts_large_ones_more() -> None:
+    pace, now = Pace(), 100.0
+    assert pace.seconds == 0
+    for units, seconds in [(1, 0.0), (1, 3.0), *20 * [(1, 0.1)]]:  # the first one is slow
+        now += seconds
+        pace.step(now, units)
+    assert 0.1 < pace.seconds < 0.15 + 3.0 * 0.9**20
+    for units, seconds in [(100, 20.0), (1, 0.4)]:  # a hiccup of a small call
+        now += seconds
+        pace.step(now, units)
+    assert pace.seconds == pytest.approx(0.2, rel=0.02)

@@ -199,7 +199,11 @@ def test_coarser_octaves_are_made_one_by_one_so_that_a_run_can_stop_between_them
     run = octave_run.Run(image, ~hole, hole, NO_WRAP, CPU)
     assert len(list(run.prepared())) == 2
     assert not list(run.prepared())
-    assert len(run.weights()) == 3
+    coarsest, *finer = run.weights()
+    assert 0 < coarsest <= octaves.UNITS
+    pixels = [len(octave.rows) for octave in run._octaves[1:]]
+    assert pixels[-1] == 60 * 61
+    assert finer == [round(octaves.CALL + count / octaves.PIXELS) for count in pixels]
 
 
 def test_a_picture_whose_unknown_pixels_are_wiped_is_not_copied():
