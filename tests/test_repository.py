@@ -14,11 +14,12 @@ from tests.run import LONG
 
 ROOT = Path(__file__).parents[1]
 STDLIB = set(sys.stdlib_module_names)
-PLUGIN_SIDE = [ROOT / "bridge_server" / "client", ROOT / "krita_plugin", ROOT / "gimp_plugin"]
-HOST_MODULES = {
-    "krita_plugin": {"krita", "PyQt5", "PyQt6", "sip", "repaint_krita"},
-    "gimp_plugin": {"gi", "repaint_gimp"},
-}
+CLIENT = ROOT / "bridge_server" / "client"
+PLUGIN_SIDE = [CLIENT, ROOT / "krita_plugin", ROOT / "gimp_plugin"]
+TOOLKITS = {"qt": {"PyQt5", "PyQt6"}, "gtk": {"gi"}}
+"""Rooms in the client, each with the widget set that it may import."""
+HOST_MODULES = {"krita_plugin": {"krita", "repaint_krita"}, "gimp_plugin": {"gi", "repaint_gimp"}}
+ROOMS = {"krita_plugin": "qt", "gimp_plugin": "gtk"}
 DRIVERS = [ROOT / "tests" / "krita" / "driver", ROOT / "tests" / "gimp" / "driver"]
 
 
@@ -143,8 +144,8 @@ def test_bridge_and_client_load_no_torch():
 
 @pytest.mark.parametrize("folder", PLUGIN_SIDE, ids=lambda folder: folder.name)
 def test_plugin_side_uses_the_standard_library_and_its_host_only(folder):
-    allowed = HOST_MODULES.get(folder.name, set())
     for path in folder.rglob("*.py"):
+        allowed = HOST_MODULES.get(folder.name, set()) | TOOLKITS.get(path.parent.name, set())
         for name in _imports(path):
             top = name.split(".")[0]
             own = _under(name, "bridge_server.client") or name == "bridge_server" or top in (folder.name, "")
@@ -158,8 +159,25 @@ def test_client_imports_nothing_of_the_plugins_or_the_server():
                 assert _under(name, "bridge_server.client") or name == "bridge_server", f"{path} imports {name}"
             assert not _under(name, "krita_plugin")
             assert not _under(name, "gimp_plugin")
-            if path.parent.name != "editor":
+            if path.parent.name not in ("editor", *TOOLKITS):
                 assert not _under(name, "bridge_server.client.editor"), f"{path} imports {name}"
+
+
+def test_a_widget_set_is_known_to_its_room_and_the_plugins_with_it_only():
+    for path in _tracked(".py"):
+        if path.is_relative_to(ROOT / "tests"):
+            continue
+        parts = path.relative_to(ROOT).parts
+        for room, modules in TOOLKITS.items():
+            within = parts[:3] == ("bridge_server", "client", room)
+            for name in _imports(path):
+                if _under(name, f"bridge_server.client.{room}"):
+                    assert within or ROOMS.get(parts[0]) == room, f"{path.relative_to(ROOT)} imports {name}"
+                if within and _under(name, "bridge_server"):
+                    shared = any(_under(name, f"bridge_server.client.{own}") for own in (room, "editor", "geometry"))
+                    assert shared, f"{path.relative_to(ROOT)} imports {name}"
+                if name.split(".")[0] in modules:
+                    assert within or parts[0] == "gimp_plugin", f"{path.relative_to(ROOT)} imports {name}"
 
 
 def test_what_manages_the_installation_needs_no_package():
@@ -172,27 +190,18 @@ def test_what_manages_the_installation_needs_no_package():
 
 def test_gtk_is_imported_by_the_window_only():
     """A console has no display; whatever the service imports at its start must do without."""
-    window = {
-        "window",
-        "branches",
-        "choosing",
-        "forms",
-        "framing",
-        "gallery",
-        "live",
-        "map_list",
-        "pages",
-        "section",
-        "widgets",
-    }
-    users = {
-        path.stem
-        for path in (ROOT / "gimp_plugin").rglob("*.py")
-        if any(name in ("gi.repository.Gtk", "gi.repository.Gdk") for name in _imports(path))
-    }
-    assert users <= window
-    for path in (ROOT / "gimp_plugin").rglob("*.py"):
+    room = "bridge_server.client.gtk"
+    free = {f"{room}.eventloop", f"{room}.eventloop.Pump"}
+    window = {"window", "saving"}
+    for path in [
+        *(ROOT / "gimp_plugin").rglob("*.py"),
+        CLIENT / "gtk" / "__init__.py",
+        CLIENT / "gtk" / "eventloop.py",
+    ]:
         if path.stem not in window:
+            names = _imports(path)
+            assert not names & {"gi.repository.Gtk", "gi.repository.Gdk"}, path.name
+            assert not {name for name in names if _under(name, room)} - free, path.name
             tree = ast.parse(path.read_text(encoding="utf-8"))
             at_once = {node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.level}
             assert not at_once & window, path.name
@@ -201,10 +210,11 @@ def test_gtk_is_imported_by_the_window_only():
 def test_qt_is_imported_in_one_place():
     users = [
         path.name
-        for path in (ROOT / "krita_plugin").rglob("*.py")
+        for folder in PLUGIN_SIDE
+        for path in folder.rglob("*.py")
         if any(name.split(".")[0] in ("PyQt5", "PyQt6") for name in _imports(path))
     ]
-    assert users == ["qt.py"]
+    assert users == ["binding.py"]
 
 
 @pytest.mark.parametrize("folder", [*PLUGIN_SIDE, *DRIVERS], ids=lambda folder: folder.name)
@@ -285,13 +295,13 @@ def test_shipped_model_is_small_and_described():
 def test_plugins_draw_no_text_as_html() -> None:
     """Titles, sentences and prompts come from outside: Qt's labels, tips and questions are plain, GTK has no markup."""
     found = []
-    for path in sorted((ROOT / "krita_plugin").rglob("*.py")):
+    for path in sorted([*(ROOT / "krita_plugin").rglob("*.py"), *(CLIENT / "qt").glob("*.py")]):
         text = path.read_text(encoding="utf-8")
         if path.name not in ("widgets.py", "__init__.py"):
             found += re.findall(r"QLabel\(", text)
         found += re.findall(r"setToolTip\((?!plain\().*|(?<!plain\(tip\)), TOOLTIP|setHtml.*|RichText", text)
         found += re.findall(r"\.(?:question|information|warning|critical)\((?!.*plain\().*", text)
-    for path in sorted((ROOT / "gimp_plugin").rglob("*.py")):
+    for path in sorted([*(ROOT / "gimp_plugin").rglob("*.py"), *(CLIENT / "gtk").glob("*.py")]):
         text = path.read_text(encoding="utf-8")
         found += re.findall(r".*markup(?!_escape_text).*|\[TIP\] = (?!GLib.markup_escape_text).*", text)
     assert found == []

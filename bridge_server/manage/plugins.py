@@ -29,19 +29,21 @@ def krita_files() -> list[tuple[str, Path]]:
     files = [(path.name, path) for path in (source / "repaint_krita.desktop", source / "repaint_krita.action")]
     for path in _sources(source / "repaint_krita"):
         files.append((path.relative_to(source).as_posix(), path))
-    return files + _client_files("repaint_krita")
+    return files + _client_files("repaint_krita", "gtk")
 
 
 def gimp_files() -> list[tuple[str, Path]]:
     """(name inside GIMP's plug-ins folder, source file) with the client inside."""
     source = ROOT / "gimp_plugin"
     files = [(path.relative_to(source).as_posix(), path) for path in _sources(source / "repaint_gimp")]
-    return files + _client_files("repaint_gimp")
+    return files + _client_files("repaint_gimp", "qt")
 
 
-def _client_files(plugin: str) -> list[tuple[str, Path]]:
-    """The client inside a plug-in's folder."""
-    paths = [ROOT / "bridge_server" / "__init__.py", *_sources(ROOT / "bridge_server" / "client")]
+def _client_files(plugin: str, foreign: str) -> list[tuple[str, Path]]:
+    """The client inside a plug-in's folder, without the ``foreign`` widget set's room."""
+    client = ROOT / "bridge_server" / "client"
+    paths = [ROOT / "bridge_server" / "__init__.py", *_sources(client)]
+    paths = [path for path in paths if client / foreign not in path.parents]
     return [(f"{plugin}/{LIB}/{path.relative_to(ROOT).as_posix()}", path) for path in paths]
 
 

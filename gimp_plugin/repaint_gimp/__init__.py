@@ -9,6 +9,6 @@ script         a run without a window, to the end, for scripts
 service        the process that lives as long as GIMP: the controller, the bridge's session, the window
 host, layer    GIMP's images as the shared `Flow` wants them; lookup, pixels: found again by id, read and written
 sentences      what only GIMP has to say
-eventloop      GLib's side of the shared `Pump`
-window …       what the artist sees, in GTK 3; imported only when it is first shown: a console has no display
+window         what the artist sees; saving: what it does when an image was saved. Imported only when it is first shown:
+               a console has no display
 """

@@ -3,6 +3,7 @@ window. Others speak to it through one temporary procedure, which returns at onc
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from bridge_server.client.editor.identity import client_id, open_log
 from bridge_server.client.editor.model import Refused
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.editor.setup import SetUpPage
+from bridge_server.client.gtk.eventloop import Pump
 from bridge_server.client.launch import user_folders
 from bridge_server.client.session import Session
 
 from . import sentences
-from .eventloop import Pump
 from .host import GimpHost
 
 SHOW = "repaint-bridge-show"
@@ -45,7 +46,7 @@ class Service:
 
     def __init__(self, plug_in: Any) -> None:
         self.plug_in = plug_in
-        self.pump = Pump(Probe())
+        self.pump = Pump(Probe(), logging.getLogger("repaint_gimp"))
         self.window: Any = None
         self.host = GimpHost(self.pump.probe)
         self.session = Session("gimp " + Gimp.version(), self.pump.notify, client_id("gimp"), history=True)

@@ -6,9 +6,12 @@ Krita's importer copies nothing but this folder) may be imported here: the inter
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from krita import DockWidgetFactory, DockWidgetFactoryBase, Krita
 
@@ -24,6 +27,12 @@ def _find_client() -> None:
             return
 
 
+def _add_docker(name: str, kind: Any) -> None:
+    place: Any = DockWidgetFactoryBase
+    right = getattr(place, "DockPosition", place).DockRight
+    Krita.instance().addDockWidgetFactory(DockWidgetFactory(name, right, kind))
+
+
 def _register() -> None:
     """Builds the one controller of this Krita and hands it to the docker and the actions."""
     from bridge_server.client.editor import words
@@ -33,18 +42,20 @@ def _register() -> None:
     from bridge_server.client.editor.probe import Probe
     from bridge_server.client.editor.setup import SetUpPage
     from bridge_server.client.launch import user_folders
+    from bridge_server.client.qt import icons
+    from bridge_server.client.qt.binding import QtCore
+    from bridge_server.client.qt.eventloop import Pump
     from bridge_server.client.session import Session
 
     from .docker import RePaintDocker
     from .document import KritaHost
-    from .eventloop import Pump
     from .extension import DOCKER_ID, RePaintExtension
-    from .qt import QtCore, scoped
 
     application = Krita.instance()
     words.choose(os.environ.get("LANGUAGE", "").split(":")[0] or QtCore.QLocale().name())
+    icons.choose(application.icon)
     probe = Probe()
-    pump = Pump(probe)
+    pump = Pump(probe, logging.getLogger("repaint_krita"))
     log = open_log("krita")
     session = Session("krita " + application.version(), pump.notify, client_id("krita"), history=True)
     pump.drive(Flow(KritaHost(probe, pump.repeat), session), log)
@@ -53,8 +64,7 @@ def _register() -> None:
     RePaintDocker.set_up = page
     RePaintDocker.choices = Choices(user_folders().config / "krita.json")
     application.addExtension(RePaintExtension(application, pump))
-    right = scoped(DockWidgetFactoryBase, "DockPosition", "DockRight")
-    application.addDockWidgetFactory(DockWidgetFactory(DOCKER_ID, right, RePaintDocker))
+    _add_docker(DOCKER_ID, RePaintDocker)
     notifier = application.notifier()
     notifier.setActive(True)
     notifier.applicationClosing.connect(page.close)
@@ -65,7 +75,9 @@ def _register_incomplete(missing: str) -> None:
     """Without the client (a source archive imported as it is) the docker says what to do instead of being absent."""
     from krita import DockWidget
 
-    from .qt import QtCore, QtWidgets, scoped
+    binding = "PyQt6" if "PyQt6.QtCore" in sys.modules else "PyQt5"
+    Qt = importlib.import_module(binding + ".QtCore").Qt
+    QtWidgets = importlib.import_module(binding + ".QtWidgets")
 
     class IncompleteDocker(DockWidget):
         def __init__(self) -> None:
@@ -75,7 +87,7 @@ def _register_incomplete(missing: str) -> None:
                 f"This copy of the plug-in is not complete ({missing}): import the file repaint_krita-….zip of the "
                 "project's releases instead of its source, then start Krita again."
             )
-            label.setTextFormat(scoped(QtCore.Qt, "TextFormat", "PlainText"))
+            label.setTextFormat(getattr(Qt, "TextFormat", Qt).PlainText)
             label.setObjectName("repaint_status")
             label.setWordWrap(True)
             label.setMargin(6)
@@ -85,8 +97,7 @@ def _register_incomplete(missing: str) -> None:
         def canvasChanged(self, _canvas: object) -> None:
             pass
 
-    right = scoped(DockWidgetFactoryBase, "DockPosition", "DockRight")
-    Krita.instance().addDockWidgetFactory(DockWidgetFactory("repaint_docker", right, IncompleteDocker))
+    _add_docker("repaint_docker", IncompleteDocker)
 
 
 _find_client()

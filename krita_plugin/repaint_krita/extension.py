@@ -6,25 +6,25 @@ from typing import Any, Callable, Dict
 
 from krita import Extension, Krita
 
+from bridge_server.client.editor.pump import Pump
 from bridge_server.client.editor.words import tr
+from bridge_server.client.qt.binding import QtWidgets
 
 from . import sentences
-from .eventloop import Pump
-from .qt import QtWidgets
 
 DOCKER_ID = "repaint_docker"
-# what each action does with the docker of the window in front
+# what each action does with the docker's body in the window in front
 WORK: Dict[str, Callable[[Any], Any]] = {
-    "repaint_selection": lambda docker: docker.button.click(),
-    "repaint_extend": lambda docker: docker.extend_page.button.click(),
-    "repaint_tile": lambda docker: docker.tile_page.button.click(),
-    "repaint_keep": lambda docker: docker.keep_button.click(),
-    "repaint_cancel": lambda docker: docker.cancel_button.click(),
-    "repaint_next": lambda docker: docker.gallery.walk(1),
-    "repaint_previous": lambda docker: docker.gallery.walk(-1),
-    "repaint_apply": lambda docker: docker.apply.click(),
-    "repaint_compare": lambda docker: docker.toggle_compare(),
-    "repaint_more": lambda docker: docker.more.click(),
+    "repaint_selection": lambda body: body.button.click(),
+    "repaint_extend": lambda body: body.extend_page.button.click(),
+    "repaint_tile": lambda body: body.tile_page.button.click(),
+    "repaint_keep": lambda body: body.keep_button.click(),
+    "repaint_cancel": lambda body: body.cancel_button.click(),
+    "repaint_next": lambda body: body.gallery.walk(1),
+    "repaint_previous": lambda body: body.gallery.walk(-1),
+    "repaint_apply": lambda body: body.apply.click(),
+    "repaint_compare": lambda body: body.toggle_compare(),
+    "repaint_more": lambda body: body.more.click(),
 }
 
 
@@ -51,4 +51,4 @@ class RePaintExtension(Extension):
         if docker is not None:
             docker.show()
             docker.raise_()
-            work(docker)
+            work(docker.body)

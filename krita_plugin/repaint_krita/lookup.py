@@ -6,7 +6,7 @@ from typing import List, Optional
 
 from krita import Document, Krita, Node
 
-from .qt import QtCore
+from bridge_server.client.qt.binding import QtCore
 
 
 def root_id(document: Optional[Document]) -> Optional[str]:

@@ -13,11 +13,11 @@ from bridge_server.client.editor.material import Source, Wish
 from bridge_server.client.editor.model import Refused
 from bridge_server.client.editor.reading import in_slices, marked
 from bridge_server.client.geometry import Box
+from bridge_server.client.qt.pictures import RGBA, image
 
 from . import colours
 from .colours import Space
 from .lookup import is_mask, layer_of, root_id, top_nodes
-from .pixels import RGBA, image
 
 MASKS = ("selectionmask", "transparencymask", "filtermask")  # those that say how much of a pixel
 PLAIN_SLICE, CONVERTED_SLICE = 1 << 18, 1 << 15  # pixels read at a time, as in `document`

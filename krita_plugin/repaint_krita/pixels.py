@@ -1,20 +1,11 @@
-"""Pixel buffers between Krita and the engine: the order of the channels, and pictures for Qt.
+"""Pixel buffers between Krita and the engine: the order of the channels.
 
 Krita's integer RGBA is B, G, R, A in memory, its floats R, G, B, A; straight alpha, rows from the top.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from .qt import QtGui, scoped
-
-RGBA = scoped(QtGui.QImage, "Format", "Format_RGBA8888")
-
-
-def image(data: bytes, width: int, height: int) -> Any:
-    """A QImage over ``data`` (8-bit RGBA, width*height*4 bytes) without a copy: keep ``data`` while it is used."""
-    return QtGui.QImage(data, width, height, 4 * width, RGBA)
+from bridge_server.client.qt.pictures import image
 
 
 def swapped(data: bytes, width: int, height: int, depth: str) -> bytes:

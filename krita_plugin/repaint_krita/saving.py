@@ -1,4 +1,4 @@
-"""Tells when a document is about to be saved, which Krita's API does not: it tells of it afterwards.
+"""No document is saved with a layer that shows several pictures. Krita's API tells of saving only afterwards.
 
 Krita copies the document within the very call that its action makes. So the artist's way to the action is watched: the
 mouse on its entry or its button, its shortcut, and the closing of a picture or of Krita, which may end in saving.
@@ -11,7 +11,9 @@ from typing import Any, Callable, List
 
 from krita import Krita
 
-from .qt import QtCore, QtWidgets, scoped
+from bridge_server.client.editor.pump import Pump
+from bridge_server.client.qt.binding import QtCore, QtWidgets, scoped
+from bridge_server.client.qt.choosing import InLayerBox, SplitView
 
 ACTIONS = (
     "file_save", "file_save_as", "file_export_file", "file_export_advanced", "save_incremental_version",
@@ -57,3 +59,17 @@ class BeforeSaving(QtCore.QObject):
 
     def _before(self) -> None:
         self._work()
+
+
+class SavingInLayerBox(InLayerBox):
+    """Unticked before a document is saved."""
+
+    def __init__(self, pump: Pump, view: SplitView) -> None:
+        super().__init__(pump, view)
+        self._saving = BeforeSaving(lambda: self.setChecked(False))
+        # by a script, or in another way that was not seen
+        Krita.instance().notifier().imageSaved.connect(lambda *_: self.saved())
+
+    def refresh(self) -> None:
+        self._saving.switch(self.is_on())
+        super().refresh()

@@ -26,13 +26,13 @@ from bridge_server.client.editor.model import Area, Extend, Refused, Tile
 from bridge_server.client.editor.probe import Probe
 from bridge_server.client.editor.words import tr
 from bridge_server.client.errors import BridgeError
+from bridge_server.client.qt.binding import QtCore
 from bridge_server.client.session import Session
 
 from .docker import RePaintDocker
 from .document import KritaHost
 from .layer import PreviewLayer
 from .lookup import find_document, find_node, layer_of, root_id
-from .qt import QtCore
 
 SETTLE_SECONDS = 0.1  # between two looks whether Krita has made the new layer the active one
 log = logging.getLogger("repaint_krita")

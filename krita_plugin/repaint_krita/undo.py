@@ -14,8 +14,9 @@ from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from krita import Krita
 
+from bridge_server.client.qt.binding import QtWidgets
+
 from .lookup import find_document
-from .qt import QtWidgets
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ HOPS = {  # what is handed over by a queue or a socket; docs/architecture.md say
     ("bridge_server/foreman.py", "bridge_server/client/jobs.py"),
     ("bridge_server/client/jobs.py", "bridge_server/client/editor/machine.py"),
 }
-OF_THE_EDITOR = "repaint_krita/", "repaint_gimp/"
+OF_THE_EDITOR = "repaint_krita/", "repaint_gimp/", "client/qt/", "client/gtk/"
 
 
 def walk(heading: str, octaves: bool) -> list[str]:
@@ -139,7 +139,8 @@ def test_the_documented_walks_are_walked(tmp_path: Path, model: str, side: int) 
 
 def test_both_editors_walk_the_first_and_the_last_step() -> None:
     """What no editor made of files has."""
-    for editor in ("krita", "gimp"):
+    for editor, widgets in (("krita", "qt"), ("gimp", "gtk")):
+        pages = ROOT / "bridge_server" / "client" / widgets / "pages.py"
+        assert "panel.start(" in pages.read_text(encoding="utf-8")
         folder = ROOT / f"{editor}_plugin" / f"repaint_{editor}"
-        assert "panel.start(" in (folder / "pages.py").read_text(encoding="utf-8")
         assert "def paint(self, picture: Picture)" in (folder / "layer.py").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from install import languages
 
 ROOT = Path(__file__).parents[2]
 EDITOR = ROOT / "bridge_server/client/editor"
+WINDOWS = (ROOT / "bridge_server/client/qt", ROOT / "bridge_server/client/gtk")
 PLUGINS = (ROOT / "krita_plugin/repaint_krita", ROOT / "gimp_plugin/repaint_gimp")
 NEEDS_A_NAME = ("tr", "ntr", "say", "Refused", "_stop", "_failed", "note", "setText", "set_text", "setWindowTitle")
 
@@ -81,7 +82,7 @@ def test_what_the_bridge_and_the_engine_say_is_said_by_them() -> None:
     assert not leftovers, leftovers
 
 
-@pytest.mark.parametrize("folder", [EDITOR, *PLUGINS], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [EDITOR, *WINDOWS, *PLUGINS], ids=lambda folder: folder.name)
 def test_what_is_shown_stands_in_a_table(folder: Path) -> None:
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -29,7 +29,7 @@ images, displays = {}, {}
 
 def options(area=None):
     # what a click would send
-    return settings(flow, window.panel.values(), area).options
+    return settings(flow, body.panel.values(), area).options
 
 def pattern(width, height):
     # soft waves: R'G'B' bytes
@@ -225,9 +225,9 @@ class Desk(EditorDesk[GimpHost]):
         self.forget_images()
         self.host.run(
             "pump.do('forget', flow.forget_all)\nflow.say('')\nhost.image = ''\n"
-            "window.pages.set_visible_child_name('selection')\n"
-            "window.panel.show_values(defaults())\nwindow.choosing.order.write('newest')\n"
-            "window.choosing.search.set_text('')\nwindow.live.on.set_active(False)\nNone"
+            "body.pages.set_visible_child_name('selection')\n"
+            "body.panel.show_values(defaults())\nbody.choosing.order.write('newest')\n"
+            "body.choosing.search.set_text('')\nbody.live.on.set_active(False)\nNone"
         )
 
     # ---- keys ----
@@ -255,7 +255,7 @@ class Desk(EditorDesk[GimpHost]):
         self.host.wait("service.window is not None and service.window.get_mapped()", what="RePaint's window is there")
         self.host.run(
             "from gi.repository import Gtk\nfrom bridge_server.client.editor.fields import defaults\n"
-            "window = service.window\nNone"
+            "window, body = service.window, service.window.body\nNone"
         )
         self.close(image)
 
@@ -269,12 +269,12 @@ class Desk(EditorDesk[GimpHost]):
     ) -> None:
         """Sets the window's fields; the seed is locked, or drawn at the click if None."""
         self.host.wait(
-            f"{model!r} in window.fields['model'].values() and {preset!r} in window.fields['preset'].values()",
+            f"{model!r} in body.fields['model'].values() and {preset!r} in body.fields['preset'].values()",
             seconds=60,
             what=f"the window offers {model} and {preset}",
         )
         self.host.run(
-            f"f = window.fields\nf['model'].write({model!r})\nf['preset'].write({preset!r})\n"
+            f"f = body.fields\nf['model'].write({model!r})\nf['preset'].write({preset!r})\n"
             f"f['variants'].write({variants})\nf['lock_seed'].write({seed is not None})\n"
             f"f['seed'].set_text({'' if seed is None else str(seed)!r})\nNone"
         )
@@ -287,16 +287,16 @@ class Desk(EditorDesk[GimpHost]):
         """One of the window's buttons without the mouse's way."""
         if image is not None:
             self.work_on(image)
-        self.host.run(f"window.{button}.clicked()\nNone")
+        self.host.run(f"body.{button}.clicked()\nNone")
 
     def click(self, widget: str) -> None:
         """A click of the real mouse on one of the window's widgets."""
         own = self.host.window_of("^RePaint$")
         self.host.xdo("windowactivate", "--sync", own, "windowraise", own)
-        self.host.click_on(f"click(window.{widget})", widget, f"under_mouse(window.{widget})")
+        self.host.click_on(f"click(body.{widget})", widget, f"under_mouse(body.{widget})")
 
     def status(self) -> str:
-        return str(self.host.run("window.status.get_text()"))
+        return str(self.host.run("body.status.get_text()"))
 
     def repaint(self, image: Image, seconds: float = 60.0) -> str:
         self.press(image)

@@ -134,7 +134,7 @@ class GimpHost(Driven):
     """
 
     name = "gimp"
-    says = "[window.status.get_text(), flow.engine, flow.busy]"
+    says = "[body.status.get_text(), flow.engine, flow.busy]"
 
     def __init__(
         self,

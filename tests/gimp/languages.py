@@ -23,22 +23,22 @@ from .host import GimpHost
 from .screenshots import pictured
 
 STATES = {
-    "selection": "made.fields['model'].write('sd15')",
-    "extend": "made.fields['model'].write('exemplar')\nmade.pages.set_visible_child_name('extend')",
-    "tile": "made.pages.set_visible_child_name('tile')",
-    "more": "made.pages.set_visible_child_name('more')",
+    "selection": "made.body.fields['model'].write('sd15')",
+    "extend": "made.body.fields['model'].write('exemplar')\nmade.body.pages.set_visible_child_name('extend')",
+    "tile": "made.body.pages.set_visible_child_name('tile')",
+    "more": "made.body.pages.set_visible_child_name('more')",
     "maps": """
 from bridge_server.client.editor.maps import KINDS, Row
-made.pages.set_visible_child_name('selection')
-made.panel.maps.look = lambda: None
-made.panel.maps.rows = [Row(kind, kind, True, kind) for kind, _ in KINDS]
-made.maps.on.set_active(True)
+made.body.pages.set_visible_child_name('selection')
+made.body.panel.maps.look = lambda: None
+made.body.panel.maps.rows = [Row(kind, kind, True, kind) for kind, _ in KINDS]
+made.body.maps.on.set_active(True)
 """,
-    "removal": "for part in made.removal.parts.values(): part.show()",
+    "removal": "for part in made.body.removal.parts.values(): part.show()",
     "set-up": """
-made.set_up_panel.show()
-made.halves.hide()
-for part in made.set_up_panel.get_children():
+made.body.set_up_panel.show()
+made.body.halves.hide()
+for part in made.body.set_up_panel.get_children():
     part.show()
 """,
 }
@@ -57,7 +57,7 @@ def speaking(language):
     made.set_title("RePaint, " + language)
     made.present()
     made.move(40, 40)
-    made.refresh()
+    made.body.refresh()
     return made
 
 def parts(widget):
@@ -111,7 +111,7 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     image = desk.new(300, 240)
     desk.menu("selection", image)
     host.wait("service.window is not None and service.window.get_mapped()")
-    host.run("window = service.window\nNone")
+    host.run("window, body = service.window, service.window.body\nNone")
     host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
     desk.choose("exemplar", seed=7, variants=2)
     desk.select(image, 60, 50, 40, 40)

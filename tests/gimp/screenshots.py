@@ -137,13 +137,13 @@ def _take(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None:
     host.run("pump.choose(run, 0)\nNone")
     host.wait("not flow.has_steps and flow.selected[0] is run and len(v.views)", what="the first run is chosen")
     for page in ("selection", "extend", "more"):
-        host.run(f"window.pages.set_visible_child_name({page!r})\nNone")
+        host.run(f"body.pages.set_visible_child_name({page!r})\nNone")
         _window(host, folder, chosen.out / f"gimp-window-{page}.png")
-    host.run("window.fields['variants'].write(1)\nwindow.panel.start('tile')\nNone")
-    host.run("window.pages.set_visible_child_name('tile')\nNone")
+    host.run("body.fields['variants'].write(1)\nbody.panel.start('tile')\nNone")
+    host.run("body.pages.set_visible_child_name('tile')\nNone")
     desk.wait_end(900)
     _window(host, folder, chosen.out / "gimp-window-tile.png")
-    host.run("window.pages.set_visible_child_name('selection')\nwindow.fields['model'].write('sd15')\nNone")
+    host.run("body.pages.set_visible_child_name('selection')\nbody.fields['model'].write('sd15')\nNone")
     host.run("pump.do('p', lambda: flow.say('Ready.'))\nNone")
     _window(host, folder, chosen.out / "gimp-window-licence.png")
 
@@ -154,7 +154,8 @@ def _open_window(desk: Desk, image: Image, width: int, left: int) -> None:
     desk.menu("selection", image)
     host.run("from gi.repository import Gtk")
     host.wait("service.window is not None and service.window.get_mapped()")
-    host.run(f"window = service.window\nwindow.resize({width}, 660)\nwindow.move({left}, 200)\nNone")
+    host.run("window, body = service.window, service.window.body\nNone")
+    host.run(f"window.resize({width}, 660)\nwindow.move({left}, 200)\nNone")
     host.wait("flow.connected and flow.engine == 'ready'", seconds=120)
 
 
@@ -176,7 +177,7 @@ def _take_maps(host: GimpHost, folder: Path, chosen: argparse.Namespace) -> None
     host.xdo("windowmove", main_window, 0, 0, "windowsize", main_window, WIDE, HIGH - 20)
     _open_window(desk, image, width=760, left=700)
     desk.choose(chosen.model, seed=chosen.seed, variants=2)
-    host.run("window.maps.on.set_active(True)\nNone")
+    host.run("body.maps.on.set_active(True)\nNone")
     host.xdo("mousemove", WIDE - 1, HIGH - 1)
     print(desk.repaint(image, 900), desk.names(image))
     host.run(f"Gimp.Selection.none({image.code})\nGimp.displays_flush()\nNone")

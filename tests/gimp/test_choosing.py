@@ -9,7 +9,7 @@ import pytest
 
 from .desk import Desk
 
-TEXTS = "[row[1] for row in window.gallery.rows]"
+TEXTS = "[row[1] for row in body.gallery.rows]"
 
 
 def test_choosing_with_figures(desk: Desk) -> None:
@@ -23,32 +23,32 @@ def test_choosing_with_figures(desk: Desk) -> None:
     best = discords.index(min(discords))
     assert desk.host.run("flow.selected[1]") == best
     assert desk.host.run(TEXTS)[best].startswith("✓")
-    assert "Edge " in desk.host.run("window.gallery.rows[0][4]")
-    desk.host.run("window.choosing.order.write('best')\nNone")
+    assert "Edge " in desk.host.run("body.gallery.rows[0][4]")
+    desk.host.run("body.choosing.order.write('best')\nNone")
     order = [str(k + 1) for k in sorted(range(3), key=lambda k: discords[k])]
     assert [text.lstrip("✓ ")[0] for text in desk.host.run(TEXTS)] == order
     desk.click("marks.favourite")
     desk.host.wait(f"any(text.startswith('★') for text in {TEXTS})")
-    desk.host.run("window.choosing.only.set_active(True)\nNone")
+    desk.host.run("body.choosing.only.set_active(True)\nNone")
     assert len(desk.host.run(TEXTS)) == 1
-    desk.host.run("window.choosing.only.set_active(False)\nwindow.choosing.search.set_text('9')\nNone")
+    desk.host.run("body.choosing.only.set_active(False)\nbody.choosing.search.set_text('9')\nNone")
     assert len(desk.host.run(TEXTS)) == 1, "the seed"
-    desk.host.run("window.choosing.search.set_text('')\nNone")
+    desk.host.run("body.choosing.search.set_text('')\nNone")
 
     desk.click("marks.split")
-    desk.host.wait("window.split_view.get_mapped()")
+    desk.host.wait("body.split_view.get_mapped()")
     desk.host.run("pump.choose(flow.runs[-1], (flow.selected[1] + 1) % 3)\nNone")
-    desk.host.wait("len(window.split_view.bars.places) == 2 and not flow.has_steps", what="original, A and B")
-    assert desk.host.run("window.split_view.names.get_text()") == "Original | A | B"
+    desk.host.wait("len(body.split_view.bars.places) == 2 and not flow.has_steps", what="original, A and B")
+    assert desk.host.run("body.split_view.names.get_text()") == "Original | A | B"
     desk.host.screenshot("split")
-    x, y = desk.host.at_rest("click(window.split_view.area)", "split view")
-    width, before = desk.host.run("[window.split_view._image.get_pixbuf().get_width(), window.split_view.bars.places]")
+    x, y = desk.host.at_rest("click(body.split_view.area)", "split view")
+    width, before = desk.host.run("[body.split_view._image.get_pixbuf().get_width(), body.split_view.bars.places]")
     desk.host.drag(x + (before[1] - 0.5) * width, y, x + 0.4 * width, y)
-    after = desk.host.run("window.split_view.bars.places")
+    after = desk.host.run("body.split_view.bars.places")
     assert after[0] == before[0]
     assert after[1] == pytest.approx(0.9, abs=0.05)
 
-    whole, chosen = desk.pixels(image), "next(line[1] for line in window.gallery.rows if line[1].startswith('✓'))"
+    whole, chosen = desk.pixels(image), "next(line[1] for line in body.gallery.rows if line[1].startswith('✓'))"
     layers, mark = desk.names(image), desk.host.run(chosen)
     desk.click("in_layer")
     desk.host.wait(f"tree({image.code})[0][0] == 'RePaint split view' and not flow.has_steps")
@@ -64,7 +64,7 @@ def test_choosing_with_figures(desk: Desk) -> None:
     desk.click("in_layer")
     desk.redo(image)
     desk.host.wait(f"hashlib.sha256(visible({image.code})).hexdigest() == {original!r}", what="it is emptied")
-    desk.host.run("window.marks.split.set_active(False)\nwindow.marks.favourite.set_active(False)\nNone")
+    desk.host.run("body.marks.split.set_active(False)\nbody.marks.favourite.set_active(False)\nNone")
 
 
 def test_a_save_ends_the_split_view_and_asks_for_another(desk: Desk) -> None:
@@ -79,19 +79,19 @@ def test_a_save_ends_the_split_view_and_asks_for_another(desk: Desk) -> None:
     desk.select(image, 80, 60, 70, 50)
     assert desk.repaint(image, 180).startswith("Done")
     whole = desk.pixels(image)
-    desk.host.run("window.marks.split.set_active(True)\nNone")
-    desk.host.wait("window.split_view.get_mapped()")
+    desk.host.run("body.marks.split.set_active(True)\nNone")
+    desk.host.wait("body.split_view.get_mapped()")
     desk.click("in_layer")
     desk.host.wait(f"tree({image.code})[0][0] == 'RePaint split view' and not flow.has_steps")
     assert (desk.pixels(image) != whole).any()
     for number in range(2):
         desk.keys("ctrl+s")
         desk.host.wait(
-            f"not {image.code}.is_dirty()" if number else "not window.in_layer.get_active()", what="it is saved"
+            f"not {image.code}.is_dirty()" if number else "not body.in_layer.get_active()", what="it is saved"
         )
         assert np.array_equal(desk.pixels(image), whole)
         if not number:
             assert "save once more" in desk.status()
     again = desk.open(path)
     assert np.array_equal(desk.pixels(again), whole)
-    desk.host.run("window.marks.split.set_active(False)\nNone")
+    desk.host.run("body.marks.split.set_active(False)\nNone")

@@ -15,9 +15,9 @@ from .desk import Desk
 from .host import GimpHost
 
 PICTURES = {
-    "gallery": ("window.gallery", "window.gallery.rows[0][0]"),
-    "split view": ("window.split_view._image", "window.split_view._image.get_pixbuf()"),
-    "step": ("window.branches.picture", "window.branches.picture.get_pixbuf()"),
+    "gallery": ("body.gallery", "body.gallery.rows[0][0]"),
+    "split view": ("body.split_view._image", "body.split_view._image.get_pixbuf()"),
+    "step": ("body.branches.picture", "body.branches.picture.get_pixbuf()"),
 }
 
 
@@ -32,8 +32,8 @@ def test_small_pictures_are_sharp(work: Path, display: Display) -> None:
         desk.choose(seed=7)
         desk.select(image, 80, 60, 70, 50)
         assert desk.repaint(image).startswith("Done")
-        host.run("window.resize(700, 480)\nwindow.move(0, 0)\nwindow.marks.split.set_active(True)\nNone")
-        host.wait("window.split_view.get_mapped() and window.branches.picture.get_pixbuf() is not None")
+        host.run("window.resize(700, 480)\nwindow.move(0, 0)\nbody.marks.split.set_active(True)\nNone")
+        host.wait("body.split_view.get_mapped() and body.branches.picture.get_pixbuf() is not None")
         host.xdo("mousemove", "1590", "990")
         host.wait("not flow.has_steps and window.get_scale_factor() == 2")
         for name, (widget, picture) in PICTURES.items():
@@ -44,8 +44,8 @@ def test_small_pictures_are_sharp(work: Path, display: Display) -> None:
             wanted = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)[..., :3]
             part = wanted[height // 4 : height // 2, width // 4 : width // 2]
             if name == "step":  # below the split view, and with it below the screen's edge
-                host.run("window.marks.split.set_active(False)\nwindow.resize(700, 400)\nNone")
-                host.wait("not window.split_view.get_mapped()")
+                host.run("body.marks.split.set_active(False)\nwindow.resize(700, 400)\nNone")
+                host.wait("not body.split_view.get_mapped()")
             end = time.monotonic() + 20.0  # what is laid out anew is drawn with one of the next frames
             while not found(shown(host, name, widget), part):
                 assert time.monotonic() < end, f"{name}: not drawn pixel by pixel"

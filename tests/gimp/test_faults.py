@@ -111,7 +111,8 @@ def test_plugin_killed_mid_run(host: GimpHost, end: Callable[[GimpHost, int], No
     assert host.run("import os\nos.getpid()") != pid
     again = Desk(host)
     same = Image("same", 300, 200)
-    host.run(f"images['same'] = Gimp.Image.get_by_id({number})\nwindow = service.window\nNone")
+    host.run(f"images['same'] = Gimp.Image.get_by_id({number})\nNone")
+    host.run("window, body = service.window, service.window.body\nNone")
     seeds = "sorted(v.seed for run in flow.runs for v in run.variants if v.picture is not None)"
     host.wait(f"{seeds} == [7, 8, 8, 9]", 60, "the finished pictures are back, and the queued job was done")
     assert again.names(same) == ["RePaint preview", "Background"], "the half-made layer is left to the artist"

@@ -124,7 +124,7 @@ def test_cancel_leaves_nothing(desk: Desk, moment: str) -> None:
     desk.choose("test/gaussian-slow", LONG)
     desk.work_on(image)
     if moment == "at once":
-        desk.host.run("window.selection_page.button.clicked()\nwindow.cancel_button.clicked()\nNone")
+        desk.host.run("body.selection_page.button.clicked()\nbody.cancel_button.clicked()\nNone")
     else:
         desk.press()
         if moment == "preview":
@@ -223,7 +223,7 @@ def test_extend_is_one_undo_step(desk: Desk, undo: bool) -> None:
     before = desk.fingerprint(image)
     desk.choose("test/gaussian-slow" if not undo else "test/gaussian", seed=7)
     desk.host.run(
-        "for s, n in zip(('left', 'top', 'right', 'bottom'), (16, 0, 48, 8)): window.fields['extend_' + s].write(n)"
+        "for s, n in zip(('left', 'top', 'right', 'bottom'), (16, 0, 48, 8)): body.fields['extend_' + s].write(n)"
     )
     desk.press(image, "extend_page.button")
     if undo:
@@ -242,13 +242,13 @@ def test_tile(desk: Desk) -> None:
     image = desk.new(128, 96)
     before = desk.pixels(image)
     desk.choose(seed=7)
-    desk.host.run("window.pages.set_visible_child_name('tile')\nwindow.fields['tile_band'].write(32)\nNone")
+    desk.host.run("body.pages.set_visible_child_name('tile')\nbody.fields['tile_band'].write(32)\nNone")
     desk.press(image, "tile_page.button")
     assert desk.wait_end().startswith("Done")
     after = desk.pixels(image)
     assert np.array_equal(after[16:-16, 16:-16], before[16:-16, 16:-16])
     assert not np.array_equal(after[:16], before[:16])
-    desk.host.wait("window.tile_page.preview.get_pixbuf() is not None", what="the repeated picture is shown")
+    desk.host.wait("body.tile_page.preview.get_pixbuf() is not None", what="the repeated picture is shown")
 
 
 def test_with_last_values_starts_at_once(desk: Desk) -> None:
@@ -263,7 +263,7 @@ def test_with_last_values_starts_at_once(desk: Desk) -> None:
 
 def test_refusals_are_one_sentence(desk: Desk) -> None:
     desk.choose()
-    desk.host.run("window.selection_page.button.clicked()\nNone")
+    desk.host.run("body.selection_page.button.clicked()\nNone")
     assert "Open a picture first" in desk.wait_end()
     image = desk.new(200, 150)
     before = desk.fingerprint(image)

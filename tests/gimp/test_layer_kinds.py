@@ -244,7 +244,7 @@ def test_extending_the_canvas_moves_it_and_an_undo_brings_it_back(desk: Desk, ca
     image = made(desk, case)
     desk.choose(seed=7)
     before = kept(desk, image)
-    desk.host.run("for side in ('left', 'top', 'right', 'bottom'): window.fields['extend_' + side].write(16)\nNone")
+    desk.host.run("for side in ('left', 'top', 'right', 'bottom'): body.fields['extend_' + side].write(16)\nNone")
     desk.press(image, "extend_page.button")
     assert desk.wait_end().startswith("Done")
     during = desk.host.run(f"kinds({image.code})")
@@ -303,12 +303,12 @@ None
     desk.choose("exemplar", seed=7)
     desk.work_on(image)
     desk.host.run(
-        f"f = window.fields\nf['material'].write({kind!r})\n"
+        f"f = body.fields\nf['material'].write({kind!r})\n"
         f"if {kind == 'other'}: f['material_name'].write('Magenta')\nNone"
     )
     before = kept(desk, image)
-    desk.host.wait("window.material.picture.get_mapped()", what="a small picture of what would be used")
-    assert desk.host.run("list(window.material.picture.get_pixbuf().get_pixels()[:3])")[1] > 150
+    desk.host.wait("body.material.picture.get_mapped()", what="a small picture of what would be used")
+    assert desk.host.run("list(body.material.picture.get_pixbuf().get_pixels()[:3])")[1] > 150
     assert desk.repaint(image).startswith("Done")
     inside = desk.pixels(image)[50:70, 60:90].astype(int)
     assert (inside[..., 1] > inside[..., 0] + 60).mean() > 0.95

@@ -14,11 +14,11 @@ from .desk import Desk, Image
 
 
 def switch(desk: Desk, on: bool) -> None:
-    if bool(desk.host.run("window.live.on.get_active()")) != on:
-        desk.host.run(f"window.live.on.set_active({on})\nNone")
+    if bool(desk.host.run("body.live.on.get_active()")) != on:
+        desk.host.run(f"body.live.on.set_active({on})\nNone")
     if on:
         desk.host.wait(
-            "window.live.shared._document == (flow.host.selected() or [None])[0]",
+            "body.live.shared._document == (flow.host.selected() or [None])[0]",
             what="it has looked at this picture: what is selected already is no news",
         )
 
@@ -120,11 +120,11 @@ def test_a_cancel_selects_again(desk: Desk, image: Image) -> None:
 
 def test_keep_selected_keeps_it(desk: Desk, image: Image) -> None:
     desk.choose("test/gaussian", seed=7)
-    desk.host.run("window.live.after.write('keep')\nNone")
+    desk.host.run("body.live.after.write('keep')\nNone")
     desk.select(image, 100, 100, 40, 40)
     desk.host.wait("len(flow.runs) == 1 and not flow.busy and not flow.has_steps", seconds=60)
     assert desk.host.run("host.selected()[1] is not None")
-    desk.host.run("window.live.after.write('deselect')\nNone")
+    desk.host.run("body.live.after.write('deselect')\nNone")
     assert undo_by_key(desk, image) == (1, True)
 
 

@@ -79,12 +79,12 @@ def switch_on(desk: Desk) -> None:
     """A click on the box itself."""
     desk.host.xdo("windowactivate", "--sync", desk.host.window_of("^RePaint$"))
     place = "(lambda c, w: c and [c[0] - w.get_allocation().width // 2 + 8, c[1]])(click({0}), {0})"
-    desk.host.click_on(place.format("window.maps.on"), "maps.on")
-    desk.host.wait("window.maps.on.get_active()")
+    desk.host.click_on(place.format("body.maps.on"), "maps.on")
+    desk.host.wait("body.maps.on.get_active()")
 
 
 def lines(desk: Desk) -> list[list[Any]]:
-    return list(desk.host.run("[[l.tick.get_label(), l.tick.get_active(), l.kind.read()] for l in window.maps.lines]"))
+    return list(desk.host.run("[[l.tick.get_label(), l.tick.get_active(), l.kind.read()] for l in body.maps.lines]"))
 
 
 def own(desk: Desk, image: Image, map_name: str = "") -> np.ndarray:
@@ -161,12 +161,12 @@ None
 
 def test_an_extension_grows_the_canvas_once_and_goes_with_one_undo(desk: Desk, eight: Image) -> None:
     desk.host.run(f"select_layers({eight.code}, 'Background', 'height', 'roughness')\nNone")
-    desk.host.run("window.maps.on.set_active(True)\nNone")
+    desk.host.run("body.maps.on.set_active(True)\nNone")
     tree, before = desk.tree(eight), desk.fingerprint(eight)
     desk.host.run(
         "for side, pixels in (('left', 32), ('top', 0), ('right', 0), ('bottom', 0)):\n"
-        "    window.fields['extend_' + side].write(pixels)\n"
-        "window.panel.start('extend')\nNone"
+        "    body.fields['extend_' + side].write(pixels)\n"
+        "body.panel.start('extend')\nNone"
     )
     assert desk.wait_end(LONG).startswith("Done")
     assert desk.host.run(f"[{eight.code}.get_width(), {eight.code}.get_height()]") == [WIDTH + 32, HEIGHT]
@@ -180,9 +180,9 @@ def test_an_extension_grows_the_canvas_once_and_goes_with_one_undo(desk: Desk, e
 
 def test_a_tile_has_the_same_places_in_all_maps_and_goes_with_one_undo(desk: Desk, eight: Image) -> None:
     desk.host.run(f"select_layers({eight.code}, 'Background', 'height', 'roughness')\nNone")
-    desk.host.run("window.maps.on.set_active(True)\nNone")
+    desk.host.run("body.maps.on.set_active(True)\nNone")
     tree, before = desk.tree(eight), desk.fingerprint(eight)
-    desk.host.run("window.fields['tile_band'].write(32)\nwindow.panel.start('tile')\nNone")
+    desk.host.run("body.fields['tile_band'].write(32)\nbody.panel.start('tile')\nNone")
     assert desk.wait_end(LONG).startswith("Done")
     functions_hold(desk, eight)
     desk.undo(eight)
@@ -191,10 +191,10 @@ def test_a_tile_has_the_same_places_in_all_maps_and_goes_with_one_undo(desk: Des
 
 
 def test_a_cancel_takes_all_away_and_the_canvas_with_them(desk: Desk, eight: Image) -> None:
-    desk.host.run("window.maps.on.set_active(True)\nwindow.fields['extend_right'].write(64)\nNone")
+    desk.host.run("body.maps.on.set_active(True)\nbody.fields['extend_right'].write(64)\nNone")
     tree, before = desk.tree(eight), desk.fingerprint(eight)
     desk.choose("exemplar", preset="quality", seed=7, variants=8)
-    desk.host.run("window.panel.start('extend')\nNone")
+    desk.host.run("body.panel.start('extend')\nNone")
     desk.host.wait(f"len(tree({eight.code})) == {len(tree) + 3}", what="the layers of all maps", seconds=60)
     assert desk.host.run(f"{eight.code}.get_width()") == WIDTH + 64
     desk.click("cancel_button")
@@ -205,13 +205,13 @@ def test_a_cancel_takes_all_away_and_the_canvas_with_them(desk: Desk, eight: Ima
 
 
 def test_what_does_not_fit_is_one_sentence_and_changes_nothing(desk: Desk, eight: Image) -> None:
-    desk.host.run("window.maps.on.set_active(True)\nNone")
+    desk.host.run("body.maps.on.set_active(True)\nNone")
     desk.host.run(
         f"beside({eight.code}, 'normal', roughness, height=120)\nselect_layers({eight.code}, 'Background')\nNone"
     )
     before = desk.fingerprint(eight)
     assert "“normal” does not cover all" in desk.repaint(eight, LONG)
-    desk.host.run("window.panel.start('extend')\nNone")
+    desk.host.run("body.panel.start('extend')\nNone")
     assert "“normal” does not cover all" in desk.wait_end(LONG)
     assert desk.fingerprint(eight) == before
     desk.host.run(
@@ -220,10 +220,10 @@ def test_what_does_not_fit_is_one_sentence_and_changes_nothing(desk: Desk, eight
     )
     before = desk.fingerprint(eight)
     assert "“normal” is no longer there" in desk.repaint(eight, LONG)
-    desk.host.run("host.maps = host.kept\nwindow.fields['material'].write('layer')\nNone")
+    desk.host.run("host.maps = host.kept\nbody.fields['material'].write('layer')\nNone")
     assert "choose “Around it”" in desk.repaint(eight, LONG)
-    assert desk.host.run("window.maps.note.get_mapped()")
-    desk.host.run("window.fields['material'].write('around')\nNone")
+    assert desk.host.run("body.maps.note.get_mapped()")
+    desk.host.run("body.fields['material'].write('around')\nNone")
     desk.choose("test/gaussian", seed=7)
     assert "paints one picture only" in desk.repaint(eight, LONG)
     assert desk.fingerprint(eight) == before

@@ -62,11 +62,11 @@ None
 
 def choose(desk: Desk, kind: str, name: str = "") -> None:
     desk.host.run(
-        f"f = window.fields\nf['material'].write({kind!r})\n"
+        f"f = body.fields\nf['material'].write({kind!r})\n"
         f"f['material_file' if {kind!r} == 'file' else 'material_name'].write({name!r})\nNone"
     )
     if kind == "file" and name:
-        desk.host.wait(f"window.fields['material_file'].read() == {name!r}", what="the button has the file")
+        desk.host.wait(f"body.fields['material_file'].read() == {name!r}", what="the button has the file")
 
 
 def greens(desk: Desk, image: Image) -> float:
@@ -78,9 +78,9 @@ def greens(desk: Desk, image: Image) -> float:
 def test_another_layer_is_chosen_by_the_mouse(desk: Desk, image: Image) -> None:
     desk.click("fields['material']")
     desk.host.keys("Down", "Down", "Return")
-    desk.host.wait("window.fields['material'].read() == 'other' and window.fields['material_name'].get_mapped()")
-    assert desk.host.run("window.fields['material_name'].values()") == ["grass", "empty", "left"]
-    desk.host.wait("window.material.picture.get_mapped()", what="a small picture of what would be used")
+    desk.host.wait("body.fields['material'].read() == 'other' and body.fields['material_name'].get_mapped()")
+    assert desk.host.run("body.fields['material_name'].values()") == ["grass", "empty", "left"]
+    desk.host.wait("body.material.picture.get_mapped()", what="a small picture of what would be used")
     desk.host.screenshot("material")
     tree = desk.tree(image)
     desk.click("selection_page.button")
@@ -97,7 +97,7 @@ def test_channels_other_images_and_files(desk: Desk, image: Image) -> None:
     assert greens(desk, image) > 0.95
     choose(desk, "unmarked", "green")
     assert greens(desk, image) < 0.05
-    assert desk.host.run("window.material.picture.get_mapped()")
+    assert desk.host.run("body.material.picture.get_mapped()")
     other = desk.new(64, 64, precision="FLOAT_LINEAR")
     desk.host.run(
         f"layer({other.code}, 'grass', 64, 64).set_visible(True)\n{other.code}.get_layers()[0].set_visible(False)\nNone"
@@ -123,21 +123,21 @@ def test_a_channel_chosen_by_the_mouse_says_how_much_holds_where(desk: Desk) -> 
     desk.work_on(image)
     desk.select(image, 60, 50, 40, 40)
     choose(desk, "other", "grass")
-    desk.host.run("window.material.look_again()\nNone")
-    names = desk.host.run("window.fields['share_mask'].values()")
+    desk.host.run("body.material.look_again()\nNone")
+    names = desk.host.run("body.fields['share_mask'].values()")
     assert names == ["", "right"]
     desk.click("fields['share_mask']")
     desk.host.keys("Down", "Return")
-    desk.host.wait("window.fields['share_mask'].read() == 'right'")
+    desk.host.wait("body.fields['share_mask'].read() == 'right'")
     desk.host.screenshot("shares")
     assert desk.repaint(image).startswith("Done")
     inside = desk.pixels(image)[BOX].astype(int)
     green = inside[..., 1] > inside[..., 0] + 60
     assert green[:, :12].mean() < 0.05
     assert green[:, 28:].mean() > 0.95
-    desk.host.run("window.fields['share_mask'].write('gone')\nNone")
+    desk.host.run("body.fields['share_mask'].write('gone')\nNone")
     assert "“gone” is no longer there" in desk.repaint(image)
-    desk.host.run("window.fields['share_mask'].write('')\nNone")
+    desk.host.run("body.fields['share_mask'].write('')\nNone")
 
 
 def test_what_cannot_be_used_is_one_sentence_and_changes_nothing(desk: Desk, image: Image) -> None:

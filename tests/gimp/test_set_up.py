@@ -29,7 +29,7 @@ from tests.wheels import all_wheels, lend, remember
 from .desk import Desk
 from .host import GimpHost
 
-PANEL = "window.set_up_panel"
+PANEL = "body.set_up_panel"
 PAGE = "service.set_up"
 NO_SETTINGS = {"PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
 KEPT = 15_000_000  # bytes that have come when the index is held; uv alone is larger
@@ -86,7 +86,7 @@ def test_from_the_zip_to_a_fill(work: Path, display: Display, packaged: Path, mo
     monkeypatch.setenv(launch.HOME_VARIABLE, str(folder / "home of RePaint"))  # to stop the bridge by
     try:
         desk = opened(host)
-        assert not host.run("window.halves.get_visible()"), "there is nothing to paint with yet"
+        assert not host.run("body.halves.get_visible()"), "there is nothing to paint with yet"
         text = host.run(f"{PANEL}.parts['set_up_about'].get_text()")
         for part in ("not set up yet", "Download: ", "home of RePaint/data/engines", "GPL-3.0"):
             assert part in text
@@ -107,7 +107,7 @@ def test_from_the_zip_to_a_fill(work: Path, display: Display, packaged: Path, mo
         host.wait("flow.connected and flow.engine == 'ready'", seconds=400, what="the engine is ready")
         print("set up within", time.monotonic() - began)
         host.run("driver.watchers.clear()\nNone")
-        assert host.run("window.halves.get_visible() and window.selection_page.button.get_sensitive()"), "no restart"
+        assert host.run("body.halves.get_visible() and body.selection_page.button.get_sensitive()"), "no restart"
         assert not host.run(f"{PANEL}.get_visible()")
         take_the_tour(desk)
         host.stop()
@@ -118,8 +118,8 @@ def test_from_the_zip_to_a_fill(work: Path, display: Display, packaged: Path, mo
 
 def take_the_tour(desk: Desk) -> None:
     """By mouse, through its four steps; the fill arrives and one undo removes it."""
-    host, text = desk.host, "window.tour.parts['tour'].get_text()"
-    host.wait("window.tour.get_visible()", what="the tour is offered")
+    host, text = desk.host, "body.tour.parts['tour'].get_text()"
+    host.wait("body.tour.get_visible()", what="the tour is offered")
     desk.click("tour.parts['tour_begin']")
     host.wait(f"{text}.startswith('1 of 4')")
     host.run("images['tour'] = Gimp.Image.get_by_id(int(host.image))\ntour = images['tour']\nNone")
@@ -138,7 +138,7 @@ def take_the_tour(desk: Desk) -> None:
     desk.wait_end(120)
     assert len(host.run("tree(tour)")) == len(before) + 1
     place = host.run(
-        "g = window.gallery\nn = 1 - g.get_selected_items()[0].get_indices()[0]\n"
+        "g = body.gallery\nn = 1 - g.get_selected_items()[0].get_indices()[0]\n"
         "found, cell = g.get_cell_rect(Gtk.TreePath.new_from_indices([n]), None)\n"
         "_, x, y = g.get_window().get_origin()\n"
         "[x + cell.x + cell.width // 2, y + cell.y + cell.height // 2]"
@@ -151,7 +151,7 @@ def take_the_tour(desk: Desk) -> None:
     host.wait(f"{text}.startswith('That is all')", what="the undo was seen")
     assert host.run("tree(tour)") == before
     desk.click("tour.parts['tour_no']")
-    host.wait("not window.tour.get_visible()")
+    host.wait("not body.tour.get_visible()")
 
 
 # ---------------------------------------------------------------- with a small kit

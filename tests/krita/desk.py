@@ -43,8 +43,10 @@ from bridge_server.client.editor.panel import settings
 app = Krita.instance()
 pump = RePaintDocker.pump
 flow = pump.flow
-def dock():
+def docker():
     return app.activeWindow().qwindow().findChild(QtWidgets.QDockWidget, "repaint_docker")
+def dock():
+    return docker().body  # all that stands in it
 def options(area=None):
     # what a click would send
     return settings(flow, dock().panel.values(), area).options
@@ -99,7 +101,7 @@ class Desk(EditorDesk[KritaHost]):
     def __init__(self, host: KritaHost) -> None:
         super().__init__(host)
         self.host.run(PRELUDE, seconds=90)  # a busy machine goes on starting Krita behind its window
-        self.host.run("app.activeWindow().qwindow().showMaximized()\ndock().show()")
+        self.host.run("app.activeWindow().qwindow().showMaximized()\ndocker().show()")
         version = str(self.host.run("app.version()"))
         self.version = tuple(map(int, version.split("-")[0].split(".")[:2]))
 

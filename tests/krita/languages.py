@@ -71,7 +71,7 @@ def parts(docker):
 
 def cut(docker):
     # [name, text] of what has less room than it needs
-    room, needed = docker.area.viewport().width(), docker.body.minimumSizeHint().width()
+    room, needed = docker.body.area.viewport().width(), docker.body.inside.minimumSizeHint().width()
     found = [["docker", "%d of %d pixels" % (needed, room)]] if needed > room else []
     for part in parts(docker):
         text = part.text() if isinstance(part, (Label, Button)) else ""

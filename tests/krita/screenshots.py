@@ -45,7 +45,7 @@ ARRANGE = """
 for docker in app.activeWindow().qwindow().findChildren(QtWidgets.QDockWidget):
     if docker.objectName() in ("PresetDocker", "ColorSelectorNg", "sharedtooldocker"):
         docker.hide()
-dock().show()
+docker().show()
 """
 SELECT = """
 mask = QtGui.QImage({path!r}).convertToFormat(QtGui.QImage.Format.Format_Grayscale8)
@@ -200,10 +200,10 @@ def _take_docker(
     """The docker alone, at both widths."""
     for width in WIDTHS:
         host.run(FLOAT.format(page=page, width=width, height=height))
-        host.wait(f"dock().isFloating() and [dock().width(), dock().height()] == [{width}, {height}]")
+        host.wait(f"docker().isFloating() and [docker().width(), docker().height()] == [{width}, {height}]")
         host.wait("not dock().branches._timer.isActive() and not flow.has_steps")
         shot = folder / "docker.png"
-        host.run(f"dock().grab().save({str(shot)!r})")
+        host.run(f"docker().grab().save({str(shot)!r})")
         suffix = "" if language == "en" else "-" + language
         keep_picture(shot, chosen.out / f"docker-{name}-{width}{suffix}.png")
 
@@ -275,11 +275,11 @@ def _walk(host: KritaHost, folder: Path, chosen: argparse.Namespace, index: Inde
     time.sleep(2)
     keep_picture(host.screenshot("set-up", folder), chosen.out / "road-set-up.jpg")
     _take_docker(host, folder, chosen, "set-up", 0, height=380)
-    host.run("dock().setFloating(False)")
+    host.run("docker().setFloating(False)")
     index.stop_after = -1
     host.wait("flow.connected and flow.engine == 'ready'", seconds=600)
     _take_docker(host, folder, chosen, "tour", 0, height=420)
-    host.run("dock().setFloating(False)\ndock().guide.close()")
+    host.run("docker().setFloating(False)\ndock().guide.close()")
     _select(host, document)
     desk.choose(chosen.model, seed=chosen.seed)
     desk.repaint(900)

@@ -240,7 +240,7 @@ def test_from_opening_krita_to_an_applied_variant_in_four_actions(display: Displ
         path = str(host.lend(picture))
         host.run(f"documents['photo'] = add(app.openDocument({path!r}))")  # 1: File ▸ Open
         host.wait("app.activeDocument() is not None and canvas().isVisible()")
-        host.wait("dock() is not None and dock().isVisible()", what="the docker is there by itself")
+        host.wait("docker() is not None and docker().isVisible()", what="the docker is there by itself")
         host.run("app.action('KisToolSelectRectangular').trigger()")  # 2: a button of the toolbox
         before, (x, y) = None, host.run("center(canvas())")
         while (x, y) != before:  # dockers may still be finding their places
@@ -385,7 +385,7 @@ def test_german(display: Display, tmp_path: Path) -> None:
     try:
         desk = Desk(host)
         assert host.run("dock().keep_button.text().replace('&', '')") == "Behalten"
-        assert host.run("dock().body.minimumSizeHint().width()") <= 250 - 14
+        assert host.run("dock().inside.minimumSizeHint().width()") <= 250 - 14
         desk.screenshot("german")
         host.stop()
     finally:
@@ -405,8 +405,8 @@ def test_words_from_outside_are_shown_and_not_drawn(desk: Desk) -> None:
 
 
 WORDS_SHOWN = """
-from repaint_krita.qt import QtGui
-from repaint_krita.widgets import label, named, note, plain
+from bridge_server.client.qt.binding import QtGui
+from bridge_server.client.qt.widgets import label, named, note, plain
 def drawn(html):
     document = QtGui.QTextDocument()
     document.setHtml(html)

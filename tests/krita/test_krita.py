@@ -259,7 +259,8 @@ def test_a_dockers_death_takes_nothing_along(desk: Desk) -> None:
     desk.host.run("second = RePaintDocker()")
     desk.press()
     desk.wait_preview()
-    assert desk.host.run("[len(flow.listeners), second.gallery.count(), second.button.isEnabled()]") == [3, 1, False]
+    shown = desk.host.run("[len(flow.listeners), second.body.gallery.count(), second.body.button.isEnabled()]")
+    assert shown == [3, 1, False]
     desk.host.run("second.deleteLater()")
     desk.host.wait("len(flow.listeners) == 2")  # the other docker's and the set-up's
     assert desk.wait_end().startswith("Done")
@@ -350,11 +351,11 @@ def test_action_for_a_shortcut(desk: Desk) -> None:
     document = desk.new(160, 120)
     desk.choose()
     desk.select(document, 40, 40, 30, 30)
-    desk.host.run("dock().hide()")
+    desk.host.run("docker().hide()")
     desk.host.run("app.action('repaint_selection').trigger()")
     desk.host.wait("len(flow.runs) == 1")
     assert desk.wait_end().startswith("Done")
-    assert desk.host.run("dock().isVisible()")
+    assert desk.host.run("docker().isVisible()")
     assert len(desk.tree(document)) == 2
 
 
@@ -381,4 +382,4 @@ def test_gui_thread_is_never_held(desk: Desk) -> None:
 
 @pytest.mark.essential
 def test_docker_fits_250_pixels(desk: Desk) -> None:
-    assert desk.host.run("dock().body.minimumSizeHint().width()") <= 250 - 14, "and a scroll bar"
+    assert desk.host.run("dock().inside.minimumSizeHint().width()") <= 250 - 14, "and a scroll bar"

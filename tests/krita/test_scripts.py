@@ -39,13 +39,13 @@ def test_repaint_returns_the_layer_while_krita_stays_alive(desk: Desk) -> None:
     document = desk.new(160, 120)
     desk.select(document, 40, 30, 48, 40)
     before, tree = desk.pixels(document), desk.tree(document)
-    desk.host.run("dock().hide()")
+    desk.host.run("docker().hide()")
     found = run(
         desk,
         f"""
 from krita import Krita
 from repaint_krita import script
-from repaint_krita.qt import QtCore
+from bridge_server.client.qt.binding import QtCore
 ticks, timer = [], QtCore.QTimer()
 timer.timeout.connect(lambda: ticks.append(0))
 timer.start(20)
@@ -56,7 +56,7 @@ timer.stop()
 answer = [layer.name(), len(ticks), document.activeNode().uniqueId().toString() == active]
 """,
     )
-    desk.host.run("dock().show()")
+    desk.host.run("docker().show()")
     assert isinstance(found, list)
     assert (found[0], found[2]) == ("RePaint test/gaussian · seed 7", True)
     assert found[1] >= 2, "the event loop was served"
@@ -136,7 +136,7 @@ def test_closing_the_document_ends_its_run(desk: Desk) -> None:
         """
 from krita import Krita
 from repaint_krita import script
-from repaint_krita.qt import QtCore
+from bridge_server.client.qt.binding import QtCore
 document = Krita.instance().activeDocument()
 def close():
     document.setModified(False)

@@ -1,16 +1,15 @@
-"""Small pieces that the docker's pages are made of, so that all of them fit 250 pixels."""
+"""Small pieces that the pages are made of, so that all of them fit 250 pixels."""
 
 from __future__ import annotations
 
 import html
 from typing import Any, Callable, Iterable, Optional
 
-from krita import Krita
-
 from bridge_server.client.editor.labels import BUTTONS, TIPS
 from bridge_server.client.editor.words import tr
 
-from .qt import QtCore, QtGui, QtWidgets, scoped
+from . import icons
+from .binding import QtCore, QtGui, QtWidgets, scoped
 
 NARROW = 226  # pixels: the room in a docker of 250 beside its scroll bar and within its margins
 SPACE = 4  # pixels between the parts of a form
@@ -74,12 +73,13 @@ class ProgressBar(QtWidgets.QProgressBar):
 
 
 def button(name: str, clicked: Optional[Callable[[], Any]] = None, icon: str = "") -> Any:
-    """A button of `labels.BUTTONS` that may become narrow; ``icon``: the name of Krita's icon for one without text."""
+    """A button of `labels.BUTTONS` that may become narrow; ``icon``: for one without text, see `icons`."""
     text, tip = BUTTONS[name]
     made: Any
     if icon:
         made = QtWidgets.QToolButton()
-        made.setIcon(Krita.instance().icon(icon))
+        icons.put(made, icon)
+        call(made, tr(tip))
     else:
         made = push_button(tr(text))
     if clicked is not None:

@@ -15,7 +15,6 @@ from bridge_server.client.editor.view import Chosen
 from bridge_server.client.editor.words import tr
 
 from .forms import widget_of
-from .lookup import is_changed
 from .pictures import Thumbnails
 from .widgets import GAP, Sharp, density, named, note, row, toggle
 
@@ -150,7 +149,10 @@ class SplitView(Gtk.Box):
 
 
 class InLayerBox(Gtk.CheckButton):
-    """Whether the layer shows what the split view does. It does not while this cannot be seen."""
+    """Whether the layer shows what the split view does. It does not while this cannot be seen.
+
+    An editor's own subclass calls `saved` after its document was saved, and unticks this before, if it can.
+    """
 
     def __init__(self, pump: Pump, view: SplitView) -> None:
         super().__init__(label=tr(IN_LAYER))
@@ -159,24 +161,17 @@ class InLayerBox(Gtk.CheckButton):
         view.moved = self.refresh
         for signal in ("toggled", "map", "unmap"):
             self.connect_after(signal, lambda *_: self.refresh())
-        self._pump, self._looking, self._changed = pump, False, False
+
+    def saved(self) -> None:
+        if self._shared.saved():
+            self.set_active(False)
+
+    def is_on(self) -> bool:
+        return bool(self.get_mapped() and self.get_active())
+
+    def document(self) -> Optional[str]:
+        """In which the layer shows several pictures now."""
+        return self._shared.document
 
     def refresh(self) -> None:
-        on = bool(self.get_mapped() and self.get_active())
-        self._shared.show(self._view.parts, on)
-        if on and not self._looking:
-            self._looking, self._changed = True, False
-            self._pump.repeat("saved", self._look)
-
-    def _look(self) -> bool:
-        """GIMP tells of no saving, but an image that was changed, and is not any more, has been saved. True when the
-        layer shows its own picture again."""
-        document = self._shared.document
-        if document is None:
-            self._looking = self.get_active() and self.get_mapped()
-            return not self._looking
-        changed = is_changed(document)
-        if self._changed and not changed and self._shared.saved():
-            self.set_active(False)
-        self._changed = changed
-        return False
+        self._shared.show(self._view.parts, self.is_on())

@@ -8,8 +8,8 @@ from bridge_server.client.editor import fields
 from bridge_server.client.editor.live import Live
 from bridge_server.client.editor.panel import Panel
 
+from .binding import QtWidgets
 from .forms import widget_of
-from .qt import QtWidgets
 from .widgets import row
 
 

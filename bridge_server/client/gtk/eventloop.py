@@ -12,10 +12,10 @@ from bridge_server.client.editor.probe import Probe
 
 
 class Pump(pump.Pump):
-    """Runs `Flow` on the GLib main loop of the plug-in's own process."""
+    """Runs `Flow` on the GLib main loop."""
 
-    def __init__(self, probe: Probe) -> None:
-        super().__init__(probe, logging.getLogger("repaint_gimp"))
+    def __init__(self, probe: Probe, log: logging.Logger) -> None:
+        super().__init__(probe, log)
         self._timer = 0
 
     def _wake(self) -> None:

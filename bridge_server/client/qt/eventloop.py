@@ -8,7 +8,7 @@ from typing import Any, Callable
 from bridge_server.client.editor import pump
 from bridge_server.client.editor.probe import Probe
 
-from .qt import QtCore
+from .binding import QtCore
 
 
 class _Relay(QtCore.QObject):
@@ -26,10 +26,10 @@ class _Relay(QtCore.QObject):
 
 
 class Pump(pump.Pump):
-    """Runs `Flow` on Krita's event loop; the only object that the docker's buttons call."""
+    """Runs `Flow` on Qt's event loop; the only object that buttons call."""
 
-    def __init__(self, probe: Probe) -> None:
-        super().__init__(probe, logging.getLogger("repaint_krita"))
+    def __init__(self, probe: Probe, log: logging.Logger) -> None:
+        super().__init__(probe, log)
         self._relay = _Relay(self._events)
         self._timer = QtCore.QTimer(self._relay)
         self._timer.setInterval(round(1000 * pump.TICK_SECONDS))

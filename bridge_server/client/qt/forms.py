@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-from krita import Krita
-
 from bridge_server.client.editor import fields, sentences
 from bridge_server.client.editor.texts import spoken
 from bridge_server.client.editor.words import tr
 
-from .qt import QtCore, QtGui, QtWidgets, scoped
+from . import icons
+from .binding import QtCore, QtGui, QtWidgets, scoped
 from .widgets import NARROW, SPACE, broken, button, call, form, label, named, plain
 
 COMBO = (("ComplexControl", "CC_ComboBox"), ("SubControl", "SC_ComboBoxEditField"))
@@ -50,7 +49,7 @@ class NumberBox(QtWidgets.QSpinBox):
 
 
 class ChoiceBox(QtWidgets.QComboBox):
-    """Shrinks with the docker. What the artist has chosen outlives a new list."""
+    """Shrinks with its window. What the artist has chosen outlives a new list."""
 
     def __init__(self, field: fields.Choice) -> None:
         super().__init__()
@@ -189,7 +188,7 @@ class LockButton(QtWidgets.QToolButton):
         self._show()
 
     def _show(self) -> None:
-        self.setIcon(Krita.instance().icon("layer-locked" if self.isChecked() else "layer-unlocked"))
+        icons.put(self, "layer-locked" if self.isChecked() else "layer-unlocked")
 
     def read(self) -> bool:
         return bool(self.isChecked())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from krita import Krita
-
 from bridge_server.client.editor import choosing, fields
 from bridge_server.client.editor.labels import BUTTONS, IN_LAYER
 from bridge_server.client.editor.panel import Panel
@@ -14,10 +12,9 @@ from bridge_server.client.editor.split import InLayer
 from bridge_server.client.editor.view import Chosen
 from bridge_server.client.editor.words import tr
 
+from .binding import QtCore, QtGui, QtWidgets, scoped
 from .forms import widget_of
 from .pictures import Thumbnails
-from .qt import QtCore, QtGui, QtWidgets, scoped
-from .saving import BeforeSaving
 from .widgets import broken, named, row
 
 SIDE = 320  # pixels of the split view's pictures
@@ -156,7 +153,10 @@ def _caption(painter: Any, place: Any, text: str) -> None:
 
 
 class InLayerBox(QtWidgets.QCheckBox):
-    """Whether the layer shows what the split view does. It does not while this cannot be seen."""
+    """Whether the layer shows what the split view does. It does not while this cannot be seen.
+
+    An editor's own subclass calls `saved` after its document was saved, and unticks this before, if it can.
+    """
 
     def __init__(self, pump: Pump, view: SplitView) -> None:
         super().__init__(broken(tr(IN_LAYER)))
@@ -164,19 +164,18 @@ class InLayerBox(QtWidgets.QCheckBox):
         policy = scoped(QtWidgets.QSizePolicy, "Policy", "Maximum")  # no click beside its text
         self.setSizePolicy(policy, scoped(QtWidgets.QSizePolicy, "Policy", "Fixed"))
         self._view, self._shared = view, InLayer(pump, view.bars)
-        self._saving = BeforeSaving(lambda: self.setChecked(False))
         self.toggled.connect(lambda *_: self.refresh())
         view.moved.connect(self.refresh)
-        Krita.instance().notifier().imageSaved.connect(lambda *_: self._saved())
 
-    def _saved(self) -> None:
-        """By a script, or in another way that was not seen."""
+    def saved(self) -> None:
         if self._shared.saved():
             self.setChecked(False)
 
+    def is_on(self) -> bool:
+        return bool(self.isVisible() and self.isChecked())
+
     def refresh(self) -> None:
-        self._saving.switch(bool(self.isVisible() and self.isChecked()))
-        self._shared.show(self._view.parts, bool(self.isVisible() and self.isChecked()))
+        self._shared.show(self._view.parts, self.is_on())
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)

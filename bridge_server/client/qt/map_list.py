@@ -8,8 +8,8 @@ from bridge_server.client.editor import fields
 from bridge_server.client.editor.maps import Row
 from bridge_server.client.editor.panel import Panel
 
+from .binding import QtCore, QtWidgets, scoped
 from .forms import Form, widget_of
-from .qt import QtCore, QtWidgets, scoped
 from .widgets import BOX, call, column, named, note, plain, row
 
 INDENT = 18  # pixels of what belongs to a ticked layer
@@ -87,7 +87,7 @@ class MapsPanel(QtWidgets.QWidget):
         self.refresh()
 
     def enterEvent(self, event: Any) -> None:
-        """Krita tells nobody of other selected layers: the artist's way here does."""
+        """No editor tells of other selected layers: the artist's way here does."""
         super().enterEvent(event)
         self.look_again()
 

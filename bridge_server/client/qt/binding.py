@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-# Krita has imported its own binding before any plug-in; a second binding in one process would crash.
+# An editor has imported its own binding before any plug-in; a second binding in one process would crash.
 if "PyQt6.QtCore" in sys.modules or (
     "PyQt5.QtCore" not in sys.modules and __import__("importlib.util").util.find_spec("PyQt6") is not None
 ):

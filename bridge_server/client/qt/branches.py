@@ -9,10 +9,10 @@ from bridge_server.client.editor.fields import BRANCH_KIND, BRANCH_NUMBER
 from bridge_server.client.editor.model import Variant
 from bridge_server.client.editor.panel import Panel
 
+from .binding import QtCore, QtGui, QtWidgets, scoped
 from .forms import widget_of
 from .gallery import KEY, Gallery
 from .pictures import Thumbnails
-from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import button, column, label, named, note, row
 
 SIDE = 96

@@ -9,10 +9,15 @@ from bridge_server.client.editor.model import Picture, Run, Target, Variant
 from bridge_server.client.editor.samples import shown
 from bridge_server.client.geometry import Box
 
-from .pixels import image
-from .qt import QtCore, QtGui, QtWidgets, scoped
+from .binding import QtCore, QtGui, QtWidgets, scoped
 
+RGBA = scoped(QtGui.QImage, "Format", "Format_RGBA8888")
 SMOOTH = scoped(QtGui.QPainter, "RenderHint", "SmoothPixmapTransform")
+
+
+def image(data: bytes, width: int, height: int) -> Any:
+    """A QImage over ``data`` (8-bit RGBA, width*height*4 bytes) without a copy: keep ``data`` while it is used."""
+    return QtGui.QImage(data, width, height, 4 * width, RGBA)
 
 
 def density() -> float:

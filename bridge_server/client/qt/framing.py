@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional, Tuple
 from bridge_server.client.editor.frame import NONE, Frame
 from bridge_server.client.editor.model import Extend
 
-from .qt import QtCore, QtGui, QtWidgets, scoped
+from .binding import QtCore, QtGui, QtWidgets, scoped
 from .widgets import named
 
 HIGH = 150

@@ -175,6 +175,6 @@ class MorePage(PageWidget):
         self.show_memory()
 
     def show_memory(self) -> None:
-        """GIMP tells nobody of a new selection; the window asks when it gets the focus."""
+        """No editor tells of a new selection; the window asks when it gets the focus."""
         if self.get_mapped():
             self.memory.set_text(view.memory(self._panel.flow, self._panel.values(), len(self._panel.map_wishes())))

@@ -9,7 +9,7 @@ from bridge_server.client.editor.labels import BUTTONS
 from bridge_server.client.editor.sections import Look, Piece, Section
 from bridge_server.client.editor.words import tr
 
-from .qt import QtWidgets
+from .binding import QtWidgets
 from .widgets import ProgressBar, broken, button, column, main_button, named, note, plain, row
 
 LOG_LINES = 8

@@ -1,4 +1,4 @@
-"""What the docker's pages show beside their fields: the frame around the canvas, the repeated tile, the run's walk, the
+"""What the pages show beside their fields: the frame around the canvas, the repeated tile, the run's walk, the
 memory that a run takes, the history."""
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from bridge_server.client.editor import fields, material, view
 from bridge_server.client.editor.model import Extend
 from bridge_server.client.editor.panel import Panel, UsedMaterial
 
+from .binding import QtCore, QtGui, QtWidgets, scoped
 from .forms import Form
 from .framing import FramePicture
 from .pictures import composite, density
-from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import button, column, label, main_button, named, note
 
 FRAMED = 256  # pixels of the picture that the frame surrounds
@@ -61,7 +61,7 @@ class MaterialPanel(QtWidgets.QWidget):
         panel.widgets["model"].on_change(self.refresh)
 
     def enterEvent(self, event: Any) -> None:
-        """Krita tells nobody of a new layer or mask: the artist's way here does."""
+        """No editor tells of a new layer or mask: the artist's way here does."""
         super().enterEvent(event)
         self.look_again()
 
@@ -212,7 +212,7 @@ class MorePage(PageWidget):
         self.show_memory()
 
     def enterEvent(self, event: Any) -> None:
-        """Krita tells nobody of a new selection: the artist's way here does."""
+        """No editor tells of a new selection: the artist's way here does."""
         super().enterEvent(event)
         self.show_memory()
 

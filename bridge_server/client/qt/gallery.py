@@ -8,8 +8,8 @@ from bridge_server.client.editor import view
 from bridge_server.client.editor.pump import Pump
 from bridge_server.client.editor.view import Chosen, Place
 
+from .binding import QtCore, QtGui, QtWidgets, scoped
 from .pictures import Thumbnails
-from .qt import QtCore, QtGui, QtWidgets, scoped
 from .widgets import named, plain
 
 THUMBNAIL = 72
@@ -75,7 +75,7 @@ class Gallery(QtWidgets.QListWidget):
             self.setCurrentItem(self._items[key])
 
     def event(self, event: Any) -> bool:
-        """Krita's own shortcuts (Ctrl+C, Enter …) must not take the keys that mean something here."""
+        """The editor's own shortcuts (Ctrl+C, Enter …) must not take the keys that mean something here."""
         if event.type() == scoped(QtCore.QEvent, "Type", "ShortcutOverride") and self._is_mine(event):
             event.accept()
             return True
