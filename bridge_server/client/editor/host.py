@@ -1,7 +1,8 @@
 """What an editor offers to the shared part: a `Host`, and a `Layer` for each picture that it puts into a document.
 
-A new editor writes these two, an event loop (`pump.Pump`) and, if it wants one, a window (`view` says what to draw).
-tests/editor/files.py is a complete host in 150 lines, file_layer.py its layer: documents are folders of pictures.
+A new editor writes these two. For Qt and GTK 3 there are an event loop and all that a window shows (client/qt,
+client/gtk); for others it writes its own (`pump.Pump`; `view` says what to draw). tests/editor/files.py is a complete
+host in 150 lines, file_layer.py its layer, window.py its window: documents are folders of pictures.
 
 Everything here is called on the editor's own (GUI) thread. What may take long is a generator: it does some 15 ms of
 work, yields, and goes on in a later turn of the event loop. Coordinates are canvas pixels, origin at the top left.

@@ -7,7 +7,7 @@ from typing import Any, Callable
 from .binding import QtGui
 
 SIGNS = {
-    "edit-copy": "⧉", "edit-delete": "✕", "view-refresh": "⟳", "layer-locked": "●", "layer-unlocked": "○",
+    "edit-copy": "❐", "edit-delete": "✕", "view-refresh": "⟳", "layer-locked": "●", "layer-unlocked": "○",
 }  # fmt: skip
 """Where there is no such icon."""
 
