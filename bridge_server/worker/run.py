@@ -119,6 +119,10 @@ class Run:
         """It was looked whether to stop, so the run goes on."""
         self._line.last_step = time.monotonic()
 
+    def _on_draft(self, event: api.Draft) -> None:
+        self._on_pause(event)
+        self._show(self._first + event.variant, 0, event.preview)
+
     def _on_learning(self, event: api.Learning) -> None:
         now = self._line.last_step = time.monotonic()
         if now - self._last_learning >= STEP_SECONDS or event.done == 1.0:
@@ -142,12 +146,8 @@ class Run:
             self._spoken[variant] = now
             left = self._seconds_left(calls)
             line.say(messages.Progress(self._job, variant, self._order.variants, call, calls, left))
-        if variant in self._request.credit and call < calls:
-            self._request.credit.discard(variant)
-            box = self._order.painted
-            place = (box.x, box.y, box.width, box.height, self._order.depth)
-            for offset, piece in pieces(self._part(event.preview()), messages.CHUNK):
-                line.say(messages.Preview(self._job, variant, call, *place, offset, self._order.parts), piece)
+        if call < calls:
+            self._show(variant, call, event.preview)
         if self._spread.takes(event.variant, event.call, event.calls):
             self._steps.put(event.variant, event.keep())
         if self._steps.paint(variant, call, event.preview):
@@ -168,11 +168,22 @@ class Run:
 
     _handlers: ClassVar[dict[type, Callable[[Run, Any], None]]] = {
         api.Pause: _on_pause,
+        api.Draft: _on_draft,
         api.Learning: _on_learning,
         api.Note: _on_note,
         api.Step: _on_step,
         api.Finished: _on_finished,
     }
+
+    def _show(self, variant: int, call: int, preview: Callable[[], np.ndarray]) -> None:
+        """Send a preview, if one is wanted."""
+        if variant not in self._request.credit:
+            return
+        self._request.credit.discard(variant)
+        box = self._order.painted
+        place = (box.x, box.y, box.width, box.height, self._order.depth)
+        for offset, piece in pieces(self._part(preview()), messages.CHUNK):
+            self._line.say(messages.Preview(self._job, variant, call, *place, offset, self._order.parts), piece)
 
     def _seconds_left(self, calls: int) -> float:
         """For all variants; negative while it cannot be told."""

@@ -4,7 +4,7 @@ A :class:`Job` and its model make a :class:`engine.run.painting.Painting`; :mod:
 :mod:`engine.run.by_octaves` paints it; :func:`run` and :func:`resume` are the ways in.
 """
 
-from engine.run.events import Event, Finished, Note, Pause, Step
+from engine.run.events import Draft, Event, Finished, Note, Pause, Step
 from engine.run.figures import Figures
 from engine.run.job import Job, resolve, seeds
 from engine.run.maps import Map
@@ -18,6 +18,7 @@ __all__ = [
     "SEAM_SHOWS",
     "SMALLER_PARTS",
     "Cache",
+    "Draft",
     "Event",
     "Figures",
     "Finished",

@@ -13,7 +13,7 @@ from engine.errors import BadInput, EngineError
 from engine.models import load
 from engine.run import by_octaves
 from engine.run.attempts import Attempt
-from engine.run.events import Finished, Pause
+from engine.run.events import Draft, Finished, Pause, Step
 from engine.run.painting import Painting
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,10 @@ def drafts(painting: Painting, attempt: Attempt) -> Generator[Pause, None, list[
         for event in by_octaves.events(own, only, None):
             if isinstance(event, Finished):
                 found[event.variant] = event.fill
-            yield Pause()
+            if isinstance(event, Step):
+                yield Draft(attempt.variants[event.variant], event.preview)
+            else:
+                yield Pause()
     except EngineError as error:
         if not isinstance(error, BadInput) and error.code != "out_of_memory":
             raise

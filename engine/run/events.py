@@ -26,6 +26,18 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Draft(Pause):
+    """What a variant (0-based) will begin with, as far as it is painted (:mod:`engine.run.drafts`)."""
+
+    variant: int
+    _preview: Callable[[bool], np.ndarray] = field(repr=False)
+
+    def preview(self) -> np.ndarray:
+        """As of :meth:`Step.preview`. Costs when called."""
+        return self._preview(False)
+
+
+@dataclass(frozen=True)
 class Halves:
     """x_t as its two halves (Lugmayr et al. 2022, Fig. 2), of what the network sees: (h, w, 3) float32, 0 … 1.
 

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bridge_server.client import events, messages
@@ -96,6 +97,9 @@ def test_a_new_idea_of_a_run_over_a_draft_takes_another_draft(shared: Home) -> N
     job = watched.session.submit(request("texture", side=399))
     assert isinstance(watched.end(job), events.Done)
     result = watched.of(job, events.Result)[0]
+    first = watched.of(job, events.Preview)[0]
+    assert first.call == 0, "the draft is shown"
+    assert np.frombuffer(first.rgba, np.uint8)[3::4].any()
     step = next(step for step in steps_of(watched, job) if step.call > result.calls // 2)
     child, pictures = branch(watched, BranchRequest(job, 0, step.call, "idea"))
     assert pictures[0].calls == step.idea == result.calls

@@ -84,8 +84,12 @@ def test_the_picture_s_structure_goes_on_and_the_network_finishes_it_in_one_stag
     banded = replace(model, geometry=replace(model.geometry, drafted=False))
     _, others = _all(api.run(_job(steps=6, jump_length=6), banded))
     assert alike(fills[0]) > 0.9 > 0.6 > alike(others[0])
-    shown = steps[0].preview()
-    assert (shown[..., 3][_job().selection > 0] == 255).all(), "the first preview is of all of it"
+    shown = [event for event in events if isinstance(event, api.Draft)]
+    assert {each.variant for each in shown} == {0}
+    selected = _job().selection > 0
+    for each in (shown[0], shown[-1], steps[0]):
+        assert (each.preview()[..., 3][selected] == 255).all(), "the first preview is of all of it"
+    assert alike(shown[-1].preview()[..., :3][selected].reshape(HOLE, HOLE, 3)) > 0.9
 
 
 def test_steps_and_jumps_of_the_job_hold_from_the_draft_s_noise_on():
