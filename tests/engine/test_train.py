@@ -27,7 +27,7 @@ from engine.learning.objective import noised
 from engine.learning.train import Config, Trainer, alpha_bars, batch_shape, build_model, load_config
 from engine.sampling.diffusion import Diffusion
 
-TINY = Config(channels=(8, 16), attention=1, groups=4, head=8, batch=2, warmup=2, ema=0.9)
+TINY = Config(channels=(8, 8, 16), attention=1, groups=4, head=8, batch=2, warmup=2, ema=0.9)
 
 FAST = replace(TINY, learning_rate=1e-2, batch=2, ema=0.7)
 
@@ -243,7 +243,7 @@ def test_a_run_can_begin_with_the_weights_of_a_model(corpus: Path, tmp_path: Pat
         assert torch.equal(ours, theirs.half().float())
     assert same_weights(second.state.model, second.state.averaged)
     assert second.state.step == 0
-    other = replace(TINY, channels=(8, 24))
+    other = replace(TINY, channels=(8, 8, 24))
     for folder, config in ((tmp_path / "model", other), (tmp_path / "nothing", TINY)):
         with pytest.raises(BadInput, match="no network like"):
             Trainer(corpus, tmp_path / "third", config, device="cpu", start=folder)
