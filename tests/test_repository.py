@@ -178,6 +178,8 @@ def test_a_widget_set_is_known_to_its_room_and_the_plugins_with_it_only():
                     assert shared, f"{path.relative_to(ROOT)} imports {name}"
                 if name.split(".")[0] in modules:
                     assert within or parts[0] == "gimp_plugin", f"{path.relative_to(ROOT)} imports {name}"
+                of_gimp = name.startswith(("gi.repository.Gimp", "gi.repository.Gegl", "gi.repository.Babl"))
+                assert not (within and of_gimp), f"{path.relative_to(ROOT)} imports {name}"
 
 
 def test_what_manages_the_installation_needs_no_package():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -203,6 +204,13 @@ def test_bad_input_is_answered_in_the_window(desk: Desk) -> None:
     desk.click(desk.body.button)
     desk.until(lambda: "select" not in desk.body.status.text().lower(), "another answer")
     assert desk.layers() == []
+
+
+def test_a_folder_without_a_picture_is_answered_with_a_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.editor.window", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("has no picture.png: put one there.")
 
 
 def test_an_editors_window_costs_half_of_what_gimps_did() -> None:

@@ -8,6 +8,7 @@ all that RePaint shows. Whoever adds an editor begins with `Window`: the rest is
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 from pathlib import Path
@@ -127,9 +128,14 @@ class Window(QtWidgets.QSplitter):
 
 
 def main() -> int:
-    application = QtWidgets.QApplication(sys.argv[:1])
+    parser = argparse.ArgumentParser(description="An editor made of files, with RePaint in its window.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the document: it has a picture.png")
+    folder = parser.parse_args().folder.resolve()
+    if picture_of(folder) is None:
+        parser.error(f"{folder} has no picture.png: put one there.")
+    application = QtWidgets.QApplication([TITLE])
     words.choose(QtCore.QLocale().name())
-    window = Window(Path(sys.argv[1]).resolve())
+    window = Window(folder)
     window.show()
     return int(application.exec())
 
