@@ -27,25 +27,25 @@ PICTURE = (("uk", "more"), ("ja", "selection"), ("pl", "extend"), ("zh_CN", "mor
 PICTURE_HEIGHT = 640
 LANGUAGES = ("en", *sorted(path.stem for path in words.FOLDER.glob("*.mo")))
 STATES = {
-    "selection": "made.fields['model'].write('sd15')",
-    "extend": "made.fields['model'].write('exemplar')\nmade.pages.setCurrentIndex(1)",
-    "tile": "made.pages.setCurrentIndex(2)",
-    "more": "made.pages.setCurrentIndex(3)",
+    "selection": "made.body.fields['model'].write('sd15')",
+    "extend": "made.body.fields['model'].write('exemplar')\nmade.body.pages.setCurrentIndex(1)",
+    "tile": "made.body.pages.setCurrentIndex(2)",
+    "more": "made.body.pages.setCurrentIndex(3)",
     "maps": """
 from bridge_server.client.editor.maps import KINDS, Row
-made.pages.setCurrentIndex(0)
-made.panel.maps.look = lambda: None
-made.panel.maps.rows = [Row(kind, "a layer with a name that is long: " + kind, True, kind) for kind, _ in KINDS]
-made.maps.on.setChecked(True)
+made.body.pages.setCurrentIndex(0)
+made.body.panel.maps.look = lambda: None
+made.body.panel.maps.rows = [Row(kind, "a layer with a name that is long: " + kind, True, kind) for kind, _ in KINDS]
+made.body.maps.on.setChecked(True)
 """,
-    "removal": "for part in made.removal.findChildren(QtWidgets.QWidget): part.show()",
-    "tour": "made.tour.show()\nmade.tour.parts['tour_begin'].show()\n"
-    "made.tour.parts['tour'].setText(words.tr(sentences.TOUR_OFFER))",
+    "removal": "for part in made.body.removal.findChildren(QtWidgets.QWidget): part.show()",
+    "tour": "made.body.tour.show()\nmade.body.tour.parts['tour_begin'].show()\n"
+    "made.body.tour.parts['tour'].setText(words.tr(sentences.TOUR_OFFER))",
     "set-up": """
-made.tour.hide()
-made.set_up_panel.show()
-made.rest.hide()
-for part in made.set_up_panel.children():
+made.body.tour.hide()
+made.body.set_up_panel.show()
+made.body.rest.hide()
+for part in made.body.set_up_panel.children():
     if part.isWidgetType():
         part.show()
 """,
@@ -141,7 +141,7 @@ def _take(host: KritaHost, folder: Path, chosen: argparse.Namespace) -> None:
         shots = []
         for name, code in STATES.items():
             host.run(code + "\nNone")
-            host.wait("not made.branches._timer.isActive() and not flow.has_steps")
+            host.wait("not made.body.branches._timer.isActive() and not flow.has_steps")
             for place, text in host.run("cut(made)"):
                 print(f"{language}, {name}, {place}: {text}")
             shots.append(folder / f"{name}.png")

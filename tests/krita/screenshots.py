@@ -73,12 +73,12 @@ d.refreshProjection()
 d.setModified(False)
 """
 FLOAT = """
-d = dock()
+d = docker()
 d.setFloating(True)
-d.pages.setCurrentIndex({page})
+d.body.pages.setCurrentIndex({page})
 d.move(20, 20)
 d.resize({width}, {height})
-d.refresh()
+d.body.refresh()
 """
 
 
