@@ -103,6 +103,7 @@ class Driven:
         self.log_path = work / f"{self.name}.log"
         self.process: subprocess.Popen | None = None
         self._count = 0
+        self._seen = 0  # bytes of the log that `unseen` has given
         self._shots = 0
         self._silent = False
 
@@ -130,6 +131,19 @@ class Driven:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
+    def unseen(self) -> str:
+        """What the log has got since the last time, up to its last whole line while the editor runs. It is asked many
+        times a second, and a log may become long."""
+        if not self.log_path.exists():
+            return ""
+        with open(self.log_path, "rb") as log:
+            log.seek(self._seen)
+            fresh = log.read()
+        if self.process is not None and self.process.poll() is None:
+            fresh = fresh[: fresh.rfind(b"\n") + 1]
+        self._seen += len(fresh)
+        return fresh.decode(errors="replace")
+
     def check(self) -> None:
         """Raises `HostFailure` if the editor showed or printed an error, or died, since the last look."""
         raise NotImplementedError
@@ -144,7 +158,7 @@ class Driven:
         part.rename(self.commands / f"{name}.cmd")
         answer = self.commands / f"{name}.ans"
         end = time.monotonic() + seconds
-        while not answer.exists():
+        while answer.name not in (there := os.listdir(self.commands)):  # noqa: PTH208 - many times a second
             if time.monotonic() > end:
                 self._silent = True
                 self.check()
@@ -152,7 +166,7 @@ class Driven:
                 raise HostFailure(f"{self.name} did not answer within {seconds} s to:\n{code}\n{self.log()[-2000:]}")
             if self.process is not None and self.process.poll() is not None:
                 self.check()
-            if any(self.commands.glob("*.alarm")):
+            if any(each.endswith(".alarm") for each in there):
                 self.check()
             time.sleep(0.004)
         result = json.loads(answer.read_text())

@@ -149,7 +149,6 @@ class GimpHost(Driven):
         self.home = home or work / "home"
         if not self.home.exists():
             shutil.copytree(warmed_home(self.gimp), self.home, symlinks=True)
-        self._log_checked = 0
         self.binds: list[str] = []  # for bwrap
         self.expected = re.compile("(?!)")  # alarming lines that a test means to provoke
         self.configuration = self.home / "config/GIMP" / ("3.0" if self.gimp.name != "sid" else "3.2")
@@ -181,7 +180,6 @@ class GimpHost(Driven):
             "LC_ALL": "C.UTF-8",
             "NO_AT_BRIDGE": "1",
             "DBUS_SESSION_BUS_ADDRESS": "disabled:",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(self.gimp.inside(self.work / "driver")),
             "REPAINT_DRIVER_DIR": str(self.gimp.inside(self.commands)),
             **({"DISPLAY": self.display.name} if self.display is not None else {}),
@@ -275,9 +273,7 @@ class GimpHost(Driven):
 
     # ---- health ----
     def check(self) -> None:
-        text = self.log()
-        end = text.rfind("\n") + 1  # the last line may still be written
-        fresh, self._log_checked = text[self._log_checked : end], end
+        fresh = self.unseen()
         bad = [
             line
             for line in fresh.splitlines()
@@ -286,4 +282,4 @@ class GimpHost(Driven):
         if bad:
             raise HostFailure("GIMP printed an error:\n" + fresh[-4000:])
         if self.process is not None and self.process.poll() is not None:
-            raise HostFailure(f"GIMP ended by itself with {self.process.returncode}:\n{text[-4000:]}")
+            raise HostFailure(f"GIMP ended by itself with {self.process.returncode}:\n{self.log()[-4000:]}")

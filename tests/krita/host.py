@@ -75,7 +75,6 @@ def _environment(krita: Krita, home: Path, display: str, extra: dict[str, str]) 
         "DBUS_SESSION_BUS_ADDRESS": "disabled:",
         "NO_AT_BRIDGE": "1",
         "QT_LOGGING_RULES": "*.debug=false",
-        "PYTHONDONTWRITEBYTECODE": "1",
         **extra,
     }
 
@@ -130,6 +129,11 @@ def warmed_home(krita: Krita, seconds: float = 240.0) -> Path:
     return ready
 
 
+def _without_painters(log: str) -> str:
+    """Krita's output without Qt's constant complaints about painters."""
+    return "".join(line for line in log.splitlines(keepends=True) if not line.startswith("QPainter::"))
+
+
 class KritaHost(Driven):
     """One running Krita.
 
@@ -152,7 +156,6 @@ class KritaHost(Driven):
     ) -> None:
         super().__init__(work, display)
         self.krita = krita or chosen_krita()
-        self._log_checked = 0
         self.overlooked = ""  # what Krita may print that would be an error otherwise
         if home is None:
             home = work / "home"
@@ -207,9 +210,10 @@ class KritaHost(Driven):
 
     # ---- health ----
     def log(self) -> str:
-        """Krita's output without Qt's constant complaints about painters."""
-        lines = super().log().splitlines(keepends=True)
-        return "".join(line for line in lines if not line.startswith("QPainter::"))
+        return _without_painters(super().log())
+
+    def unseen(self) -> str:
+        return _without_painters(super().unseen())
 
     def check(self) -> None:
         """Raises if Krita showed a script error, printed a traceback or died since the last look."""
@@ -217,12 +221,11 @@ class KritaHost(Driven):
             text = alarm.read_text(errors="replace")
             alarm.unlink()
             raise HostFailure(f"{alarm.stem} in Krita:\n{text}\n{self.log()[-3000:]}")
-        text = self.log()
-        fresh, self._log_checked = text[self._log_checked :], len(text)
+        fresh = self.unseen()
         if BAD_STDERR.search(fresh.replace(self.overlooked, "") if self.overlooked else fresh):
             raise HostFailure("Krita printed an error:\n" + fresh[-4000:])
         if self.process is not None and self.process.poll() is not None:
-            raise HostFailure(f"Krita ended by itself with {self.process.returncode}:\n{text[-4000:]}")
+            raise HostFailure(f"Krita ended by itself with {self.process.returncode}:\n{self.log()[-4000:]}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.driven import HostFailure
+
 from .desk import Desk, died_of_closing
 
 
@@ -140,3 +142,16 @@ Current thread's C stack trace (most recent call first):
 )
 def test_only_known_deaths_of_closing_are_forgiven(log: str, forgiven: bool) -> None:
     assert died_of_closing(log) == forgiven
+
+
+def test_a_script_error_that_krita_shows_fails_a_test(desk: Desk) -> None:
+    """Of whatever plug-in, and though nobody waits for it."""
+    with pytest.raises(HostFailure, match="Script Error\nNameError: name 'brush'"):
+        desk.host.run("""
+dialog = QtWidgets.QDialog()
+dialog.setWindowTitle("Script Error")
+QtWidgets.QLabel("NameError: name 'brush' is not defined", dialog)
+dialog.show()
+driver._look_for_errors()
+dialog.close()
+""")
