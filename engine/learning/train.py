@@ -28,7 +28,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from diffusers import UNet2DModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
@@ -38,6 +37,7 @@ from engine.data import Crops, Manifest, write_atomic
 from engine.errors import BadInput
 from engine.learning.objective import SKEW, noised
 from engine.models import folders
+from engine.models.network_class import unet_2d
 from engine.sampling import linear_alpha_bar
 
 TIMESTEPS = 1000
@@ -94,7 +94,7 @@ class State:
 def build_model(config: Config) -> torch.nn.Module:
     """A ``UNet2DModel``: convolutions at all levels, self-attention at the lowest; any size in multiples of 8."""
     attending, plain = config.attention, len(config.channels) - config.attention
-    return UNet2DModel(
+    return unet_2d()(
         sample_size=64,
         in_channels=3,
         out_channels=3,
