@@ -194,6 +194,20 @@ def test_the_canvas_grows_and_a_run_can_be_cancelled(desk: Desk) -> None:
     assert (desk.layers(), desk.pixels("picture.png").shape[1]) == ([], WIDTH)
 
 
+def test_a_document_that_is_opened_is_the_one_in_front(desk: Desk) -> None:
+    other = desk.folder / "other.png"
+    Image.fromarray(np.full((60, 80, 3), 120, np.uint8)).save(other)
+    desk.flow.host.open(other)
+    desk.until(lambda: desk.window.canvas.width() == 80, "the canvas shows it")
+    desk.select(20, 20, 50, 40)
+    desk.pick(desk.body.fields["model"], MODEL)
+    desk.click(desk.body.button)
+    desk.until(lambda: desk.flow.busy, "the run begins")
+    desk.end()
+    assert desk.layers() == []
+    assert len(list((desk.folder / "other").glob("001 RePaint*.png"))) == 1
+
+
 def test_bad_input_is_answered_in_the_window(desk: Desk) -> None:
     desk.pick(desk.body.fields["model"], MODEL)
     desk.click(desk.body.button)

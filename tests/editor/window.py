@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,13 @@ def shown(picture: Image.Image | None) -> Any:
 
 
 class Host(FileHost):
-    """With small pictures that Qt's widgets can draw."""
+    """With small pictures that Qt's widgets can draw. ``opened``: called when another document is in front."""
+
+    opened: Callable[[], None]
+
+    def open(self, path: Path) -> None:
+        super().open(path)
+        self.opened()
 
     def thumbnail(self, side: int) -> Any:
         return shown(super().thumbnail(side))
@@ -120,6 +127,7 @@ class Window(QtWidgets.QSplitter):
         self.addWidget(self.body)
         self.resize(*SIZE)
         self.body.document_changed()
+        host.opened = self.body.document_changed
 
     def closeEvent(self, event: Any) -> None:
         self.set_up.close()
