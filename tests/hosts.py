@@ -5,9 +5,10 @@
 
 A root file system is made by debootstrap from the mirror that this machine's own package sources name, and lies in the
 hosts cache folder (`REPAINT_BRIDGE_HOSTS`, else the user's cache folder for repaint-bridge), never in the work tree. It
-is used only through :func:`ready`, which knows complete ones alone. One builder at a time (a lock file); a base system
+is used only when it is complete (`Root.has`). One builder at a time (a lock file); a base system
 appears under its name when it is whole; packages are installed step by step, and a step that failed is taken up again
-by the next build. Programs run in it by chroot: no mount is needed. Standard library only.
+by the next build. Programs run in it by chroot, without any mount or, if they are lent folders of this machine, in a
+mount namespace of their own (`Editor`). Standard library only.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -216,13 +218,57 @@ def _remove(folder: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- using
 
 
+# Mounts end with the last program of the namespace. exec: signals reach the program itself, and so does mortal()'s end.
+LENDING = """
+root=$1; shift
+for place in /dev /proc; do mount --rbind "$place" "$root$place"; done
+while [ "$1" != -- ]; do mkdir -p "$root$2"; mount --bind -o ro "$1" "$root$2"; shift 2; done
+shift
+exec chroot "$root" "$@"
+"""
+
+
+def cannot_lend() -> str:
+    """Why programs in root file systems cannot be lent folders of this machine, as a sentence; "" if they can."""
+    unshare = _program("unshare")
+    if unshare is None or subprocess.run([unshare, "--mount", "true"], capture_output=True).returncode:
+        return "this user may not make a mount namespace, by which a root file system would see folders of this machine"
+    return ""
+
+
 @dataclass(frozen=True)
-class Krita:
-    """A Krita to be tested: the machine's own (``root`` None) or the one in a root file system."""
+class Editor:
+    """An editor to be tested: the machine's own (``root`` None) or the one in a root file system."""
 
     name: str
     root: Path | None = None
 
+    def within(self, program: str, lent: Mapping[Path, Path] | None = None) -> list[str]:
+        """The command that starts a program where the editor is. ``lent``: folders of this machine that it reads, by
+        the places where they are to be in its root; with them, even with none, it has a /dev and a /proc, too."""
+        if self.root is None:
+            return [program]
+        if lent is None:
+            return [_program("chroot") or "chroot", str(self.root), program]
+        places = [str(path) for pair in lent.items() for path in pair]
+        enter = ["unshare", "--mount", "sh", "-ec", LENDING, "lending"]
+        return [*enter, str(self.root), *places, "--", program]
+
+    @property
+    def temporary(self) -> Path | None:
+        """A folder for temporary files that this editor sees, too; None if any will do."""
+        return self.root / "tmp" if self.root is not None else None
+
+    def inside(self, path: Path) -> Path:
+        """The short name of a path for this editor (the long one is good as well, if it lies in the root)."""
+        return Path("/") / path.relative_to(self.root) if self.root is not None else path
+
+    def sees(self, path: Path) -> bool:
+        return self.root is None or path.resolve().is_relative_to(self.root)
+
+
+@dataclass(frozen=True)
+class Krita(Editor):
     @property
     def program(self) -> Path | None:
         """The executable as seen from outside; None if it is not there."""
@@ -231,22 +277,6 @@ class Krita:
             return Path(found).resolve() if found else None
         path = self.root / "usr/bin/krita"
         return path if path.is_file() else None
-
-    @property
-    def command(self) -> list[str]:
-        return ["krita"] if self.root is None else [_program("chroot") or "chroot", str(self.root), "krita"]
-
-    @property
-    def temporary(self) -> Path | None:
-        """A folder for temporary files that this Krita sees, too; None if any will do."""
-        return self.root / "tmp" if self.root is not None else None
-
-    def inside(self, path: Path) -> Path:
-        """The short name of a path for this Krita (the long one is good as well, if it lies in the root)."""
-        return Path("/") / path.relative_to(self.root) if self.root is not None else path
-
-    def sees(self, path: Path) -> bool:
-        return self.root is None or path.resolve().is_relative_to(self.root)
 
 
 def chosen_krita() -> Krita:

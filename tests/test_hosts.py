@@ -57,6 +57,27 @@ def test_paths_inside_and_outside(cache: Path) -> None:
     assert hosts.Krita("native").inside(REPOSITORY) == REPOSITORY
 
 
+@pytest.mark.skipif(bool(hosts.why_not() or hosts.cannot_lend()), reason=hosts.why_not() or hosts.cannot_lend() or "-")
+def test_lent_folders_are_seen_inside_and_only_read(tmp_path: Path) -> None:
+    """The program is the process that was started, so that signals reach it, and its mounts end with it."""
+    root, lent = tmp_path / "root", tmp_path / "a folder"
+    for name in ("dev", "proc"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    lent.mkdir()
+    (lent / "file").write_text("lent")
+    editor = hosts.Editor("tiny", root)
+    code = 'echo $$; cat "/else/where/file"; if echo more > "/else/where/file"; then echo written; fi; read -r line'
+    command = editor.within("sh", {Path("/usr"): Path("/usr"), lent: Path("/else/where")})
+    with subprocess.Popen([*command, "-c", code], stdin=-1, stdout=-1, stderr=-1, text=True) as program:
+        told, errors = program.communicate("\n", timeout=30)
+    assert told == f"{program.pid}\nlent"
+    assert "Read-only" in errors
+    assert str(root) not in Path("/proc/mounts").read_text()
+    assert list((root / "else/where").iterdir()) == []
+
+
 @pytest.mark.usefixtures("cache")
 @pytest.mark.skipif(bool(hosts.why_not()), reason=hosts.why_not() or "possible")
 def test_failed_build_is_one_sentence_and_leaves_no_root(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bridge_server.client.errors import BridgeError
 from bridge_server.client.setup import fetch
 from bridge_server.client.setup.kit import PROJECT, Kit
 
-from .hosts import hosts_cache
+from .hosts import Editor, cannot_lend, hosts_cache
 
 DOWNLOADED = os.environ.get("REPAINT_BRIDGE_TEST_DOWNLOADS") == "1"
 """Whether a real Krita downloads all packages for itself, as ``--hosts all`` has it, instead of taking that folder."""
@@ -53,6 +54,20 @@ def lend(folder: Path, place: Path) -> Path:
     """The same files in a folder that an editor in a root file system sees, too."""
     shutil.copytree(folder, place, copy_function=_link)
     return place
+
+
+def lend_python(editor: Editor, environment: dict[str, str]) -> dict[Path, Path]:
+    """What an editor in a root file system is to be lent (`Editor.within`) so that its plug-in finds the Python of the
+    tests, for which the engine's build is small. It comes last in the environment's PATH: the first one there is what
+    editors take for their own."""
+    if editor.root is None:
+        return {}
+    if reason := cannot_lend():
+        pytest.skip(reason)
+    here = Path(sys.base_prefix)
+    place = here if here != Path("/usr") else Path("/opt/python")
+    environment["PATH"] += f":{place}/bin"
+    return {here: place}
 
 
 def _link(source: str, target: str) -> Any:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ sys.path.append(str(REPOSITORY))
 from bridge_server.client import launch  # noqa: E402
 from bridge_server.manage import plugins  # noqa: E402
 from tests.driven import Display, Driven, HostFailure, end, mortal  # noqa: E402
-from tests.hosts import ROOTS, CannotBuild, hosts_cache  # noqa: E402
+from tests.hosts import ROOTS, CannotBuild, Editor, hosts_cache  # noqa: E402
 
 CHOICE_VARIABLE = "REPAINT_BRIDGE_GIMP"
 PROGRAMS = ("Xvfb", "openbox", "xdotool", "import")
@@ -48,12 +48,7 @@ GIMPRC = """(show-welcome-dialog no)
 
 
 @dataclass(frozen=True)
-class Gimp:
-    """A GIMP to be tested: the machine's own (``root`` None) or the one in a root file system."""
-
-    name: str
-    root: Path | None
-
+class Gimp(Editor):
     def program(self, console: bool) -> str:
         return "gimp-console" if console else "gimp"
 
@@ -63,22 +58,10 @@ class Gimp:
             return (self.root / "usr/bin/gimp").exists()
         return plugins.gimp_version().startswith("3.")
 
-    def command(self, console: bool, binds: Sequence[str] = ()) -> list[str]:
-        """``binds``: words for bwrap, which then runs it, with a /proc and a /dev."""
-        if self.root is None:
-            return [self.program(console)]
-        if binds or (self.name != "trixie" and not console):  # sid's starts its plug-ins' windows only so
-            bwrap = ["bwrap", "--die-with-parent", "--bind", str(self.root), "/", "--dev", "/dev", "--proc", "/proc"]
-            return [*bwrap, *binds, self.program(console)]
-        return ["chroot", str(self.root), self.program(console)]
-
-    @property
-    def temporary(self) -> Path | None:
-        """A folder for temporary files that this GIMP sees, too; None if any will do."""
-        return self.root / "tmp" if self.root is not None else None
-
-    def inside(self, path: Path) -> Path:
-        return Path("/") / path.relative_to(self.root) if self.root is not None else path
+    def command(self, console: bool, lent: Mapping[Path, Path] | None = None) -> list[str]:
+        if lent is None and self.name == "sid" and not console:
+            lent = {}  # it starts its plug-ins' windows only with a /dev and a /proc
+        return self.within(self.program(console), lent)
 
 
 def chosen_gimp() -> Gimp:
@@ -149,7 +132,7 @@ class GimpHost(Driven):
         self.home = home or work / "home"
         if not self.home.exists():
             shutil.copytree(warmed_home(self.gimp), self.home, symlinks=True)
-        self.binds: list[str] = []  # for bwrap
+        self.lent: dict[Path, Path] | None = None  # of `Editor.within`
         self.expected = re.compile("(?!)")  # alarming lines that a test means to provoke
         self.configuration = self.home / "config/GIMP" / ("3.0" if self.gimp.name != "sid" else "3.2")
         self.configuration.mkdir(parents=True, exist_ok=True)
@@ -199,7 +182,7 @@ class GimpHost(Driven):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 mortal(
-                    *self.gimp.command(console, self.binds), *words, *(str(self.gimp.inside(path)) for path in files)
+                    *self.gimp.command(console, self.lent), *words, *(str(self.gimp.inside(path)) for path in files)
                 ),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -68,9 +68,8 @@ def test_incomplete_copy_says_what_to_run(work: Path) -> None:
     folder.mkdir(parents=True)
     shutil.copyfile(REPOSITORY / "gimp_plugin/repaint_gimp/repaint_gimp.py", folder / "repaint_gimp.py")
     gimp = chosen_gimp()
-    inside = ["chroot", str(gimp.root)] if gimp.root is not None else []
     done = subprocess.run(
-        [*inside, "/usr/bin/python3", str(gimp.inside(folder / "repaint_gimp.py"))],
+        [*gimp.within("/usr/bin/python3"), str(gimp.inside(folder / "repaint_gimp.py"))],
         capture_output=True,
         text=True,
         env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},

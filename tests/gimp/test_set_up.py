@@ -1,7 +1,7 @@
 """From the zip to a fill by mouse in a real GIMP, in a home that has never seen the project: the whole engine, from a
 folder of wheels; and what can come between, with a kit of a few small wheels (tests/krita/test_set_up.py says more).
 
-GIMP's root file system has no Python for which the engine's build is small: that of the tests is put into it.
+A GIMP in a root file system is lent the Python of the tests, for which the engine's build is small.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from bridge_server.manage import plugins
 from tests.driven import Display
 from tests.setup.index import Index, serving
 from tests.setup.kits import SmallKit
-from tests.wheels import all_wheels, lend, remember
+from tests.wheels import all_wheels, lend, lend_python, remember
 
 from .desk import Desk
 from .host import GimpHost
@@ -55,13 +53,7 @@ def stranger(work: Path, display: Display, packaged: Path, **environment: str) -
                 place.chmod(info.external_attr >> 16 & 0o777)  # as programs for artists do
     host.environment[launch.HOME_VARIABLE] = str(host.gimp.inside(work / "home of RePaint"))
     host.environment.update(environment, GSETTINGS_BACKEND="memory")  # GTK’s dialogue writes settings
-    if host.gimp.root is not None:
-        bwrap = shutil.which("bwrap")
-        if not bwrap or subprocess.run([bwrap, "--bind", "/", "/", "--dev", "/dev", "true"], check=False).returncode:
-            pytest.skip("no bwrap, by which this GIMP would see a Python for the engine")
-        python = sys.base_prefix if sys.base_prefix != "/usr" else str(host.gimp.inside(work / "python"))
-        host.binds = ["--ro-bind", sys.base_prefix, python]
-        host.environment["PATH"] += f":{python}/bin"
+    host.lent = lend_python(host.gimp, host.environment)
     return host
 
 

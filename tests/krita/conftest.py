@@ -38,12 +38,14 @@ def display() -> Iterator[Display]:
         yield shown
 
 
-def start_krita(work: Path, display: Display, **environment: str) -> KritaHost:
-    """A Krita with the plug-in; the bridge it starts belongs to this test run's own REPAINT_BRIDGE_HOME."""
+def start_krita(work: Path, display: Display, lent: dict[Path, Path] | None = None, **environment: str) -> KritaHost:
+    """A Krita with the plug-in; the bridge it starts belongs to this test run's own REPAINT_BRIDGE_HOME. ``lent``: as
+    of `Editor.within`."""
     work.mkdir(parents=True, exist_ok=True)
     names = (launch.HOME_VARIABLE, "REPAINT_BRIDGE_TEST_MODELS", "HF_HUB_OFFLINE", *toy_hub.VARIABLES)
     inherited = {key: os.environ[key] for key in names if key in os.environ}
     host = KritaHost(work, display=display, environment={**inherited, **environment})
+    host.lent = lent
     host.start()
     return host
 

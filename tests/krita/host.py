@@ -156,6 +156,7 @@ class KritaHost(Driven):
     ) -> None:
         super().__init__(work, display)
         self.krita = krita or chosen_krita()
+        self.lent: dict[Path, Path] | None = None  # of `Editor.within`
         self.overlooked = ""  # what Krita may print that would be an error otherwise
         if home is None:
             home = work / "home"
@@ -175,7 +176,7 @@ class KritaHost(Driven):
         """Starts Krita and returns when the driver inside answers and the main window stands."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                mortal(*self.krita.command, "--nosplash", *(str(self.lend(path)) for path in files)),
+                mortal(*self.krita.within("krita", self.lent), "--nosplash", *(str(self.lend(path)) for path in files)),
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -2,6 +2,7 @@
 
 The first test sets up the whole engine, from a folder of wheels. The others have a kit of a few small wheels and an
 index on this machine (tests/setup): what they set up is no engine, but page, downloads and environment are real.
+A Krita in a root file system is lent the Python of the tests, for which the engine's build is small.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.box.road import Box, command, fingerprints
 from tests.bridge.home import SLOW, until
 from tests.setup.index import Index, serving
 from tests.setup.kits import SmallKit, renew
-from tests.wheels import DOWNLOADED, all_wheels, own_settings, remember
+from tests.wheels import DOWNLOADED, all_wheels, lend, lend_python, own_settings, remember
 
 from .desk import Desk
 from .host import REPOSITORY, Display, KritaHost, chosen_krita
@@ -30,13 +31,20 @@ PANEL = "dock().set_up_panel"
 PAGE = "dock()._page"
 KEPT = 15_000_000  # bytes that have come when the index is held; uv alone is larger
 HELD = 3.0  # seconds that the GUI thread may stand still, whatever else this machine does; a third of one is usual
+DOWNLOADS = DOWNLOADED and chosen_krita().root is None  # once is enough
 NO_SETTINGS = {"PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
-HERE = pytest.mark.skipif(chosen_krita().root is not None, reason="this Krita's root has no Python for the engine")
 
 
 def zip_of(packaged: Path) -> Path:
     [archive] = packaged.glob("repaint_krita-*.zip")
     return archive
+
+
+def stranger(work: Path, display: Display, **environment: str) -> KritaHost:
+    """A Krita without the plug-in, and on a computer with a Python for the engine."""
+    host = KritaHost(work, display=display, plugin=False, environment=environment)
+    host.lent = lend_python(host.krita, host.environment)
+    return host
 
 
 def type_folder(host: KritaHost, folder: Path) -> None:
@@ -51,15 +59,14 @@ def type_folder(host: KritaHost, folder: Path) -> None:
     )
 
 
-@HERE
 def test_from_the_zip_to_a_fill(
     display: Display, packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wheels = all_wheels(packaged / "kit")
+    wheels = lend(all_wheels(packaged / "kit"), tmp_path / "wheels")
     home = tmp_path / "home of RePaint"
     monkeypatch.setenv(launch.HOME_VARIABLE, str(home))  # for the bridge that this test asks and stops
-    own = own_settings() if DOWNLOADED else {}
-    host = KritaHost(tmp_path, display=display, plugin=False, environment={launch.HOME_VARIABLE: str(home), **own})
+    own = own_settings() if DOWNLOADS else {}
+    host = stranger(tmp_path, display, **{launch.HOME_VARIABLE: str(home), **own})
     settings = host.home / ".config/kritarc"
     settings.write_text("[python]\nenable_repaint_test_driver=true\n")
     try:
@@ -85,7 +92,7 @@ def test_from_the_zip_to_a_fill(
         text = host.run(f"{PANEL}.parts['set_up_about'].text()")
         for part in ("not set up yet", "Download: ", "On the disk: ", str(home / "data/engines"), "GPL-3.0"):
             assert part in text
-        if not DOWNLOADED:
+        if not DOWNLOADS:
             desk.click("set_up_panel.parts['from_folder']")
             type_folder(host, wheels)
             host.wait(
@@ -104,7 +111,7 @@ def test_from_the_zip_to_a_fill(
         print("GUI thread held for", gaps)
         assert gaps[-1] < HELD
         seen = host.run("driver.watchers.clear()\nseen")
-        first = "▸ Download the packages" if DOWNLOADED else "▸ Check the packages"
+        first = "▸ Download the packages" if DOWNLOADS else "▸ Check the packages"
         assert any(first in each or "▸ Install the packages" in each for each in seen)
         assert all(" · " in each for each in seen), "seconds are told"
         assert host.run("dock().button.isVisible() and dock().button.isEnabled()"), "without a restart"
@@ -239,13 +246,12 @@ def imported(display: Display, packaged: Path, tmp_path_factory: pytest.TempPath
     return host.home
 
 
-@HERE
 def test_another_machine_paints(display: Display, packaged: Path, imported: Path, tmp_path: Path) -> None:
     """The bridge alone is set up, from a line that is pasted, and the box lets this computer in."""
-    wheels = all_wheels(packaged / "kit")
+    wheels = lend(all_wheels(packaged / "kit"), tmp_path / "wheels")
     home = tmp_path / "home of RePaint"
     shutil.copytree(imported, tmp_path / "home", symlinks=True)
-    host = KritaHost(tmp_path, display=display, plugin=False, environment={launch.HOME_VARIABLE: str(home)})
+    host = stranger(tmp_path, display, **{launch.HOME_VARIABLE: str(home)})
     box = Box(home=tmp_path / "box")
     try:
         host.start()
@@ -302,12 +308,8 @@ class Shop:
     ) -> None:
         shutil.copytree(imported, work / "home", symlinks=True)
         self.kit, self.index, self.folder = kit, index, folder or work / "home of RePaint"
-        self.host = KritaHost(
-            work,
-            display=display,
-            plugin=False,
-            environment={launch.HOME_VARIABLE: str(self.folder), "PIP_INDEX_URL": index.address, **NO_SETTINGS},
-        )
+        own = {launch.HOME_VARIABLE: str(self.folder), "PIP_INDEX_URL": index.address, **NO_SETTINGS}
+        self.host = stranger(work, display, **own)
         inside = self.host.home / ".local/share/krita/pykrita/repaint_krita/kit"
         shutil.rmtree(inside)
         shutil.copytree(self.kit.folder, inside)
@@ -354,7 +356,6 @@ def shop(display: Display, imported: Path, tmp_path: Path) -> Iterator[Shop]:
         one.host.kill()
 
 
-@HERE
 def test_cancel_and_go_on(shop: Shop) -> None:
     host = shop.host
     shop.begin(hold=True)
@@ -369,7 +370,6 @@ def test_cancel_and_go_on(shop: Shop) -> None:
     host.stop()
 
 
-@HERE
 def test_killed_while_it_sets_up_and_gone_on(shop: Shop) -> None:
     shop.begin(hold=True)
     shop.host.kill()
@@ -380,7 +380,6 @@ def test_killed_while_it_sets_up_and_gone_on(shop: Shop) -> None:
     shop.host.stop()
 
 
-@HERE
 def test_two_editors_at_once(shop: Shop, display: Display, imported: Path, tmp_path: Path) -> None:
     """The second shows what the first does, and both are ready at its end."""
     shop.begin(hold=True)
@@ -401,7 +400,6 @@ def test_two_editors_at_once(shop: Shop, display: Display, imported: Path, tmp_p
     shop.host.stop()
 
 
-@HERE
 def test_what_goes_wrong_is_a_sentence_in_the_page(shop: Shop) -> None:
     host = shop.host
     shop.index.harm = True
@@ -420,7 +418,6 @@ def test_what_goes_wrong_is_a_sentence_in_the_page(shop: Shop) -> None:
     host.stop()
 
 
-@HERE
 def test_repair(shop: Shop) -> None:
     """A package of the engine was deleted."""
     host = shop.host
