@@ -36,8 +36,7 @@ from engine import devices
 from engine.data import Crops, Manifest, write_atomic
 from engine.errors import BadInput
 from engine.learning.objective import SKEW, noised
-from engine.models import folders
-from engine.models.network_class import unet_2d
+from engine.models import folders, network_class
 from engine.sampling import linear_alpha_bar
 
 TIMESTEPS = 1000
@@ -94,7 +93,7 @@ class State:
 def build_model(config: Config) -> torch.nn.Module:
     """A ``UNet2DModel``: convolutions at all levels, self-attention at the lowest; any size in multiples of 8."""
     attending, plain = config.attention, len(config.channels) - config.attention
-    return unet_2d()(
+    return network_class.unet_2d()(
         sample_size=64,
         in_channels=3,
         out_channels=3,
