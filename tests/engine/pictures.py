@@ -3,8 +3,8 @@ two extensions and a tile by each of the built-in models; and the guide's, maps 
 
     python -m tests.engine.pictures [--out docs/images] [--only NAMES] [--photographs RUN]
 
-``--photographs`` draws only the comparison with PyPatchMatch, from the folder of a finished ``bench photo`` and the
-pictures in its cache.
+``--photographs`` makes only the comparison with PyPatchMatch and the sheet of all cases, from the folder of a finished
+``bench photo --set judgement`` and the pictures in its cache.
 
 The textures are the jury's (engine/bench/jury/LICENSES.md); nothing was chosen or tuned on them. The network learns
 each of them first; with other programs beside it it takes fewer steps in the same time, and paints another picture.
@@ -85,6 +85,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.photographs:
         save(arguments.out / "photo-fills.png", compared(arguments.photographs, arguments.pictures))
+        save(arguments.out / "photo-judgement.jpg", read_picture(arguments.photographs / "photo.png"))
         return
     if REMOVAL in arguments.only.split(","):
         save(arguments.out / f"{REMOVAL}.jpg", removed(arguments.preset))
