@@ -266,19 +266,22 @@ def one(
     return [lambda: Run(name, words, chooses, later, patience).part()]
 
 
-def engine(words: Sequence[str], name: str = "Engine") -> Lane:
+def engine(words: Sequence[str], name: str) -> Lane:
     """The engine's tests, with one thread. They wait for nothing but the processor."""
     return [lambda: Run(name, ["tests/engine", *words], ONE_THREAD, later=True, patience=True).part()]
 
 
-def halves(words: Sequence[str]) -> list[Lane]:
-    """The engine's quick tests in two runs, every other module in each."""
+def engine_in_two(words: Sequence[str], every: int, without: Sequence[str] = ()) -> tuple[Lane, Lane]:
+    """The engine's tests in two runs: the second has every second, or third … module, the first one the others."""
     modules = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "tests/engine").glob("test_*.py"))]
-    modules = [path for path in modules if path not in LONG]
-    return [
-        engine([*words, *(f"--ignore={path}" for path in modules[1 - half :: 2])], f"Engine {half + 1}")
-        for half in (0, 1)
-    ]
+    modules = [path for path in modules if path not in without]
+    later = modules[1::every]
+    first = [path for path in modules if path not in later]
+
+    def part(number: int, left_out: Sequence[str]) -> Lane:
+        return engine([*words, *(f"--ignore={path}" for path in left_out)], f"Engine {number}")
+
+    return part(1, later), part(2, first)
 
 
 def everything(hosts: str, words: Sequence[str]) -> list[Part]:
@@ -293,12 +296,13 @@ def everything(hosts: str, words: Sequence[str]) -> list[Part]:
         return side_by_side([[*one("Chosen tests", words, chooses, later=False), *kritas, *gimps]])
     in_krita = one("Krita", ["tests/krita", f"--ignore={KRITA_SET_UP}", *words], chooses, later=False)
     in_gimp = one("GIMP", ["tests/gimp", *words], chooses)
+    engine_first, engine_later = engine_in_two(words, 3)  # so that both cores have work to the end
     lanes: list[Lane] = [
         [*in_krita, *kritas],
         [*in_gimp, *one("Krita, set-up", [KRITA_SET_UP, *words], chooses), *gimps],
         one("Bridge", [*BRIDGE, *words], chooses),
-        one("House", [*HOUSE, *words], chooses, patience=True),
-        engine(words),
+        [*one("House", [*HOUSE, *words], chooses, patience=True), *engine_later],
+        engine_first,
     ]
     return side_by_side(lanes)
 
@@ -308,7 +312,7 @@ def quick(words: Sequence[str]) -> list[Part]:
     if _name_tests(words):
         return [Run("Chosen tests", words).part()]
     lanes = [one("Bridge", ["tests/bridge", *words], later=False), one("House", [*HOUSE, *words])]
-    return side_by_side([*lanes, *halves(words)])
+    return side_by_side([*lanes, *engine_in_two(words, 2, LONG)])
 
 
 def _name_tests(words: Sequence[str]) -> bool:
