@@ -114,7 +114,7 @@ def read_damaged(kinds: list[str], folder: Path) -> None:
         for number in range(NUMBER):
             path = whole.with_stem(f"damaged-{kind}")
             path.write_bytes(damaged(data, chance))
-            began = time.monotonic()
+            began = time.process_time()
             try:
                 picture = imagefile.read(path)
                 assert picture.pixels.dtype in (np.uint8, np.uint16, np.float32)
@@ -123,7 +123,7 @@ def read_damaged(kinds: list[str], folder: Path) -> None:
                 good += 1
             except BadInput as error:
                 sentences.add(error.sentence)
-            assert time.monotonic() - began < LONGEST, f"{kind} {number}"
+            assert time.process_time() - began < LONGEST, f"{kind} {number}"
         assert all(each.endswith(".") and "\n" not in each for each in sentences), sentences
         print(kind, good, flush=True)
 
@@ -163,10 +163,10 @@ def _header(kind: str, side: int) -> bytes:
 def test_promised_sizes_are_looked_at_before_pixels(tmp_path, kind, side):
     path = tmp_path / f"a.{kind}"
     path.write_bytes(_header(kind, side))
-    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(BadInput, match=r"larger than 16384 pixels|is too large|cannot be read"):
         imagefile.read(path)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 

@@ -105,9 +105,9 @@ def test_sizes_are_compared_before_pixels_are_read(
     large = tmp_path / "large.png"
     _deep_header(large, 9400)
     monkeypatch.setattr(imagefile.pillow, "read", lambda *_: np.zeros(1 / 0))
-    began = time.monotonic()
+    began = time.process_time()
     learn = ["learn", str(plain), "--mask", str(large), "--steps", "1", "-o", str(tmp_path / "model")]
     for command in (_command(tmp_path, large, plain), _command(tmp_path, plain, large), learn):
         assert cli.main(command) == 2
         assert "make both the same size" in capsys.readouterr().err
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10

@@ -182,12 +182,12 @@ EVERY = {"gaussian": ATTACKS, "octaves": OCTAVE_ATTACKS, "maps": MAP_ATTACKS}
 def test_what_no_run_wrote_is_a_sentence(files: dict[str, Path], tmp_path: Path, kind: str, how: str) -> None:
     meta, tensors = _parts(files[kind])
     EVERY[kind][how](meta, tensors)
-    path, began = _written(tmp_path / "a.state", meta, tensors), time.monotonic()
+    path, began = _written(tmp_path / "a.state", meta, tensors), time.process_time()
     with pytest.raises(BadInput) as caught:
         _gone_on(path)
     assert caught.value.sentence.endswith(".")
     assert len(caught.value.sentence) < 300
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("meta", ["[" * 10**5, '{"format": NaN}', "[]", "5", "{}", '{"a": 1' + "0" * 10**4 + "}"])
