@@ -21,16 +21,6 @@ MODEL, SLOW = "test/gaussian", "test/gaussian-slow"
 WIDTH, HEIGHT = 96, 72
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    one = Home()
-    try:
-        one.ready()
-        yield one
-    finally:
-        one.close()
-
-
 class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder

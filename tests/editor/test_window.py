@@ -33,16 +33,6 @@ LEFT = Qt.MouseButton.LeftButton
 PLACE = (60, 40, 120, 100)  # of the selection: left, top, right, bottom
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    one = Home()
-    try:
-        one.ready()
-        yield one
-    finally:
-        one.close()
-
-
 class Desk:
     def __init__(self, folder: Path, application: QApplication) -> None:
         self.folder, self.application = folder, application
